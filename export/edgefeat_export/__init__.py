@@ -1,0 +1,23 @@
+"""edgefeat_export: turns a Keras backbone into a bundle that edgefeat runs without TensorFlow.
+
+    import edgefeat_export
+
+    extractor = edgefeat_export.export("mobilenet_v2", "out.edgefeat", alpha=0.35, calibration="photos/")
+
+The workstation's half of edgefeat; needs the extra `export`.
+"""
+
+from importlib.util import find_spec
+
+from edgefeat import MissingExtraError
+
+_NEEDED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "sklearn")
+_MISSING = [name for name in _NEEDED if find_spec(name) is None]
+if _MISSING:
+    raise MissingExtraError(
+        f"exporting needs {', '.join(_MISSING)}, not installed here; install them with: pip install 'edgefeat[export]'"
+    )
+
+from edgefeat_export._export import export  # noqa: E402  only once it is known that it can work
+
+__all__ = ["export"]

@@ -1,0 +1,97 @@
+"""The bundle's README: its facts in words and tables, and how to use each file."""
+
+from __future__ import annotations
+
+from edgefeat import Manifest
+
+__all__ = ["CARD_NAME", "card"]
+
+CARD_NAME = "README.md"
+
+
+def card(manifest: Manifest) -> str:
+    """The Markdown text of the card."""
+    backbone, form = manifest.backbone, manifest.picture
+    options = "".join(f", {name} {value}" for name, value in backbone.options.items())
+    parts = [
+        f"# {manifest.name}",
+        f"Image features of {backbone.name}{options}, weights {backbone.weights}, "
+        f"exported by edgefeat {manifest.edgefeat}.",
+        f"Input: `image`, uint8, RGB 0-255, N x {form.height} x {form.width} x 3 (N is 1 in TFLite, free in ONNX). "
+        f"Preprocessing (`{backbone.preprocessing}`) is inside the model: resize the photo "
+        f"({form.fit}, {form.filter}, turned upright by its EXIF orientation) and give it as it is.",
+        _taps(manifest),
+        "## Files",
+        _variants(manifest),
+        _fidelity_note(manifest),
+        "## Use",
+        _snippets(manifest),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _taps(manifest: Manifest) -> str:
+    rows = ["| output | layer | pooling | projection | norm | shape |", "|---|---|---|---|---|---|"]
+    for tap in manifest.taps:
+        projection = "none"
+        if tap.projection is not None:
+            whitened = ", whitened" if tap.projection.whiten else ""
+            projection = f"PCA {tap.projection.dimensions}{whitened}, keeps {tap.projection.kept_variance:.1%}"
+        shape = " x ".join(map(str, tap.shape))
+        rows.append(f"| `{tap.name}` | {tap.layer} | {tap.pooling} | {projection} | {tap.normalization} | {shape} |")
+    return "\n".join(rows)
+
+
+def _variants(manifest: Manifest) -> str:
+    rows = [
+        "| file | size | tap | mean cosine | minimum cosine | largest difference | measured with |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for variant in manifest.variants:
+        for tap, fidelity in variant.fidelity.items():
+            rows.append(
+                f"| `{variant.file.name}` | {variant.file.size / 1e6:.2f} MB | {tap} | {fidelity.mean_cosine:.5f} | "
+                f"{fidelity.minimum_cosine:.5f} | {fidelity.maximum_difference:.2g} | "
+                f"{variant.engine} {variant.engine_version} |"
+            )
+    for refusal in manifest.refusals:
+        rows.append(f"\n`{refusal.name}` was not written: {refusal.reason}")
+    return "\n".join(rows)
+
+
+def _fidelity_note(manifest: Manifest) -> str:
+    about = manifest.calibration
+    what = "photos" if about.source == "photos" else "generated pictures (no photos were given)"
+    random = ""
+    if manifest.backbone.weights.startswith("random"):
+        random = " **The weights are random: the features mean nothing.**"
+    return (
+        f"Cosines are to the Keras float features, over {about.check_pictures} pictures that were not used for "
+        "calibration; "
+        f"calibrated on {about.pictures} {what}. `golden.npz` holds some of the pictures measured, at the model's "
+        "size, "
+        f"with their features: `edgefeat verify` compares them on your machine.{random}"
+    )
+
+
+def _snippets(manifest: Manifest) -> str:
+    form = manifest.picture
+    first = manifest.variants[0]
+    feature = "feature" if len(manifest.taps) == 1 else "features by tap"
+    return f"""On a Raspberry Pi, a laptop or a server, without TensorFlow:
+
+```sh
+pip install 'edgefeat[litert]'
+edgefeat verify {manifest.name}.edgefeat
+edgefeat extract {manifest.name}.edgefeat photos/ -o features.npz
+```
+
+```python
+import edgefeat
+
+extractor = edgefeat.load("{manifest.name}.edgefeat")
+{feature.replace(" ", "_")} = extractor.extract("photo.jpg")
+```
+
+On a phone or in a browser use a file by itself, such as `{first.file.name}`: it takes a {form.height} x {form.width}
+RGB picture of bytes and gives the finished float32 {feature}, so no preprocessing code is needed."""

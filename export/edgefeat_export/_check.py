@@ -1,0 +1,59 @@
+"""Each variant, loaded by the device runtime itself and held against the Keras features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat import ExportError
+from edgefeat._engines import Engine, engine_named
+from edgefeat._fidelity import measure
+from edgefeat._manifest import Fidelity
+from edgefeat._selection import default_threads
+from edgefeat_export._workspace import Workspace
+
+__all__ = ["Measured", "measure_variant"]
+
+_ENGINES = {"tflite": "litert", "onnx": "onnxruntime"}
+# Below these the conversion is broken, not merely coarse. A float16 picture may stray; its mean may not.
+_FLOAT32_MINIMUM = 0.9999
+_FLOAT16_MEAN = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A variant's features of the check pictures by tap, (N, *shape) float32, and how near they are to Keras."""
+
+    engine: Engine
+    features: dict[str, NDArray[np.float32]]
+    fidelity: dict[str, Fidelity]
+
+
+def measure_variant(work: Workspace, variant: str) -> Measured:
+    """What the device runtime gives for the check pictures. Raises ExportError where a float variant is off."""
+    engine = engine_named(_ENGINES[variant.partition("-")[0]])
+    reference = work.reference()
+    session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
+    rows = [session.run(picture[np.newaxis]) for picture in work.checking]
+    features = {tap: np.concatenate([row[index] for row in rows]) for index, tap in enumerate(reference)}
+    fidelity = {tap: measure(features[tap], reference[tap]) for tap in reference}
+    for tap, figures in fidelity.items():
+        _gate(variant, tap, figures)
+    return Measured(engine, features, fidelity)
+
+
+def _gate(variant: str, tap: str, figures: Fidelity) -> None:
+    if variant.endswith("-float32"):
+        name, figure, allowed = "minimum", figures.minimum_cosine, _FLOAT32_MINIMUM
+    elif variant.endswith("-float16"):
+        name, figure, allowed = "mean", figures.mean_cosine, _FLOAT16_MEAN
+    else:
+        return
+    if figure < allowed:
+        raise ExportError(
+            f"{variant} is not faithful: tap {tap} has {name} cosine {figure:.6f} to Keras over {figures.pictures} "
+            f"pictures (allowed: {allowed} or more), largest difference {figures.maximum_difference:.3g}; "
+            "nothing was written"
+        )

@@ -1,0 +1,124 @@
+"""`edgefeat export`: a backbone in, a bundle out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from edgefeat import VARIANTS, Extractor
+from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._records import to_json
+from edgefeat_export._photos import SYNTHETIC
+
+__all__ = ["command"]
+
+
+@click.command("export")
+@click.argument("backbone")
+@click.option("-o", "--output", type=click.Path(), help="Bundle to write.  [default: <name>.edgefeat]")
+@click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
+@click.option(
+    "--input-size", default="224", show_default=True, metavar="N|HEIGHTxWIDTH", help="Pixels the model takes."
+)
+@click.option(
+    "--layer", "layers", multiple=True, metavar="NAME", help="Cut here; several give several taps.  [default: the last]"
+)
+@click.option(
+    "--pooling", default="avg", show_default=True, type=click.Choice(["avg", "max", "gem", "flatten", "none"])
+)
+@click.option("--normalize", default="l2", show_default=True, type=click.Choice(["l2", "none"]))
+@click.option("--project", type=int, metavar="N", help="Project onto N dimensions by PCA of the calibration features.")
+@click.option("--whiten", is_flag=True, help="Give projected dimensions equal variance.")
+@click.option("--weights", default="imagenet", show_default=True, metavar="imagenet|random")
+@click.option(
+    "--calibration", default=SYNTHETIC, show_default=True, type=click.Path(), help="Folder of photos like yours."
+)
+@click.option(
+    "--variants",
+    default=",".join(VARIANTS),
+    metavar="A,B",
+    help=f"Model files to write.  [default: all of {', '.join(VARIANTS)}]",
+)
+@click.option(
+    "--fit",
+    default="stretch",
+    show_default=True,
+    type=click.Choice(["stretch", "crop", "pad"]),
+    help="How photos of another shape are fitted.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Decides random weights, generated pictures and which photos check."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
+@json_option
+def command(
+    backbone: str,
+    output: str | None,
+    alpha: float | None,
+    input_size: str,
+    layers: tuple[str, ...],
+    pooling: Literal["avg", "max", "gem", "flatten", "none"],
+    normalize: Literal["l2", "none"],
+    project: int | None,
+    whiten: bool,
+    weights: str,
+    calibration: str,
+    variants: str,
+    fit: Literal["stretch", "crop", "pad"],
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Turn BACKBONE, a name of keras.applications such as mobilenet_v2, into a bundle.
+
+    Each model file is checked against Keras before anything is written.
+    """
+    from edgefeat_export._export import export
+
+    extractor = export(
+        backbone,
+        output,
+        alpha=alpha,
+        input_size=input_size,
+        layers=layers,
+        pooling=pooling,
+        normalize=normalize,
+        project=project,
+        whiten=whiten,
+        weights=weights,
+        calibration=calibration,
+        variants=[variant.strip() for variant in variants.split(",") if variant.strip()],
+        fit=fit,
+        seed=seed,
+        overwrite=overwrite,
+        tell=lambda note: click.echo(f"edgefeat: {note}", err=True),
+    )
+    if as_json:
+        manifest = extractor.bundle.manifest
+        echo_json({"bundle": str(extractor.bundle.path), "manifest": to_json(manifest)})
+    else:
+        _report(extractor)
+    return 0
+
+
+def _report(extractor: Extractor) -> None:
+    manifest = extractor.bundle.manifest
+    click.echo(f"{extractor.bundle.path}: {', '.join(f'{tap.name} {tap.shape}' for tap in manifest.taps)}")
+    echo_table(
+        ("variant", "size", "tap", "mean cosine", "minimum", "largest difference"),
+        [
+            (
+                variant.name,
+                f"{variant.file.size / 1e6:.2f} MB",
+                tap,
+                f"{fidelity.mean_cosine:.5f}",
+                f"{fidelity.minimum_cosine:.5f}",
+                f"{fidelity.maximum_difference:.2g}",
+            )
+            for variant in manifest.variants
+            for tap, fidelity in variant.fidelity.items()
+        ],
+    )
+    if manifest.backbone.weights.startswith("random"):
+        click.echo("The weights are random: these features mean nothing.")

@@ -1,0 +1,106 @@
+"""Reading, naming and writing TFLite files as objects, with the schema that ai-edge-litert carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+from edgefeat._errors import ExportError
+from edgefeat_export._convert.graph import INPUT
+
+__all__ = ["SIGNATURE", "constant", "label", "op_code", "parse", "read", "serialize", "taps"]
+
+SIGNATURE = "serving_default"
+
+#: The offsets of a flatbuffer are signed, of 32 bits.
+_LIMIT = 2**31 - 1
+
+
+def parse(content: bytes | bytearray) -> Any:
+    """The ModelT of a file's content; constants kept behind the flatbuffer are read into it."""
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+
+
+def read(path: Path) -> Any:
+    """The ModelT of a file."""
+    return parse(path.read_bytes())
+
+
+def serialize(model: Any) -> bytes:
+    """The content of a file with every constant inside the flatbuffer, as every interpreter reads it."""
+    size = 0
+    for buffer in model.buffers:
+        if buffer.data is not None:
+            # Anything but an array is packed byte by byte, in Python.
+            buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
+            size += buffer.data.size
+    if size > _LIMIT:
+        raise ExportError(f"the model has {size:,} bytes of weights; a TFLite file holds at most {_LIMIT:,}")
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def op_code(model: Any, operator: Any) -> int:
+    """The BuiltinOperator of an operator; files written before 2021 keep it in another field."""
+    return int(flatbuffer_utils.get_builtin_code_from_operator_code(model.operatorCodes[operator.opcodeIndex]))
+
+
+def constant(model: Any, tensor: Any) -> bytes | None:
+    """The bytes of a constant tensor, None of one that is computed."""
+    data = model.buffers[tensor.buffer].data
+    return None if data is None or len(data) == 0 else bytes(data)
+
+
+def taps(model: Any) -> tuple[str, ...]:
+    """The names of a labelled model's outputs, in order."""
+    (graph,) = model.subgraphs
+    return tuple(graph.tensors[index].name.decode() for index in graph.outputs)
+
+
+def label(model: Any, taps: Sequence[str]) -> None:
+    """Name the input `image` and the outputs as the taps, in order, in the tensors and in the only signature.
+
+    In place. The names are then those of no other tensor, because quantizers know tensors by name.
+    """
+    (graph,) = model.subgraphs
+    if len(graph.inputs) != 1 or len(graph.outputs) != len(taps):
+        raise ExportError(
+            f"the converted model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
+            f"1 and {len(taps)} were expected"
+        )
+    names = {int(graph.inputs[0]): INPUT, **dict(zip(map(int, graph.outputs), taps, strict=True))}
+    if len(names) != 1 + len(taps):
+        raise ExportError(f"two of the taps {list(taps)} are one and the same tensor, or the input itself")
+    taken = set(names.values())
+    for index, tensor in enumerate(graph.tensors):
+        name = tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
+        if index in names:
+            name = names[index]
+        else:
+            # AEQ looks parameters up by name, and converters leave equal or empty names behind.
+            name = name or "tensor"
+            name = name if name not in taken else f"{name}/{index}"
+            taken.add(name)
+        tensor.name = name.encode()
+    model.signatureDefs = [_signature(int(graph.inputs[0]), [int(index) for index in graph.outputs], taps)]
+    model.description = b"edgefeat"
+
+
+def _signature(source: int, outputs: Sequence[int], taps: Sequence[str]) -> Any:
+    signature = schema.SignatureDefT()
+    signature.signatureKey = SIGNATURE.encode()
+    signature.subgraphIndex = 0
+    signature.inputs = [_tensor_map(INPUT, source)]
+    signature.outputs = [_tensor_map(tap, index) for tap, index in zip(taps, outputs, strict=True)]
+    return signature
+
+
+def _tensor_map(name: str, index: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name = name.encode()
+    entry.tensorIndex = index
+    return entry

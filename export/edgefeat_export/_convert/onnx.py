@@ -1,0 +1,128 @@
+"""TFLite float32 -> ONNX float32 with a free batch, by tf2onnx."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from edgefeat._errors import ExportError
+from edgefeat_export._convert.graph import INPUT
+
+__all__ = ["BATCH", "OPSET", "float32"]
+
+#: 18 is the first in which Pad has `axes`, see `_shield_pads`; onnxruntime knows it since 1.14.
+OPSET = 18
+
+#: The name of the free dimension.
+BATCH = "batch"
+
+#: Operators whose output cannot be negative, whatever goes in.
+_NOT_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax", "Softplus", "Abs", "HardSigmoid"})
+
+
+def float32(tflite: Path, output: Path) -> None:
+    """Write the float32 TFLite model as ONNX: uint8 [batch, H, W, 3] to float32 [batch, ...] per tap.
+
+    One file, opset 18, standard operators only. The rows of a batch are those of as many single pictures, which
+    is tried here on noise.
+    """
+    # tf2onnx imports TensorFlow.
+    from tf2onnx import convert
+
+    model, outside = convert.from_tflite(str(tflite), opset=OPSET)
+    if outside is not None:
+        raise ExportError(f"{tflite.name} became an ONNX model of several files; one is allowed")
+    _check_operators(model)
+    _free_batch(model)
+    _shield_pads(model)
+    onnx.checker.check_model(model, full_check=True)
+    check_rows(model)
+    onnx.save(model, output)
+
+
+def check_rows(model: onnx.ModelProto) -> None:
+    """Raise ExportError unless three pictures at once give what they give one by one."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    height, width = session.get_inputs()[0].shape[1:3]
+    pictures = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), np.uint8)
+    try:
+        together = session.run(None, {INPUT: pictures})
+    except Exception as error:  # onnxruntime's errors have no common base but this
+        raise ExportError(f"the ONNX model runs on one picture but not on three: {error}") from error
+    alone = [session.run(None, {INPUT: pictures[i : i + 1]}) for i in range(len(pictures))]
+    for index, rows in enumerate(together):
+        expected = np.concatenate([single[index] for single in alone])
+        if rows.shape != expected.shape or not np.allclose(rows, expected, rtol=1e-3, atol=1e-4):
+            name = session.get_outputs()[index].name
+            raise ExportError(f"tap {name}: the ONNX model mixes the pictures of a batch (shape {rows.shape})")
+
+
+def _check_operators(model: onnx.ModelProto) -> None:
+    """Raise for operators that tf2onnx has no translation of; it logs them and leaves them in."""
+    foreign = {node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")}
+    foreign |= {node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type)}
+    if foreign:
+        raise ExportError(f"tf2onnx cannot translate {', '.join(sorted(foreign))}; leave the onnx variants out")
+
+
+def _free_batch(model: onnx.ModelProto) -> None:
+    """Replace the batch of 1 that the TFLite model has by a free one, in place."""
+    graph = model.graph
+    for end in [*graph.input, *graph.output]:
+        end.type.tensor_type.shape.dim[0].dim_param = BATCH
+    # Inferred again by whoever wants them: these say 1.
+    del graph.value_info[:]
+    constants = _constants(graph)
+    for node in graph.node:
+        if node.op_type == "Reshape" and node.input[1] in constants and node.input[0] not in constants:
+            shape = constants[node.input[1]]
+            if len(shape) and shape[0] == 1:
+                # 0 is "as in the input".
+                node.input[1] = _add_constant(graph, node.output[0] + "/shape", np.concatenate([[0], shape[1:]]))
+
+
+def _shield_pads(model: onnx.ModelProto) -> None:
+    """Keep onnxruntime from fusing a Pad of zeros into a MaxPool, in place.
+
+    MaxPool pads with minus infinity, so the fusion (on by default) is wrong where all values of a window are
+    negative. It leaves a Pad alone that names its axes.
+    """
+    graph = model.graph
+    maker = {name: node for node in graph.node for name in node.output}
+    constants = _constants(graph)
+    pooled = {node.input[0] for node in graph.node if node.op_type == "MaxPool"}
+    for node in graph.node:
+        if node.op_type != "Pad" or node.output[0] not in pooled or len(node.input) > 3:
+            continue
+        if node.input[1] not in constants or _is_not_negative(maker.get(node.input[0]), maker, constants):
+            continue
+        inputs = [*node.input, *[""] * (3 - len(node.input))]
+        axes = np.arange(len(constants[node.input[1]]) // 2)
+        del node.input[:]
+        node.input.extend([*inputs, _add_constant(graph, node.output[0] + "/axes", axes)])
+
+
+def _is_not_negative(node: Any, maker: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) -> bool:
+    if node is None:
+        return False
+    if node.op_type == "Transpose":
+        return _is_not_negative(maker.get(node.input[0]), maker, constants)
+    if node.op_type == "Clip" and len(node.input) > 1 and node.input[1] in constants:
+        return bool(constants[node.input[1]] >= 0)
+    return node.op_type in _NOT_NEGATIVE
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[Any]]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+def _add_constant(graph: onnx.GraphProto, name: str, values: npt.ArrayLike) -> str:
+    graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
+    return name

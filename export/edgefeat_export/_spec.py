@@ -1,0 +1,46 @@
+"""What is to be exported, as one frozen record that travels to the subprocesses as JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from edgefeat import ArgumentError
+
+__all__ = ["NetworkSpec", "input_size"]
+
+_LARGEST_SIDE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A backbone, where it is cut, and what is baked in behind the cut.
+
+    `layers` empty means the backbone's last; `project` is the number of PCA dimensions.
+    """
+
+    backbone: str
+    alpha: float | None
+    weights: str
+    seed: int
+    height: int
+    width: int
+    layers: tuple[str, ...]
+    pooling: Literal["avg", "max", "gem", "flatten", "none"]
+    normalization: Literal["l2", "none"]
+    project: int | None
+    whiten: bool
+
+
+def input_size(value: int | str | Sequence[int]) -> tuple[int, int]:
+    """Height and width from `224`, `"224"`, `"192x256"` or `(192, 256)`. Raises ArgumentError for anything else."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", value.strip())
+        sides = [int(side) for side in match.groups() if side] if match else []
+    else:
+        sides = [value] if isinstance(value, int) else list(value)
+    if len(sides) not in (1, 2) or not all(isinstance(side, int) and 1 <= side <= _LARGEST_SIDE for side in sides):
+        raise ArgumentError(f"input size {value!r} (allowed: N or HEIGHTxWIDTH, each 1 to {_LARGEST_SIDE})")
+    return sides[0], sides[-1]

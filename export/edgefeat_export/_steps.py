@@ -1,0 +1,109 @@
+"""The steps of an export, each a function on a workspace, each run in a process of its own by `_subprocess`.
+
+What a step needs of others is in `NEEDS`. Heavy packages are imported inside, so that a step loads only its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from edgefeat._manifest import VARIANTS
+from edgefeat_export._workspace import NETWORK, NetworkFacts, Workspace
+
+__all__ = ["NEEDS", "STEPS", "ordered"]
+
+#: What must have been made before each step.
+NEEDS: dict[str, tuple[str, ...]] = {
+    NETWORK: (),
+    "tflite-float32": (NETWORK,),
+    "tflite-float16": ("tflite-float32",),
+    "tflite-dynamic": (NETWORK,),
+    "tflite-int8": ("tflite-float32",),
+    "onnx-float32": ("tflite-float32",),
+    "onnx-int8": ("onnx-float32",),
+}
+
+
+def ordered(variants: Sequence[str]) -> list[str]:
+    """The steps that bring `variants`, each after what it needs."""
+    steps: list[str] = []
+
+    def add(step: str) -> None:
+        for need in NEEDS[step]:
+            add(need)
+        if step not in steps:
+            steps.append(step)
+
+    for variant in VARIANTS:
+        if variant in variants:
+            add(variant)
+    return steps
+
+
+def _network(work: Workspace) -> None:
+    from edgefeat_export._backbones import backbone_named
+    from edgefeat_export._convert import freeze
+    from edgefeat_export._network import build, weights_sha256
+    from edgefeat_export._trunk import build_trunk
+
+    spec, calibrating = work.spec, work.calibrating
+    backbone = backbone_named(spec.backbone)
+    trunk = build_trunk(spec, calibrating)
+    network = build(trunk, spec, calibrating)
+    graph = freeze(network.model, [tap.name for tap in network.taps], work.graph_path)
+    facts = NetworkFacts(
+        backbone=backbone.name,
+        preprocessing=backbone.preprocessing,
+        weights_sha256=weights_sha256(trunk.model),
+        taps=network.taps,
+        input=graph.input,
+        outputs=graph.outputs,
+    )
+    work.write_facts(facts, network.features(work.checking))
+
+
+def _tflite_float32(work: Workspace) -> None:
+    from edgefeat_export._convert import tflite
+
+    tflite.float32(work.graph, work.model("tflite-float32"))
+
+
+def _tflite_float16(work: Workspace) -> None:
+    from edgefeat_export._convert import tflite
+
+    tflite.float16(work.model("tflite-float32"), work.model("tflite-float16"))
+
+
+def _tflite_dynamic(work: Workspace) -> None:
+    from edgefeat_export._convert import tflite
+
+    tflite.dynamic(work.graph, work.model("tflite-dynamic"))
+
+
+def _tflite_int8(work: Workspace) -> None:
+    from edgefeat_export._convert import tflite_int8
+
+    tflite_int8.int8(work.model("tflite-float32"), work.calibrating, work.model("tflite-int8"))
+
+
+def _onnx_float32(work: Workspace) -> None:
+    from edgefeat_export._convert import onnx
+
+    onnx.float32(work.model("tflite-float32"), work.model("onnx-float32"))
+
+
+def _onnx_int8(work: Workspace) -> None:
+    from edgefeat_export._convert import onnx_int8
+
+    onnx_int8.int8(work.model("onnx-float32"), work.calibrating, work.model("onnx-int8"))
+
+
+STEPS: dict[str, Callable[[Workspace], None]] = {
+    NETWORK: _network,
+    "tflite-float32": _tflite_float32,
+    "tflite-float16": _tflite_float16,
+    "tflite-dynamic": _tflite_dynamic,
+    "tflite-int8": _tflite_int8,
+    "onnx-float32": _onnx_float32,
+    "onnx-int8": _onnx_int8,
+}

@@ -1,0 +1,76 @@
+"""One step in a process of its own: the converters leak, are big, and some die rather than raise."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import edgefeat
+from edgefeat import EdgefeatError, ExportError
+from edgefeat_export._workspace import Workspace
+
+__all__ = ["run_step"]
+
+_ERROR_FILE = "error.json"
+
+
+def run_step(work: Workspace, step: str) -> None:
+    """Runs `step` to its end. Raises the edgefeat error that it raised, or ExportError with its last words."""
+    log = work.folder / f"{step}.log"
+    # Its converters print pages; they are kept for the one case in which they matter.
+    environment = {
+        **os.environ,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "KERAS_BACKEND": "tensorflow",
+    }
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edgefeat_export._subprocess", str(work.folder), step],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            env=environment,
+        )
+        try:
+            status = process.wait()
+        except BaseException:  # Ctrl-C, or a deadline of the caller's: leave no converter running
+            process.kill()
+            process.wait()
+            raise
+    if status != 0:
+        raise _error(work.folder / _ERROR_FILE, step, status, log)
+
+
+def _error(file: Path, step: str, status: int, log: Path) -> EdgefeatError:
+    if file.exists():
+        said = json.loads(file.read_text())
+        kind: type[EdgefeatError] = getattr(edgefeat, said["kind"])
+        return kind(said["message"])
+    if status < 0:
+        name = signal.Signals(-status).name
+        hint = ": was there enough memory?" if name == "SIGKILL" else ""
+        return ExportError(f"step {step} was ended by {name}{hint}")
+    words = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return ExportError(f"step {step} failed: {words[-1].strip() if words else f'exit status {status}'}")
+
+
+def _main(folder: str, step: str) -> int:
+    from edgefeat_export._steps import STEPS
+
+    work = Workspace(Path(folder))
+    try:
+        STEPS[step](work)
+    except EdgefeatError as error:
+        said = {"kind": type(error).__name__, "message": str(error)}
+        (work.folder / _ERROR_FILE).write_text(json.dumps(said))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))

@@ -1,0 +1,102 @@
+"""`edgefeat info`: the engines here, and what a bundle holds and would run on."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import click
+import numpy
+import PIL
+
+from edgefeat._bundle import Bundle
+from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._engines import ENGINES
+from edgefeat._errors import EngineError
+from edgefeat._records import to_json
+from edgefeat._selection import default_threads, open_first
+from edgefeat._version import __version__
+
+__all__ = ["command"]
+
+
+@click.command("info")
+@click.argument("bundle", required=False, type=click.Path())
+@json_option
+def command(bundle: str | None, as_json: bool) -> int:
+    """Show which engines are installed and, of a BUNDLE, what it holds and what would run."""
+    machine = _machine()
+    opened = Bundle.open(bundle) if bundle is not None else None
+    choice = _choice(opened) if opened is not None else {}
+    if as_json:
+        manifest = {"manifest": to_json(opened.manifest), "identity": opened.identity, **choice} if opened else {}
+        echo_json({**machine, **manifest})
+        return 0
+    click.echo(
+        f"edgefeat {__version__}, Python {machine['python']}, NumPy {machine['numpy']}, Pillow {machine['pillow']}, "
+        f"{machine['platform']}, {machine['threads']} threads"
+    )
+    echo_table(
+        ("engine", "version", "runs", "install with"),
+        [
+            (engine.name, engine.version() or "-", f".{engine.format}", f"pip install 'edgefeat[{engine.extra}]'")
+            for engine in ENGINES
+        ],
+    )
+    if opened is not None:
+        click.echo("")
+        _echo_bundle(opened, choice)
+    return 0
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "edgefeat": __version__,
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "pillow": PIL.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "threads": default_threads(),
+        "engines": {engine.name: engine.version() for engine in ENGINES},
+    }
+
+
+def _choice(bundle: Bundle) -> dict[str, str]:
+    try:
+        choice, _ = open_first(bundle, None, None, default_threads())
+    except EngineError as error:
+        return {"cannot_run": str(error)}
+    return {"variant": choice.variant.name, "engine": choice.engine.name, "reason": choice.reason}
+
+
+def _echo_bundle(bundle: Bundle, choice: dict[str, str]) -> None:
+    manifest = bundle.manifest
+    form = manifest.picture
+    options = "".join(f", {name} {value}" for name, value in manifest.backbone.options.items())
+    click.echo(f"{manifest.name}: {manifest.backbone.name}{options}, weights {manifest.backbone.weights}")
+    click.echo(f"picture {form.height}x{form.width} RGB uint8, fit {form.fit}, orientation {form.orientation}")
+    for tap in manifest.taps:
+        shape = " x ".join(map(str, tap.shape))
+        click.echo(
+            f"tap {tap.name}: layer {tap.layer}, pooling {tap.pooling}, {tap.normalization} norm, {shape} float32"
+        )
+    rows = []
+    for variant in manifest.variants:
+        worst = min(variant.fidelity.values(), key=lambda fidelity: fidelity.minimum_cosine)
+        mark = "runs" if choice.get("variant") == variant.name else ""
+        rows.append(
+            (
+                variant.name,
+                f"{variant.file.size / 1e6:.2f} MB",
+                f"{worst.mean_cosine:.5f}",
+                f"{worst.minimum_cosine:.5f}",
+                mark,
+            )
+        )
+    echo_table(("variant", "size", "mean cosine", "minimum", ""), rows)
+    for refusal in manifest.refusals:
+        click.echo(f"{refusal.name} was not written: {refusal.reason}")
+    if "cannot_run" in choice:
+        click.echo(f"cannot run here: {choice['cannot_run']}")
+    else:
+        click.echo(f"runs here: {choice['variant']} on {choice['engine']} ({choice['reason']})")

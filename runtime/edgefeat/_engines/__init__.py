@@ -1,0 +1,81 @@
+"""What executes a variant on the device: one small protocol, one module an engine.
+
+`ENGINES` is in the order in which `load` prefers them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
+from edgefeat._manifest import Format
+
+__all__ = ["ENGINES", "Engine", "Session", "engine_named"]
+
+
+class Session(Protocol):
+    """One loaded model. Not thread-safe unless `thread_safe`."""
+
+    #: Whether several threads may call `run` at once.
+    thread_safe: bool
+
+    def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The features of `pictures` (N, H, W, 3), in the manifest's order of taps: each (N, *tap.shape), float32."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine by name: what brings it and which model files it runs."""
+
+    name: str
+    module: str
+    distribution: str
+    extra: str
+    format: Format
+
+    def version(self) -> str | None:
+        """The installed version, or None where the engine is not installed. Imports nothing."""
+        if importlib.util.find_spec(self.module) is None:
+            return None
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return "unknown"
+
+    def open(self, model: bytes, taps: tuple[str, ...], threads: int) -> Session:
+        """A session on `model`, whose outputs are named by `taps`. Raises EngineError where the engine refuses it."""
+        if importlib.util.find_spec(self.module) is None:
+            raise MissingExtraError(
+                f"engine {self.name!r} is not installed; install it with: pip install 'edgefeat[{self.extra}]'"
+            )
+        adapter = importlib.import_module(f"edgefeat._engines.{self.name.replace('-', '_')}")
+        try:
+            session: Session = adapter.open_session(model, taps, threads)
+        except EngineError:
+            raise
+        except Exception as error:  # each engine has its own exceptions, some of them undocumented
+            raise EngineError(f"engine {self.name} cannot load the model: {error}") from error
+        return session
+
+
+ENGINES = (
+    Engine("litert", "ai_edge_litert", "ai-edge-litert", "litert", "tflite"),
+    Engine("onnxruntime", "onnxruntime", "onnxruntime", "onnx", "onnx"),
+    Engine("tflite-runtime", "tflite_runtime", "tflite-runtime", "tflite", "tflite"),
+)
+
+
+def engine_named(name: str) -> Engine:
+    """The engine of that name; ArgumentError lists those there are."""
+    for engine in ENGINES:
+        if engine.name == name:
+            return engine
+    raise ArgumentError(f"engine {name!r} is unknown (allowed: {', '.join(engine.name for engine in ENGINES)})")

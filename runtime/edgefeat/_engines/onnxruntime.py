@@ -1,0 +1,46 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from edgefeat._errors import EngineError
+
+__all__ = ["open_session"]
+
+# `key: "location"` of TensorProto.external_data, as protobuf writes it: weights outside the hashed file.
+_EXTERNAL_DATA = b"\x0a\x08location"
+
+
+class _OnnxSession:
+    thread_safe = True
+
+    def __init__(self, session: onnxruntime.InferenceSession, taps: tuple[str, ...]) -> None:
+        (given,) = session.get_inputs()
+        if given.type != "tensor(uint8)":
+            raise EngineError(f"the model's input is {given.type} (expected: tensor(uint8))")
+        outputs = {output.name for output in session.get_outputs()}
+        if outputs != set(taps):
+            raise EngineError(f"the model's outputs are {sorted(outputs)} (expected: {sorted(taps)})")
+        self._session = session
+        self._input = given.name
+        self._taps = list(taps)
+
+    def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The features of `pictures` (N, H, W, 3): for each tap (N, *shape), float32."""
+        features: list[NDArray[np.float32]] = self._session.run(self._taps, {self._input: pictures})
+        return features
+
+
+def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> _OnnxSession:
+    """A session on an `.onnx` file's bytes. Raises EngineError for one whose weights are in another file."""
+    if _EXTERNAL_DATA in model:
+        raise EngineError("the ONNX file keeps weights in another file (allowed: all in one)")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # its warnings are about optimisations that do not matter to a user
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return _OnnxSession(session, taps)

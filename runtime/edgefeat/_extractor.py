@@ -1,0 +1,207 @@
+"""A loaded bundle: pictures in, features out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat._bundle import Bundle
+from edgefeat._engines import Session
+from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
+from edgefeat._manifest import Tap
+from edgefeat._picture import Decoding, PictureSource, read_picture
+from edgefeat._selection import Choice, default_threads, open_first
+
+__all__ = ["Extraction", "Extractor", "Feature", "load"]
+
+#: One tap's feature, or where the bundle has several taps a dict of them by name.
+Feature: TypeAlias = "NDArray[np.float32] | dict[str, NDArray[np.float32]]"
+
+S = TypeVar("S", bound=PictureSource)
+
+# Pictures decoded at once by `extract`: enough to feed an engine that batches, little enough for a small device.
+_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction(Generic[S]):
+    """What came of one picture: `feature` or, where it could not be read, `error`."""
+
+    source: S
+    feature: Feature | None
+    error: EdgefeatError | None
+
+
+class Extractor:
+    """A bundle loaded into an engine. Made by `load`. Threads may share one."""
+
+    def __init__(self, bundle: Bundle, choice: Choice, session: Session, *, threads: int, decoding: Decoding) -> None:
+        self._bundle = bundle
+        self._choice = choice
+        self._session = session
+        self._threads = threads
+        self._decoding: Decoding = decoding
+        self._turn: AbstractContextManager[object] = nullcontext() if session.thread_safe else threading.Lock()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle this was loaded from."""
+        return self._bundle
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant that runs, such as `tflite-int8`."""
+        return self._choice.variant.name
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that runs it, such as `litert`."""
+        return self._choice.engine.name
+
+    @property
+    def reason(self) -> str:
+        """Why this variant and this engine."""
+        return self._choice.reason
+
+    @property
+    def threads(self) -> int:
+        """How many threads the engine uses for one picture."""
+        return self._threads
+
+    @property
+    def decoding(self) -> Decoding:
+        """`fast` or `exact`."""
+        return self._decoding
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """The taps, in the order of the manifest."""
+        return self._bundle.manifest.taps
+
+    def __repr__(self) -> str:
+        return f"<edgefeat.Extractor {self._bundle.manifest.name} {self.variant} on {self.engine}>"
+
+    @overload
+    def extract(self, pictures: PictureSource, /) -> Feature: ...
+    @overload
+    def extract(self, pictures: Sequence[PictureSource], /) -> Feature: ...
+    def extract(self, pictures: PictureSource | Sequence[PictureSource], /) -> Feature:
+        """The feature of one picture, shape (D,), or of a sequence (or a uint8 array (N, H, W, 3)), shape (N, D).
+
+        float32; for an unpooled tap (H, W, C) takes the place of (D,); a dict by tap where the bundle has several.
+        Raises PictureError, naming the picture, for the first that cannot be read (`stream` goes on past it).
+        """
+        if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
+            return self._extract_many(list(pictures))
+        if isinstance(pictures, list | tuple):
+            return self._extract_many(pictures)
+        if isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes | bytearray | memoryview):
+            return self._extract_many(pictures)
+        return self._shaped([rows[0] for rows in self._run(self.prepare(pictures)[np.newaxis])])
+
+    def prepare(self, picture: PictureSource) -> NDArray[np.uint8]:
+        """The picture as the model takes it: uint8 RGB (height, width, 3). Raises PictureError."""
+        return read_picture(picture, self._bundle.manifest.picture, self._decoding)
+
+    def stream(self, pictures: Iterable[S], *, ahead: int = 4) -> Iterator[Extraction[S]]:
+        """One Extraction a picture, in the order given, bad pictures included. Takes any iterable, however long.
+
+        The next pictures, at most `ahead`, are decoded in other threads while the engine works on this one.
+        """
+        from concurrent.futures import Future, ThreadPoolExecutor  # costs 10 ms that a single picture need not pay
+
+        if ahead < 1:
+            raise ArgumentError(f"ahead is {ahead} (allowed: 1 or more)")
+        waiting: deque[tuple[S, Future[NDArray[np.uint8]]]] = deque()
+        with ThreadPoolExecutor(max_workers=min(ahead, default_threads())) as pool:
+            try:
+                for picture in pictures:
+                    waiting.append((picture, pool.submit(self.prepare, picture)))
+                    if len(waiting) > ahead:
+                        yield self._finished(*waiting.popleft())
+                while waiting:
+                    yield self._finished(*waiting.popleft())
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+
+    def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The features of prepared pictures, uint8 (N, height, width, 3): for each tap (N, *tap.shape), float32."""
+        form = self._bundle.manifest.picture
+        if pictures.dtype != np.uint8 or pictures.shape[1:] != (form.height, form.width, 3):
+            raise ArgumentError(
+                f"prepared pictures are {pictures.dtype} {pictures.shape} "
+                f"(allowed: uint8 (N, {form.height}, {form.width}, 3))"
+            )
+        return self._run(pictures)
+
+    def _run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        with self._turn:
+            return self._session.run(pictures)
+
+    def _finished(self, picture: S, future: object) -> Extraction[S]:
+        from concurrent.futures import Future
+
+        assert isinstance(future, Future)
+        try:
+            prepared = future.result()
+        except EdgefeatError as error:
+            return Extraction(picture, None, error)
+        return Extraction(picture, self._shaped([rows[0] for rows in self._run(prepared[np.newaxis])]), None)
+
+    def _extract_many(self, pictures: Sequence[PictureSource]) -> Feature:
+        parts: list[list[NDArray[np.float32]]] = [
+            [np.zeros((0, *tap.shape), np.float32)] for tap in self._bundle.manifest.taps
+        ]
+        for start in range(0, len(pictures), _BATCH):
+            prepared = [
+                self._prepare_named(start + offset, picture)
+                for offset, picture in enumerate(pictures[start : start + _BATCH])
+            ]
+            for part, rows in zip(parts, self._run(np.stack(prepared)), strict=True):
+                part.append(rows)
+        return self._shaped([np.concatenate(part) for part in parts])
+
+    def _prepare_named(self, index: int, picture: PictureSource) -> NDArray[np.uint8]:
+        try:
+            return self.prepare(picture)
+        except PictureError as error:
+            name = repr(os.fspath(picture)) if isinstance(picture, str | os.PathLike) else f"number {index}"
+            raise PictureError(f"picture {name}: {error}") from error
+
+    def _shaped(self, features: list[NDArray[np.float32]]) -> Feature:
+        if len(features) == 1:
+            return features[0]
+        return {tap.name: feature for tap, feature in zip(self._bundle.manifest.taps, features, strict=True)}
+
+
+def load(
+    bundle: str | os.PathLike[str] | Bundle,
+    *,
+    variant: str | None = None,
+    engine: str | None = None,
+    threads: int | None = None,
+    decoding: Decoding = "fast",
+) -> Extractor:
+    """An extractor on the bundle's `variant`, run by `engine` with `threads` threads.
+
+    What is None is chosen: the first of `edgefeat.VARIANTS` that the bundle has and an installed engine opens, and one
+    thread a core, at most four. Raises BundleError, ArgumentError, EngineError, or MissingExtraError, whose text has
+    the command that installs what is missing.
+    """
+    if threads is not None and threads < 1:
+        raise ArgumentError(f"threads is {threads} (allowed: 1 or more)")
+    if decoding not in ("fast", "exact"):
+        raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    count = threads if threads is not None else default_threads()
+    choice, session = open_first(opened, variant, engine, count)
+    return Extractor(opened, choice, session, threads=count, decoding=decoding)

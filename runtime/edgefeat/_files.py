@@ -1,0 +1,138 @@
+"""Files and folders that appear whole or not at all, and folders of pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from edgefeat._errors import ArgumentError, OutputError
+from edgefeat._manifest import MANIFEST_NAME
+from edgefeat._picture import PICTURE_SUFFIXES
+
+__all__ = ["check_new_folder", "new_folder", "pictures_in", "write_file", "written_file"]
+
+
+@contextlib.contextmanager
+def written_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A stream whose content replaces `path` in one step when the block ends, and leaves nothing if it fails.
+
+    Raises OutputError where the folder is missing, cannot be written or is full.
+    """
+    target = Path(path)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def write_file(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
+    """Lets `write` fill the file at `path`, which appears whole or not at all. Raises OutputError."""
+    with written_file(path) as stream:
+        write(stream)
+
+
+def check_new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Raises ArgumentError now where `new_folder` could not make `path` after hours of work."""
+    target = Path(path).absolute()
+    if os.path.lexists(target) and not overwrite:
+        raise ArgumentError(f"{path} exists already; give another name with -o, or replace it with --overwrite")
+    if os.path.lexists(target) and not (target / MANIFEST_NAME).is_file():
+        raise ArgumentError(f"{path} is not a bundle: --overwrite replaces only bundles; give another name with -o")
+    folder = next(parent for parent in target.parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ArgumentError(f"{path} cannot be made: {folder} is not a folder that can be written")
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Path]:
+    """An empty temporary folder that becomes `path` in one step when the block ends, and is removed if it fails.
+
+    Raises ArgumentError where `check_new_folder` does, and OutputError where the disk is full or fails.
+    """
+    check_new_folder(path, overwrite=overwrite)
+    target = Path(path).absolute()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            _sync(file)
+        _sync(temporary)
+        os.chmod(temporary, 0o777 & ~_umask())
+        _replace_folder(temporary, target)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def pictures_in(folder: str | os.PathLike[str]) -> list[str]:
+    """The paths of the pictures below `folder`, known by their ending, in sorted order; hidden ones are left out."""
+    return sorted(_walk(os.fspath(folder)), key=lambda path: path.split(os.sep))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (os.path.join(parent, name) for name in _pictures(names))
+
+
+def _pictures(names: Iterable[str]) -> Iterator[str]:
+    return (name for name in names if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."))
+
+
+def _replace_folder(temporary: Path, target: Path) -> None:
+    """A folder cannot be replaced in one step: the old one is moved aside first, and put back if that was all."""
+    if not os.path.lexists(target):
+        os.rename(temporary, target)
+    else:
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+        os.rename(target, aside / target.name)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            os.rename(aside / target.name, target)
+            os.rmdir(aside)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+    _sync_folder(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _sync(folder)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,223 @@
+"""What a bundle says of itself: `manifest.json`, schema version 1. The reader owns the schema; export only fills it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from edgefeat._errors import BundleError
+from edgefeat._records import RecordError, from_json, to_json
+
+__all__ = [
+    "MANIFEST_NAME",
+    "SCHEMA",
+    "VARIANTS",
+    "Backbone",
+    "Calibration",
+    "Fidelity",
+    "File",
+    "Format",
+    "Manifest",
+    "PictureForm",
+    "Precision",
+    "Projection",
+    "Refusal",
+    "Tap",
+    "Variant",
+]
+
+SCHEMA = 1
+MANIFEST_NAME = "manifest.json"
+
+Format = Literal["tflite", "onnx"]
+Precision = Literal["float32", "float16", "dynamic", "int8"]
+Pooling = Literal["avg", "max", "gem", "flatten", "none"]
+
+#: Every variant there is, in the order in which `load` prefers them: exact ones first, since only a
+#: measurement on the device can tell whether a smaller one is also faster there.
+VARIANTS = ("tflite-float32", "onnx-float32", "tflite-float16", "tflite-int8", "onnx-int8", "tflite-dynamic")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureForm:
+    """How a photo becomes the model's input: uint8 RGB of `height` x `width` pixels."""
+
+    height: int
+    width: int
+    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    filter: Literal["bilinear"] = "bilinear"
+    orientation: Literal["exif", "ignore"] = "exif"
+    transparency: Literal["white", "black"] = "white"
+    profile: Literal["ignore"] = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """Where the features come from: a backbone by name, its weights and the preprocessing baked into the graph."""
+
+    name: str
+    options: dict[str, str]
+    weights: str
+    weights_sha256: str
+    preprocessing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """PCA baked in behind the pooling. `kept_variance` is a fraction of 1."""
+
+    dimensions: int
+    whiten: bool
+    kept_variance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """A named output of the model. `shape` is that of one image's feature: `(D,)`, or `(H, W, C)` unpooled."""
+
+    name: str
+    layer: str
+    pooling: Pooling
+    normalization: Literal["l2", "none"]
+    projection: Projection | None
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """How near one tap's features are to the Keras float features, over `pictures` pictures not used for calibration.
+
+    Cosines are of whole features; `maximum_difference` is the largest absolute difference of any element.
+    """
+
+    pictures: int
+    mean_cosine: float
+    minimum_cosine: float
+    maximum_difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the bundle: plain name, size in bytes, SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One model file. `engine` and `engine_version` measured `fidelity` (by tap) and the golden features."""
+
+    name: str
+    format: Format
+    precision: Precision
+    file: File
+    engine: str
+    engine_version: str
+    fidelity: dict[str, Fidelity]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A variant that was asked for and not written: why, and what to use in its place."""
+
+    name: str
+    reason: str
+    substitute: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The pictures that int8 ranges were read from (`calibration`) and those fidelity was measured on (`check`)."""
+
+    source: Literal["photos", "synthetic"]
+    pictures: int
+    check_pictures: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The whole of `manifest.json`."""
+
+    schema: int
+    name: str
+    edgefeat: str
+    tools: dict[str, str]
+    backbone: Backbone
+    picture: PictureForm
+    taps: tuple[Tap, ...]
+    calibration: Calibration
+    variants: tuple[Variant, ...]
+    refusals: tuple[Refusal, ...]
+    golden: File
+    card: File
+
+    def files(self) -> tuple[File, ...]:
+        """Every file the bundle holds beside the manifest itself."""
+        return (*(variant.file for variant in self.variants), self.golden, self.card)
+
+    def to_bytes(self) -> bytes:
+        """The manifest as UTF-8 JSON."""
+        return (json.dumps(to_json(self), indent=1, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """The manifest spelled out by `data`; BundleError for anything else than schema version 1, whole and typed."""
+        try:
+            value = json.loads(data.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"{MANIFEST_NAME} is not JSON: {error}") from None
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if type(schema) is int and schema > SCHEMA:
+            raise BundleError(
+                f"{MANIFEST_NAME} has schema version {schema}, this edgefeat reads version {SCHEMA}: "
+                "update it with: pip install -U edgefeat"
+            )
+        try:
+            manifest = from_json(cls, value)
+            _check(manifest)
+        except RecordError as error:
+            raise BundleError(f"{MANIFEST_NAME}: {error}") from None
+        return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Raises RecordError for what the types alone do not rule out."""
+    if manifest.schema != SCHEMA:
+        raise RecordError(f"schema is {manifest.schema} (allowed: {SCHEMA})")
+    if not 1 <= manifest.picture.height <= 8192 or not 1 <= manifest.picture.width <= 8192:
+        raise RecordError(f"picture is {manifest.picture.height}x{manifest.picture.width} (allowed: 1 to 8192 a side)")
+    for what, names in (
+        ("taps", [tap.name for tap in manifest.taps]),
+        ("variants", [variant.name for variant in manifest.variants]),
+        ("files", [file.name for file in manifest.files()] + [MANIFEST_NAME]),
+    ):
+        if not names or len(set(names)) != len(names):
+            raise RecordError(f"{what} has none or repeats a name: {', '.join(names) or 'none'}")
+    for variant in manifest.variants:
+        _check_variant(variant, {tap.name for tap in manifest.taps})
+    for tap in manifest.taps:
+        if not tap.shape or any(side < 1 for side in tap.shape):
+            raise RecordError(f"taps: {tap.name} has shape {tap.shape} (allowed: positive sizes)")
+    for file in manifest.files():
+        if not is_plain_name(file.name):
+            raise RecordError(f"file name {file.name!r} (allowed: a plain name inside the bundle)")
+        if file.size < 0 or len(file.sha256) != 64 or not set(file.sha256) <= set("0123456789abcdef"):
+            raise RecordError(f"file {file.name}: size {file.size} or sha256 {file.sha256!r} is not possible")
+
+
+def _check_variant(variant: Variant, taps: set[str]) -> None:
+    if variant.name not in VARIANTS or variant.name != f"{variant.format}-{variant.precision}":
+        raise RecordError(f"variants: {variant.name!r} (allowed: {', '.join(VARIANTS)})")
+    if variant.file.name != f"{variant.name}.{variant.format}":
+        raise RecordError(f"variants: {variant.name} has file {variant.file.name!r}")
+    if set(variant.fidelity) != taps:
+        raise RecordError(f"variants: {variant.name} has fidelity for {sorted(variant.fidelity)}, not {sorted(taps)}")
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether `name` can only be a file directly inside a folder, on every platform."""
+    return bool(name) and name not in (".", "..") and not set(name) & set("/\\:\0") and name.isprintable()

@@ -1,0 +1,92 @@
+"""Frozen dataclasses to and from JSON values, strictly: an unknown, missing or mistyped field is an error.
+
+Fields may be str, int, float, bool, Literal, another record, `X | None`, `tuple[X, ...]` and `dict[str, X]`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from typing import Any, TypeVar
+
+__all__ = ["RecordError", "from_json", "to_json"]
+
+R = TypeVar("R")
+
+
+class RecordError(ValueError):
+    """A JSON value does not have the record's form; the text names the place and the value."""
+
+
+def from_json(record: type[R], value: object, where: str = "") -> R:
+    """The record of type `record` that `value` (from `json.loads`) spells out.
+
+    Raises RecordError, naming the field by its path, for anything that does not fit.
+    """
+    if not isinstance(value, dict):
+        raise RecordError(f"{where or 'the whole'} is {_kind(value)}, expected an object")
+    hints = typing.get_type_hints(record)
+    names = [field.name for field in dataclasses.fields(record)]  # type: ignore[arg-type]  # R is always a dataclass
+    for name in value:
+        if name not in names:
+            raise RecordError(f"{_join(where, str(name))} is unknown (allowed here: {', '.join(names)})")
+    for name in names:
+        if name not in value:
+            raise RecordError(f"{_join(where, name)} is missing")
+    return record(**{name: _value(hints[name], value[name], _join(where, name)) for name in names})
+
+
+def to_json(record: object) -> Any:
+    """The JSON value of a record: what `from_json` reads back."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {field.name: to_json(getattr(record, field.name)) for field in dataclasses.fields(record)}
+    if isinstance(record, dict):
+        return {key: to_json(item) for key, item in record.items()}
+    if isinstance(record, tuple | list):
+        return [to_json(item) for item in record]
+    return record
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (hint,) = [argument for argument in arguments if argument is not type(None)]
+        return _value(hint, value, where)
+    if origin is typing.Literal:
+        if not any(value == allowed and type(value) is type(allowed) for allowed in arguments):
+            raise RecordError(f"{where} is {value!r} (allowed: {', '.join(map(repr, arguments))})")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise RecordError(f"{where} is {_kind(value)}, expected a list")
+        return tuple(_value(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise RecordError(f"{where} is {_kind(value)}, expected an object")
+        return {str(key): _value(arguments[1], item, _join(where, str(key))) for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return from_json(typing.cast(type, hint), value, where)
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: type, value: object, where: str) -> object:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not hint:
+        raise RecordError(f"{where} is {_kind(value)}, expected {hint.__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecordError(f"{where} is {value}, expected a finite number")
+    return value
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _kind(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 40 else text[:37] + '...'}"

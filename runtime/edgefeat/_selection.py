@@ -1,0 +1,109 @@
+"""Which variant runs on which engine: what was asked for, else the first of the documented order that opens."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgefeat._bundle import Bundle
+from edgefeat._engines import ENGINES, Engine, Session, engine_named
+from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
+from edgefeat._manifest import VARIANTS, Variant
+
+__all__ = ["Choice", "candidates", "default_threads", "open_first"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A variant on an engine, and in a few words why it is this one."""
+
+    variant: Variant
+    engine: Engine
+    reason: str
+
+
+def default_threads() -> int:
+    """As many threads as this process may use cores, at most 4: beyond that small networks get slower."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(4, len(os.sched_getaffinity(0)))
+    return min(4, os.cpu_count() or 1)
+
+
+def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = None) -> Iterator[Choice]:
+    """Every choice that the arguments leave open and the installed engines allow, best first.
+
+    Raises ArgumentError for a variant or engine that does not exist or do not go together, MissingExtraError where the
+    engine asked for, or any at all, is not installed.
+    """
+    wanted = bundle.variant(variant) if variant is not None else None
+    if engine is not None:
+        named = engine_named(engine)
+        if wanted is not None and named.format != wanted.format:
+            raise ArgumentError(f"engine {engine!r} runs .{named.format} files, variant {wanted.name!r} is not one")
+        if named.version() is None:
+            raise _missing(named)
+    installed = [one for one in ENGINES if one.version() is not None and engine in (None, one.name)]
+    if not installed:
+        raise MissingExtraError(f"no engine is installed; install one with: {_install_command()}")
+    variants = [wanted] if wanted is not None else _in_order(bundle)
+    found = [(one, other) for one in variants for other in installed if other.format == one.format]
+    if not found:
+        raise _nothing_runs(variants, installed)
+    reason = _reason(variant is not None, engine is not None)
+    for one, other in found:
+        yield Choice(one, other, reason)
+
+
+def open_first(bundle: Bundle, variant: str | None, engine: str | None, threads: int) -> tuple[Choice, Session]:
+    """The first candidate that its engine opens. EngineError with every engine's own words where none does."""
+    taps = tuple(tap.name for tap in bundle.manifest.taps)
+    refused: list[str] = []
+    for choice in candidates(bundle, variant, engine):
+        try:
+            session = choice.engine.open(bundle.read(choice.variant.file), taps, threads)
+        except EngineError as error:
+            refused.append(str(error))
+            continue
+        if refused:
+            choice = Choice(choice.variant, choice.engine, f"{choice.reason}; passed over: {'; '.join(refused)}")
+        return choice, session
+    raise EngineError("; ".join(refused))
+
+
+def _in_order(bundle: Bundle) -> list[Variant]:
+    return sorted(bundle.manifest.variants, key=lambda variant: VARIANTS.index(variant.name))
+
+
+def _reason(variant_asked: bool, engine_asked: bool) -> str:
+    if variant_asked and engine_asked:
+        return "asked for"
+    if variant_asked:
+        return "variant asked for, first installed engine that runs it"
+    if engine_asked:
+        return "engine asked for, its first variant in the default order"
+    return "first in the default order that an installed engine runs"
+
+
+def _missing(engine: Engine) -> MissingExtraError:
+    return MissingExtraError(
+        f"engine {engine.name!r} is not installed; install it with: pip install 'edgefeat[{engine.extra}]'"
+    )
+
+
+def _nothing_runs(variants: list[Variant], installed: list[Engine]) -> EngineError:
+    formats = {variant.format for variant in variants}
+    extras = " or ".join(
+        f"pip install 'edgefeat[{engine.extra}]'" for engine in ENGINES[:2] if engine.format in formats
+    )
+    return MissingExtraError(
+        f"installed engines ({', '.join(engine.name for engine in installed)}) cannot run "
+        f"{', '.join(variant.name for variant in variants)}; install one that can with: {extras}"
+    )
+
+
+def _install_command() -> str:
+    if struct.calcsize("P") == 4:  # a 32-bit Python, as on 32-bit Raspberry Pi OS: only tflite-runtime has wheels
+        return "pip install 'edgefeat[tflite]'"
+    return "pip install 'edgefeat[litert]' (or 'edgefeat[onnx]')"
