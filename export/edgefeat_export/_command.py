@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
 import click
 
@@ -10,6 +10,7 @@ from edgefeat import VARIANTS, Extractor
 from edgefeat._commands._options import echo_json, echo_table, json_option
 from edgefeat._records import to_json
 from edgefeat_export._photos import SYNTHETIC
+from edgefeat_export._spec import Fit, Normalization, Pooling
 
 __all__ = ["command"]
 
@@ -18,16 +19,17 @@ __all__ = ["command"]
 @click.argument("backbone")
 @click.option("-o", "--output", type=click.Path(), help="Bundle to write.  [default: <name>.edgefeat]")
 @click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
+@click.option("--input-size", metavar="N|HEIGHTxWIDTH", help="Pixels the model takes.  [default: its own, else 224]")
 @click.option(
-    "--input-size", default="224", show_default=True, metavar="N|HEIGHTxWIDTH", help="Pixels the model takes."
+    "--preprocess",
+    metavar="MODE",
+    help="tf, torch, caffe, raw, or mean/deviation as R,G,B/R,G,B.  [default: the backbone's own; raw for a file]",
 )
 @click.option(
     "--layer", "layers", multiple=True, metavar="NAME", help="Cut here; several give several taps.  [default: the last]"
 )
-@click.option(
-    "--pooling", default="avg", show_default=True, type=click.Choice(["avg", "max", "gem", "flatten", "none"])
-)
-@click.option("--normalize", default="l2", show_default=True, type=click.Choice(["l2", "none"]))
+@click.option("--pooling", default="avg", show_default=True, type=click.Choice(get_args(Pooling)))
+@click.option("--normalize", default="l2", show_default=True, type=click.Choice(get_args(Normalization)))
 @click.option("--project", type=int, metavar="N", help="Project onto N dimensions by PCA of the calibration features.")
 @click.option("--whiten", is_flag=True, help="Give projected dimensions equal variance.")
 @click.option("--weights", default="imagenet", show_default=True, metavar="imagenet|random")
@@ -44,7 +46,7 @@ __all__ = ["command"]
     "--fit",
     default="stretch",
     show_default=True,
-    type=click.Choice(["stretch", "crop", "pad"]),
+    type=click.Choice(get_args(Fit)),
     help="How photos of another shape are fitted.",
 )
 @click.option(
@@ -56,21 +58,22 @@ def command(
     backbone: str,
     output: str | None,
     alpha: float | None,
-    input_size: str,
+    input_size: str | None,
+    preprocess: str | None,
     layers: tuple[str, ...],
-    pooling: Literal["avg", "max", "gem", "flatten", "none"],
-    normalize: Literal["l2", "none"],
+    pooling: Pooling,
+    normalize: Normalization,
     project: int | None,
     whiten: bool,
     weights: str,
     calibration: str,
     variants: str,
-    fit: Literal["stretch", "crop", "pad"],
+    fit: Fit,
     seed: int,
     overwrite: bool,
     as_json: bool,
 ) -> int:
-    """Turn BACKBONE, a name of keras.applications such as mobilenet_v2, into a bundle.
+    """Turn BACKBONE, a name of keras.applications such as mobilenet_v2 or a saved model, into a bundle.
 
     Each model file is checked against Keras before anything is written.
     """
@@ -81,6 +84,7 @@ def command(
         output,
         alpha=alpha,
         input_size=input_size,
+        preprocess=preprocess,
         layers=layers,
         pooling=pooling,
         normalize=normalize,

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 
@@ -17,12 +17,13 @@ import edgefeat
 from edgefeat import VARIANTS, ArgumentError, Extractor, Manifest
 from edgefeat._files import check_new_folder, new_folder
 from edgefeat._golden import GOLDEN_NAME, KERAS, Golden, write_golden
-from edgefeat._manifest import MANIFEST_NAME, SCHEMA, Backbone, Calibration, File, PictureForm, Variant
+from edgefeat._manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Variant
 from edgefeat_export._card import CARD_NAME, card
 from edgefeat_export._check import Measured, measure_variant
-from edgefeat_export._photos import SYNTHETIC, gather
+from edgefeat_export._photos import SYNTHETIC
 from edgefeat_export._progress import Progress
-from edgefeat_export._spec import NetworkSpec, input_size
+from edgefeat_export._spec import Fit, NetworkSpec, Normalization, Pooling
+from edgefeat_export._spec import input_size as parsed_size
 from edgefeat_export._steps import ordered
 from edgefeat_export._subprocess import run_step
 from edgefeat_export._workspace import NETWORK, Workspace
@@ -44,104 +45,104 @@ _TOOLS = (
 
 
 def export(
-    backbone: str,
+    backbone: str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
     *,
     alpha: float | None = None,
-    input_size: int | str | Sequence[int] = 224,
+    input_size: int | str | Sequence[int] | None = None,
+    preprocess: str | None = None,
     layers: Sequence[str] = (),
-    pooling: Literal["avg", "max", "gem", "flatten", "none"] = "avg",
-    normalize: Literal["l2", "none"] = "l2",
+    pooling: Pooling = "avg",
+    normalize: Normalization = "l2",
     project: int | None = None,
     whiten: bool = False,
     weights: str = "imagenet",
     calibration: str | os.PathLike[str] = SYNTHETIC,
     variants: Sequence[str] = VARIANTS,
-    fit: Literal["stretch", "crop", "pad"] = "stretch",
+    fit: Fit = "stretch",
     seed: int = 0,
     overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Extractor:
     """The bundle written to `output`, loaded.
 
-    `backbone` is a name of `keras.applications`, in any spelling of case, `_` and `-`. `layers` are where it is cut
-    (none: its last), each a tap. `calibration` is a folder of photos or "synthetic"; a fifth of them is kept
-    apart to measure fidelity. `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes
-    for the user go there and a progress bar to the terminal.
+    `backbone` is a name of `keras.applications`, in any spelling of case, `_` and `-`, or the path of a saved Keras
+    model. `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own,
+    and for a saved model to "raw" (see `preprocessing_named`). `layers` are where it is cut, each a tap (none: the last).
+    `calibration` is a folder of photos or "synthetic"; a fifth of the photos is kept apart to measure fidelity.
+    `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
+    a progress bar to the terminal.
 
     Raises ArgumentError for what cannot be, OutputError where `output` exists or cannot be written, ExportError where
     the weights cannot be had or a float variant's features are not Keras's.
     """
-    notify = tell or _ignore
-    spec = _spec(backbone, alpha, weights, seed, input_size, layers, pooling, normalize, project, whiten)
-    wanted = _checked(variants, VARIANTS)
+    spec = _spec(
+        NetworkSpec(
+            backbone=os.fspath(backbone),
+            alpha=alpha,
+            weights=weights,
+            seed=seed,
+            size=None if input_size is None else parsed_size(input_size),
+            preprocess=preprocess,
+            layers=tuple(layers),
+            pooling=pooling,
+            normalization=normalize,
+            project=project,
+            whiten=whiten,
+            calibration=os.fspath(calibration),
+            fit=fit,
+        )
+    )
+    wanted = _checked(variants, VARIANTS, "variant")
     if output is not None:
         check_new_folder(output, overwrite=overwrite)
-    form = PictureForm(height=spec.height, width=spec.width, fit=fit)
     steps = ordered(wanted)
     with (
         tempfile.TemporaryDirectory(prefix="edgefeat-") as scratch,
-        Progress(len(steps) + 1, show=tell is not None) as progress,
+        Progress(len(steps), show=tell is not None) as progress,
     ):
-        progress.begin("pictures")
-        pictures = gather(calibration, form, seed=seed, tell=notify)
         work = Workspace(Path(scratch))
-        work.write_task(spec, pictures.calibrating, pictures.checking)
+        work.write_spec(spec)
         measured: dict[str, Measured] = {}
         for step in steps:
             progress.begin(step)
             run_step(work, step)
             if step != NETWORK:
                 measured[step] = measure_variant(work, step)
-            elif output is None:
+                continue
+            if tell is not None:
+                for note in work.facts.notes:
+                    tell(note)
+            if output is None:
                 check_new_folder(f"{_name(work)}.edgefeat", overwrite=overwrite)
         kept = {variant: measured[variant] for variant in VARIANTS if variant in wanted}
         target = Path(output) if output is not None else Path(f"{_name(work)}.edgefeat")
         with new_folder(target, overwrite=overwrite) as folder:
-            _write(folder, work, form, pictures.about, kept)
+            _write(folder, work, kept)
     return edgefeat.load(target)
 
 
 def _name(work: Workspace) -> str:
     """What the bundle is called: `mobilenet_v2_0.35_224`."""
-    spec = work.spec
-    size = f"{spec.height}" if spec.height == spec.width else f"{spec.height}x{spec.width}"
+    spec, form = work.spec, work.facts.picture
+    size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
     alpha = [f"{spec.alpha:g}"] if spec.alpha is not None else []
     return "_".join([work.facts.backbone, *alpha, *spec.layers, size]).replace("/", ".")
 
 
-def _ignore(_: str) -> None:
-    """Nobody asked to be told."""
-
-
-def _spec(
-    backbone: str,
-    alpha: float | None,
-    weights: str,
-    seed: int,
-    size: int | str | Sequence[int],
-    layers: Sequence[str],
-    pooling: Literal["avg", "max", "gem", "flatten", "none"],
-    normalize: Literal["l2", "none"],
-    project: int | None,
-    whiten: bool,
-) -> NetworkSpec:
-    if project is not None and project < 1:
-        raise ArgumentError(f"projection to {project} dimensions (allowed: 1 or more)")
-    if whiten and project is None:
+def _spec(spec: NetworkSpec) -> NetworkSpec:
+    """The spec, if it is possible as far as can be told without Keras."""
+    if spec.project is not None and spec.project < 1:
+        raise ArgumentError(f"projection to {spec.project} dimensions (allowed: 1 or more)")
+    if spec.whiten and spec.project is None:
         raise ArgumentError("whitening needs a projection: give --project as well")
-    height, width = input_size(size)
-    for value, allowed, what in (
-        (pooling, ("avg", "max", "gem", "flatten", "none"), "pooling"),
-        (normalize, ("l2", "none"), "normalize"),
-    ):
-        _checked([value], allowed, what)
-    return NetworkSpec(
-        backbone, alpha, weights, seed, height, width, tuple(layers), pooling, normalize, project, whiten
-    )
+    _checked([spec.pooling], get_args(Pooling), "pooling")
+    _checked([spec.normalization], get_args(Normalization), "normalization")
+    _checked([spec.fit], get_args(Fit), "fit")
+    return spec
 
 
-def _checked(values: Sequence[str], allowed: Sequence[str], what: str = "variant") -> list[str]:
+def _checked(values: Sequence[str], allowed: Sequence[str], what: str) -> list[str]:
     for value in values:
         if value not in allowed:
             raise ArgumentError(f"{what} {value!r} is unknown (allowed: {', '.join(allowed)})")
@@ -153,8 +154,6 @@ def _checked(values: Sequence[str], allowed: Sequence[str], what: str = "variant
 def _write(
     folder: Path,
     work: Workspace,
-    form: PictureForm,
-    about: Calibration,
     measured: dict[str, Measured],
 ) -> None:
     """Fills `folder` with the bundle's files."""
@@ -163,7 +162,7 @@ def _write(
         path = work.model(variant)
         variants.append(_variant(variant, _put(folder, path.name, path.read_bytes()), result))
     golden = _put(folder, GOLDEN_NAME, write_golden(_golden(work, measured)))
-    manifest = _manifest(work, form, about, tuple(variants), golden)
+    manifest = _manifest(work, tuple(variants), golden)
     manifest = replace(manifest, card=_put(folder, CARD_NAME, card(manifest).encode()))
     (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
 
@@ -197,8 +196,6 @@ def _golden(work: Workspace, measured: dict[str, Measured]) -> Golden:
 
 def _manifest(
     work: Workspace,
-    form: PictureForm,
-    about: Calibration,
     variants: tuple[Variant, ...],
     golden: File,
 ) -> Manifest:
@@ -217,9 +214,9 @@ def _manifest(
             weights_sha256=facts.weights_sha256,
             preprocessing=facts.preprocessing,
         ),
-        picture=form,
+        picture=facts.picture,
         taps=facts.taps,
-        calibration=about,
+        calibration=facts.calibration,
         variants=variants,
         refusals=(),
         golden=golden,

@@ -33,11 +33,17 @@ _BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """A backbone cut at one or more layers: from preprocessed float32 (N, H, W, 3) to each layer's output."""
+    """A backbone cut at one or more layers: from preprocessed float32 (N, H, W, 3) to each layer's output.
 
+    `name` is the backbone's, `preprocessing` says in words what `preprocess` does, `size` is height and width.
+    """
+
+    name: str
     model: keras.Model
+    size: tuple[int, int]
     layers: tuple[str, ...]
     preprocess: Callable[[Any], Any]
+    preprocessing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
         _pooling(spec, layer, output.shape) for layer, output in zip(trunk.layers, _outputs(trunk.model), strict=True)
     ]
     projections = _fit(trunk, spec, poolings, pictures)
-    source = keras.Input((spec.height, spec.width, 3), dtype="float32", name="image")
+    source = keras.Input((*trunk.size, 3), dtype="float32", name="image")
     maps = _as_list(trunk.model(trunk.preprocess(source)))
     heads = [
         _head(feature, pooling, projection, spec.normalization)

@@ -9,29 +9,37 @@ from typing import Literal
 
 from edgefeat import ArgumentError
 
-__all__ = ["NetworkSpec", "input_size"]
+__all__ = ["Fit", "NetworkSpec", "Normalization", "Pooling", "input_size"]
+
+Pooling = Literal["avg", "max", "gem", "flatten", "none"]
+Normalization = Literal["l2", "none"]
+Fit = Literal["stretch", "crop", "pad"]
 
 _LARGEST_SIDE = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A backbone, where it is cut, and what is baked in behind the cut.
+    """A backbone, where it is cut, what is baked in behind the cut, and the pictures it is fitted and checked on.
 
-    `layers` empty means the backbone's last; `project` is the number of PCA dimensions.
+    `backbone` is a name or the path of a saved Keras model. `size` is height and width; None means the model's own.
+    `preprocess` None means the backbone's own. `layers` empty means the backbone's last; `project` is the number of
+    PCA dimensions. `calibration` is a folder of photos, or "synthetic".
     """
 
     backbone: str
     alpha: float | None
     weights: str
     seed: int
-    height: int
-    width: int
+    size: tuple[int, ...] | None
+    preprocess: str | None
     layers: tuple[str, ...]
-    pooling: Literal["avg", "max", "gem", "flatten", "none"]
-    normalization: Literal["l2", "none"]
+    pooling: Pooling
+    normalization: Normalization
     project: int | None
     whiten: bool
+    calibration: str
+    fit: Fit
 
 
 def input_size(value: int | str | Sequence[int]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from edgefeat._manifest import VARIANTS
+from edgefeat._manifest import VARIANTS, PictureForm
 from edgefeat_export._workspace import NETWORK, NetworkFacts, Workspace
 
 __all__ = ["NEEDS", "STEPS", "ordered"]
@@ -41,25 +41,33 @@ def ordered(variants: Sequence[str]) -> list[str]:
 
 
 def _network(work: Workspace) -> None:
-    from edgefeat_export._backbones import backbone_named
     from edgefeat_export._convert import freeze
     from edgefeat_export._network import build, weights_sha256
-    from edgefeat_export._trunk import build_trunk
+    from edgefeat_export._photos import gather
+    from edgefeat_export._trunk import build_trunk, fit_batch_norms
 
-    spec, calibrating = work.spec, work.calibrating
-    backbone = backbone_named(spec.backbone)
-    trunk = build_trunk(spec, calibrating)
-    network = build(trunk, spec, calibrating)
+    spec = work.spec
+    trunk = build_trunk(spec)
+    form = PictureForm(height=trunk.size[0], width=trunk.size[1], fit=spec.fit)
+    notes: list[str] = []
+    pictures = gather(spec.calibration, form, seed=spec.seed, tell=notes.append)
+    work.write_pictures(pictures.calibrating, pictures.checking)
+    if spec.weights == "random":
+        fit_batch_norms(trunk, pictures.calibrating)
+    network = build(trunk, spec, pictures.calibrating)
     graph = freeze(network.model, [tap.name for tap in network.taps], work.graph_path)
     facts = NetworkFacts(
-        backbone=backbone.name,
-        preprocessing=backbone.preprocessing,
+        backbone=trunk.name,
+        preprocessing=trunk.preprocessing,
         weights_sha256=weights_sha256(trunk.model),
+        picture=form,
         taps=network.taps,
+        calibration=pictures.about,
+        notes=tuple(notes),
         input=graph.input,
         outputs=graph.outputs,
     )
-    work.write_facts(facts, network.features(work.checking))
+    work.write_facts(facts, network.features(pictures.checking))
 
 
 def _tflite_float32(work: Workspace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,28 +13,56 @@ from numpy.typing import NDArray
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._backbones import Backbone, backbone_named
+from edgefeat_export._cut import cut
+from edgefeat_export._model_file import is_model_file, load_model
 from edgefeat_export._network import Trunk
+from edgefeat_export._preprocessing import preprocessing_named
 from edgefeat_export._spec import NetworkSpec
 
-__all__ = ["build_trunk"]
+__all__ = ["build_trunk", "fit_batch_norms"]
 
 _FITTING_PICTURES = 32
+_DEFAULT_SIZE = 224
 
 
-def build_trunk(spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Trunk:
-    """The backbone that `spec` names, cut at its layers; nothing behind the last cut is in it.
+def build_trunk(spec: NetworkSpec) -> Trunk:
+    """The backbone that `spec` names, or the saved model at that path, cut at its layers; nothing behind is left.
 
-    `pictures`, uint8 (N, H, W, 3), fit the batch norms of random weights. Raises ArgumentError for a name, option,
-    layer or size that cannot be, and ExportError where the weights cannot be had.
+    Raises ArgumentError for a name, option, layer or size that cannot be, and ExportError where the weights cannot be
+    had.
     """
     keras.utils.set_random_seed(spec.seed)
-    backbone = backbone_named(spec.backbone)
-    whole = _with_weights(backbone, spec)
-    model, layers = _cut(whole, spec.layers)
-    trunk = Trunk(model, layers, backbone.module.preprocess_input)
-    if spec.weights == "random":
-        _fit_batch_norms(model, trunk.preprocess, pictures[:_FITTING_PICTURES])
-    return trunk
+    if is_model_file(spec.backbone):
+        name, whole = Path(spec.backbone).name.partition(".")[0], load_model(spec)
+        preprocessing = spec.preprocess or "raw"
+        preprocess = preprocessing_named(preprocessing)
+    else:
+        backbone = backbone_named(spec.backbone)
+        name, whole = backbone.name, _with_weights(backbone, spec)
+        preprocessing = spec.preprocess or backbone.preprocessing
+        preprocess = preprocessing_named(spec.preprocess) if spec.preprocess else backbone.module.preprocess_input
+    model, layers = cut(whole, spec.layers)
+    height, width = whole.inputs[0].shape[1:3]
+    return Trunk(name, model, (int(height), int(width)), layers, preprocess, preprocessing)
+
+
+def fit_batch_norms(trunk: Trunk, pictures: NDArray[np.uint8]) -> None:
+    """Gives every batch norm the statistics of `pictures`, so that random weights do not make all features alike.
+
+    `pictures` are uint8 (N, height, width, 3).
+    """
+    norms = [layer for layer in trunk.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    dropouts = [layer for layer in trunk.model.layers if isinstance(layer, keras.layers.Dropout)]
+    momenta, rates = [norm.momentum for norm in norms], [dropout.rate for dropout in dropouts]
+    for norm in norms:
+        norm.momentum = 0.0
+    for dropout in dropouts:
+        dropout.rate = 0.0
+    trunk.model(trunk.preprocess(pictures[:_FITTING_PICTURES].astype(np.float32)), training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    for dropout, rate in zip(dropouts, rates, strict=True):
+        dropout.rate = rate
 
 
 def _with_weights(backbone: Backbone, spec: NetworkSpec) -> keras.Model:
@@ -46,11 +74,12 @@ def _with_weights(backbone: Backbone, spec: NetworkSpec) -> keras.Model:
             raise ArgumentError(f"backbone {backbone.name} has no alpha: leave --alpha out")
         options["alpha"] = spec.alpha
     weights = None if spec.weights == "random" else "imagenet"
+    height, width = spec.size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
     try:
-        return backbone.factory(include_top=False, weights=weights, input_shape=(spec.height, spec.width, 3), **options)
+        return backbone.factory(include_top=False, weights=weights, input_shape=(height, width, 3), **options)
     except ValueError as error:
         raise ArgumentError(
-            f"backbone {backbone.name} cannot be built at {spec.height}x{spec.width}"
+            f"backbone {backbone.name} cannot be built at {height}x{width}"
             + (f" with alpha {spec.alpha}" if spec.alpha is not None else "")
             + f": {_one_line(error)}"
         ) from error
@@ -74,34 +103,3 @@ def _no_weights(backbone: Backbone, error: Exception) -> str:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _cut(whole: keras.Model, names: tuple[str, ...]) -> tuple[keras.Model, tuple[str, ...]]:
-    if not names:
-        last = whole.layers[-1]
-        return whole, (last.name,)
-    if len(set(names)) != len(names):
-        raise ArgumentError(f"layers {', '.join(names)} repeat a name")
-    known = [layer.name for layer in whole.layers]
-    for name in names:
-        if name not in known:
-            raise ArgumentError(f"layer {name!r} is not in {whole.name} (its last are: {', '.join(known[-8:])})")
-    return keras.Model(whole.inputs, [whole.get_layer(name).output for name in names]), names
-
-
-def _fit_batch_norms(model: keras.Model, preprocess: Callable[[Any], Any], pictures: NDArray[np.uint8]) -> None:
-    """Gives every batch norm the statistics of `pictures`, so that random weights do not make all features alike."""
-    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    if not norms:
-        return
-    before = [norm.momentum for norm in norms], [dropout.rate for dropout in dropouts]
-    for norm in norms:
-        norm.momentum = 0.0
-    for dropout in dropouts:
-        dropout.rate = 0.0
-    model(preprocess(pictures.astype(np.float32)), training=True)
-    for norm, momentum in zip(norms, before[0], strict=True):
-        norm.momentum = momentum
-    for dropout, rate in zip(dropouts, before[1], strict=True):
-        dropout.rate = rate

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._manifest import Tap
+from edgefeat._manifest import Calibration, PictureForm, Tap
 from edgefeat._records import from_json, to_json
 from edgefeat_export._convert import FrozenGraph
 from edgefeat_export._spec import NetworkSpec
@@ -22,12 +22,18 @@ NETWORK = "network"
 
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
-    """What the step `network` found out, for the manifest. `input`, `outputs` are the frozen graph's tensors."""
+    """What the step `network` found out, for the manifest. `input`, `outputs` are the frozen graph's tensors.
+
+    `notes` are for the user.
+    """
 
     backbone: str
     preprocessing: str
     weights_sha256: str
+    picture: PictureForm
     taps: tuple[Tap, ...]
+    calibration: Calibration
+    notes: tuple[str, ...]
     input: str
     outputs: tuple[str, ...]
 
@@ -38,11 +44,9 @@ class Workspace:
 
     folder: Path
 
-    def write_task(self, spec: NetworkSpec, calibrating: NDArray[np.uint8], checking: NDArray[np.uint8]) -> None:
-        """Leaves what every step needs: the spec, and the pictures, uint8 (N, H, W, 3)."""
+    def write_spec(self, spec: NetworkSpec) -> None:
+        """Leaves what is to be exported."""
         (self.folder / "spec.json").write_text(json.dumps(to_json(spec)))
-        np.save(self.folder / "calibrating.npy", calibrating)
-        np.save(self.folder / "checking.npy", checking)
 
     @property
     def spec(self) -> NetworkSpec:
@@ -65,6 +69,11 @@ class Workspace:
     def graph_path(self) -> Path:
         """The frozen graph."""
         return self.folder / "graph.pb"
+
+    def write_pictures(self, calibrating: NDArray[np.uint8], checking: NDArray[np.uint8]) -> None:
+        """Leaves the pictures, uint8 (N, H, W, 3)."""
+        np.save(self.folder / "calibrating.npy", calibrating)
+        np.save(self.folder / "checking.npy", checking)
 
     def write_facts(self, facts: NetworkFacts, reference: dict[str, NDArray[np.float32]]) -> None:
         """Leaves what the network is and the Keras features of `checking`, by tap."""

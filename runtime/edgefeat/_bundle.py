@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -14,7 +15,7 @@ from edgefeat._manifest import MANIFEST_NAME, File, Manifest, Variant
 __all__ = ["Bundle"]
 
 _MAX_MANIFEST_SIZE = 4_000_000
-# What file managers leave behind in any folder they show.
+# What file managers leave behind in any folder they show; macOS also a "._name" for each file it copies to FAT or SMB.
 _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
@@ -33,8 +34,8 @@ class Bundle:
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
         """The bundle at `path`. Raises BundleError for a missing, cut or foreign file, a link, or another schema."""
         folder = Path(path)
-        if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
+        if not os.path.isdir(folder):
+            what = "is a file" if os.path.exists(folder) else "does not exist"
             raise BundleError(f"bundle {os.fspath(path)!r} {what} (expected: a folder that `edgefeat export` wrote)")
         data = _read(folder, MANIFEST_NAME, _MAX_MANIFEST_SIZE)
         try:
@@ -67,14 +68,18 @@ class Bundle:
 
     def _check_names(self) -> None:
         expected = {file.name: file for file in self.manifest.files()}
-        with os.scandir(self.path) as entries:
-            present = {entry.name for entry in entries}
-        for name in sorted(present - expected.keys() - _DROPPINGS - {MANIFEST_NAME}):
-            raise BundleError(f"bundle {self.path}: {name!r} does not belong to it (the manifest does not list it)")
+        try:
+            with os.scandir(self.path) as entries:
+                present = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+        except OSError as error:
+            raise BundleError(f"bundle {self.path}: the folder cannot be listed: {error.strerror}") from None
+        for name in sorted(present.keys() - expected.keys() - {MANIFEST_NAME}):
+            if name not in _DROPPINGS and not name.startswith("._"):
+                raise BundleError(f"bundle {self.path}: {name!r} does not belong to it (the manifest does not list it)")
         for file in expected.values():
             if file.name not in present:
                 raise BundleError(f"bundle {self.path}: {file.name} is missing; copy the whole folder again")
-            status = os.lstat(self.path / file.name)
+            status = present[file.name]
             if not stat.S_ISREG(status.st_mode):
                 raise BundleError(f"bundle {self.path}: {file.name} is a link or no file (allowed: plain files)")
             if status.st_size != file.size:
@@ -85,16 +90,19 @@ class Bundle:
 
 
 def _read(folder: Path, name: str, limit: int) -> bytes:
-    """At most `limit` + 1 bytes of a plain file directly inside `folder`; never through a link."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    """At most `limit` bytes of a plain file directly inside `folder`; never through a link."""
+
+    def opener(path: str, flags: int) -> int:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
     try:
-        descriptor = os.open(folder / name, flags)
+        with open(folder / name, "rb", opener=opener) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise BundleError(f"bundle {folder}: {name} is not a plain file")
+            data = stream.read(limit + 1)
     except OSError as error:
-        raise BundleError(f"bundle {folder}: {name} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise BundleError(f"bundle {folder}: {name} is not a plain file")
-        data = stream.read(limit + 1)
+        reason = "it is a link (allowed: plain files)" if error.errno == errno.ELOOP else error.strerror
+        raise BundleError(f"bundle {folder}: {name} cannot be read: {reason}") from None
     if len(data) > limit:
         raise BundleError(f"bundle {folder}: {name} is longer than the {limit} bytes allowed")
     return data

@@ -29,7 +29,8 @@ def cosines(features: NDArray[np.floating], reference: NDArray[np.floating]) -> 
 def measure(features: NDArray[np.float32], reference: NDArray[np.float32]) -> Fidelity:
     """The fidelity of a variant's `features` to the Keras `reference`, both (N, *shape), N at least 1."""
     cosine = cosines(features, reference)
-    difference = np.abs(features.astype(np.float64) - reference.astype(np.float64)).max()
+    with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, and answered below
+        difference = np.abs(features.astype(np.float64) - reference.astype(np.float64)).max()
     return Fidelity(
         pictures=len(features),
         mean_cosine=float(cosine.mean()),

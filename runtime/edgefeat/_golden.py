@@ -32,12 +32,12 @@ class Golden:
 
 
 def write_golden(golden: Golden) -> bytes:
-    """The bytes of `golden.npz`."""
-    arrays: dict[str, NDArray[np.generic]] = {"pictures": golden.pictures}
+    """The bytes of `golden.npz`. The arrays may lie in memory in any order."""
+    arrays: dict[str, NDArray[np.generic]] = {"pictures": np.ascontiguousarray(golden.pictures)}
     for origin, by_tap in golden.features.items():
-        arrays.update({f"{origin}/{tap}": feature for tap, feature in by_tap.items()})
+        arrays.update({f"{origin}/{tap}": np.ascontiguousarray(feature) for tap, feature in by_tap.items()})
     stream = io.BytesIO()
-    np.savez_compressed(stream, allow_pickle=False, **arrays)
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes them for its allow_pickle
     return stream.getvalue()
 
 
@@ -47,8 +47,9 @@ def read_golden(bundle: Bundle) -> Golden:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _golden(archive, bundle.manifest)
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
-        raise BundleError(f"bundle {bundle.path}: {bundle.manifest.golden.name}: {error}") from None
+    except Exception as error:  # on a crafted file zipfile, zlib and NumPy's header parser raise a dozen kinds
+        reason = str(error) or type(error).__name__
+        raise BundleError(f"bundle {bundle.path}: {bundle.manifest.golden.name}: {reason}") from error
 
 
 def _golden(archive: zipfile.ZipFile, manifest: Manifest) -> Golden:

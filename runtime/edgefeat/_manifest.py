@@ -179,7 +179,7 @@ class Manifest:
         try:
             manifest = from_json(cls, value)
             _check(manifest)
-        except RecordError as error:
+        except (RecordError, RecursionError) as error:
             raise BundleError(f"{MANIFEST_NAME}: {error}") from None
         return manifest
 
@@ -193,7 +193,7 @@ def _check(manifest: Manifest) -> None:
     for what, names in (
         ("taps", [tap.name for tap in manifest.taps]),
         ("variants", [variant.name for variant in manifest.variants]),
-        ("files", [file.name for file in manifest.files()] + [MANIFEST_NAME]),
+        ("files", [file.name.casefold() for file in manifest.files()] + [MANIFEST_NAME]),
     ):
         if not names or len(set(names)) != len(names):
             raise RecordError(f"{what} has none or repeats a name: {', '.join(names) or 'none'}")

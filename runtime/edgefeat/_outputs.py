@@ -59,7 +59,7 @@ def write_features(table: FeatureTable, path: str | os.PathLike[str]) -> list[Pa
 
 
 def _write_npz(table: FeatureTable, path: Path) -> list[Path]:
-    arrays: dict[str, NDArray[np.generic]] = {
+    arrays: dict[str, Any] = {
         "paths": _unicode(table.paths),
         **table.columns(),
         "bundle": np.array(table.bundle),
@@ -67,7 +67,7 @@ def _write_npz(table: FeatureTable, path: Path) -> list[Path]:
         "engine": np.array(table.engine),
     }
     # NumPy wants a stream it can seek in and closes none that it was given.
-    write_file(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+    write_file(path, lambda stream: np.savez(stream, **arrays))
     return [path]
 
 

@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from edgefeat._errors import ArgumentError, PictureError
 from edgefeat._manifest import PictureForm
@@ -28,7 +29,7 @@ PictureSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8]"
 )
 
-#: `exact` decodes every pixel before it resizes; `fast` lets libjpeg scale while it decodes, never below twice the size.
+#: `exact` decodes every pixel, then resizes; `fast` lets libjpeg scale while it decodes, never below twice the size.
 Decoding = Literal["fast", "exact"]
 
 #: Larger pictures are refused before their pixels are allocated. Pillow takes 4 bytes a pixel, so this is 256 MB: what
@@ -60,9 +61,9 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 def read_picture(source: PictureSource, form: PictureForm, decoding: Decoding = "fast") -> NDArray[np.uint8]:
     """The picture as the model takes it: uint8, RGB, shape (form.height, form.width, 3), C-contiguous.
 
-    With `decoding="exact"` it equals `keras.utils.load_img(path, target_size=..., interpolation="bilinear")` bit for bit
-    on upright RGB files. Raises PictureError for anything that is not a whole, readable picture of at most `MAX_PIXELS`,
-    and ArgumentError for an array of another type or shape.
+    With `decoding="exact"` it equals `keras.utils.load_img(path, target_size=..., interpolation="bilinear")` bit for
+    bit on upright RGB files. Raises PictureError for anything that is not a whole, readable picture of at most
+    `MAX_PIXELS`, and ArgumentError for an array of another type or shape.
     """
     if decoding not in ("fast", "exact"):
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
@@ -103,7 +104,7 @@ def _as_picture_errors() -> Iterator[None]:
     except UnidentifiedImageError:  # its text has only the address of a Python object
         raise PictureError("cannot be decoded: the header is damaged or of an unknown kind") from None
     except Exception as error:
-        raise PictureError(f"cannot be decoded: {error or type(error).__name__}") from error
+        raise PictureError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
 
 
 @contextmanager
@@ -129,7 +130,7 @@ def _opened(source: object) -> Iterator[BinaryIO]:
         )
 
 
-def _decoder(stream: BinaryIO) -> Image.Image:
+def _decoder(stream: BinaryIO) -> ImageFile:
     """The opened but not yet decoded image, read by the one decoder its first bytes ask for."""
     head = stream.read(16)
     stream.seek(0)
@@ -171,7 +172,7 @@ def _check_size(image: Image.Image) -> None:
         raise PictureError(f"{width}x{height} pixels are too many (allowed: {MAX_PIXELS:,})")
 
 
-def _check_compression(image: Image.Image, stream: BinaryIO) -> None:
+def _check_compression(image: ImageFile, stream: BinaryIO) -> None:
     """Raises PictureError for a small file that would take long to decode."""
     if image.format == "BMP" and image.tile[0][0] == "bmp_rle" and image.width * image.height > _MAX_RLE_PIXELS:
         raise PictureError(f"a run-length BMP of {image.width}x{image.height} pixels (allowed: {_MAX_RLE_PIXELS:,})")
@@ -207,7 +208,7 @@ def _orientation(image: Image.Image, form: PictureForm) -> int:
         return 1
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a broken EXIF block must not lose a good picture; Pillow raises many kinds here
+    except Exception:  # noqa: BLE001  a broken EXIF block must not lose a good picture; Pillow raises many kinds here
         return 1
     return value if value in _TRANSPOSES else 1
 
@@ -226,7 +227,7 @@ def _pixels(image: Image.Image, form: PictureForm) -> NDArray[np.uint8]:
     return np.asarray(resized)
 
 
-def _mend_transparency(image: Image.Image) -> None:
+def _mend_transparency(image: ImageFile) -> None:
     """Brings the transparent colour of an opened, not yet decoded PNG to the eight bits its pixels will have."""
     if image.format != "PNG" or "transparency" not in image.info or not image.tile:
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import types
 import typing
 from typing import Any, TypeVar
@@ -58,7 +59,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return _value(hint, value, where)
     if origin is typing.Literal:
         if not any(value == allowed and type(value) is type(allowed) for allowed in arguments):
-            raise RecordError(f"{where} is {value!r} (allowed: {', '.join(map(repr, arguments))})")
+            raise RecordError(f"{where} is {_kind(value)} (allowed: {', '.join(map(repr, arguments))})")
         return value
     if origin is tuple:
         if not isinstance(value, list):
@@ -67,26 +68,36 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise RecordError(f"{where} is {_kind(value)}, expected an object")
-        return {str(key): _value(arguments[1], item, _join(where, str(key))) for key, item in value.items()}
+        return {
+            _scalar(str, key, f"a name in {where}"): _value(arguments[1], item, _join(where, str(key)))
+            for key, item in value.items()
+        }
     if dataclasses.is_dataclass(hint):
         return from_json(typing.cast(type, hint), value, where)
     return _scalar(hint, value, where)
 
 
 def _scalar(hint: type, value: object, where: str) -> object:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+    if hint is float and type(value) is int:
+        value = float(value) if abs(value) < sys.float_info.max else math.inf
     if type(value) is not hint:
         raise RecordError(f"{where} is {_kind(value)}, expected {hint.__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise RecordError(f"{where} is {value}, expected a finite number")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise RecordError(f"{where} is {_kind(value)}, expected text that can be written as UTF-8")
     return value
 
 
 def _join(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+    shown = name if name.isprintable() and len(name) <= 40 else _short(name)
+    return f"{where}.{shown}" if where else shown
 
 
 def _kind(value: object) -> str:
+    return f"{type(value).__name__} {_short(value)}"
+
+
+def _short(value: object) -> str:
     text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 40 else text[:37] + '...'}"
+    return text if len(text) <= 40 else text[:37] + "..."

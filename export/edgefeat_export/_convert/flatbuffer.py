@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from edgefeat._errors import ExportError
+from edgefeat import ExportError
 from edgefeat_export._convert.graph import INPUT
 
 __all__ = ["SIGNATURE", "constant", "label", "op_code", "parse", "read", "serialize", "taps"]

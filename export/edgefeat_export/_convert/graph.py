@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgefeat._errors import ArgumentError
+from edgefeat import ArgumentError
 
 if TYPE_CHECKING:
     import keras

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from edgefeat._errors import ExportError
+from edgefeat import ExportError
 from edgefeat_export._convert.graph import INPUT
 
 __all__ = ["BATCH", "OPSET", "float32"]

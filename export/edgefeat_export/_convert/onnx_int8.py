@@ -25,8 +25,8 @@ _HEAD = frozenset({"Cast", "Mul", "Add", "Sub", "Div", "Slice", "Concat", "Gathe
 #: Operators that belong to the trunk wherever they stand.
 _TRUNK = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax"})
 
-#: What an L2 norm over the channels of a feature map is made of; Mul and Div are told apart by shape.
-_MAP_NORM = frozenset({"LpNormalization", "ReduceSum", "ReduceL2", "Max", "Min", "Sqrt", "Reciprocal", "Pow"})
+#: What generalised-mean pooling does to a feature map before the mean.
+_GEM = frozenset({"Max", "Pow"})
 
 
 class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
@@ -83,7 +83,8 @@ def _tail(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
     """From the outputs backwards, up to the last node whose result is a feature map or has an activation."""
     shapes = _shapes(graph)
     maker = {name: node for node in graph.node for name in node.output}
-    waiting = [output.name for output in graph.output]
+    ends = {output.name for output in graph.output}
+    waiting = sorted(ends)
     seen: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -92,7 +93,7 @@ def _tail(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
             continue
         seen.add(name)
         computed = [source for source in node.input if source and source not in constants]
-        if _in_tail(node, computed, shapes):
+        if _in_tail(node, computed, shapes) or (node.op_type == "Transpose" and name in ends):
             yield node
             waiting.extend(computed)
 
@@ -100,17 +101,22 @@ def _tail(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
 def _in_tail(node: Any, computed: list[str], shapes: dict[str, list[int]]) -> bool:
     if node.op_type in _TRUNK:
         return False
-    if not _is_map(shapes.get(node.output[0], [])) or node.op_type in _MAP_NORM:
+    if node.op_type in _GEM or not _is_map(shapes.get(node.output[0], [])):
         return True
     if node.op_type in ("Mul", "Div"):
-        depths = [shapes.get(name, [])[-1:] for name in computed]
-        return len(depths) == 2 and [1] in depths and depths[0] != depths[1]
+        return len(computed) == 2 and (computed[0] == computed[1] or _is_norm(*(shapes.get(c, []) for c in computed)))
     return False
 
 
+def _is_norm(one: list[int], other: list[int]) -> bool:
+    """Whether one shape is the other with its channels made one; a squeeze-and-excite gate lacks the positions."""
+    differing = [{a, b} for a, b in zip(one[1:], other[1:], strict=False) if a != b]
+    return len(one) == len(other) and len(differing) == 1 and 1 in differing[0]
+
+
 def _is_map(shape: list[int]) -> bool:
-    """Whether a tensor [batch, ...] has positions as well as channels."""
-    return len(shape) == 4 and sum(size != 1 for size in shape[1:]) > 1
+    """Whether a tensor [batch, ...] has positions and channels; the norm of each position has no channels."""
+    return len(shape) == 4 and sum(size != 1 for size in shape[1:]) > 1 and 1 not in (shape[1], shape[3])
 
 
 def _shapes(graph: onnx.GraphProto) -> dict[str, list[int]]:

@@ -39,10 +39,11 @@ def head(model: Any) -> set[int]:
     known = set(map(int, graph.inputs))
     found = set()
     for index, operator in enumerate(graph.operators):
-        if flatbuffer.op_code(model, operator) in _HEAD and known & set(operator.inputs):
-            if all(i in known or _is_constant(model, i) for i in operator.inputs):
-                known.update(operator.outputs)
-                found.add(index)
+        if flatbuffer.op_code(model, operator) not in _HEAD or not known & set(operator.inputs):
+            continue
+        if all(i in known or _is_constant(model, i) for i in operator.inputs):
+            known.update(operator.outputs)
+            found.add(index)
     return found
 
 
