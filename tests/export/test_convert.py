@@ -24,7 +24,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgefeat import ArgumentError, ExportError
-from edgefeat_export._convert import FrozenGraph, flatbuffer, freeze, onnx_int8, tflite, tflite_int8
+from edgefeat_export._convert import FrozenGraph, channels, flatbuffer, freeze, onnx_int8, tflite, tflite_int8
 from edgefeat_export._convert import onnx as to_onnx
 
 TAPS = ("middle", "deep/feature", "map", "unit map")
@@ -59,7 +59,8 @@ def network() -> keras.Model:
     keras.utils.set_random_seed(7)
     layers = keras.layers
     image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
-    x = keras.ops.cast(image, "float32")[..., ::-1] / 127.5 - np.array([0.9, 1.0, 1.1], "float32")
+    caffe = keras.applications.imagenet_utils.preprocess_input
+    x = caffe(keras.ops.cast(image, "float32"), data_format="channels_last", mode="caffe") / 127.5
     x = layers.BatchNormalization()(layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(x))
     # Padding with zeros what is negative everywhere is what onnxruntime gets wrong.
     x = layers.MaxPooling2D(3, strides=2)(layers.ZeroPadding2D(1)(x - 20.0)) + 20.0
@@ -157,6 +158,17 @@ def test_an_onnx_file_names_its_ends_and_takes_any_batch(case: Case, file: str) 
     for tap in TAPS:
         np.testing.assert_allclose(together[tap], np.concatenate([one[tap] for one in alone]), atol=1e-5)
     assert [item.name for item in case.folder.iterdir() if item.name.startswith(file)] == [file]
+
+
+@pytest.mark.parametrize("file", [file for file in LEAST if file.endswith("tflite")])
+def test_the_exchange_of_channels_is_folded_into_the_first_convolution(case: Case, file: str) -> None:
+    model = flatbuffer.read(case.folder / file)
+    codes = {flatbuffer.op_code(model, operator) for operator in model.subgraphs[0].operators}
+    op = schema.BuiltinOperator
+    assert not codes & {op.STRIDED_SLICE, op.PACK, op.REVERSE_V2}
+    assert not channels.fold_exchange(model)
+    held = {tensor.buffer for tensor in model.subgraphs[0].tensors} | {entry.buffer for entry in model.metadata}
+    assert all(index in held for index, buffer in enumerate(model.buffers) if buffer.data is not None)
 
 
 def test_int8_has_int8_convolutions_with_a_scale_per_channel_and_a_float_tail(case: Case) -> None:

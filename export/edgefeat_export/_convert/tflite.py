@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgefeat_export._convert import flatbuffer
+from edgefeat_export._convert import channels, flatbuffer
 from edgefeat_export._convert.graph import FrozenGraph, as_function
 
 __all__ = ["dynamic", "float16", "float32"]
@@ -55,5 +55,6 @@ def _converter(graph: FrozenGraph) -> Any:
 
 def _write(converter: Any, graph: FrozenGraph, output: Path) -> None:
     model = flatbuffer.parse(converter.convert())
+    channels.fold_exchange(model)
     flatbuffer.label(model, graph.taps)
     output.write_bytes(flatbuffer.serialize(model))
