@@ -16,7 +16,7 @@ from edgefeat_bench._records import Contender
 from edgefeat_bench._report import HEADER, markdown, rows
 from edgefeat_bench._run import default_contenders, run
 
-__all__ = ["main"]
+__all__ = ["exit_status", "main"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -52,20 +52,25 @@ def _run(bundle: str, photos: str, rounds: int, most: int, output: str, as_json:
     return 0
 
 
-def main() -> int:
-    """Runs the command line and gives its exit status: 0 done, 1 the work failed, 2 wrong use."""
+def exit_status(command: click.Command, name: str) -> int:
+    """Runs a command and gives its exit status: 0 done, 1 the work failed, 2 wrong use."""
     try:
-        status = _group.main(prog_name="edgefeat-bench", standalone_mode=False)
+        status = command.main(prog_name=name, standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("edgefeat-bench: interrupted", err=True)
+        click.echo(f"{name}: interrupted", err=True)
         return 130
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except EdgefeatError as error:
-        click.echo(f"edgefeat-bench: {error}", err=True)
+        click.echo(f"{name}: {error}", err=True)
         return 2 if isinstance(error, ArgumentError) else 1
     return status if isinstance(status, int) else 0
+
+
+def main() -> int:
+    """Runs `edgefeat-bench` and gives its exit status."""
+    return exit_status(_group, "edgefeat-bench")
 
 
 if __name__ == "__main__":

@@ -5,17 +5,26 @@ Keras is imported inside, so that what is printed can be read without it.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import edgefeat
+from edgefeat import EdgefeatError, ExportError
+from edgefeat._records import from_json, to_json
 from edgefeat_export._spec import NetworkSpec
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Layer", "LayerList", "costs", "list_layers"]
+    from edgefeat_export._backbones import Backbone
+
+__all__ = ["Layer", "LayerList", "costs", "list_layers", "listed_apart"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     from edgefeat_export._trunk import build_trunk
 
     trunk = build_trunk(replace(spec, weights="random", layers=()))
-    layers = tuple(costs(trunk.model))
+    layers = costs(trunk.model)
     if not is_model_file(spec.backbone):
         keras.utils.clear_session()  # else layers that Keras names would be numbered on
         whole = _with_top(backbone_named(spec.backbone), trunk.size, spec.alpha)
@@ -68,86 +77,134 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     return LayerList(trunk.name, *trunk.size, layers)
 
 
-def costs(model: keras.Model) -> Iterator[Layer]:
-    """The layers of a model, those of inner models behind it by path, in the order of `layer_names`."""
-    inputs = model.inputs
-    yield from _walk(model, "", inputs, [_Work({}, {}) for _ in inputs], ())[0]
+def listed_apart(spec: NetworkSpec) -> LayerList:
+    """`list_layers` in a process of its own, whose log lines, TensorFlow's among them, nobody sees."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(
+        [sys.executable, "-m", __name__], input=json.dumps(to_json(spec)), capture_output=True, text=True, env=environment
+    )
+    *_, last = done.stdout.splitlines() or [""]
+    if done.returncode not in (0, 1) or not last.startswith("{"):
+        words = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        raise ExportError(f"listing the layers failed: {words[-1] if words else f'exit status {done.returncode}'}")
+    said = json.loads(last)
+    if done.returncode == 1:
+        kind: type[EdgefeatError] = getattr(edgefeat, said["kind"])
+        raise kind(said["message"])
+    return from_json(LayerList, said)
+
+
+def costs(model: keras.Model) -> tuple[Layer, ...]:
+    """The layers of a model, in the order of `layer_names`: those of an inner model behind it, named by path."""
+    layers, _ = _walk(model, "", [_Value(source, {}, {}) for source in model.inputs], ())
+    return tuple(layers)
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What must be computed for a tensor: MACs of each call, and the size of each weight; both by identity."""
+class _Value:
+    """A tensor and the work for it: MACs of each call and size of each weight, by identity, so that unions are sums."""
 
+    tensor: Any
     calls: dict[tuple[int, ...], int]
     weights: dict[int, int]
 
-    @property
-    def macs(self) -> int:
-        return sum(self.calls.values())
-
-    @property
-    def parameters(self) -> int:
-        return sum(self.weights.values())
-
-
-def _union(works: Sequence[_Work]) -> _Work:
-    calls, weights = {}, {}
-    for work in works:
-        calls.update(work.calls)
-        weights.update(work.weights)
-    return _Work(calls, weights)
-
 
 def _walk(
-    model: keras.Model, prefix: str, given: Sequence[Any], before: Sequence[_Work], place: tuple[int, ...]
-) -> tuple[list[Layer], list[Any], list[_Work]]:
-    """The layers of `model` called on the tensors `given`, its outputs, and the work for each of these.
-
-    `before` is the work for each of `given`; `place` tells this call of the model from others.
-    """
+    model: keras.Model, prefix: str, given: Sequence[_Value], place: tuple[int, ...]
+) -> tuple[list[Layer], list[_Value]]:
+    """The layers of `model` called on `given`, and its outputs. `place` tells this call of the model from others."""
     import keras
 
     graph = getattr(model, "_functional", model)  # a Sequential keeps its graph in an inner model
-    tensors = {id(source): tensor for source, tensor in zip(graph.inputs, given, strict=True)}
-    works = {id(source): work for source, work in zip(graph.inputs, before, strict=True)}
+    values = {id(source): value for source, value in zip(graph.inputs, given, strict=True)}
+    nodes = [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
+    within = {id(node) for node in nodes}
     rows: dict[int, list[Layer]] = {}
-    for node in _in_order(graph):
-        operation = node.operation
-        here = (*place, id(node))
-        sources = [tensors[id(tensor)] for tensor in node.input_tensors]
-        needed = [works[id(tensor)] for tensor in node.input_tensors]
+    for node in nodes:
+        operation, here = node.operation, (*place, id(node))
+        sources = [values[id(tensor)] for tensor in node.input_tensors]
         inner: list[Layer] = []
         if node.is_input:
-            results, work = [tensors[id(node.output_tensors[0])]], [works[id(node.output_tensors[0])]]
+            results = [values[id(tensor)] for tensor in node.output_tensors]
         elif isinstance(operation, keras.Model) and getattr(operation, "inputs", None):
-            inner, results, work = _walk(operation, f"{prefix}{operation.name}/", sources, needed, here)
+            inner, results = _walk(operation, f"{prefix}{operation.name}/", sources, here)
         else:
-            results = _results(node, tensors)
-            weights = {id(weight): math.prod(weight.shape) for weight in getattr(operation, "weights", ())}
-            own = _Work({here: _macs(operation, sources, results)}, weights)
-            work = [_union([*needed, own])] * len(results)
-        for source, result, needs in zip(node.output_tensors, results, work, strict=True):
-            tensors[id(source)], works[id(source)] = result, needs
-        # A layer called several times is cut at its last call: _cut does so, too.
-        if isinstance(operation, keras.Layer) and node is _last_call(operation, tensors):
-            rows[id(operation)] = [_row(prefix, operation, results, _union(needed), _union(work)), *inner]
-    layers = [row for layer in model.layers for row in rows.get(id(layer), [])]
-    return layers, [tensors[id(output)] for output in graph.outputs], [works[id(output)] for output in graph.outputs]
+            results = _called(node, sources, values, here)
+        values.update({id(tensor): value for tensor, value in zip(node.output_tensors, results, strict=True)})
+        # A layer that is called several times is cut at its last call: `cut` does so, too.
+        last = next(call for call in reversed(operation._inbound_nodes) if id(call) in within)
+        if node is last and isinstance(operation, keras.Layer):
+            rows[id(operation)] = [_layer(prefix, operation, sources, results), *inner]
+    return [row for layer in model.layers for row in rows[id(layer)]], [values[id(output)] for output in graph.outputs]
 
 
-def _row(prefix: str, layer: keras.Layer, results: Sequence[Any], needed: _Work, work: _Work) -> Layer:
+def _called(node: Any, sources: Sequence[_Value], values: dict[int, _Value], here: tuple[int, ...]) -> list[_Value]:
+    """What an operation makes of `sources`."""
+    tensors = node.output_tensors
+    if any(None in tensor.shape[1:] for tensor in tensors):  # inside a model that was made for pictures of any size
+        args, kwargs = node.arguments.fill_in({key: value.tensor for key, value in values.items()})
+        made = node.operation.compute_output_spec(*args, **kwargs)
+        tensors = list(made) if isinstance(made, list | tuple) else [made]
+    calls, weights = _work(sources)
+    calls[here] = _macs(node.operation, [source.tensor.shape for source in sources], tensors[0].shape)
+    weights.update({id(weight): math.prod(weight.shape) for weight in getattr(node.operation, "weights", ())})
+    return [_Value(tensor, calls, weights) for tensor in tensors]
+
+
+def _work(values: Sequence[_Value]) -> tuple[dict[tuple[int, ...], int], dict[int, int]]:
+    """The calls and the weights that `values` need together."""
+    calls = {call: macs for value in values for call, macs in value.calls.items()}
+    return calls, {weight: size for value in values for weight, size in value.weights.items()}
+
+
+def _layer(prefix: str, layer: keras.Layer, sources: Sequence[_Value], results: Sequence[_Value]) -> Layer:
+    before, _ = _work(sources)
+    calls, weights = _work(results)
+    shape = tuple(results[0].tensor.shape[1:])
     return Layer(
         name=prefix + layer.name,
         kind=type(layer).__name__,
-        shape=tuple(results[0].shape[1:]) if len(results) == 1 else None,
+        shape=shape if len(results) == 1 and None not in shape else None,
         parameters=layer.count_params(),
-        macs=sum(macs for call, macs in work.calls.items() if call not in needed.calls),
-        cumulative_parameters=work.parameters,
-        cumulative_macs=work.macs,
+        macs=sum(macs for call, macs in calls.items() if call not in before),
+        cumulative_parameters=sum(weights.values()),
+        cumulative_macs=sum(calls.values()),
         top=False,
     )
 
 
-def _in_order(graph: Any) -> list[Any]:
-    """The calls of a model's graph, each behind those whose results it takes."""
-    return [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
+def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Sequence[int | None]) -> int:
+    """The multiply-accumulates of a convolution or a dense layer, from shapes with their batch; 0 for any other."""
+    from keras import layers
+
+    if not isinstance(operation, layers.Layer) or not operation.weights or None in (*sources[0][1:], *result[1:]):
+        return 0
+    taken, made = (math.prod(side for side in shape[1:] if side) for shape in (sources[0], result))
+    if isinstance(operation, layers.Conv2DTranspose):  # every pixel that comes in is spread over the whole kernel
+        return taken * math.prod(operation.kernel.shape[:3])
+    if isinstance(operation, layers.Conv2D | layers.Dense):  # the last axis of the kernel is the filters
+        return made * math.prod(operation.kernel.shape[:-1])
+    if isinstance(operation, layers.DepthwiseConv2D):
+        return made * math.prod(operation.kernel.shape[:2])
+    if isinstance(operation, layers.SeparableConv2D):
+        pixels = made // operation.filters
+        return pixels * (math.prod(operation.depthwise_kernel.shape) + math.prod(operation.pointwise_kernel.shape))
+    return 0
+
+
+def _with_top(backbone: Backbone, size: tuple[int, int], alpha: float | None) -> keras.Model:
+    options = {} if alpha is None else {"alpha": alpha}
+    return backbone.factory(include_top=True, weights=None, input_shape=(*size, 3), **options)
+
+
+def _main() -> int:
+    try:
+        said, status = to_json(list_layers(from_json(NetworkSpec, json.loads(sys.stdin.read())))), 0
+    except EdgefeatError as error:
+        said, status = {"kind": type(error).__name__, "message": str(error)}, 1
+    sys.stdout.write(f"\n{json.dumps(said)}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

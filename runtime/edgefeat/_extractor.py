@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle import Bundle
-from edgefeat._engines import Session
+from edgefeat._engines import Session, run
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
 from edgefeat._manifest import Tap
 from edgefeat._picture import Decoding, PictureSource, read_picture
@@ -105,10 +105,10 @@ class Extractor:
             return self._extract_many(pictures)
         if isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes | bytearray | memoryview):
             return self._extract_many(pictures)
-        return self._shaped([rows[0] for rows in self._run(self.prepare(pictures)[np.newaxis])])
+        return self._shaped([rows[0] for rows in self._run(self._prepare_named(pictures, "")[np.newaxis])])
 
     def prepare(self, picture: PictureSource) -> NDArray[np.uint8]:
-        """The picture as the model takes it: uint8 RGB (height, width, 3). Raises PictureError."""
+        """The picture as the model takes it: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
         return read_picture(picture, self._bundle.manifest.picture, self._decoding)
 
     def stream(self, pictures: Iterable[S], *, ahead: int = 4) -> Iterator[Extraction[S]]:
@@ -145,7 +145,7 @@ class Extractor:
 
     def _run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         with self._turn:
-            return self._session.run(pictures)
+            return run(self._session, pictures, self._bundle.manifest.taps)
 
     def _finished(self, picture: S, future: object) -> Extraction[S]:
         from concurrent.futures import Future
@@ -163,19 +163,20 @@ class Extractor:
         ]
         for start in range(0, len(pictures), _BATCH):
             prepared = [
-                self._prepare_named(start + offset, picture)
+                self._prepare_named(picture, f"number {start + offset}")
                 for offset, picture in enumerate(pictures[start : start + _BATCH])
             ]
             for part, rows in zip(parts, self._run(np.stack(prepared)), strict=True):
                 part.append(rows)
         return self._shaped([np.concatenate(part) for part in parts])
 
-    def _prepare_named(self, index: int, picture: PictureSource) -> NDArray[np.uint8]:
+    def _prepare_named(self, picture: PictureSource, place: str) -> NDArray[np.uint8]:
+        """As `prepare`; an error's text begins with the path or, where the picture has none, with its place."""
         try:
             return self.prepare(picture)
-        except PictureError as error:
-            name = repr(os.fspath(picture)) if isinstance(picture, str | os.PathLike) else f"number {index}"
-            raise PictureError(f"picture {name}: {error}") from error
+        except (PictureError, ArgumentError) as error:
+            name = repr(os.fspath(picture)) if isinstance(picture, str | os.PathLike) else place
+            raise type(error)(f"picture {name}: {error}" if name else str(error)) from error
 
     def _shaped(self, features: list[NDArray[np.float32]]) -> Feature:
         if len(features) == 1:

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgefeat._errors import ArgumentError, OutputError
-from edgefeat._manifest import MANIFEST_NAME
+from edgefeat._manifest import MANIFEST_NAME, VARIANTS
 from edgefeat._picture import PICTURE_SUFFIXES
 
 __all__ = ["check_new_folder", "new_folder", "pictures_in", "write_file", "written_file"]
+
+# A folder that holds anything else is never replaced: many a project has a `manifest.json`.
+_BUNDLE_NAMES = frozenset(
+    {MANIFEST_NAME, "golden.npz", "README.md", *(f"{name}.{name.partition('-')[0]}" for name in VARIANTS)}
+)
 
 
 @contextlib.contextmanager
@@ -54,8 +59,8 @@ def check_new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     target = Path(path).absolute()
     if os.path.lexists(target) and not overwrite:
         raise ArgumentError(f"{path} exists already; give another name with -o, or replace it with --overwrite")
-    if os.path.lexists(target) and not (target / MANIFEST_NAME).is_file():
-        raise ArgumentError(f"{path} is not a bundle: --overwrite replaces only bundles; give another name with -o")
+    if os.path.lexists(target) and (why := _why_no_bundle(target)):
+        raise ArgumentError(f"{path} {why}: --overwrite replaces only bundles; give another name with -o")
     folder = next(parent for parent in target.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise ArgumentError(f"{path} cannot be made: {folder} is not a folder that can be written")
@@ -87,13 +92,16 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Pat
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def pictures_in(folder: str | os.PathLike[str]) -> list[str]:
-    """The paths of the pictures below `folder`, known by their ending, in sorted order; hidden ones are left out."""
-    return sorted(_walk(os.fspath(folder)), key=lambda path: path.split(os.sep))
+def pictures_in(folder: str | os.PathLike[str], *, unlisted: Callable[[OSError], object] | None = None) -> list[str]:
+    """The paths of the pictures below `folder`, known by their ending, in sorted order; hidden ones are left out.
+
+    `unlisted` is told of each folder that cannot be listed; without it, such folders are left out.
+    """
+    return sorted(_walk(os.fspath(folder), unlisted), key=lambda path: path.split(os.sep))
 
 
-def _walk(folder: str) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
+def _walk(folder: str, unlisted: Callable[[OSError], object] | None) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder, onerror=unlisted):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (os.path.join(parent, name) for name in _pictures(names))
 
@@ -102,18 +110,30 @@ def _pictures(names: Iterable[str]) -> Iterator[str]:
     return (name for name in names if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."))
 
 
+def _why_no_bundle(folder: Path) -> str:
+    """Why `folder` may hold something else than a bundle, perhaps a damaged one; empty where it does not."""
+    if not (folder / MANIFEST_NAME).is_file():
+        return "is not a bundle"
+    foreign = sorted(name for name in os.listdir(folder) if name not in _BUNDLE_NAMES and not name.startswith("."))
+    return f"holds {foreign[0]!r}, which no bundle does" if foreign else ""
+
+
 def _replace_folder(temporary: Path, target: Path) -> None:
     """A folder cannot be replaced in one step: the old one is moved aside first, and put back if that was all."""
     if not os.path.lexists(target):
         os.rename(temporary, target)
     else:
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-        os.rename(target, aside / target.name)
         try:
-            os.rename(temporary, target)
-        except OSError:
-            os.rename(aside / target.name, target)
-            os.rmdir(aside)
+            os.rename(target, aside / target.name)
+            try:
+                os.rename(temporary, target)
+            except BaseException:
+                os.rename(aside / target.name, target)
+                raise
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.rmdir(aside)  # only if it is empty: what could not be put back is kept
             raise
         shutil.rmtree(aside, ignore_errors=True)
     _sync_folder(target.parent)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._errors import ArgumentError, MissingExtraError
-from edgefeat._files import write_file
+from edgefeat._files import write_file, written_file
 
 __all__ = ["OUTPUT_SUFFIXES", "FeatureTable", "check_output", "write_features"]
 
@@ -37,13 +37,18 @@ class FeatureTable:
         return {f"features/{tap}": feature for tap, feature in self.features.items()}
 
 
-def check_output(path: str | os.PathLike[str]) -> None:
+def check_output(path: str | os.PathLike[str], taps: Collection[str]) -> None:
     """Raises ArgumentError or MissingExtraError now rather than after an hour's work."""
     target = Path(path)
+    folder = target.absolute().parent
     if target.suffix.lower() not in _WRITERS:
         raise ArgumentError(f"output {str(path)!r} has an unknown ending (allowed: {', '.join(OUTPUT_SUFFIXES)})")
-    if target.is_dir() or not target.absolute().parent.is_dir():
+    if target.is_dir() or not folder.is_dir():
         raise ArgumentError(f"output {str(path)!r} cannot be a file: its folder does not exist or it is one itself")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ArgumentError(f"output {str(path)!r} cannot be made: {folder} cannot be written")
+    if target.suffix.lower() == ".npy" and len(taps) > 1:
+        raise ArgumentError(f"a .npy file holds one tap, the bundle has {', '.join(taps)}: use .npz")
     if target.suffix.lower() == ".parquet":
         _pyarrow()
 
@@ -51,9 +56,9 @@ def check_output(path: str | os.PathLike[str]) -> None:
 def write_features(table: FeatureTable, path: str | os.PathLike[str]) -> list[Path]:
     """The files written for `path`, whose ending picks the format; existing ones are replaced in one step.
 
-    Raises ArgumentError for an unknown ending, MissingExtraError without pyarrow for `.parquet`, OutputError.
+    Raises what `check_output` does, and OutputError where the disk is full or fails.
     """
-    check_output(path)
+    check_output(path, table.features)
     target = Path(path)
     return _WRITERS[target.suffix.lower()](table, target)
 
@@ -72,13 +77,14 @@ def _write_npz(table: FeatureTable, path: Path) -> list[Path]:
 
 
 def _write_npy(table: FeatureTable, path: Path) -> list[Path]:
-    columns = table.columns()
-    if len(columns) > 1:
-        raise ArgumentError(f"a .npy file holds one tap, the bundle has {', '.join(table.features)}: use .npz")
-    (features,) = columns.values()
+    (features,) = table.columns().values()
     sidecar = path.with_suffix(".paths.json")
-    write_file(sidecar, lambda stream: stream.write(json.dumps(table.paths, indent=0).encode("ascii")))
-    write_file(path, lambda stream: np.save(stream, features, allow_pickle=False))
+    with written_file(path) as stream, written_file(sidecar) as names:
+        # Not np.save: given a real file, it tells that the disk is full only as "2560 requested and 480 written".
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(features))
+        stream.write(np.ascontiguousarray(features).data)
+        stream.flush()  # a full disk is met here, before either file has been replaced
+        names.write(json.dumps(table.paths, indent=0).encode("ascii"))
     return [path, sidecar]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle import Bundle
+from edgefeat._engines import run
 from edgefeat._errors import EngineError
 from edgefeat._fidelity import cosines
 from edgefeat._golden import KERAS, Golden, read_golden
@@ -63,7 +64,7 @@ def _check(bundle: Bundle, golden: Golden, choice: Choice) -> Check:
     taps = tuple(tap.name for tap in bundle.manifest.taps)
     try:
         session = engine.open(bundle.read(variant.file), taps, default_threads())
-        rows = [session.run(picture[np.newaxis]) for picture in golden.pictures]
+        rows = [run(session, picture[np.newaxis], bundle.manifest.taps) for picture in golden.pictures]
     except EngineError as error:
         return Check(variant.name, engine.name, version, "failed", str(error))
     features = {tap: np.concatenate([row[index] for row in rows]) for index, tap in enumerate(taps)}
@@ -104,4 +105,4 @@ def _off(
 
 def _difference(features: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
     difference = float(np.abs(features.astype(np.float64) - reference.astype(np.float64)).max())
-    return difference if np.isfinite(difference) else float("inf")
+    return difference if np.isfinite(difference) else float(np.finfo(np.float64).max)  # JSON has no infinity

@@ -95,7 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgefeatError as error:
         click.echo(f"edgefeat: {error}", err=True)
         return 2 if isinstance(error, ArgumentError) else 1
-    except BrokenPipeError:  # `edgefeat info | head` is no failure; nothing more can be printed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # click's answer to a closed pipe: `edgefeat info | head` is no failure
+        _print_no_more()
         return 0
+    except OSError as error:  # such as a full disk behind standard output
+        click.echo(f"edgefeat: {error}", err=True)
+        _print_no_more()
+        return 1
     return status if isinstance(status, int) else 0
+
+
+def _print_no_more() -> None:
+    """Keeps Python from failing once more, on what is left to print, when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._commands._options import choice_options, echo_json, json_option
-from edgefeat._errors import EdgefeatError
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._files import pictures_in
 from edgefeat._outputs import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
@@ -45,16 +44,17 @@ def command(
 
     Pictures that cannot be read are named with their reason and left out; the exit status is then 1.
     """
-    check_output(output)
     extractor = load(bundle, variant=variant, engine=engine, threads=threads, decoding="exact" if exact else "fast")
-    pictures = list(_expanded(paths))
-    read, failed = _extract(extractor, pictures)
-    written = write_features(_table(extractor, bundle, read), output) if read else []
+    check_output(output, [tap.name for tap in extractor.taps])
+    pictures, unlisted = _expanded(paths)
+    read, unread = _extract(extractor, pictures)
+    failed = unlisted + unread
+    written = write_features(_table(extractor, read), output) if read else []
     if as_json:
         echo_json({"ok": len(read), "failed": [{"path": path, "reason": reason} for path, reason in failed]})
     for path, reason in failed:
         click.echo(f"{path}: {reason}", err=True)
-    if not pictures:
+    if not pictures and not failed:
         click.echo(f"edgefeat: no picture in {', '.join(paths)}: nothing was written", err=True)
     elif not read:
         click.echo("edgefeat: no picture could be read: nothing was written", err=True)
@@ -66,12 +66,17 @@ def command(
     return 0 if read and not failed else 1
 
 
-def _expanded(paths: Iterable[str]) -> Iterator[str]:
+def _expanded(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The pictures that the paths stand for, and the path and reason of each folder that cannot be listed."""
+    pictures: list[str] = []
+    unlisted: list[tuple[str, str]] = []
+
+    def note(error: OSError) -> None:
+        unlisted.append((error.filename, f"the folder cannot be listed: {error.strerror}"))
+
     for path in paths:
-        if os.path.isdir(path):
-            yield from pictures_in(path)
-        else:
-            yield path
+        pictures += pictures_in(path, unlisted=note) if os.path.isdir(path) else [path]
+    return pictures, unlisted
 
 
 def _extract(
@@ -99,9 +104,7 @@ def _progress(extractions: Iterator[Extraction[str]], total: int) -> Iterable[Ex
     return bar
 
 
-def _table(extractor: Extractor, bundle: str, read: list[tuple[str, list[NDArray[np.float32]]]]) -> FeatureTable:
-    if not read:
-        raise EdgefeatError("no picture could be read")
+def _table(extractor: Extractor, read: list[tuple[str, list[NDArray[np.float32]]]]) -> FeatureTable:
     taps = [tap.name for tap in extractor.taps]
     return FeatureTable(
         paths=[path for path, _ in read],

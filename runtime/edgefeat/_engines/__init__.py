@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
-from edgefeat._manifest import Format
+from edgefeat._manifest import Format, Tap
 
-__all__ = ["ENGINES", "Engine", "Session", "engine_named"]
+__all__ = ["ENGINES", "Engine", "Session", "engine_named", "run"]
 
 
 class Session(Protocol):
@@ -79,3 +80,23 @@ def engine_named(name: str) -> Engine:
         if engine.name == name:
             return engine
     raise ArgumentError(f"engine {name!r} is unknown (allowed: {', '.join(engine.name for engine in ENGINES)})")
+
+
+def run(session: Session, pictures: NDArray[np.uint8], taps: Sequence[Tap]) -> list[NDArray[np.float32]]:
+    """The features of `pictures` (N, H, W, 3), N 0 or more: for each tap (N, *tap.shape), float32.
+
+    Raises EngineError where the engine fails, or the model gives something else than the manifest's taps.
+    """
+    if not len(pictures):
+        return [np.zeros((0, *tap.shape), np.float32) for tap in taps]
+    try:
+        features = session.run(pictures)
+    except Exception as error:  # each engine has its own exceptions, some of them undocumented
+        raise EngineError(f"the engine failed: {error}") from error
+    for tap, feature in zip(taps, features, strict=True):
+        if feature.shape != (len(pictures), *tap.shape) or feature.dtype != np.float32:
+            raise EngineError(
+                f"the model gives {feature.dtype} {feature.shape[1:]} for tap {tap.name} "
+                f"(the manifest says: float32 {tap.shape})"
+            )
+    return features
