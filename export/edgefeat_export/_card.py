@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from edgefeat import Manifest
+from edgefeat._manifest import Variant
+from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 
 __all__ = ["CARD_NAME", "card"]
 
@@ -43,20 +45,22 @@ def _taps(manifest: Manifest) -> str:
 
 
 def _variants(manifest: Manifest) -> str:
-    rows = [
-        "| file | size | tap | mean cosine | minimum cosine | largest difference | measured with |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for variant in manifest.variants:
-        for tap, fidelity in variant.fidelity.items():
-            rows.append(
-                f"| `{variant.file.name}` | {variant.file.size / 1e6:.2f} MB | {tap} | {fidelity.mean_cosine:.5f} | "
-                f"{fidelity.minimum_cosine:.5f} | {fidelity.maximum_difference:.2g} | "
-                f"{variant.engine} {variant.engine_version} |"
-            )
-    for refusal in manifest.refusals:
-        rows.append(f"\n`{refusal.name}` was not written: {refusal.reason}")
-    return "\n".join(rows)
+    header = (*FIDELITY_HEADER, "largest difference", "measured with")
+    rows = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+    for variant, tap, fidelity in fidelities(manifest):
+        name, *figures = fidelity_row(variant, tap, fidelity)
+        cells = [f"`{variant.file.name}`" if name else "", *figures, f"{fidelity.maximum_difference:.2g}"]
+        rows.append(f"| {' | '.join(cells)} | {variant.engine} {variant.engine_version} |")
+    notes = [accuracy_sentence(tap, accuracy) + "." for tap, accuracy in accuracies(manifest)]
+    notes += [f"`{refusal.name}` was not written: {refusal.reason}" for refusal in manifest.refusals]
+    notes += [_int8_note(variant) for variant in manifest.variants if variant.correction or variant.float_operations]
+    return "\n".join(rows) + "".join(f"\n\n{note}" for note in notes)
+
+
+def _int8_note(variant: Variant) -> str:
+    corrected = f" Corrected: {', '.join(variant.correction)}." if variant.correction else ""
+    kept = f" Kept in float: {', '.join(variant.float_operations)}." if variant.float_operations else ""
+    return f"`{variant.name}`:{corrected}{kept}"
 
 
 def _fidelity_note(manifest: Manifest) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from edgefeat import ExportError
 from edgefeat._engines import Engine, engine_named
-from edgefeat._fidelity import measure
-from edgefeat._manifest import Fidelity
+from edgefeat._fidelity import measure, nearest
+from edgefeat._manifest import Accuracy, Fidelity
 from edgefeat._selection import default_threads
 from edgefeat_export._workspace import Workspace
 
@@ -38,10 +42,37 @@ def measure_variant(work: Workspace, variant: str) -> Measured:
     session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
     rows = [session.run(picture[np.newaxis]) for picture in work.checking]
     features = {tap: np.concatenate([row[index] for row in rows]) for index, tap in enumerate(reference)}
-    fidelity = {tap: measure(features[tap], reference[tap]) for tap in reference}
+    fidelity = {tap: _measured(features[tap], reference[tap], work.labels()) for tap in reference}
     for tap, figures in fidelity.items():
         _gate(variant, tap, figures)
     return Measured(engine, features, fidelity)
+
+
+def _measured(features: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.str_]) -> Fidelity:
+    fidelity = measure(features, reference)
+    if not len(labels) or not np.isfinite(features).all():
+        return fidelity
+    accuracy = Accuracy(
+        labels=len(np.unique(labels)),
+        nearest=_nearest_accuracy(features, labels),
+        nearest_keras=_nearest_accuracy(reference, labels),
+        linear=_linear_accuracy(features, labels),
+        linear_keras=_linear_accuracy(reference, labels),
+    )
+    return replace(fidelity, accuracy=accuracy)
+
+
+def _nearest_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -> float:
+    return float(np.mean(labels[nearest(features, features, 1)[:, 0]] == labels))
+
+
+def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -> float:
+    """A ridge classifier on standardized features, the mean over five folds (as many as the rarest label allows)."""
+    folds = min(5, int(np.unique(labels, return_counts=True)[1].min()))
+    if folds < 2:
+        return 0.0
+    probe = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=np.logspace(0, 5, 6)))
+    return float(np.mean(cross_val_score(probe, features.reshape(len(features), -1), labels, cv=folds)))
 
 
 def _gate(variant: str, tap: str, figures: Fidelity) -> None:

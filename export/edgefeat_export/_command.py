@@ -9,6 +9,7 @@ import click
 from edgefeat import VARIANTS, Extractor
 from edgefeat._commands._options import echo_json, echo_table, json_option
 from edgefeat._records import to_json
+from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._photos import SYNTHETIC
 from edgefeat_export._spec import Fit, Normalization, Pooling
 
@@ -35,6 +36,12 @@ __all__ = ["command"]
 @click.option("--weights", default="imagenet", show_default=True, metavar="imagenet|random")
 @click.option(
     "--calibration", default=SYNTHETIC, show_default=True, type=click.Path(), help="Folder of photos like yours."
+)
+@click.option(
+    "--evaluation",
+    type=click.Path(),
+    metavar="FOLDER",
+    help="Photos, or a folder of them for each label, to measure fidelity on.  [default: a fifth of the calibration]",
 )
 @click.option(
     "--variants",
@@ -67,6 +74,7 @@ def command(
     whiten: bool,
     weights: str,
     calibration: str,
+    evaluation: str | None,
     variants: str,
     fit: Fit,
     seed: int,
@@ -92,6 +100,7 @@ def command(
         whiten=whiten,
         weights=weights,
         calibration=calibration,
+        evaluation=evaluation,
         variants=[variant.strip() for variant in variants.split(",") if variant.strip()],
         fit=fit,
         seed=seed,
@@ -109,20 +118,8 @@ def command(
 def _report(extractor: Extractor) -> None:
     manifest = extractor.bundle.manifest
     click.echo(f"{extractor.bundle.path}: {', '.join(f'{tap.name} {tap.shape}' for tap in manifest.taps)}")
-    echo_table(
-        ("variant", "size", "tap", "mean cosine", "minimum", "largest difference"),
-        [
-            (
-                variant.name,
-                f"{variant.file.size / 1e6:.2f} MB",
-                tap,
-                f"{fidelity.mean_cosine:.5f}",
-                f"{fidelity.minimum_cosine:.5f}",
-                f"{fidelity.maximum_difference:.2g}",
-            )
-            for variant in manifest.variants
-            for tap, fidelity in variant.fidelity.items()
-        ],
-    )
+    echo_table(FIDELITY_HEADER, [fidelity_row(*row) for row in fidelities(manifest)])
+    for tap, accuracy in accuracies(manifest):
+        click.echo(accuracy_sentence(tap, accuracy))
     if manifest.backbone.weights.startswith("random"):
         click.echo("The weights are random: these features mean nothing.")

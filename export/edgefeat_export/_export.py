@@ -14,13 +14,13 @@ from typing import get_args
 import numpy as np
 
 import edgefeat
-from edgefeat import VARIANTS, ArgumentError, Extractor, Manifest
+from edgefeat import VARIANTS, ArgumentError, Extractor, Manifest, OutputError
 from edgefeat._files import check_new_folder, new_folder
 from edgefeat._golden import GOLDEN_NAME, KERAS, Golden, write_golden
 from edgefeat._manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Variant
 from edgefeat_export._card import CARD_NAME, card
 from edgefeat_export._check import Measured, measure_variant
-from edgefeat_export._photos import SYNTHETIC
+from edgefeat_export._photos import SYNTHETIC, check_source
 from edgefeat_export._progress import Progress
 from edgefeat_export._spec import Fit, NetworkSpec, Normalization, Pooling
 from edgefeat_export._spec import input_size as parsed_size
@@ -31,6 +31,7 @@ from edgefeat_export._workspace import NETWORK, Workspace
 __all__ = ["export"]
 
 _GOLDEN_PICTURES = 8
+_GOLDEN_BYTES = 64_000_000  # of features: unpooled ones of an early layer have millions of elements
 _TOOLS = (
     "tensorflow",
     "keras",
@@ -58,6 +59,7 @@ def export(
     whiten: bool = False,
     weights: str = "imagenet",
     calibration: str | os.PathLike[str] = SYNTHETIC,
+    evaluation: str | os.PathLike[str] | None = None,
     variants: Sequence[str] = VARIANTS,
     fit: Fit = "stretch",
     seed: int = 0,
@@ -68,8 +70,10 @@ def export(
 
     `backbone` is a name of `keras.applications`, in any spelling of case, `_` and `-`, or the path of a saved Keras
     model. `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own,
-    and for a saved model to "raw" (see `preprocessing_named`). `layers` are where it is cut, each a tap (none: the last).
-    `calibration` is a folder of photos or "synthetic"; a fifth of the photos is kept apart to measure fidelity.
+    and for a saved model to "raw" (see `preprocessing_named`). `layers` are where it is cut, each a tap (none: the
+    last).
+    `calibration` is a folder of photos or "synthetic"; fidelity is measured on the photos in `evaluation` (or in one
+    sub-folder per label), else on a fifth of the former that is kept apart.
     `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
     a progress bar to the terminal.
 
@@ -90,12 +94,27 @@ def export(
             project=project,
             whiten=whiten,
             calibration=os.fspath(calibration),
+            evaluation=None if evaluation is None else os.fspath(evaluation),
             fit=fit,
         )
     )
     wanted = _checked(variants, VARIANTS, "variant")
+    check_source(calibration, "calibration")
+    if evaluation is not None:
+        check_source(evaluation, "evaluation")
     if output is not None:
         check_new_folder(output, overwrite=overwrite)
+    try:
+        target = _export(spec, wanted, None if output is None else Path(output), overwrite, tell)
+    except OSError as error:
+        raise OutputError(f"the export's temporary files: {error} (TMPDIR names another folder for them)") from error
+    return edgefeat.load(target)
+
+
+def _export(
+    spec: NetworkSpec, wanted: Sequence[str], output: Path | None, overwrite: bool, tell: Callable[[str], None] | None
+) -> Path:
+    """The bundle's path, once it is written."""
     steps = ordered(wanted)
     with (
         tempfile.TemporaryDirectory(prefix="edgefeat-") as scratch,
@@ -116,10 +135,10 @@ def export(
             if output is None:
                 check_new_folder(f"{_name(work)}.edgefeat", overwrite=overwrite)
         kept = {variant: measured[variant] for variant in VARIANTS if variant in wanted}
-        target = Path(output) if output is not None else Path(f"{_name(work)}.edgefeat")
+        target = output or Path(f"{_name(work)}.edgefeat")
         with new_folder(target, overwrite=overwrite) as folder:
             _write(folder, work, kept)
-    return edgefeat.load(target)
+    return target
 
 
 def _name(work: Workspace) -> str:
@@ -136,6 +155,8 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
         raise ArgumentError(f"projection to {spec.project} dimensions (allowed: 1 or more)")
     if spec.whiten and spec.project is None:
         raise ArgumentError("whitening needs a projection: give --project as well")
+    if not 0 <= spec.seed < 2**32:
+        raise ArgumentError(f"seed {spec.seed} (allowed: 0 to {2**32 - 1})")
     _checked([spec.pooling], get_args(Pooling), "pooling")
     _checked([spec.normalization], get_args(Normalization), "normalization")
     _checked([spec.fit], get_args(Fit), "fit")
@@ -182,12 +203,15 @@ def _variant(name: str, file: File, result: Measured) -> Variant:
         engine=result.engine.name,
         engine_version=result.engine.version() or "unknown",
         fidelity=result.fidelity,
+        correction=(),
+        float_operations=(),
     )
 
 
 def _golden(work: Workspace, measured: dict[str, Measured]) -> Golden:
-    count = min(_GOLDEN_PICTURES, len(work.checking))
     features = {KERAS: work.reference(), **{name: result.features for name, result in measured.items()}}
+    size = sum(rows[0].nbytes for by_tap in features.values() for rows in by_tap.values())
+    count = max(1, min(_GOLDEN_PICTURES, len(work.checking), _GOLDEN_BYTES // size))
     return Golden(
         np.ascontiguousarray(work.checking[:count]),
         {origin: {tap: rows[:count] for tap, rows in by_tap.items()} for origin, by_tap in features.items()},

@@ -81,7 +81,11 @@ def listed_apart(spec: NetworkSpec) -> LayerList:
     """`list_layers` in a process of its own, whose log lines, TensorFlow's among them, nobody sees."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
     done = subprocess.run(
-        [sys.executable, "-m", __name__], input=json.dumps(to_json(spec)), capture_output=True, text=True, env=environment
+        [sys.executable, "-m", __name__],
+        input=json.dumps(to_json(spec)),
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     *_, last = done.stdout.splitlines() or [""]
     if done.returncode not in (0, 1) or not last.startswith("{"):

@@ -38,6 +38,7 @@ def command(backbone: str, alpha: float | None, size: str | None, as_json: bool)
         project=None,
         whiten=False,
         calibration="synthetic",
+        evaluation=None,
         fit="stretch",
     )
     listed = listed_apart(spec)

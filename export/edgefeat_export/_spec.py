@@ -24,7 +24,7 @@ class NetworkSpec:
 
     `backbone` is a name or the path of a saved Keras model. `size` is height and width; None means the model's own.
     `preprocess` None means the backbone's own. `layers` empty means the backbone's last; `project` is the number of
-    PCA dimensions. `calibration` is a folder of photos, or "synthetic".
+    PCA dimensions. `calibration` is a folder of photos, or "synthetic"; `evaluation` a folder to measure fidelity on.
     """
 
     backbone: str
@@ -39,6 +39,7 @@ class NetworkSpec:
     project: int | None
     whiten: bool
     calibration: str
+    evaluation: str | None
     fit: Fit
 
 

@@ -50,8 +50,8 @@ def _network(work: Workspace) -> None:
     trunk = build_trunk(spec)
     form = PictureForm(height=trunk.size[0], width=trunk.size[1], fit=spec.fit)
     notes: list[str] = []
-    pictures = gather(spec.calibration, form, seed=spec.seed, tell=notes.append)
-    work.write_pictures(pictures.calibrating, pictures.checking)
+    pictures = gather(spec.calibration, spec.evaluation, form, seed=spec.seed, tell=notes.append)
+    work.write_pictures(pictures)
     if spec.weights == "random":
         fit_batch_norms(trunk, pictures.calibrating)
     network = build(trunk, spec, pictures.calibrating)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import edgefeat
-from edgefeat import EdgefeatError, ExportError
+from edgefeat import EdgefeatError, ExportError, OutputError
 from edgefeat_export._workspace import Workspace
 
 __all__ = ["run_step"]
 
 _ERROR_FILE = "error.json"
+_FULL_DISK = 1_000_000
 
 
 def run_step(work: Workspace, step: str) -> None:
@@ -43,14 +46,16 @@ def run_step(work: Workspace, step: str) -> None:
             process.wait()
             raise
     if status != 0:
-        raise _error(work.folder / _ERROR_FILE, step, status, log)
+        raise _error(work.folder, step, status, log)
 
 
-def _error(file: Path, step: str, status: int, log: Path) -> EdgefeatError:
-    if file.exists():
-        said = json.loads(file.read_text())
+def _error(folder: Path, step: str, status: int, log: Path) -> EdgefeatError:
+    with contextlib.suppress(FileNotFoundError, ValueError):  # on a full disk it can be cut
+        said = json.loads((folder / _ERROR_FILE).read_text())
         kind: type[EdgefeatError] = getattr(edgefeat, said["kind"])
         return kind(said["message"])
+    if shutil.disk_usage(folder).free < _FULL_DISK:
+        return OutputError(f"step {step} failed: the disk that holds {folder} is full; TMPDIR names another folder")
     if status < 0:
         name = signal.Signals(-status).name
         hint = ": was there enough memory?" if name == "SIGKILL" else ""

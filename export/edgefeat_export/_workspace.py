@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgefeat._manifest import Calibration, PictureForm, Tap
 from edgefeat._records import from_json, to_json
 from edgefeat_export._convert import FrozenGraph
+from edgefeat_export._photos import CalibrationSet
 from edgefeat_export._spec import NetworkSpec
 
 __all__ = ["NETWORK", "NetworkFacts", "Workspace"]
@@ -70,10 +71,15 @@ class Workspace:
         """The frozen graph."""
         return self.folder / "graph.pb"
 
-    def write_pictures(self, calibrating: NDArray[np.uint8], checking: NDArray[np.uint8]) -> None:
-        """Leaves the pictures, uint8 (N, H, W, 3)."""
-        np.save(self.folder / "calibrating.npy", calibrating)
-        np.save(self.folder / "checking.npy", checking)
+    def write_pictures(self, pictures: CalibrationSet) -> None:
+        """Leaves the pictures to calibrate and check on."""
+        np.save(self.folder / "calibrating.npy", pictures.calibrating)
+        np.save(self.folder / "checking.npy", pictures.checking)
+        (self.folder / "labels.json").write_text(json.dumps(pictures.labels))
+
+    def labels(self) -> NDArray[np.str_]:
+        """The labels of `checking`; none where it has none."""
+        return np.array(json.loads((self.folder / "labels.json").read_text()), dtype=np.str_)
 
     def write_facts(self, facts: NetworkFacts, reference: dict[str, NDArray[np.float32]]) -> None:
         """Leaves what the network is and the Keras features of `checking`, by tap."""

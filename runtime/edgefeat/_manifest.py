@@ -13,6 +13,7 @@ __all__ = [
     "MANIFEST_NAME",
     "SCHEMA",
     "VARIANTS",
+    "Accuracy",
     "Backbone",
     "Calibration",
     "Fidelity",
@@ -85,16 +86,38 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True)
-class Fidelity:
-    """How near one tap's features are to the Keras float features, over `pictures` pictures not used for calibration.
+class Accuracy:
+    """How well labels are told from features, as fractions of 1: the variant's beside those of the Keras features.
 
-    Cosines are of whole features; `maximum_difference` is the largest absolute difference of any element.
+    `nearest` gives each picture the label of its nearest other; `linear` is a linear probe, cross-validated.
+    """
+
+    labels: int
+    nearest: float
+    nearest_keras: float
+    linear: float
+    linear_keras: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """How near one tap's features are to the Keras ones, over pictures that were not used for calibration.
+
+    Cosines are of whole features, `low_cosine` their 5th percentile; `maximum_difference` is the largest absolute
+    difference of any element. `overlap` is the share of each picture's ten nearest others that stay the same;
+    `mixed_overlap` the same where only the queries are the variant's and the gallery is Keras's. `threshold_shift` is
+    by how much a cosine threshold must move to call as many pairs alike as before (the nearest 1 %).
     """
 
     pictures: int
     mean_cosine: float
+    low_cosine: float
     minimum_cosine: float
     maximum_difference: float
+    overlap: float | None
+    mixed_overlap: float | None
+    threshold_shift: float | None
+    accuracy: Accuracy | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +131,11 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One model file. `engine` and `engine_version` measured `fidelity` (by tap) and the golden features."""
+    """One model file. `engine` and `engine_version` measured `fidelity` (by tap) and the golden features.
+
+    `correction` names what was done to make int8 faithful; `float_operations` are those an int8 file keeps in float
+    besides its head and tail.
+    """
 
     name: str
     format: Format
@@ -117,6 +144,8 @@ class Variant:
     engine: str
     engine_version: str
     fidelity: dict[str, Fidelity]
+    correction: tuple[str, ...]
+    float_operations: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +159,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The pictures that int8 ranges were read from (`calibration`) and those fidelity was measured on (`check`)."""
+    """The pictures that int8 was fitted to, and those that fidelity was measured on: none is among both.
+
+    `check_source` says whether those were kept apart from the former, a folder of their own, or have generated ones
+    among them because photos were few.
+    """
 
     source: Literal["photos", "synthetic"]
     pictures: int
+    check_source: Literal["kept apart", "evaluation", "synthetic", "mixed"]
     check_pictures: int
     seed: int
 

@@ -1,0 +1,68 @@
+"""The figures of a manifest as rows and sentences, the same on the terminal and on the card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgefeat import Manifest
+from edgefeat._manifest import Accuracy, Fidelity, Variant
+
+__all__ = ["FIDELITY_HEADER", "accuracies", "accuracy_sentence", "fidelities", "fidelity_row"]
+
+FIDELITY_HEADER = (
+    "variant",
+    "size",
+    "tap",
+    "mean cosine",
+    "5th percentile",
+    "minimum",
+    "overlap@10",
+    "to a float gallery",
+    "threshold shift",
+)
+
+
+def fidelities(manifest: Manifest) -> Iterator[tuple[Variant, str, Fidelity]]:
+    """Each variant with each tap's fidelity."""
+    for variant in manifest.variants:
+        for tap, fidelity in variant.fidelity.items():
+            yield variant, tap, fidelity
+
+
+def fidelity_row(variant: Variant, tap: str, fidelity: Fidelity) -> tuple[str, ...]:
+    """A row of `FIDELITY_HEADER`."""
+    return (
+        variant.name,
+        f"{variant.file.size / 1e6:.2f} MB",
+        tap,
+        f"{fidelity.mean_cosine:.5f}",
+        f"{fidelity.low_cosine:.5f}",
+        f"{fidelity.minimum_cosine:.5f}",
+        _figure(fidelity.overlap, ".3f"),
+        _figure(fidelity.mixed_overlap, ".3f"),
+        _figure(fidelity.threshold_shift, "+.4f"),
+    )
+
+
+def accuracies(manifest: Manifest) -> Iterator[tuple[str, dict[str, Accuracy]]]:
+    """Each tap for which labels were given, with the accuracy by variant."""
+    for tap in manifest.taps:
+        by_variant = {
+            variant.name: accuracy
+            for variant in manifest.variants
+            if (accuracy := variant.fidelity[tap.name].accuracy) is not None
+        }
+        if by_variant:
+            yield tap.name, by_variant
+
+
+def accuracy_sentence(tap: str, accuracy: dict[str, Accuracy]) -> str:
+    """One line of accuracies, the Keras features' first."""
+    first = next(iter(accuracy.values()))
+    rows = [f"keras {first.nearest_keras:.3f} / {first.linear_keras:.3f}"]
+    rows += [f"{name} {figures.nearest:.3f} / {figures.linear:.3f}" for name, figures in accuracy.items()]
+    return f"{tap}: accuracy over {first.labels} labels, nearest neighbour / linear probe: {', '.join(rows)}"
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
