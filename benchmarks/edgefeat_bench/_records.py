@@ -44,8 +44,8 @@ class Contender:
 class Result:
     """A contender's samples: `seconds[i]` from file to feature, in round i // photos, of photo i % photos.
 
-    `wrong` contenders are timed and shown as wrong: their features are below `Run.right_cosine`. `absent` ones could not
-    be started, for the `reason`.
+    `wrong` contenders are timed and shown as wrong: their features are below `Run.right_cosine`. `absent` ones could
+    not be started, for the `reason`.
     """
 
     contender: Contender

@@ -98,8 +98,19 @@ def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:
     return [Contender("keras predict", "keras-predict"), *ours]
 
 
-def run(bundle: str, photos: Sequence[str], *, rounds: int, contenders: Sequence[Contender], show: bool = False) -> Run:
-    """Every contender timed on every photo, `rounds` times, in turn. Raises ArgumentError without photos or rounds."""
+def run(
+    bundle: str,
+    photos: Sequence[str],
+    *,
+    rounds: int,
+    contenders: Sequence[Contender],
+    right_cosine: float = _RIGHT_COSINE,
+    show: bool = False,
+) -> Run:
+    """Every contender timed on every photo, `rounds` times, in turn. Raises ArgumentError without photos or rounds.
+
+    One whose feature of any photo has a cosine below `right_cosine` to the first contender's is wrong.
+    """
     if not photos or rounds < 1:
         raise ArgumentError(f"{len(photos)} photos and {rounds} rounds (allowed: at least one of each)")
     with ExitStack() as stack:
@@ -117,7 +128,7 @@ def run(bundle: str, photos: Sequence[str], *, rounds: int, contenders: Sequence
                     samples[worker.contender.name].seconds.append(seconds)
                     if index == 0:
                         samples[worker.contender.name].features.append(feature)
-        results = tuple(_result(worker, samples, contenders[0].name, bundle) for worker in workers)
+        results = tuple(_result(worker, samples, contenders[0].name, bundle, right_cosine) for worker in workers)
     return Run(
         format=FORMAT,
         edgefeat=edgefeat.__version__,
@@ -125,12 +136,12 @@ def run(bundle: str, photos: Sequence[str], *, rounds: int, contenders: Sequence
         bundle=edgefeat.Bundle.open(bundle).manifest.name,
         photos=tuple(Path(photo).name for photo in photos),
         rounds=rounds,
-        right_cosine=_RIGHT_COSINE,
+        right_cosine=right_cosine,
         results=results,
     )
 
 
-def _result(worker: _Worker, samples: dict[str, _Samples], reference: str, bundle: str) -> Result:
+def _result(worker: _Worker, samples: dict[str, _Samples], reference: str, bundle: str, right_cosine: float) -> Result:
     if worker.absent is not None:
         return Result(worker.contender, "absent", worker.absent, {}, None, None, None, ())
     own = samples[worker.contender.name]
@@ -139,7 +150,7 @@ def _result(worker: _Worker, samples: dict[str, _Samples], reference: str, bundl
     random = edgefeat.Bundle.open(bundle).manifest.backbone.weights.startswith("random")
     if reference in samples and not (random and worker.contender.name != reference):
         cosine = float(cosines(np.stack(own.features), np.stack(samples[reference].features)).min())
-    wrong = cosine is not None and cosine < _RIGHT_COSINE
+    wrong = cosine is not None and cosine < right_cosine
     return Result(
         worker.contender,
         "wrong" if wrong else "ok",

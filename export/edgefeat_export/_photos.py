@@ -67,11 +67,11 @@ def gather(
     """The pictures to calibrate on and those to check on. `calibration` is a folder, or "synthetic".
 
     With an `evaluation` folder all of the first calibrate and the second check, labelled by sub-folder if all photos
-    """The pictures to calibrate on and those to check on. `calibration` is a folder, or "synthetic".
-    alone; the same content counts once, and never for both. Unreadable files are told of and left out. Raises
+    lie in one; without it, a fifth of the photos is kept apart. Which those are depends on `seed` and on the files'
+    contents alone; the same content counts once, and never for both. Unreadable files are told of and left out. Raises
     ArgumentError for a missing folder, ExportError where no photo is readable.
     """
-    checks = _photos(evaluation, "evaluation", seed) if evaluation is not None else []
+    checks = _photos(evaluation, "evaluation", seed, tell) if evaluation is not None else []
     used = {photo.order for photo in checks}
     if str(calibration) == SYNTHETIC:
         tell(
@@ -82,7 +82,7 @@ def gather(
         made = dead_leaves(_SYNTHETIC_CALIBRATING + spare, form.height, form.width, seed=seed)
         calibrating, apart, source = made[:_SYNTHETIC_CALIBRATING], made[_SYNTHETIC_CALIBRATING:], "synthetic"
     else:
-        photos = [photo for photo in _photos(calibration, "calibration", seed) if photo.order not in used]
+        photos = [photo for photo in _photos(calibration, "calibration", seed, tell) if photo.order not in used]
         _, pictures = _read(photos, form, _MOST_CALIBRATING + (0 if checks else _MOST_CHECKING), tell)
         if not len(pictures):
             raise ExportError(f"no readable photo in {calibration} to calibrate on: give others, or say {SYNTHETIC!r}")
@@ -141,15 +141,22 @@ def _about(
     )
 
 
-def _photos(source: str | os.PathLike[str], what: str, seed: int) -> list[_Photo]:
+def _photos(source: str | os.PathLike[str], what: str, seed: int, tell: Callable[[str], None]) -> list[_Photo]:
     """One photo for each content, in the order of their seeded hashes: random, but the same wherever the files lie."""
     check_source(source, what)
-    paths = pictures_in(source)
+    paths = pictures_in(source, unlisted=lambda error: tell(f"left out: {error.filename}: {error.strerror}"))
     paths = paths[:: -(-len(paths) // _MOST_READ)] if len(paths) > _MOST_READ else paths
     by_hash: dict[bytes, _Photo] = {}
     for path in paths:
         digest = hashlib.sha256(str(seed).encode())
-        digest.update(Path(path).read_bytes())
+        if not os.path.isfile(path):  # opening a pipe would wait for its other end
+            tell(f"left out: {path}: no such file, or not a plain one")
+            continue
+        try:
+            digest.update(Path(path).read_bytes())
+        except OSError as error:
+            tell(f"left out: {path}: {error.strerror}")
+            continue
         by_hash.setdefault(digest.digest(), _Photo(path, digest.digest()))
     return [by_hash[order] for order in sorted(by_hash)]
 

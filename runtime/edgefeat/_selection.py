@@ -64,7 +64,8 @@ def open_first(bundle: Bundle, variant: str | None, engine: str | None, threads:
         try:
             session = choice.engine.open(bundle.read(choice.variant.file), taps, threads)
         except EngineError as error:
-            refused.append(str(error))
+            if str(error) not in refused:
+                refused.append(str(error))
             continue
         if refused:
             choice = Choice(choice.variant, choice.engine, f"{choice.reason}; passed over: {'; '.join(refused)}")

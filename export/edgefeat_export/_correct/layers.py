@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-__all__ = ["ACTIVATIONS", "Floats", "Layer", "attributes", "constants", "find_layers", "set_constant"]
+__all__ = ["ACTIVATIONS", "Floats", "Layer", "attributes", "constants", "find_layers", "set_constants"]
 
 Floats = NDArray[np.float32]
 
@@ -22,17 +22,17 @@ ACTIVATIONS = frozenset({"Relu", "Clip"})
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution or a dense layer with constant weights that no other layer has.
+    """A convolution or a dense layer with constant weights and a constant bias, which no other layer has.
 
-    `node` is its name; `weight` and `bias` name constants of the graph; `bias_node` names the node that adds the
-    bias, the layer itself or the addition behind a matrix product. `groups` is that of the convolution.
+    `node` is its name, `adding` that of the node that adds the bias: itself, or the addition behind a matrix product.
+    `weight` and `bias` name constants of the graph; `groups` is the convolution's.
     """
 
     node: str
     kind: str
     weight: str
     bias: str
-    bias_node: str
+    adding: str
     groups: int
 
     def matrix(self, weight: Floats) -> Floats:
@@ -41,11 +41,15 @@ class Layer:
             return weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
         return (weight if self.kind == "Gemm" else weight.T)[np.newaxis]
 
-    def weights(self, matrix: Floats, like: Floats) -> Floats:
+    def weights(self, matrix: NDArray[Any], like: Floats) -> Floats:
         """The inverse of `matrix`, in the shape of `like`."""
-        if self.kind == "MatMul":
-            return np.ascontiguousarray(matrix[0].T)
-        return np.ascontiguousarray(matrix.reshape(like.shape))
+        flat = matrix[0].T if self.kind == "MatMul" else matrix.reshape(like.shape)
+        return np.ascontiguousarray(flat, np.float32)
+
+
+def attributes(node: Any) -> dict[str, Any]:
+    """The attributes of a node by name."""
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
@@ -53,19 +57,13 @@ def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-def set_constant(model: onnx.ModelProto, name: str, values: NDArray[Any]) -> None:
-    """Replace the constant `name`, or add it."""
-    tensor = numpy_helper.from_array(np.ascontiguousarray(values), name)
-    for known in model.graph.initializer:
-        if known.name == name:
-            known.CopyFrom(tensor)
-            return
-    model.graph.initializer.append(tensor)
-
-
-def attributes(node: Any) -> dict[str, Any]:
-    """The attributes of a node by name."""
-    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+def set_constants(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> None:
+    """Replace or add constants, and drop those that no node has."""
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used and tensor.name not in values]
+    added = [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in values.items()]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([*kept, *added])
 
 
 def find_layers(model: onnx.ModelProto) -> list[Layer]:
@@ -74,28 +72,38 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
     Left out are those that have no place for a bias: a matrix product with no addition behind it.
     """
     known = constants(model)
-    uses = Counter(name for node in model.graph.node for name in node.input)
-    users = {name: node for node in model.graph.node for name in node.input}
+    own: dict[str, NDArray[Any]] = {}
     found = []
-    for node in model.graph.node:
-        if node.op_type not in ("Conv", "MatMul", "Gemm") or len(node.input) < 2 or node.input[1] not in known:
-            continue
-        adding = _bias_node(node, users, uses, known)
-        if adding is None:
-            continue
+    for node, adding, place in _weighted(model, known):
         weight = known[node.input[1]]
         outputs = weight.shape[1] if node.op_type == "MatMul" else weight.shape[0]
-        place = next((i for i in range(1, len(adding.input)) if i > 1 or adding is not node), None)
-        bias = _bias(adding, known, outputs)
-        place = _bias_place(adding, known)
-        own_weight, own_bias = f"{node.name}/weight", f"{node.name}/bias"
-        set_constant(model, own_weight, weight)
-        set_constant(model, own_bias, bias)
-        node.input[1] = own_weight
-        if place == len(adding.input):
-            adding.input.append(own_bias)
-        else:
-            adding.input[place] = own_bias
+        bias = known.get(adding.input[place]) if place < len(adding.input) else np.zeros(outputs, np.float32)
+        if bias is None or bias.size != outputs or weight.dtype != np.float32:
+            continue
         groups = int(attributes(node).get("group", 1)) if node.op_type == "Conv" else 1
-        found.append(Layer(node.name, node.op_type, own_weight, own_bias, adding.name, groups))
+        layer = Layer(node.name, node.op_type, f"{node.name}/weight", f"{node.name}/bias", adding.name, groups)
+        own |= {layer.weight: weight, layer.bias: bias.reshape(outputs)}
+        node.input[1] = layer.weight
+        inputs = [*adding.input[:place], layer.bias, *adding.input[place + 1 :]]
+        del adding.input[:]
+        adding.input.extend(inputs)
+        found.append(layer)
+    set_constants(model, own)
     return found
+
+
+def _weighted(model: onnx.ModelProto, known: dict[str, NDArray[Any]]) -> Iterator[tuple[Any, Any, int]]:
+    """Nodes with constant weights, the node that adds the bias of each, and the place of the bias in its inputs."""
+    users = {name: node for node in model.graph.node for name in node.input}
+    uses = Counter(name for node in model.graph.node for name in node.input)
+    uses.update(output.name for output in model.graph.output)
+    for node in model.graph.node:
+        if len(node.input) < 2 or node.input[1] not in known:
+            continue
+        if node.op_type == "Conv" or (node.op_type == "Gemm" and attributes(node).get("transB", 0) == 1):
+            yield node, node, 2
+        adding = users.get(node.output[0])
+        if node.op_type != "MatMul" or adding is None or adding.op_type != "Add" or uses[node.output[0]] != 1:
+            continue
+        if known[node.input[1]].ndim == 2:
+            yield node, adding, 1 - list(adding.input).index(node.output[0])

@@ -1,0 +1,87 @@
+"""What is done to pixels before the first layer: against keras.applications' own functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the export extra is not installed")
+
+import keras
+
+from edgefeat import ArgumentError
+from edgefeat_export._preprocessing import MODES, preprocessing_named
+
+#: A module of keras.applications for each mode.
+OWN = {
+    "tf": keras.applications.mobilenet_v2,
+    "torch": keras.applications.densenet,
+    "caffe": keras.applications.resnet50,
+    "raw": keras.applications.efficientnet,
+}
+IMAGENET = "0.485,0.456,0.406/0.229,0.224,0.225"
+IMAGENET_OF_255 = "123.675, 116.28, 103.53 / 58.395, 57.12, 57.375"
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Any:
+    return np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3)).astype(np.float32)
+
+
+def test_every_mode_is_tried_here() -> None:
+    assert set(OWN) == set(MODES)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_is_that_of_keras(mode: str, pixels: Any) -> None:
+    expected = OWN[mode].preprocess_input(pixels.copy())
+    assert mode == "raw" or not np.allclose(expected, pixels)
+    np.testing.assert_array_equal(preprocessing_named(mode)(pixels.copy()), expected)
+
+
+@pytest.mark.parametrize("text", [*MODES, IMAGENET, IMAGENET_OF_255])
+def test_a_graph_gets_what_an_array_gets(text: str, pixels: Any) -> None:
+    preprocess = preprocessing_named(text)
+    picture = keras.Input(pixels.shape[1:])
+    model = keras.Model(picture, preprocess(picture) + 0.0)
+    result = np.asarray(model(pixels, training=False))
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, preprocess(pixels.copy()), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("text", [IMAGENET, IMAGENET_OF_255])
+def test_mean_and_deviation_are_of_pixels_or_of_pixels_scaled_to_1(text: str, pixels: Any) -> None:
+    expected = keras.applications.densenet.preprocess_input(pixels.copy())
+    np.testing.assert_allclose(preprocessing_named(text)(pixels), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_mean_of_0_and_a_deviation_of_1_scale_to_1(pixels: Any) -> None:
+    np.testing.assert_allclose(preprocessing_named("0,0,0/1,1,1")(pixels), pixels / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "imagenet",
+        "TF",
+        "0.5",
+        "0.5,0.5/0.5,0.5",
+        "0.5,0.5,0.5",
+        "0.5,0.5,0.5/0.5,0.5,0",
+        "0.5,0.5,0.5/0.5,0.5,-1",
+        "-0.5,0.5,0.5/0.5,0.5,1",
+        "nan,0,0/1,1,1",
+        "inf,0,0/1,1,1",
+        "0.5;0.5;0.5/1;1;1",
+        "0.5,0.5,0.5/1,1,1/1",
+    ],
+)
+def test_anything_else_is_refused_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        preprocessing_named(text)
+    assert repr(text) in str(caught.value)
+    for mode in MODES:
+        assert mode in str(caught.value)

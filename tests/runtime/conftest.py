@@ -1,0 +1,109 @@
+"""What the device-side tests share: the engines installed here, the small bundles, pictures, the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgefeat._engines import ENGINES, Engine
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def _usable(engine: Engine) -> bool:
+    too_new = engine.name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2
+    return engine.version() is not None and not too_new
+
+
+@pytest.fixture(scope="session", params=ENGINES, ids=lambda engine: engine.name)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn; those not installed here are skipped."""
+    wanted: Engine = request.param
+    if not _usable(wanted):
+        pytest.skip(f"engine {wanted.name} is not installed, or not with this NumPy")
+    return wanted
+
+
+@pytest.fixture(scope="session")
+def installed() -> list[Engine]:
+    """The engines that work here, at least one."""
+    engines = [engine for engine in ENGINES if _usable(engine)]
+    if not engines:
+        pytest.skip("no engine is installed")
+    return engines
+
+
+@pytest.fixture(scope="session")
+def one_tap(installed: list[Engine]) -> Path:
+    """A bundle with one tap of 16 features; pictures are 32 x 32."""
+    return DATA / "one_tap.edgefeat"
+
+
+@pytest.fixture(scope="session")
+def two_taps(installed: list[Engine]) -> Path:
+    """A bundle with the taps `stem` and `inner.point`."""
+    return DATA / "two_taps.edgefeat"
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[NDArray[np.uint8]]:
+    """Eleven pictures, more than one batch, of several sizes, none the model's."""
+    random = np.random.default_rng(5)
+    coarse = [random.integers(0, 256, (3, 4, 3), np.uint8) for _ in range(11)]
+    return [np.asarray(Image.fromarray(c).resize((40 + i, 50 - i))) for i, c in enumerate(coarse)]
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory, pictures: list[NDArray[np.uint8]]) -> list[str]:
+    """Four of the pictures as files, to be read only."""
+    folder = tmp_path_factory.mktemp("photos")
+    paths = [str(folder / f"photo {index}.png") for index in range(4)]
+    for path, picture in zip(paths, pictures, strict=False):
+        Image.fromarray(picture).save(path)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def altered(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Copies a bundle, lets `change(manifest, folder)` alter it, and makes sizes and hashes agree again."""
+
+    def make(bundle: Path, change: Callable[[dict[str, Any], Path], object]) -> Path:
+        folder = tmp_path_factory.mktemp("altered") / bundle.name
+        shutil.copytree(bundle, folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        change(manifest, folder)
+        for file in (*(variant["file"] for variant in manifest["variants"]), manifest["golden"], manifest["card"]):
+            data = (folder / file["name"]).read_bytes()
+            file.update(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def edgefeat_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the real command line in an empty folder; what it prints is there as text."""
+
+    def run(*arguments: str | os.PathLike[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "edgefeat", *map(os.fspath, arguments)],
+            check=False,
+            timeout=120,
+            encoding="utf-8",
+            **{"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+        )
+
+    return run
