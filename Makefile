@@ -58,6 +58,9 @@ format: install  ## format the sources
 bench: install  ## compare edgefeat with the full TensorFlow path on this machine: results/
 	$(BIN)/edgefeat-bench run --output results
 
+matrix: install  ## every backbone as every variant against Keras, for hours; resumes (NETS=a,b PHOTOS=folder)
+	$(BIN)/python tests/export/matrix.py $(if $(NETS),--nets '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)')
+
 clean:  ## remove environments, caches and what was built
 	rm -rf .venv .venv-* dist build results demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
