@@ -1,4 +1,7 @@
-"""The backbones known by name: whatever `keras.applications` has, with its own preprocessing."""
+"""The backbones known by name: whatever `keras.applications` has, and the two that the literature starts from and it lacks.
+
+What differs from one to the other is data here, not code elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -8,42 +11,115 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import keras
 
 from edgefeat import ArgumentError
+from edgefeat_export._nets import ALEXNET_STATE, GOOGLENET_STATE, StateDict, alexnet, googlenet
+from edgefeat_export._preprocessing import preprocessing_named
 
 __all__ = ["Backbone", "backbone_named", "backbones"]
+
+_SIZE, _SMALLEST = 224, 32
+#: Side of the pictures that a network was made for, and of the smallest it takes, where they are not the usual.
+_SIZES = {
+    "alexnet": (224, 63),
+    "efficientnet_b1": (240, 32),
+    "efficientnet_b2": (260, 32),
+    "efficientnet_b3": (300, 32),
+    "efficientnet_b4": (380, 32),
+    "efficientnet_b5": (456, 32),
+    "efficientnet_b6": (528, 32),
+    "efficientnet_b7": (600, 32),
+    "efficientnet_v2_b1": (240, 32),
+    "efficientnet_v2_b2": (260, 32),
+    "efficientnet_v2_b3": (300, 32),
+    "efficientnet_v2_l": (480, 32),
+    "efficientnet_v2_m": (480, 32),
+    "efficientnet_v2_s": (384, 32),
+    "googlenet": (224, 15),
+    "inception_resnet_v2": (299, 75),
+    "inception_v3": (299, 75),
+    "nasnet_large": (331, 32),
+    "xception": (299, 71),
+}
+#: Other sizes for which Keras has weights of their own.
+_TRAINED_SIZES = {"mobilenet": (128, 160, 192), "mobilenet_v2": (96, 128, 160, 192)}
+#: Networks whose first dense layer sees the whole feature map, and so pictures of one size alone.
+_FIXED_TOPS = ("vgg16", "vgg19")
 
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A network of `keras.applications`: `name` is ours (`mobilenet_v2`), `module` holds its preprocessing."""
+    """A network by our name for it (`mobilenet_v2`), built by a factory with the options of `keras.applications`.
+
+    `preprocess` goes from float32 RGB 0..255 to what the first layer takes, `preprocessing` says so in words.
+    `downloads` is whether the factory knows weights "imagenet"; `state_dict` how torch's weights fit, if they do.
+    """
 
     name: str
     factory: Callable[..., Any]
-    module: ModuleType
+    preprocess: Callable[[Any], Any]
+    preprocessing: str
+    downloads: bool = True
+    state_dict: StateDict | None = None
 
     @property
-    def preprocessing(self) -> str:
-        """Where the preprocessing comes from, for people."""
-        return f"keras.{self.module.__name__.partition('keras.')[2].removeprefix('api.')}.preprocess_input"
+    def size(self) -> int:
+        """The side of the pictures that it was made for."""
+        return _SIZES.get(self.name, (_SIZE, _SMALLEST))[0]
+
+    @property
+    def smallest(self) -> int:
+        """The shortest side that it takes."""
+        return _SIZES.get(self.name, (_SIZE, _SMALLEST))[1]
+
+    @property
+    def trained_sizes(self) -> tuple[int, ...]:
+        """The sides of pictures for which its top has weights."""
+        return (self.size, *_TRAINED_SIZES.get(self.name, ()))
+
+    @property
+    def fixed_top(self) -> bool:
+        """Whether its top takes pictures of one size alone."""
+        return self.name in _FIXED_TOPS
 
     def accepts(self, option: str) -> bool:
         """Whether the network has an option of that name, such as `alpha`."""
         return option in inspect.signature(self.factory).parameters
 
 
+_OWN = (
+    Backbone(
+        "alexnet",
+        alexnet,
+        preprocessing_named("torch"),
+        "torch: RGB / 255, less 0.485, 0.456, 0.406, divided by 0.229, 0.224, 0.225",
+        downloads=False,
+        state_dict=ALEXNET_STATE,
+    ),
+    Backbone(
+        "googlenet",
+        googlenet,
+        preprocessing_named("tf"),
+        "tf: RGB / 127.5 - 1, which is torchvision's normalization followed by its transform_input",
+        downloads=False,
+        state_dict=GOOGLENET_STATE,
+    ),
+)
+
+
 @cache
 def backbones() -> tuple[Backbone, ...]:
-    """Every backbone of the installed Keras, sorted by name."""
-    found = []
+    """Every backbone of the installed Keras and our own, sorted by name."""
+    found = list(_OWN)
     for name, factory in vars(keras.applications).items():
         if inspect.isfunction(factory) and {"include_top", "weights"} <= set(inspect.signature(factory).parameters):
             module = getattr(keras.applications, factory.__module__.rpartition(".")[2])
-            found.append(Backbone(_our_name(name), factory, module))
+            path = module.__name__.partition("keras.")[2].removeprefix("api.")
+            words = f"keras.{path}.preprocess_input"
+            found.append(Backbone(_our_name(name), factory, module.preprocess_input, words))
     return tuple(sorted(found, key=lambda backbone: backbone.name))
 
 

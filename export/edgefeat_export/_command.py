@@ -33,7 +33,12 @@ __all__ = ["command"]
 @click.option("--normalize", default="l2", show_default=True, type=click.Choice(get_args(Normalization)))
 @click.option("--project", type=int, metavar="N", help="Project onto N dimensions by PCA of the calibration features.")
 @click.option("--whiten", is_flag=True, help="Give projected dimensions equal variance.")
-@click.option("--weights", default="imagenet", show_default=True, metavar="imagenet|random")
+@click.option(
+    "--weights",
+    metavar="imagenet|random|FILE",
+    help="FILE: .h5, .weights.h5, .keras; for alexnet and googlenet torchvision's .safetensors.  [default: imagenet; a "
+    "saved model's own]",
+)
 @click.option(
     "--calibration", default=SYNTHETIC, show_default=True, type=click.Path(), help="Folder of photos like yours."
 )
@@ -72,7 +77,7 @@ def command(
     normalize: Normalization,
     project: int | None,
     whiten: bool,
-    weights: str,
+    weights: str | None,
     calibration: str,
     evaluation: str | None,
     variants: str,

@@ -22,7 +22,16 @@ from edgefeat_export._card import CARD_NAME, card
 from edgefeat_export._check import Measured, measure_variant
 from edgefeat_export._photos import SYNTHETIC, check_source
 from edgefeat_export._progress import Progress
-from edgefeat_export._spec import Fit, NetworkSpec, Normalization, Pooling
+from edgefeat_export._spec import (
+    IMAGENET,
+    RANDOM,
+    Fit,
+    NetworkSpec,
+    Normalization,
+    Pooling,
+    is_model_file,
+    weights_file,
+)
 from edgefeat_export._spec import input_size as parsed_size
 from edgefeat_export._steps import ordered
 from edgefeat_export._subprocess import run_step
@@ -57,7 +66,7 @@ def export(
     normalize: Normalization = "l2",
     project: int | None = None,
     whiten: bool = False,
-    weights: str = "imagenet",
+    weights: str | os.PathLike[str] | None = None,
     calibration: str | os.PathLike[str] = SYNTHETIC,
     evaluation: str | os.PathLike[str] | None = None,
     variants: Sequence[str] = VARIANTS,
@@ -84,7 +93,7 @@ def export(
         NetworkSpec(
             backbone=os.fspath(backbone),
             alpha=alpha,
-            weights=weights,
+            weights=None if weights is None else os.fspath(weights),
             seed=seed,
             size=None if input_size is None else parsed_size(input_size),
             preprocess=preprocess,
@@ -157,6 +166,10 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
         raise ArgumentError("whitening needs a projection: give --project as well")
     if not 0 <= spec.seed < 2**32:
         raise ArgumentError(f"seed {spec.seed} (allowed: 0 to {2**32 - 1})")
+    if spec.weights is not None and is_model_file(spec.backbone):
+        raise ArgumentError(f"model {spec.backbone} has the weights it was saved with: leave --weights out")
+    if spec.weights not in (None, IMAGENET, RANDOM):
+        weights_file(spec.weights)
     _checked([spec.pooling], get_args(Pooling), "pooling")
     _checked([spec.normalization], get_args(Normalization), "normalization")
     _checked([spec.fit], get_args(Fit), "fit")
@@ -225,7 +238,6 @@ def _manifest(
 ) -> Manifest:
     """The manifest, with the golden file's record in the card's place until there is a card."""
     spec, facts = work.spec, work.facts
-    weights = f"random, seed {spec.seed}" if spec.weights == "random" else spec.weights
     return Manifest(
         schema=SCHEMA,
         name=_name(work),
@@ -234,7 +246,7 @@ def _manifest(
         backbone=Backbone(
             name=facts.backbone,
             options={} if spec.alpha is None else {"alpha": f"{spec.alpha:g}"},
-            weights=weights,
+            weights=spec.weights_origin,
             weights_sha256=facts.weights_sha256,
             preprocessing=facts.preprocessing,
         ),

@@ -8,16 +8,9 @@ from typing import Any
 import keras
 
 from edgefeat import ArgumentError, ExportError
-from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._spec import MODEL_SUFFIXES, NetworkSpec, is_model_file
 
 __all__ = ["MODEL_SUFFIXES", "is_model_file", "load_model"]
-
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
-
-
-def is_model_file(backbone: str) -> bool:
-    """Whether `backbone` is meant as a path rather than a name."""
-    return backbone.lower().endswith(MODEL_SUFFIXES)
 
 
 def load_model(spec: NetworkSpec) -> keras.Model:

@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from edgefeat import ArgumentError
 
-__all__ = ["Fit", "NetworkSpec", "Normalization", "Pooling", "input_size"]
+__all__ = [
+    "IMAGENET",
+    "MODEL_SUFFIXES",
+    "RANDOM",
+    "Fit",
+    "NetworkSpec",
+    "Normalization",
+    "Pooling",
+    "input_size",
+    "is_model_file",
+    "weights_file",
+]
 
 Pooling = Literal["avg", "max", "gem", "flatten", "none"]
 Normalization = Literal["l2", "none"]
 Fit = Literal["stretch", "crop", "pad"]
 
+#: Weights that are no file.
+IMAGENET, RANDOM = "imagenet", "random"
+
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+
 _LARGEST_SIDE = 2048
+_WEIGHTS_SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors")
+_TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".tar")
+_NUMPY_SUFFIXES = (".npy", ".npz")
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """A backbone, where it is cut, what is baked in behind the cut, and the pictures it is fitted and checked on.
 
-    `backbone` is a name or the path of a saved Keras model. `size` is height and width; None means the model's own.
+    `backbone` is a name or the path of a saved Keras model. `weights` is "imagenet", "random" or a file; None means
+    "imagenet" for a name, and for a saved model the weights it was saved with. `size` is height and width; None means the model's own.
     `preprocess` None means the backbone's own. `layers` empty means the backbone's last; `project` is the number of
     PCA dimensions. `calibration` is a folder of photos, or "synthetic"; `evaluation` a folder to measure fidelity on.
     """
 
     backbone: str
     alpha: float | None
-    weights: str
+    weights: str | None
     seed: int
     size: tuple[int, ...] | None
     preprocess: str | None
@@ -41,6 +63,45 @@ class NetworkSpec:
     calibration: str
     evaluation: str | None
     fit: Fit
+
+    @property
+    def weights_origin(self) -> str:
+        """Where the weights come from, for people."""
+        if is_model_file(self.backbone):
+            return f"file {os.path.basename(self.backbone)}"
+        if self.weights is None or self.weights == IMAGENET:
+            return IMAGENET
+        return f"random, seed {self.seed}" if self.weights == RANDOM else f"file {os.path.basename(self.weights)}"
+
+
+def is_model_file(backbone: str) -> bool:
+    """Whether `backbone` is meant as a path rather than a name."""
+    return backbone.lower().endswith(MODEL_SUFFIXES)
+
+
+def weights_file(weights: str) -> Path:
+    """The file that `weights` means. Raises ArgumentError where there is none, or of a kind that is not read."""
+    suffix = os.path.splitext(weights)[1].lower()
+    if suffix in _TORCH_SUFFIXES or suffix in _NUMPY_SUFFIXES:
+        name = os.path.basename(weights)
+        load = (
+            f"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load({name!r}))"
+            if suffix in _NUMPY_SUFFIXES
+            else "import torch, safetensors.torch as s; "
+            f"s.save_file(torch.load({name!r}, map_location='cpu', weights_only=True)"
+        )
+        raise ArgumentError(
+            f"weights {weights} may be pickled, and to unpickle a file is to run what code is in it: convert it to "
+            f"safetensors where that does no harm, python -c \"{load}, {os.path.splitext(name)[0]!r} + '.safetensors')\""
+        )
+    if suffix not in _WEIGHTS_SUFFIXES:
+        raise ArgumentError(
+            f"weights {weights!r} are unknown (allowed: {IMAGENET}, {RANDOM}, or a file .h5, .weights.h5, .keras or "
+            ".safetensors)"
+        )
+    if not os.path.isfile(weights):
+        raise ArgumentError(f"weights {weights!r} do not exist (expected: a file)")
+    return Path(weights)
 
 
 def input_size(value: int | str | Sequence[int]) -> tuple[int, int]:

@@ -27,22 +27,24 @@ def _usable(engine: Engine) -> bool:
     return engine.version() is not None and not too_new
 
 
-@pytest.fixture(scope="session", params=ENGINES, ids=lambda engine: engine.name)
+_INSTALLED = [engine for engine in ENGINES if _usable(engine)]
+
+
+@pytest.fixture(scope="session", params=_INSTALLED or [None], ids=lambda engine: engine.name if engine else "none")
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine in turn; those not installed here are skipped."""
+    """Each engine that works here in turn."""
+    if request.param is None:
+        pytest.skip("no engine is installed")
     wanted: Engine = request.param
-    if not _usable(wanted):
-        pytest.skip(f"engine {wanted.name} is not installed, or not with this NumPy")
     return wanted
 
 
 @pytest.fixture(scope="session")
 def installed() -> list[Engine]:
-    """The engines that work here, at least one."""
-    engines = [engine for engine in ENGINES if _usable(engine)]
-    if not engines:
+    """The engines that work here, at least one, in the order in which they are preferred."""
+    if not _INSTALLED:
         pytest.skip("no engine is installed")
-    return engines
+    return _INSTALLED
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import numpy_helper
 from onnxruntime import quantization
 
+from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx import check_rows
 
@@ -24,6 +26,9 @@ _HEAD = frozenset({"Cast", "Mul", "Add", "Sub", "Div", "Slice", "Concat", "Gathe
 
 #: Operators that belong to the trunk wherever they stand.
 _TRUNK = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax"})
+
+#: Operators with weights; of a MatMul the outputs are the second axis, of the others the first.
+_WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
 
 #: What generalised-mean pooling does to a feature map before the mean.
 _GEM = frozenset({"Max", "Pow"})
@@ -42,12 +47,14 @@ class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {INPUT: batch}
 
 
-def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path) -> None:
+def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
     """Write `float32` with its trunk in int8 (QDQ), calibrated on `pictures` (N, H, W, 3); the batch stays free.
 
     Weights are int8 with a scale per channel, activations uint8 between the extremes seen. u8s8 is the pair that
-    x86 multiplies fastest; without VNNI, though, its 16-bit sums saturate where weights use all 8 bits.
+    x86 multiplies fastest; without VNNI, though, its 16-bit sums saturate where weights use all 8 bits. Weights that
+    lie on an int8 grid, as corrected ones do, become its integers. Nodes named in `kept` stay float.
     """
+    model = onnx.load(float32)
     quantization.quantize_static(
         float32,
         output,
@@ -57,11 +64,28 @@ def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path) -> None:
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
         calibrate_method=quantization.CalibrationMethod.MinMax,
-        nodes_to_exclude=float_nodes(onnx.load(float32)),
+        nodes_to_exclude=sorted({*float_nodes(model), *kept}),
+        extra_options={"TensorQuantOverrides": _grids(model, kept)},
     )
     model = onnx.load(output)
     onnx.checker.check_model(model, full_check=True)
     check_rows(model)
+
+
+def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """For onnxruntime's quantizer: the extremes of every channel of the weights that lie on a grid."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type not in _WEIGHTED or node.name in kept or node.input[1] not in constants:
+            continue
+        weights = numpy_helper.to_array(constants[node.input[1]])
+        axis = 1 if node.op_type == "MatMul" else 0
+        scales = grid.found_scales(np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1))
+        if scales is not None:
+            ends = [{"rmin": -grid.LEVELS * scale, "rmax": grid.LEVELS * scale} for scale in scales.tolist()]
+            found[node.input[1]] = [{"axis": axis} | ends[0], *ends[1:]]
+    return found
 
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:

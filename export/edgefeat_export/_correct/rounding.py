@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
-from edgefeat_export._correct.grid import LEVELS, PAIR
+from edgefeat_export._convert.grid import LEVELS, PAIR
 from edgefeat_export._correct.layers import Floats
 
 __all__ = ["nearest", "round_with_feedback"]
@@ -17,6 +17,9 @@ DAMPING = 0.01
 #: Sweeps of coordinate descent after the feedback, where they are cheap.
 _SWEEPS = 2
 _CHEAP = 3e9
+
+#: Inputs whose errors are fed forward one by one; beyond them, once for all of these.
+_BLOCK = 64
 
 
 def nearest(matrix: Floats, scale: NDArray[np.float64], other: NDArray[np.intp] | None) -> NDArray[np.int8]:
@@ -61,16 +64,22 @@ def _rounded(
     order = np.argsort(-moments.diagonal(axis1=1, axis2=2).mean(0), kind="stable")
     factor = _feedback(moments[:, order][:, :, order])
     rest = weights[:, :, order].copy()
-    limit = np.full((groups, outputs, inputs), LEVELS, np.float64)
-    levels = np.zeros_like(rest)
     place = np.argsort(order)
-    for j in range(inputs):
-        levels[:, :, j] = np.clip(np.rint(rest[:, :, j]), -limit[:, :, j], limit[:, :, j])
-        error = rest[:, :, j] - levels[:, :, j]
-        rest[:, :, j + 1 :] -= error[:, :, np.newaxis] * factor[:, np.newaxis, j, j + 1 :]
-        if other is not None:
-            partner = place[other[order[j]]]
-            limit[:, :, partner] = np.minimum(limit[:, :, partner], PAIR - np.abs(levels[:, :, j]))
+    ordered = None if other is None else place[other[order]]
+    limit = np.full(rest.shape, LEVELS, np.float64)
+    if ordered is not None:
+        limit[:, :, ordered == np.arange(inputs)] = PAIR // 2
+    levels = np.zeros_like(rest)
+    for start in range(0, inputs, _BLOCK):
+        end = min(start + _BLOCK, inputs)
+        for j in range(start, end):
+            levels[:, :, j] = np.clip(np.rint(rest[:, :, j]), -limit[:, :, j], limit[:, :, j])
+            error = rest[:, :, j] - levels[:, :, j]
+            rest[:, :, j + 1 : end] -= error[:, :, np.newaxis] * factor[:, np.newaxis, j, j + 1 : end]
+            if ordered is not None:
+                pair = np.minimum(limit[:, :, ordered[j]], PAIR - np.abs(levels[:, :, j]))
+                limit[:, :, ordered[j]] = pair
+        rest[:, :, end:] -= (rest[:, :, start:end] - levels[:, :, start:end]) @ factor[:, start:end, end:]
     levels = levels[:, :, place]
     if groups * outputs * inputs * inputs * _SWEEPS < _CHEAP:
         _descend(weights, levels, moments, other)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat_export._correct.layers import Floats
-
 __all__ = ["LEVELS", "PAIR", "found_scales", "partners", "scales"]
 
 LEVELS = 127
@@ -36,7 +34,7 @@ def partners(inputs: int, channels: int) -> NDArray[np.intp]:
     return np.asarray(other * positions + position, np.intp)
 
 
-def scales(matrix: Floats, other: NDArray[np.intp] | None) -> NDArray[np.float64]:
+def scales(matrix: NDArray[np.float32], other: NDArray[np.intp] | None) -> NDArray[np.float64]:
     """The scale of each output of `matrix` (groups, outputs, inputs), without clipping; with `other` pairs are safe.
 
     A dead output, whose weights are all so small that they say nothing, gets the scale of its layer's largest: its own
@@ -50,7 +48,7 @@ def scales(matrix: Floats, other: NDArray[np.intp] | None) -> NDArray[np.float64
     return np.where(scale < largest * 1e-6, largest, scale)
 
 
-def found_scales(matrix: Floats) -> NDArray[np.float64] | None:
+def found_scales(matrix: NDArray[np.float32]) -> NDArray[np.float64] | None:
     """The scales of the grid that the weights of `matrix` (outputs, inputs) lie on, None where they lie on none.
 
     Weights that were rounded with any scale are integers of at most 127 times it; of a channel only its greatest
