@@ -1,4 +1,4 @@
-"""The backbones known by name: whatever `keras.applications` has, and the two that the literature starts from and it lacks.
+"""The backbones known by name: all of `keras.applications`, and the two that the literature starts from and it lacks.
 
 What differs from one to the other is data here, not code elsewhere.
 """

@@ -16,6 +16,7 @@ import numpy as np
 import edgefeat
 from edgefeat import VARIANTS, ArgumentError, Extractor, Manifest, OutputError
 from edgefeat._files import check_new_folder, new_folder
+from edgefeat._gate import DEFAULT_GATE
 from edgefeat._golden import GOLDEN_NAME, KERAS, Golden, write_golden
 from edgefeat._manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Variant
 from edgefeat_export._card import CARD_NAME, card
@@ -253,6 +254,7 @@ def _manifest(
         picture=facts.picture,
         taps=facts.taps,
         calibration=facts.calibration,
+        gate=DEFAULT_GATE,
         variants=variants,
         refusals=(),
         golden=golden,

@@ -1,8 +1,8 @@
 """The arrays in the files of Keras, read as arrays: nothing that a file describes is built, and no code in it is run.
 
-There are two kinds, which Keras gives the same suffixes: the older one names layers and orders them (`layer_names`; in a
-whole model below `model_weights`), the newer one (`.weights.h5`, and inside `.keras`) has a group for each layer by its class
-and the number of its like before it, `layers/conv2d_3`.
+There are two kinds, which Keras gives the same suffixes: the older one names layers and orders them (`layer_names`; in
+a whole model below `model_weights`), the newer one (`.weights.h5`, and inside `.keras`) has a group for each layer by
+its class and the number of its like before it, `layers/conv2d_3`.
 """
 
 from __future__ import annotations

@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any
 import edgefeat
 from edgefeat import EdgefeatError, ExportError
 from edgefeat._records import from_json, to_json
-from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._spec import RANDOM, NetworkSpec
 
 if TYPE_CHECKING:
     import keras
-
-    from edgefeat_export._backbones import Backbone
 
 __all__ = ["Layer", "LayerList", "costs", "list_layers", "listed_apart"]
 
@@ -57,9 +55,10 @@ class LayerList:
 
 
 def list_layers(spec: NetworkSpec) -> LayerList:
-    """Every layer of the backbone, its classifier's included, or of the saved model. No weights are fetched.
+    """Every layer of the backbone or of the saved model. No weights are fetched.
 
-    Only `backbone`, `alpha` and `size` of `spec` matter. Raises as `build_trunk` does.
+    A backbone's classifier is listed, too, where pictures of that size can be given to it. Only `backbone`, `alpha` and
+    `size` of `spec` matter. Raises as `build_trunk` does.
     """
     import keras
 
@@ -67,13 +66,16 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     from edgefeat_export._model_file import is_model_file
     from edgefeat_export._trunk import build_trunk
 
-    trunk = build_trunk(replace(spec, weights="random", layers=()))
+    trunk = build_trunk(replace(spec, weights=RANDOM, layers=()))
     layers = costs(trunk.model)
     if not is_model_file(spec.backbone):
-        keras.utils.clear_session()  # else layers that Keras names would be numbered on
-        whole = _with_top(backbone_named(spec.backbone), trunk.size, spec.alpha)
-        known = {layer.name for layer in layers}
-        layers += tuple(replace(layer, top=True) for layer in costs(whole) if layer.name not in known)
+        backbone = backbone_named(spec.backbone)
+        if not backbone.fixed_top or trunk.size == (backbone.size, backbone.size):
+            keras.utils.clear_session()  # else the layers that Keras names would be numbered on
+            options = {} if spec.alpha is None else {"alpha": spec.alpha}
+            whole = backbone.factory(include_top=True, weights=None, input_shape=(*trunk.size, 3), **options)
+            known = {layer.name for layer in layers}
+            layers += tuple(replace(layer, top=True) for layer in costs(whole) if layer.name not in known)
     return LayerList(trunk.name, *trunk.size, layers)
 
 
@@ -151,7 +153,7 @@ def _called(node: Any, sources: Sequence[_Value], values: dict[int, _Value], her
         tensors = list(made) if isinstance(made, list | tuple) else [made]
     calls, weights = _work(sources)
     calls[here] = _macs(node.operation, [source.tensor.shape for source in sources], tensors[0].shape)
-    weights.update({id(weight): math.prod(weight.shape) for weight in getattr(node.operation, "weights", ())})
+    weights.update({id(weight): _size(weight.shape) for weight in getattr(node.operation, "weights", ())})
     return [_Value(tensor, calls, weights) for tensor in tensors]
 
 
@@ -184,21 +186,20 @@ def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Seque
     if not isinstance(operation, layers.Layer) or not operation.weights or None in (*sources[0][1:], *result[1:]):
         return 0
     taken, made = (math.prod(side for side in shape[1:] if side) for shape in (sources[0], result))
-    if isinstance(operation, layers.Conv2DTranspose):  # every pixel that comes in is spread over the whole kernel
-        return taken * math.prod(operation.kernel.shape[:3])
-    if isinstance(operation, layers.Conv2D | layers.Dense):  # the last axis of the kernel is the filters
-        return made * math.prod(operation.kernel.shape[:-1])
-    if isinstance(operation, layers.DepthwiseConv2D):
-        return made * math.prod(operation.kernel.shape[:2])
     if isinstance(operation, layers.SeparableConv2D):
-        pixels = made // operation.filters
-        return pixels * (math.prod(operation.depthwise_kernel.shape) + math.prod(operation.pointwise_kernel.shape))
+        pixels = made // int(operation.filters)
+        return pixels * (_size(operation.depthwise_kernel.shape) + _size(operation.pointwise_kernel.shape))
+    if isinstance(operation, layers.Conv2DTranspose):  # every value that comes in is spread over the whole kernel
+        return taken * _size(operation.kernel.shape[:3])
+    if isinstance(operation, layers.Conv2D | layers.Dense):  # the kernel's last axis is the filters
+        return made * _size(operation.kernel.shape[:-1])
+    if isinstance(operation, layers.DepthwiseConv2D):
+        return made * _size(operation.kernel.shape[:2])
     return 0
 
 
-def _with_top(backbone: Backbone, size: tuple[int, int], alpha: float | None) -> keras.Model:
-    options = {} if alpha is None else {"alpha": alpha}
-    return backbone.factory(include_top=True, weights=None, input_shape=(*size, 3), **options)
+def _size(shape: Sequence[int]) -> int:
+    return math.prod(shape)
 
 
 def _main() -> int:

@@ -35,8 +35,16 @@ MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 _LARGEST_SIDE = 2048
 _WEIGHTS_SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors")
-_TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".tar")
-_NUMPY_SUFFIXES = (".npy", ".npz")
+_TORCH = (
+    "import torch, safetensors.torch as s; "
+    "s.save_file(torch.load('{old}', map_location='cpu', weights_only=True), '{new}.safetensors')"
+)
+_NUMPY = "import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('{old}')), '{new}.safetensors')"
+#: How to get safetensors from files that are not read.
+_PICKLED = {
+    **dict.fromkeys((".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".tar"), _TORCH),
+    **dict.fromkeys((".npy", ".npz"), _NUMPY),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +52,10 @@ class NetworkSpec:
     """A backbone, where it is cut, what is baked in behind the cut, and the pictures it is fitted and checked on.
 
     `backbone` is a name or the path of a saved Keras model. `weights` is "imagenet", "random" or a file; None means
-    "imagenet" for a name, and for a saved model the weights it was saved with. `size` is height and width; None means the model's own.
-    `preprocess` None means the backbone's own. `layers` empty means the backbone's last; `project` is the number of
-    PCA dimensions. `calibration` is a folder of photos, or "synthetic"; `evaluation` a folder to measure fidelity on.
+    "imagenet" for a name, and for a saved model the weights it was saved with. `size` is height and width; None means
+    the model's own. `preprocess` None means the backbone's own. `layers` empty means the backbone's last; `project` is
+    the number of PCA dimensions. `calibration` is a folder of photos, or "synthetic"; `evaluation` a folder to measure
+    fidelity on.
     """
 
     backbone: str
@@ -81,18 +90,13 @@ def is_model_file(backbone: str) -> bool:
 
 def weights_file(weights: str) -> Path:
     """The file that `weights` means. Raises ArgumentError where there is none, or of a kind that is not read."""
-    suffix = os.path.splitext(weights)[1].lower()
-    if suffix in _TORCH_SUFFIXES or suffix in _NUMPY_SUFFIXES:
-        name = os.path.basename(weights)
-        load = (
-            f"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load({name!r}))"
-            if suffix in _NUMPY_SUFFIXES
-            else "import torch, safetensors.torch as s; "
-            f"s.save_file(torch.load({name!r}, map_location='cpu', weights_only=True)"
-        )
+    old = os.path.basename(weights)
+    new, suffix = os.path.splitext(old)
+    suffix = suffix.lower()
+    if suffix in _PICKLED:
         raise ArgumentError(
             f"weights {weights} may be pickled, and to unpickle a file is to run what code is in it: convert it to "
-            f"safetensors where that does no harm, python -c \"{load}, {os.path.splitext(name)[0]!r} + '.safetensors')\""
+            f'safetensors where that does no harm, python -c "{_PICKLED[suffix].format(old=old, new=new)}"'
         )
     if suffix not in _WEIGHTS_SUFFIXES:
         raise ArgumentError(

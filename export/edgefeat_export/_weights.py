@@ -151,7 +151,8 @@ def _load_state_dict(model: keras.Model, path: Path, state_dict: StateDict | Non
     try:
         with safe_open(path, framework="numpy") as file:
             entries = list(state_dict.entries(model))
-            _check_names(model, entries, state_dict, {name: file.get_slice(name) for name in file.keys()})
+            names = file.keys()
+            _check_names(model, entries, state_dict, {name: file.get_slice(name) for name in names})
             for entry in entries:
                 array = file.get_tensor(entry.name)
                 if not np.isfinite(array).all():

@@ -19,6 +19,7 @@ from edgefeat._errors import (
 )
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._manifest import VARIANTS, Manifest
+from edgefeat._tuning import Candidate, Tuning, tune
 from edgefeat._verification import Check, verify
 from edgefeat._version import __version__
 
@@ -27,6 +28,7 @@ __all__ = [
     "ArgumentError",
     "Bundle",
     "BundleError",
+    "Candidate",
     "Check",
     "EdgefeatError",
     "EngineError",
@@ -37,7 +39,9 @@ __all__ = [
     "MissingExtraError",
     "OutputError",
     "PictureError",
+    "Tuning",
     "__version__",
     "load",
+    "tune",
     "verify",
 ]

@@ -17,8 +17,9 @@ from edgefeat._bundle import Bundle
 from edgefeat._engines import Session, run
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
 from edgefeat._manifest import Tap
+from edgefeat._opening import open_session
 from edgefeat._picture import Decoding, PictureSource, read_picture
-from edgefeat._selection import Choice, default_threads, open_first
+from edgefeat._selection import Choice, default_threads
 
 __all__ = ["Extraction", "Extractor", "Feature", "load"]
 
@@ -194,8 +195,8 @@ def load(
 ) -> Extractor:
     """An extractor on the bundle's `variant`, run by `engine` with `threads` threads.
 
-    What is None is chosen: the first of `edgefeat.VARIANTS` that the bundle has and an installed engine opens, and one
-    thread a core, at most four. Raises BundleError, ArgumentError, EngineError, or MissingExtraError, whose text has
+    What is None is chosen: what `tune` found fastest on this device, else the first of `edgefeat.VARIANTS` that the
+    bundle has and an installed engine opens, and one thread a core, at most four. Raises BundleError, ArgumentError, EngineError, or MissingExtraError, whose text has
     the command that installs what is missing.
     """
     if threads is not None and threads < 1:
@@ -203,6 +204,5 @@ def load(
     if decoding not in ("fast", "exact"):
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    count = threads if threads is not None else default_threads()
-    choice, session = open_first(opened, variant, engine, count)
-    return Extractor(opened, choice, session, threads=count, decoding=decoding)
+    loaded = open_session(opened, variant, engine, threads)
+    return Extractor(opened, loaded.choice, loaded.session, threads=loaded.threads, decoding=decoding)

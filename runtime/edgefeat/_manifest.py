@@ -19,6 +19,7 @@ __all__ = [
     "Fidelity",
     "File",
     "Format",
+    "Gate",
     "Manifest",
     "PictureForm",
     "Precision",
@@ -149,6 +150,14 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """The least fidelity that int8 was held to: mean cosine and, if asked for, neighbour overlap@10."""
+
+    mean_cosine: float
+    overlap: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A variant that was asked for and not written: why, and what to use in its place."""
 
@@ -184,6 +193,7 @@ class Manifest:
     picture: PictureForm
     taps: tuple[Tap, ...]
     calibration: Calibration
+    gate: Gate
     variants: tuple[Variant, ...]
     refusals: tuple[Refusal, ...]
     golden: File

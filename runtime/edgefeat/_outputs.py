@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,15 +65,18 @@ def write_features(table: FeatureTable, path: str | os.PathLike[str]) -> list[Pa
 
 
 def _write_npz(table: FeatureTable, path: Path) -> list[Path]:
-    arrays: dict[str, Any] = {
+    arrays: dict[str, NDArray[Any]] = {
         "paths": _unicode(table.paths),
         **table.columns(),
         "bundle": np.array(table.bundle),
         "variant": np.array(table.variant),
         "engine": np.array(table.engine),
     }
-    # NumPy wants a stream it can seek in and closes none that it was given.
-    write_file(path, lambda stream: np.savez(stream, **arrays))
+    # Not np.savez: NumPy 1 leaves its archive open when the disk is full, and Python then prints a second failure.
+    with written_file(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
     return [path]
 
 

@@ -1,4 +1,4 @@
-"""Which variant runs on which engine: what was asked for, else the first of the documented order that opens."""
+"""Which variants can run on which engines here, in the documented order."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgefeat._bundle import Bundle
-from edgefeat._engines import ENGINES, Engine, Session, engine_named
+from edgefeat._engines import ENGINES, Engine, engine_named
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 from edgefeat._manifest import VARIANTS, Variant
 
-__all__ = ["Choice", "candidates", "default_threads", "open_first"]
+__all__ = ["Choice", "available_cores", "candidates", "default_threads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,14 @@ class Choice:
     reason: str
 
 
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_threads() -> int:
     """As many threads as this process may use cores, at most 4: beyond that small networks get slower."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(4, len(os.sched_getaffinity(0)))
-    return min(4, os.cpu_count() or 1)
+    return min(4, available_cores())
 
 
 def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = None) -> Iterator[Choice]:
@@ -54,23 +57,6 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
     reason = _reason(variant is not None, engine is not None)
     for one, other in found:
         yield Choice(one, other, reason)
-
-
-def open_first(bundle: Bundle, variant: str | None, engine: str | None, threads: int) -> tuple[Choice, Session]:
-    """The first candidate that its engine opens. EngineError with every engine's own words where none does."""
-    taps = tuple(tap.name for tap in bundle.manifest.taps)
-    refused: list[str] = []
-    for choice in candidates(bundle, variant, engine):
-        try:
-            session = choice.engine.open(bundle.read(choice.variant.file), taps, threads)
-        except EngineError as error:
-            if str(error) not in refused:
-                refused.append(str(error))
-            continue
-        if refused:
-            choice = Choice(choice.variant, choice.engine, f"{choice.reason}; passed over: {'; '.join(refused)}")
-        return choice, session
-    raise EngineError("; ".join(refused))
 
 
 def _in_order(bundle: Bundle) -> list[Variant]:

@@ -92,7 +92,8 @@ def _off(
 ) -> str:
     """Why the features are off, with both figures; empty where they are not."""
     if variant.precision in _TOLERANCES:
-        allowed = _TOLERANCES[variant.precision] * max(1.0, float(np.abs(own).max()))
+        largest = float(np.abs(own).max())
+        allowed = _TOLERANCES[variant.precision] * (max(1.0, largest) if np.isfinite(largest) else 1.0)
         difference = _difference(features, own)
         return "" if difference <= allowed else f"{tap} differs by {difference:.2g} (allowed: {allowed:.2g})"
     if engine == variant.engine:

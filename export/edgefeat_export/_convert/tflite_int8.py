@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import calibrator, quantizer, recipe_manager
 from ai_edge_quantizer.qtyping import TFLOperationName
 from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
 
-from edgefeat_export._convert import flatbuffer, tail
+from edgefeat import ExportError
+from edgefeat_export._convert import flatbuffer, grid, tail
 from edgefeat_export._convert.graph import INPUT
 
 __all__ = ["Ranges", "int8", "ranges"]
+
+_OP = schema.BuiltinOperator
+
+#: Of operators with weights: which axis of these the outputs are.
+_OUTPUT_AXIS = {_OP.CONV_2D: 0, _OP.DEPTHWISE_CONV_2D: 3, _OP.FULLY_CONNECTED: 0}
 
 #: By tensor name: the least and the greatest value seen.
 Ranges = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
-def ranges(float32: Path, pictures: npt.NDArray[np.uint8]) -> Ranges:
+def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int] = ()) -> Ranges:
     """The extremes of every tensor of the trunk over `pictures` (N, H, W, 3).
 
     Quantizer.calibrate would take a moving average of each picture's extremes instead, which depends on the order.
@@ -31,33 +38,78 @@ def ranges(float32: Path, pictures: npt.NDArray[np.uint8]) -> Ranges:
     measured = calibrator.Calibrator(
         float32.read_bytes(), num_threads=os.cpu_count() or 1, qsv_update_func=qsv_utils.min_max_update
     )
-    measured.calibrate({flatbuffer.SIGNATURE: [{INPUT: picture[np.newaxis]} for picture in pictures]}, _recipe(float32))
+    data = {flatbuffer.SIGNATURE: [{INPUT: picture[np.newaxis]} for picture in pictures]}
+    measured.calibrate(data, _recipe(float32, kept))
     found: Ranges = measured.get_model_qsvs()
     return found
 
 
-def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path) -> None:
-    """Write `float32` with its trunk in int8, calibrated on `pictures` (N, H, W, 3)."""
-    tool = quantizer.Quantizer(float32, _recipe(float32).get_quantization_recipe())
-    result = tool.quantize(ranges(float32, pictures), enable_progress_bar=False, enable_progress_report=False)
+def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[int] = ()) -> None:
+    """Write `float32` with its trunk in int8, calibrated on `pictures` (N, H, W, 3).
+
+    Weights that lie on an int8 grid, as corrected ones do, become its integers. The operators with the indices `kept`
+    stay float.
+    """
+    tool = quantizer.Quantizer(float32, _recipe(float32, kept).get_quantization_recipe())
+    result = tool.quantize(ranges(float32, pictures, kept), enable_progress_bar=False, enable_progress_report=False)
     model = flatbuffer.parse(result.quantized_model)
-    flatbuffer.label(model, flatbuffer.taps(flatbuffer.read(float32)))
+    source = flatbuffer.read(float32)
+    _use_grids(model, source)
+    flatbuffer.label(model, flatbuffer.taps(source))
     output.write_bytes(flatbuffer.serialize(model))
 
 
-def _recipe(float32: Path) -> recipe_manager.RecipeManager:
-    """8-bit weights per channel and 8-bit activations everywhere but in the head and the tail."""
+def _use_grids(model: Any, source: Any) -> None:
+    """Write integers and scales of the weights of `source` that lie on a grid into the int8 `model`, in place."""
+    floats = {tensor.name: tensor for tensor in source.subgraphs[0].tensors}
+    (graph,) = model.subgraphs
+    for operator in graph.operators:
+        axis = _OUTPUT_AXIS.get(flatbuffer.op_code(model, operator))
+        if axis is None:
+            continue
+        tensors = [graph.tensors[index] if index >= 0 else None for index in operator.inputs]
+        weights, bias = tensors[1], tensors[2] if len(tensors) > 2 else None
+        if weights.type != schema.TensorType.INT8 or weights.name not in floats:
+            continue
+        values = _floats(source, floats[weights.name])
+        scales = grid.found_scales(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1))
+        if scales is None:
+            continue
+        shape = [-1 if index == axis else 1 for index in range(values.ndim)]
+        _write(model, weights, np.rint(values / scales.reshape(shape)), np.int8, scales)
+        if bias is not None and bias.name in floats:
+            scales = scales * float(tensors[0].quantization.scale[0])
+            _write(model, bias, np.rint(_floats(source, floats[bias.name]) / scales), np.int32, scales)
+
+
+def _floats(model: Any, tensor: Any) -> npt.NDArray[np.float32]:
+    content = flatbuffer.constant(model, tensor)
+    if content is None:
+        raise ExportError(f"tensor {tensor.name.decode()} has no constant value: its weights cannot be made int8")
+    return np.frombuffer(content, np.float32).reshape(tensor.shape)
+
+
+def _write(model: Any, tensor: Any, levels: npt.NDArray[Any], kind: type[Any], scales: npt.NDArray[Any]) -> None:
+    limits = np.iinfo(kind)
+    model.buffers[tensor.buffer].data = np.frombuffer(
+        levels.clip(limits.min, limits.max).astype(kind).tobytes(), np.uint8
+    )
+    tensor.quantization.scale = scales.astype(np.float32).tolist()
+
+
+def _recipe(float32: Path, kept: Collection[int]) -> recipe_manager.RecipeManager:
+    """8-bit weights per channel and 8-bit activations everywhere but in the head, the tail and `kept`."""
     model = flatbuffer.read(float32)
     (graph,) = model.subgraphs
     recipe = recipe_manager.RecipeManager()
     recipe.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
-    kept = [
+    scopes = [
         tfl_flatbuffer_utils.get_op_scope(graph.operators[i], graph.tensors)
-        for i in sorted(tail.float_operators(model))
+        for i in sorted({*tail.float_operators(model), *kept})
     ]
-    if kept:
+    if scopes:
         recipe.add_quantization_config(
-            f"^(?:{'|'.join(map(re.escape, kept))})$", TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
+            f"^(?:{'|'.join(map(re.escape, scopes))})$", TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
         )
     # The model's own ends stay uint8 and float32; these two are pseudo-operators of AEQ.
     for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):

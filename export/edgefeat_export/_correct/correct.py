@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._correct import moments, rounding
+from edgefeat_export._correct.equalize import equalized_constants
 from edgefeat_export._correct.execute import CHUNK, Chunks, Rounder, held_bytes, release, run_node, uses
 from edgefeat_export._correct.layers import ACTIVATIONS, Floats, Layer, constants
 from edgefeat_export._correct.record import Correction
@@ -57,7 +58,8 @@ def corrected_constants(
     left in the mean of each output (Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization through Weight
     Equalization and Bias Correction, 2019; Finkelstein, Almog, Grobman: Fighting Quantization Bias with Bias, 2019).
     """
-    known = constants(model)
+    equalized = equalized_constants(model, layers, kept, pictures) if correction.equalization else {}
+    known = constants(model) | equalized
     count = max(1, min(len(pictures), _HELD // (2 * held_bytes(model, known, pictures[0]))))
     walk = _Pass(
         model=model,
@@ -71,7 +73,7 @@ def corrected_constants(
         grids={},
     )
     _walk(walk, [pictures[:count][start : start + CHUNK] for start in range(0, count, CHUNK)])
-    return walk.changed
+    return equalized | walk.changed
 
 
 def _walk(walk: _Pass, chunks: Chunks) -> None:

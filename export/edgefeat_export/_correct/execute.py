@@ -106,6 +106,4 @@ class Rounder:
         scale = np.float32((greatest - least) / 255 or 1.0)
         zero = np.clip(np.rint(-least / scale), 0, 255)
         fed = {"scale": np.asarray(scale), "zero": np.asarray(zero, np.uint8)}
-        return [
-            self.session.run(None, {"x": chunk.reshape(-1), **fed})[0].reshape(chunk.shape) for chunk in chunks
-        ]
+        return [self.session.run(None, {"x": chunk.reshape(-1), **fed})[0].reshape(chunk.shape) for chunk in chunks]

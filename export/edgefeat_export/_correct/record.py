@@ -18,3 +18,4 @@ class Correction:
     bias: bool = True
     rounding: bool = True
     pairs: bool = True
+    equalization: bool = True

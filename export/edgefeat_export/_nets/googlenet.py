@@ -6,8 +6,8 @@ Where torchvision's weights differ from the paper, so does this: the branch that
 sets `transform_input=True` with them, which undoes its usual normalization. Here that is the preprocessing's business.
 
 Layers are named as torchvision's modules, so that a state dict fits and `inception4e` means the same in both; a
-`BasicConv2d`, such as `conv1` or `inception3a.branch2.0`, is a convolution, a norm and a rectifier, of which the last has its
-name.
+`BasicConv2d`, such as `conv1` or `inception3a.branch2.0`, is a convolution, a norm and a rectifier, of which the last
+has its name.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from edgefeat._bundle import Bundle
 from edgefeat._commands._options import echo_json, echo_table, json_option
 from edgefeat._engines import ENGINES
 from edgefeat._errors import EngineError
+from edgefeat._opening import open_session
 from edgefeat._records import to_json
-from edgefeat._selection import default_threads, open_first
+from edgefeat._selection import default_threads
 from edgefeat._version import __version__
 
 __all__ = ["command"]
@@ -63,9 +64,10 @@ def _machine() -> dict[str, Any]:
 
 def _choice(bundle: Bundle) -> dict[str, str]:
     try:
-        choice, _ = open_first(bundle, None, None, default_threads())
+        loaded = open_session(bundle, None, None, None)
     except EngineError as error:
         return {"cannot_run": str(error)}
+    choice = loaded.choice
     return {"variant": choice.variant.name, "engine": choice.engine.name, "reason": choice.reason}
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from edgefeat._errors import EngineError
+
+# Since 1.29 it reports model, machine and an identifier kept in the home folder to its maker, unless told not to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 __all__ = ["open_session"]
 

@@ -1,0 +1,285 @@
+"""Four published ways to extract image features with Keras, each beside the same features without TensorFlow.
+
+    python examples/keras_recipes.py photos/
+    python examples/keras_recipes.py photos/ --weights random     # where ImageNet weights are not to be had
+
+Each recipe runs the Keras code, exports the network, extracts through edgefeat in another process, which must not import
+TensorFlow, and prints both and their cosine. The exit status is 1 where a cosine is below 0.9999.
+
+Two of them cannot work as they were printed; what they mean is done, and said. All of them leave the interpolation of
+`load_img` at "nearest", which skips pixels: that is compared as printed, and "bilinear", which is what edgefeat does, too.
+Photos that lie on their side by EXIF are left out: edgefeat turns them upright, `load_img` does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from keras.applications import VGG16, ResNet50, resnet50, vgg16
+from keras.utils import img_to_array, load_img
+from PIL import Image
+
+import edgefeat
+import edgefeat_export
+
+ON_DEVICE = Path(__file__).with_name("on_device.py")
+VARIANTS = ("tflite-float32", "onnx-float32")
+LEAST_COSINE = 0.9999
+ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run the recipes on: upright photos, the side of the model's pictures, where to write."""
+
+    photos: list[Path]
+    size: int
+    weights: str
+    folder: Path
+
+    def keras_weights(self) -> str | None:
+        """For `keras.applications`."""
+        return None if self.weights == "random" else self.weights
+
+    def export_weights(self, model: keras.Model) -> str:
+        """For edgefeat: the same as Keras's, or the very random ones of this model."""
+        if self.weights != "random":
+            return self.weights
+        path = self.folder / f"{model.name}.weights.h5"
+        model.save_weights(path)
+        return str(path)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What Keras gives for pictures (N, H, W, 3) of `size` as `load_img` reads them, and the bundle that should, too."""
+
+    features: Callable[[np.ndarray], np.ndarray]
+    size: int
+    bundle: Path
+
+
+def vgg16_map(job: Job) -> Recipe:
+    """VGG16 without its classifier: the feature map as it is."""
+    model = VGG16(weights=job.keras_weights(), include_top=False)
+
+    def features(pictures: np.ndarray) -> np.ndarray:
+        return model.predict(vgg16.preprocess_input(pictures), verbose=0)
+
+    bundle = job.folder / "vgg16_map.edgefeat"
+    edgefeat_export.export(
+        "vgg16",
+        bundle,
+        input_size=job.size,
+        weights=job.export_weights(model),
+        pooling="none",
+        normalize="none",
+        calibration=job.photos[0].parent,
+        variants=VARIANTS,
+    )
+    return Recipe(features, job.size, bundle)
+
+
+def vgg16_block5(job: Job) -> Recipe:
+    """VGG16 cut at block5_pool, then the global average of each channel."""
+    base_model = VGG16(weights=job.keras_weights(), include_top=False, input_shape=(job.size, job.size, 3))
+    extractor = keras.Model(base_model.input, base_model.get_layer("block5_pool").output)
+
+    def features(pictures: np.ndarray) -> np.ndarray:
+        return np.mean(extractor.predict(vgg16.preprocess_input(pictures), verbose=0), axis=(1, 2))
+
+    bundle = job.folder / "vgg16_block5.edgefeat"
+    edgefeat_export.export(
+        "vgg16",
+        bundle,
+        input_size=job.size,
+        weights=job.export_weights(base_model),
+        layers=["block5_pool"],
+        pooling="avg",
+        normalize="none",
+        calibration=job.photos[0].parent,
+        variants=VARIANTS,
+    )
+    return Recipe(features, job.size, bundle)
+
+
+def custom_cnn(job: Job) -> Recipe:
+    """A CNN trained here, cut before its classifier, then the maximum of each channel.
+
+    As printed it cuts at the Flatten and takes the maximum over axes 1 and 2, which a flattened output no longer has:
+    NumPy raises AxisError. A maximum over the picture can only mean that of the last map, so the cut is at its pool.
+    """
+    side = 64
+    model = keras.Sequential(
+        [
+            keras.Input((side, side, 3)),
+            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(64, 3, activation="relu"),
+            keras.layers.MaxPooling2D(name="last_pool"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    pictures, labels = stripes(400, side)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(pictures[100:] / 255, labels[100:], epochs=3, verbose=0)
+    _, accuracy = model.evaluate(pictures[:100] / 255, labels[:100], verbose=0)
+    print(f"  trained on upright against lying stripes: {accuracy:.0%} of 100 others told apart")
+    extractor = keras.Model(model.inputs, model.get_layer("last_pool").output)
+
+    def features(pictures: np.ndarray) -> np.ndarray:
+        return np.max(extractor.predict(pictures / 255, verbose=0), axis=(1, 2))
+
+    model.save(job.folder / "custom_cnn.keras")
+    bundle = job.folder / "custom_cnn.edgefeat"
+    edgefeat_export.export(
+        job.folder / "custom_cnn.keras",
+        bundle,
+        preprocess="0,0,0/1,1,1",  # pixels / 255, as it was trained
+        layers=["last_pool"],
+        pooling="max",
+        normalize="none",
+        calibration=job.photos[0].parent,
+        variants=VARIANTS,
+    )
+    return Recipe(features, side, bundle)
+
+
+def resnet50_any_size(job: Job) -> Recipe:
+    """ResNet50 on photos of any size, resized to the model's, then the global average.
+
+    As printed it takes the mean over axes 1, 2 and 3, which leaves one number for a photo. Global average pooling, as
+    the text beside it says, is the mean over axes 1 and 2: one number for each of 2048 channels.
+    """
+    base_model = ResNet50(weights=job.keras_weights(), include_top=False)
+
+    def features(pictures: np.ndarray) -> np.ndarray:
+        return np.mean(base_model.predict(resnet50.preprocess_input(pictures), verbose=0), axis=(1, 2))
+
+    bundle = job.folder / "resnet50.edgefeat"
+    edgefeat_export.export(
+        "resnet50",
+        bundle,
+        input_size=job.size,
+        weights=job.export_weights(base_model),
+        pooling="avg",
+        normalize="none",
+        calibration=job.photos[0].parent,
+        variants=VARIANTS,
+    )
+    return Recipe(features, job.size, bundle)
+
+
+RECIPES = {recipe.__name__: recipe for recipe in (vgg16_map, vgg16_block5, custom_cnn, resnet50_any_size)}
+
+
+def stripes(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of coloured stripes with noise, upright where the label is 1."""
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    waves = np.sin(np.arange(side) * random.uniform(0.3, 1.2, (count, 1)) + random.uniform(0, 6, (count, 1)))
+    lying = 128 + 90 * waves[:, :, None, None] * random.uniform(0.3, 1, (count, 1, 1, 3))
+    upright = lying.transpose(0, 2, 1, 3)
+    pictures = np.where(labels[:, None, None, None] == 1, upright, lying) + random.normal(0, 20, (count, side, side, 3))
+    return pictures.clip(0, 255).astype(np.float32), labels
+
+
+def compared(job: Job, recipe: Recipe) -> float:
+    """The least cosine between Keras's features and the device's, printed beside both."""
+    least = 1.0
+    for interpolation in ("nearest", "bilinear"):
+        size = (recipe.size, recipe.size)
+        images = [load_img(photo, target_size=size, interpolation=interpolation) for photo in job.photos]
+        expected = recipe.features(np.stack([img_to_array(image) for image in images]))
+        if interpolation == "nearest":
+            shown = np.argsort(expected[0], axis=None)[:-5:-1]
+            show("Keras", expected, shown)
+            print(f"    {'(two photos of these)':28} cosine {cosines(expected[:1], expected[1:2])[0]:.6f}")
+        for variant in VARIANTS:
+            features = extracted(job, recipe.bundle, variant, nearest=interpolation == "nearest")
+            if interpolation == "nearest":
+                show(variant, features, shown)
+            cosine = cosines(features, expected).min()
+            print(f"    {variant:16} {interpolation:11} cosine {cosine:.6f} (the least of {len(features)} photos)")
+            least = min(least, cosine)
+    return least
+
+
+def extracted(job: Job, bundle: Path, variant: str, *, nearest: bool) -> np.ndarray:
+    """The features as a device gives them: by another process, which does not know TensorFlow."""
+    output = job.folder / "features.npy"
+    command = [sys.executable, str(ON_DEVICE), str(bundle), *map(str, job.photos), "--variant", variant]
+    subprocess.run([*command, "-o", str(output), *["--nearest"] * nearest], check=True, stdout=subprocess.DEVNULL)
+    return np.load(output)
+
+
+def show(name: str, features: np.ndarray, places: np.ndarray) -> None:
+    """Prints the shape, and the first photo's largest values."""
+    values = " ".join(f"{features[0].flat[place]:.4f}" for place in places)
+    print(f"    {name:16} {features.shape!s:19} {values} ...")
+
+
+def cosines(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The cosine of each photo's features, (N,)."""
+    a, b = (array.reshape(len(array), -1).astype(np.float64) for array in (features, reference))
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def upright(folder: Path, count: int) -> list[Path]:
+    """The first photos of a folder, without those that are to be turned."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png") and len(found) < count:
+            with Image.open(path) as image:
+                if image.getexif().get(ORIENTATION, 1) == 1:
+                    found.append(path)
+    return found
+
+
+def main() -> int:
+    """Runs the recipes; 1 where edgefeat and Keras differ, 2 for wrong use."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="a folder of two photos or more")
+    parser.add_argument("--recipe", action="append", choices=RECIPES, help="one of the four (default: all)")
+    parser.add_argument("--weights", default="imagenet", choices=("imagenet", "random"))
+    parser.add_argument("--size", type=int, default=224, help="side of VGG16's and ResNet50's pictures (default: 224)")
+    parser.add_argument("--count", type=int, default=6, help="photos to compare (default: 6)")
+    given = parser.parse_args()
+    photos = upright(given.photos, given.count) if given.photos.is_dir() else []
+    if len(photos) < 2:
+        parser.error(f"{given.photos} has fewer than two photos")
+    if given.weights == "random":
+        print("The weights are random: these features mean nothing, but Keras and edgefeat must agree on them.")
+    least = 1.0
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(photos, given.size, given.weights, Path(folder))
+        for name in given.recipe or RECIPES:
+            keras.utils.set_random_seed(0)
+            print(f"{name}: {RECIPES[name].__doc__.strip()}")
+            try:
+                recipe = RECIPES[name](job)
+            except edgefeat.EdgefeatError as error:
+                print(f"edgefeat: {error}", file=sys.stderr)
+                return 1
+            least = min(least, compared(job, recipe))
+    print(f"the least cosine of all is {least:.6f}")
+    return 0 if least >= LEAST_COSINE else 1
+
+
+if __name__ == "__main__":
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    sys.exit(main())

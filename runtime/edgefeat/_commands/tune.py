@@ -1,0 +1,81 @@
+"""`edgefeat tune`: which variant, engine and number of threads is fastest here?"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import numpy as np
+
+from edgefeat._bundle import Bundle
+from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._device import cache_folder
+from edgefeat._errors import ArgumentError, PictureError
+from edgefeat._files import pictures_in
+from edgefeat._gate import parse_gate
+from edgefeat._picture import read_picture
+from edgefeat._records import to_json
+from edgefeat._tuning import Candidate, tune
+
+__all__ = ["command"]
+
+_PHOTOS = 8
+
+
+@click.command("tune")
+@click.argument("bundle", type=click.Path())
+@click.option(
+    "--photos", type=click.Path(), help="Folder of photos to run on.  [default: the bundle's golden pictures]"
+)
+@click.option(
+    "--min-fidelity", metavar="COSINE", help="Leave out what is less faithful.  [default: what the bundle was held to]"
+)
+@json_option
+def command(bundle: str, photos: str | None, min_fidelity: str | None, as_json: bool) -> int:
+    """Try BUNDLE's variants on every installed engine and remember the fastest for this device.
+
+    Each candidate runs in a process of its own: one that crashes or hangs is marked, and that is all. From then on
+    `edgefeat extract` and `edgefeat.load` use the fastest, unless they are told otherwise.
+    """
+    opened = Bundle.open(bundle)
+    gate = parse_gate(min_fidelity) if min_fidelity is not None else None
+    pictures = _pictures(opened, photos) if photos is not None else None
+    quiet = as_json or not sys.stderr.isatty()
+    tuning = tune(opened, gate=gate, pictures=pictures, tell=None if quiet else lambda note: click.echo(note, err=True))
+    if as_json:
+        echo_json(to_json(tuning))
+        return 0
+    echo_table(("variant", "engine", "threads", "ms", "cosine", ""), [_row(opened, one) for one in tuning.candidates])
+    for sentence in tuning.slower_int8():
+        click.echo(sentence)
+    best = tuning.best
+    click.echo(f"fastest here: {best.variant} on {best.engine}, {best.threads} threads, {best.milliseconds:.2f} ms")
+    if tuning.remembered:
+        click.echo(f"remembered in {cache_folder()}")
+    else:
+        click.echo(f"not remembered: {cache_folder()} cannot be written (EDGEFEAT_CACHE names another)", err=True)
+    return 0
+
+
+def _pictures(bundle: Bundle, folder: str) -> np.typing.NDArray[np.uint8]:
+    prepared = []
+    for path in pictures_in(folder)[:_PHOTOS]:
+        try:
+            prepared.append(read_picture(path, bundle.manifest.picture))
+        except PictureError as error:
+            click.echo(f"{path}: {error}", err=True)
+    if not prepared:
+        raise ArgumentError(f"no readable photo in {folder}: name a folder of photos with --photos")
+    return np.stack(prepared)
+
+
+def _row(bundle: Bundle, candidate: Candidate) -> tuple[str, ...]:
+    fidelity = bundle.variant(candidate.variant).fidelity.values()
+    return (
+        candidate.variant,
+        candidate.engine,
+        str(candidate.threads) if candidate.threads else "-",
+        "-" if candidate.milliseconds is None else f"{candidate.milliseconds:.2f}",
+        f"{min(figures.mean_cosine for figures in fidelity):.4f}",
+        "" if candidate.status == "ok" else f"{candidate.status}: {candidate.detail}",
+    )

@@ -1,0 +1,41 @@
+"""Whether an engine works on this processor at all, tried once in a process of its own and remembered."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from edgefeat._bundle import Bundle
+from edgefeat._device import processor_key, read_cache, write_cache
+from edgefeat._engines import Engine
+from edgefeat._trial import run_trial
+
+__all__ = ["unusable"]
+
+_TIMEOUT = 60.0
+
+
+def unusable(engine: Engine, bundle: Bundle, variant: str) -> str | None:
+    """Why the engine cannot be used on this processor, or None. Costs a process the first time, then a small file.
+
+    Only a crash or a hang counts: an engine that merely refuses a model says so itself when it is opened here.
+    """
+    name = f"{engine.name} {engine.version()}"
+    file = f"probes-{processor_key()}.json"
+    known = read_cache(file)
+    if not isinstance(known, dict):
+        known = {}
+    verdict = known.get(name)
+    if not isinstance(verdict, str):
+        verdict = _tried(engine.name, str(bundle.path), variant)
+        write_cache(file, {**known, name: verdict})
+    return f"engine {engine.name} cannot be used on this processor: {verdict}" if verdict else None
+
+
+@functools.cache
+def _tried(engine: str, bundle: str, variant: str) -> str:
+    """What went wrong; empty if nothing did. Remembered in this process, too, where no cache can be written."""
+    if not sys.executable:  # Python is embedded in another program: there is no process to try it in
+        return ""
+    trial = run_trial(bundle, variant=variant, engine=engine, threads=1, timeout=_TIMEOUT)
+    return trial.detail if trial.status in ("crashed", "hung") else ""
