@@ -26,7 +26,9 @@ def run_step(work: Workspace, step: str) -> None:
     log = work.folder / f"{step}.log"
     # Its converters print pages; they are kept for the one case in which they matter.
     environment = {
+        "ORT_DISABLE_TELEMETRY": "1",
         **os.environ,
+        "TMPDIR": str(work.folder),  # what a killed converter leaves behind goes with the rest
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",
         "KERAS_BACKEND": "tensorflow",

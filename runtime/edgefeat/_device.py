@@ -9,7 +9,6 @@ import os
 import platform
 import struct
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +56,8 @@ def read_cache(name: str) -> Any:
 
 def write_cache(name: str, value: object) -> bool:
     """Keeps a JSON value under `name`; whether that was possible. A cache that cannot be written is no error."""
+    import tempfile
+
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -196,8 +196,8 @@ def load(
     """An extractor on the bundle's `variant`, run by `engine` with `threads` threads.
 
     What is None is chosen: what `tune` found fastest on this device, else the first of `edgefeat.VARIANTS` that the
-    bundle has and an installed engine opens, and one thread a core, at most four. Raises BundleError, ArgumentError, EngineError, or MissingExtraError, whose text has
-    the command that installs what is missing.
+    bundle has and an installed engine opens, and one thread a core, at most four. Raises BundleError, ArgumentError,
+    EngineError, or MissingExtraError, whose text has the command that installs what is missing.
     """
     if threads is not None and threads < 1:
         raise ArgumentError(f"threads is {threads} (allowed: 1 or more)")

@@ -10,7 +10,7 @@ from edgefeat._engines import Session
 from edgefeat._errors import EngineError
 from edgefeat._probe import unusable
 from edgefeat._selection import Choice, candidates, default_threads
-from edgefeat._tuning import remembered
+from edgefeat._tuned import remembered
 
 __all__ = ["Opened", "open_session"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -39,6 +38,8 @@ def run_trial(
     Without a file the golden pictures are taken. `crashed` says that the process died by itself, as of an illegal
     instruction.
     """
+    import subprocess  # costs an import of edgefeat 10 ms, and is needed once on a device
+
     task = {"bundle": bundle, "variant": variant, "engine": engine, "threads": threads}
     command = [sys.executable, "-m", "edgefeat._trial", json.dumps({**task, "seconds": seconds, "pictures": pictures})]
     try:

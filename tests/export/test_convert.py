@@ -258,3 +258,19 @@ def test_a_model_that_mixes_its_batch_is_refused() -> None:
     nodes[-1].op_type = "TFL_ODD"
     with pytest.raises(ExportError, match="TFL_ODD"):
         to_onnx._check_operators(onnx.helper.make_model(onnx.helper.make_graph(nodes, "odd", [], [])))
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_gelu_reaches_onnx_which_tf2onnx_cannot_translate_by_itself(tmp_path: Path, approximate: bool) -> None:
+    keras.utils.set_random_seed(1)
+    source = keras.Input((16, 16, 3), name="image")
+    maps = keras.layers.Conv2D(8, 3, padding="same")(source / 64.0)
+    maps = keras.ops.gelu(maps, approximate=approximate)
+    model = keras.Model(source, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 1)(maps)))
+    graph = freeze(model, ["gelu"], tmp_path / "graph.pb")
+    tflite.float32(graph, tmp_path / "model.tflite")
+    to_onnx.float32(tmp_path / "model.tflite", tmp_path / "model.onnx")
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (features,) = session.run(None, {"image": pictures})
+    np.testing.assert_allclose(features, model.predict(pictures.astype(np.float32), verbose=0), atol=1e-5)

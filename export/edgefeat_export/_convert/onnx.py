@@ -34,6 +34,8 @@ def float32(tflite: Path, output: Path) -> None:
     # tf2onnx imports TensorFlow.
     from tf2onnx import convert
 
+    from edgefeat_export._convert import onnx_handlers  # noqa: F401  teaches tf2onnx what it lacks
+
     model, outside = convert.from_tflite(str(tflite), opset=OPSET)
     if outside is not None:
         raise ExportError(f"{tflite.name} became an ONNX model of several files; one is allowed")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._correct import moments, rounding
-from edgefeat_export._correct.equalize import equalized_constants
+from edgefeat_export._correct.basis import in_better_bases
 from edgefeat_export._correct.execute import CHUNK, Chunks, Rounder, held_bytes, release, run_node, uses
 from edgefeat_export._correct.layers import ACTIVATIONS, Floats, Layer, constants
 from edgefeat_export._correct.record import Correction
@@ -58,7 +58,7 @@ def corrected_constants(
     left in the mean of each output (Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization through Weight
     Equalization and Bias Correction, 2019; Finkelstein, Almog, Grobman: Fighting Quantization Bias with Bias, 2019).
     """
-    equalized = equalized_constants(model, layers, kept, pictures) if correction.equalization else {}
+    equalized = in_better_bases(model, layers, pictures) if correction.equalization else {}
     known = constants(model) | equalized
     count = max(1, min(len(pictures), _HELD // (2 * held_bytes(model, known, pictures[0]))))
     walk = _Pass(

@@ -15,7 +15,8 @@ from edgefeat._files import pictures_in
 from edgefeat._gate import parse_gate
 from edgefeat._picture import read_picture
 from edgefeat._records import to_json
-from edgefeat._tuning import Candidate, tune
+from edgefeat._tuned import Candidate
+from edgefeat._tuning import tune
 
 __all__ = ["command"]
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,9 +45,11 @@ class Engine:
         """The installed version, or None where the engine is not installed. Imports nothing."""
         if importlib.util.find_spec(self.module) is None:
             return None
+        from importlib.metadata import PackageNotFoundError, version  # costs an import of edgefeat 15 ms
+
         try:
-            return importlib.metadata.version(self.distribution)
-        except importlib.metadata.PackageNotFoundError:
+            return version(self.distribution)
+        except PackageNotFoundError:
             return "unknown"
 
     def open(self, model: bytes, taps: tuple[str, ...], threads: int) -> Session:

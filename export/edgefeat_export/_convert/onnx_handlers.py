@@ -1,0 +1,42 @@
+"""Translations that tf2onnx lacks. Importing this module teaches them to it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from tf2onnx import utils
+from tf2onnx.handler import tfl_op
+
+__all__ = ["Gelu"]
+
+
+@tfl_op(["TFL_GELU"])
+class Gelu:
+    """x times the normal distribution's share below x; `approximate` takes a tanh for it (Hendrycks, Gimpel 2016)."""
+
+    @classmethod
+    def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
+        """Replaces the node by operators that every ONNX engine has: Gelu itself came with opset 20."""
+        source, output = node.input[0], node.output[0]
+        shape, kind = ctx.get_shape(output), ctx.get_dtype(output)
+        approximate = bool(node.get_attr_value("approximate", 0))
+        ctx.remove_node(node.name)
+
+        def constant(value: float) -> str:
+            name: str = ctx.make_const(utils.make_name("gelu"), np.float32(value)).output[0]
+            return name
+
+        def make(operator: str, *inputs: str, **named: Any) -> str:
+            made: str = ctx.make_node(operator, list(inputs), shapes=[shape], dtypes=[kind], **named).output[0]
+            return made
+
+        if approximate:
+            cube = make("Mul", make("Mul", source, source), source)
+            inner = make("Add", source, make("Mul", cube, constant(0.044715)))
+            share = make("Tanh", make("Mul", inner, constant(math.sqrt(2 / math.pi))))
+        else:
+            share = make("Erf", make("Mul", source, constant(math.sqrt(0.5))))
+        doubled = make("Mul", source, make("Add", share, constant(1.0)))
+        make("Mul", doubled, constant(0.5), outputs=[output], name=node.name)

@@ -1,0 +1,133 @@
+"""Writing linear tensors in a basis in which rounding them to 8 bits does least harm; the features stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from edgefeat_export._convert.graph import INPUT
+from edgefeat_export._correct.execute import CHUNK
+from edgefeat_export._correct.layers import Layer, constants
+from edgefeat_export._correct.streams import streams
+
+__all__ = ["best_basis", "in_better_bases"]
+
+Matrix = NDArray[np.float64]
+
+#: Positions of each picture that are looked at: so many at random, and the same number with the greatest values.
+_POSITIONS = 128
+
+#: Rotations tried for the smallest range.
+_ROTATIONS = 24
+
+#: Share of the mean variance that is added to all: a direction in which nothing varies cannot be divided by.
+_DAMPING = 1e-4
+
+
+def in_better_bases(
+    model: onnx.ModelProto, layers: Sequence[Layer], pictures: NDArray[np.uint8]
+) -> dict[str, NDArray[Any]]:
+    """New constants of `layers` with which the model gives the same features, from streams in other bases.
+
+    What a stream's convolutions write is multiplied by a matrix and what they read by its inverse, which is exact
+    because nothing but additions lies between. Multiplying by a diagonal matrix is equalization (Nagel et al. 2019);
+    a rotation takes outliers away (Ashkboos et al.: QuaRot, 2024); `best_basis` does what both do, and weighs in how
+    strongly each direction is read.
+    """
+    by_node = {layer.node: layer for layer in layers}
+    found = streams(model, by_node)
+    if not found:
+        return {}
+    samples = _samples(model, sorted(set().union(*found)), pictures)
+    values = constants(model)
+    for stream in found:
+        readers = [by_node[node.name] for node in model.graph.node if node.input and node.input[0] in stream
+                   and node.name in by_node]
+        writers = [by_node[node.name] for node in model.graph.node if node.output[0] in stream and node.op_type != "Add"]
+        basis = best_basis([samples[name] for name in sorted(stream)], _reading(readers, values))
+        _change(values, writers, readers, basis)
+    names = {name for layer in layers for name in (layer.weight, layer.bias)}
+    return {name: values[name] for name in names}
+
+
+def best_basis(samples: Sequence[Matrix], reading: Matrix) -> Matrix:
+    """The matrix M for which rounding M^-1 x costs least in what is read of x.
+
+    `samples` are values (positions, channels) of each tensor, `reading` is W^T W of what reads them. Rounding gives
+    each channel of M^-1 x noise in proportion to its range, so what is to be small is tr(W M M^T W^T) times the mean
+    variance of M^-1 x, tr(M^-1 C M^-T). Its minimum over S = M M^T has the form of an optimal transport between two
+    Gaussians, S = W'^-1 (W' C W')^1/2 W'^-1 with W' = (W^T W)^1/2. The rotation that is left free is the one of some
+    tried that makes the range smallest.
+    """
+    channels = reading.shape[0]
+    spread = sum((np.cov(sample.T) / max(np.trace(np.cov(sample.T)), 1e-30) for sample in samples), np.zeros((channels, channels)))
+    root = _power(reading, 0.5)
+    back = _power(reading, -0.5)
+    basis = _power(back @ _power(root @ spread @ root, 0.5) @ back, 0.5)
+    inverse = np.linalg.inv(basis)
+    turned = [sample @ inverse.T for sample in samples]
+    random = np.random.default_rng(0)
+    rotations = [_balanced(inverse @ spread @ inverse.T)]
+    rotations += [np.linalg.qr(random.normal(size=(channels, channels)))[0] for _ in range(_ROTATIONS)]
+    rotation = min(rotations, key=lambda candidate: _range(turned, candidate))
+    return np.asarray(basis @ rotation)
+
+
+def _balanced(spread):
+    return np.linalg.eigh(spread)[1]
+
+
+def _range(samples: Sequence[Matrix], rotation: Matrix) -> float:
+    """The range of the rotated samples, in units of each tensor's own deviation."""
+    rotated = [sample @ rotation for sample in samples]
+    return float(np.mean([np.log((r.max() - r.min()) / max(float(r.std()), 1e-30)) for r in rotated]))
+
+
+def _power(matrix: Matrix, exponent: float) -> Matrix:
+    """The power of a symmetric matrix without negative eigenvalues."""
+    damped = matrix + np.eye(len(matrix)) * (_DAMPING * np.trace(matrix) / len(matrix) or 1.0)
+    values, vectors = np.linalg.eigh(damped)
+    return np.asarray((vectors * np.maximum(values, values[-1] * 1e-9) ** exponent) @ vectors.T)
+
+
+def _reading(readers: Sequence[Layer], values: Mapping[str, NDArray[Any]]) -> Matrix:
+    total = 0.0
+    for reader in readers:
+        weight = values[reader.weight].astype(np.float64)
+        rows = weight.transpose(0, 2, 3, 1).reshape(-1, weight.shape[1])
+        total = total + rows.T @ rows / np.trace(rows.T @ rows)
+    return np.asarray(total)
+
+
+def _change(
+    values: dict[str, NDArray[Any]], writers: Sequence[Layer], readers: Sequence[Layer], basis: Matrix
+) -> None:
+    inverse = np.linalg.inv(basis)
+    for writer in writers:
+        for name in (writer.weight, writer.bias):
+            values[name] = np.tensordot(inverse, values[name], axes=(1, 0)).astype(np.float32)
+    for reader in readers:
+        values[reader.weight] = np.einsum("oc...,cd->od...", values[reader.weight], basis).astype(np.float32)
+
+
+def _samples(model: onnx.ModelProto, names: Sequence[str], pictures: NDArray[np.uint8]) -> dict[str, Matrix]:
+    """Of each named tensor (positions, channels): drawn at random, and those of the greatest magnitude."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    found: dict[str, list[Matrix]] = {name: [] for name in names}
+    for start in range(0, len(pictures), CHUNK):
+        for name, tensor in zip(names, session.run(None, {INPUT: pictures[start : start + CHUNK]}), strict=True):
+            rows = tensor.transpose(0, 2, 3, 1).reshape(-1, tensor.shape[1])
+            wanted = min(len(rows), _POSITIONS * len(tensor))
+            greatest = np.argpartition(-np.abs(rows).max(1), wanted - 1)[:wanted]
+            found[name] += [rows[random.permutation(len(rows))[:wanted]], rows[greatest]]
+    return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}

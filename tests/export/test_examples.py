@@ -1,0 +1,57 @@
+"""The examples, run as a reader would, small: edgefeat's features are those of the published Keras code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+for name in ("tensorflow", "tf2onnx", "ai_edge_quantizer", "sklearn"):
+    pytest.importorskip(name, reason="the export extra is not installed")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FLOAT32 = ("tflite-float32", "onnx-float32")
+
+
+def run(script: str, *arguments: str | Path) -> str:
+    """What the example prints."""
+    command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("recipe", ["vgg16_map", "vgg16_block5", "custom_cnn", "resnet50_any_size"])
+def test_a_published_recipe_gives_the_numbers_of_its_keras_code(recipe: str, shared_data: Path) -> None:
+    photos = shared_data / "calibration"
+    out = run("keras_recipes.py", photos, "--recipe", recipe, "--weights", "random", "--size", "64", "--count", "3")
+    found = re.findall(r"^ +(\S+) +(nearest|bilinear) +cosine (\S+)", out, flags=re.MULTILINE)
+    assert {(variant, how) for variant, how, _ in found} == {
+        (variant, how) for variant in FLOAT32 for how in ("nearest", "bilinear")
+    }
+    assert min(float(cosine) for _, _, cosine in found) >= 0.9999
+    # Features that are alike for all photos would prove nothing.
+    (apart,) = re.findall(r"two photos of these\) +cosine (\S+)", out)
+    assert float(apart) < 0.999
+
+
+def test_classifiers_do_as_well_as_on_keras_features(shared_data: Path) -> None:
+    options = ["--weights", "random", "--size", "64", "--per-label", "6", "--variants", "tflite-float32"]
+    out = run("train_classifier.py", shared_data / "flowers17", *options)
+    (rows,) = re.findall(r"^keras +(\S+) +(\S+) +(\S+)\ntflite-float32 +(\S+) +(\S+) +(\S+)", out, flags=re.MULTILINE)
+    keras_cosine, *keras_scores, cosine, machine, forest = map(float, rows)
+    assert keras_cosine == 1
+    assert cosine >= 0.9999
+    # 51 photos are tested; a feature on the border between two labels may fall to the other side.
+    assert [machine, forest] == pytest.approx(keras_scores, abs=0.04)
+
+
+@pytest.mark.parametrize("script", ["keras_recipes.py", "train_classifier.py"])
+def test_a_folder_without_photos_is_wrong_use(script: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / script), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 2
+    assert str(tmp_path) in done.stderr.splitlines()[-1]
