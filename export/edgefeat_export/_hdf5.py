@@ -8,6 +8,10 @@ its class and the number of its like before it, `layers/conv2d_3`.
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,30 +32,29 @@ _ZIP = b"PK\x03\x04"
 _MEMBER = "model.weights.h5"
 _LARGEST_EXPANSION = 20  # arrays of real weights hardly compress at all
 _KINDS = "fiu"  # NumPy's letters for real numbers
+_DEADLINE = 60.0  # seconds to list what is in a file, which takes one
 
 
 @dataclass(frozen=True, slots=True)
 class SavedArray:
-    """An array of the file, not yet read."""
+    """An array of the file, not yet read; `shape` is what the file declares, which may be terabytes in a few bytes."""
 
     name: str
+    shape: tuple[int, ...]
     dataset: Any
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As the file declares it, which may be a lie until it is read."""
-        return tuple(self.dataset.shape)
 
     def read(self) -> NDArray[np.float32]:
         """The array. Raises ExportError where the file is broken or the values are no finite real numbers.
 
-        The caller has compared `shape`: a file can declare terabytes in a few bytes.
+        To be called where `shape` is as expected.
         """
         try:
             if self.dataset.dtype.kind not in _KINDS:
                 raise ExportError(f"array {self.name!r} holds {self.dataset.dtype} (allowed: real numbers)")
             array: NDArray[np.float32] = np.asarray(self.dataset[()], np.float32)
-        except (OSError, ValueError, RuntimeError) as error:
+        except ExportError:
+            raise
+        except Exception as error:  # h5py raises many kinds for a damaged file
             raise ExportError(f"array {self.name!r} cannot be read: {error}") from error
         if not np.isfinite(array).all():
             raise ExportError(f"array {self.name!r} holds values that are not finite")
@@ -80,12 +83,32 @@ def saved_layers(path: Path) -> Iterator[SavedLayers]:
 
     Raises ExportError for a file that is broken, of another kind, or refers to other files.
     """
+    content = _content(path)
+    if content == path:
+        _try_apart(path)
     with ExitStack() as stack:
         try:
-            found = _found(stack.enter_context(h5py.File(_content(path), "r")))
-        except (OSError, KeyError, ValueError, RuntimeError) as error:  # what h5py makes of a damaged file
+            found = _found(stack.enter_context(h5py.File(content, "r")))
+        except ExportError:
+            raise
+        except Exception as error:  # h5py raises many kinds for a damaged file
             raise ExportError(f"it is not a whole HDF5 file: {error}") from error
         yield found
+
+
+def _try_apart(path: Path) -> None:
+    """Lists the file in another process first: over a damaged heap of names HDF5 never ends, over others it dies."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", __name__, os.fspath(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_DEADLINE,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"it is not a whole HDF5 file: HDF5 is not done with it in {_DEADLINE:g} s") from error
+    if done.returncode < 0:
+        raise ExportError(f"it is not a whole HDF5 file: HDF5 dies of it, {signal.Signals(-done.returncode).name}")
 
 
 def _content(path: Path) -> Path | io.BytesIO:
@@ -164,7 +187,7 @@ def _array(parent: h5py.Group, path: str) -> SavedArray:
         raise ExportError(f"its {path!r} is no array")
     if dataset.external or dataset.is_virtual:
         raise ExportError(f"its {path!r} takes its values from another file")
-    return SavedArray(path.rpartition("/")[2].partition(":")[0], dataset)
+    return SavedArray(path.rpartition("/")[2].partition(":")[0], tuple(dataset.shape), dataset)
 
 
 def _at(parent: h5py.Group, path: str) -> Any:
@@ -181,3 +204,8 @@ def _at(parent: h5py.Group, path: str) -> Any:
 def _has(group: h5py.Group, name: str) -> bool:
     """Whether there is something of that name, without following it where it is a link."""
     return bool(name) and bool(group.id.links.exists(name.encode()))
+
+
+if __name__ == "__main__":
+    with h5py.File(sys.argv[1], "r") as tried:
+        _found(tried)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefeat_export._convert import channels, flatbuffer
+from edgefeat_export._convert.float16 import round_weights
 from edgefeat_export._convert.graph import FrozenGraph, as_function
 
 __all__ = ["dynamic", "float16", "float32"]
@@ -19,18 +20,20 @@ def float32(graph: FrozenGraph, output: Path) -> None:
 def float16(float32: Path, output: Path) -> None:
     """Write the float32 TFLite model with float16 weights, half the size; engines widen them once, when they load.
 
-    Biases stay float32, as does the arithmetic. TensorFlow's converter narrows the biases too, and its features
-    are twice as far from Keras's.
+    Biases stay float32, as does the arithmetic (TensorFlow's converter narrows the biases too, and its features are
+    twice as far from Keras's), and each channel's rounding errors add up to nothing, see `float16.py`.
     """
     from ai_edge_quantizer import quantizer, recipe_manager
     from ai_edge_quantizer.qtyping import TFLOperationName
 
     recipe = recipe_manager.RecipeManager()
     recipe.add_weight_only_config(".*", TFLOperationName.ALL_SUPPORTED, num_bits=16, algorithm_key="float_casting")
-    tool = quantizer.Quantizer(float32, recipe.get_quantization_recipe())
+    source = flatbuffer.read(float32)
+    round_weights(source)
+    tool = quantizer.Quantizer(bytearray(flatbuffer.serialize(source)), recipe.get_quantization_recipe())
     result = tool.quantize(enable_progress_bar=False, enable_progress_report=False)
     model = flatbuffer.parse(result.quantized_model)
-    flatbuffer.label(model, flatbuffer.taps(flatbuffer.read(float32)))
+    flatbuffer.label(model, flatbuffer.taps(source))
     output.write_bytes(flatbuffer.serialize(model))
 
 

@@ -1,0 +1,321 @@
+"""`edgefeat export` from end to end on a small saved model: what it writes, what it refuses, and what it leaves."""
+
+# ruff: noqa: E402  the imports come after the question whether they are there
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+for name in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer"):
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"the export extra is not installed: {name} is missing", allow_module_level=True)
+
+import edgefeat
+import edgefeat_export
+from edgefeat_export._check import measure_variant
+from edgefeat_export._workspace import Workspace
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+MAKE_BUNDLES = Path(__file__).parents[1] / "data" / "make_bundles.py"
+OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+
+
+@pytest.fixture(scope="module")
+def keras_model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The small model that the bundles of `tests/data` are made of."""
+    spec = importlib.util.spec_from_file_location("make_bundles", MAKE_BUNDLES)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.tiny_model()
+
+
+@pytest.fixture(scope="module")
+def model(keras_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.keras"
+    keras_model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs `edgefeat export` where temporary files go to a folder of their own, and sees that none are left there."""
+    scratch = tmp_path_factory.mktemp("scratch")
+
+    def export(*arguments: str | os.PathLike[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "TMPDIR": str(scratch), **options.pop("env", {})}
+        command = [sys.executable, "-m", "edgefeat", "export", *map(os.fspath, arguments)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, **options)
+        assert list(scratch.iterdir()) == []
+        assert "Traceback" not in done.stderr
+        return done
+
+    return export
+
+
+@pytest.fixture(scope="module")
+def exported(run: Run, model: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A bundle with all six variants, made on generated pictures, and what was said of it."""
+    bundle = model.parent / "tiny.edgefeat"
+    done = run(model, "--preprocess", "tf", "--layer", "last", "-o", bundle, "--json")
+    assert done.returncode == 0, done.stderr
+    return bundle, done
+
+
+def pictures() -> NDArray[np.uint8]:
+    """Sixteen pictures, as the model takes them, that no export has seen."""
+    coarse = np.random.default_rng(11).integers(0, 256, (16, 5, 5, 3), np.uint8)
+    return np.stack([np.asarray(Image.fromarray(picture).resize((32, 32))) for picture in coarse])
+
+
+def extracted(bundle: Path, variant: str) -> NDArray[np.float32]:
+    features = edgefeat.load(bundle, variant=variant).extract(pictures())
+    assert isinstance(features, np.ndarray)
+    return features
+
+
+def test_all_six_variants_give_the_features_of_keras(
+    exported: tuple[Path, subprocess.CompletedProcess[str]], keras_model: Any
+) -> None:
+    import keras
+
+    trunk = keras.Model(keras_model.inputs, keras_model.get_layer("last").output)
+    pooled = np.asarray(trunk(pictures().astype(np.float32) / 127.5 - 1)).mean(axis=(1, 2))
+    expected = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    bundle, _ = exported
+    for variant in edgefeat.VARIANTS:
+        features = extracted(bundle, variant)
+        cosines = np.einsum("nd,nd->n", features, expected) / np.linalg.norm(features, axis=1)
+        least = {"float32": 0.999999, "float16": 0.99999, "int8": 0.999, "dynamic": 0.999}[variant.partition("-")[2]]
+        assert cosines.min() >= least, variant
+        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-3)
+    np.testing.assert_allclose(extracted(bundle, "tflite-float32"), expected, atol=1e-5)
+
+
+def test_the_bundle_holds_what_it_says_and_verifies(exported: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    bundle, done = exported
+    said = json.loads(done.stdout)
+    assert said["bundle"] == str(bundle)
+    assert said["manifest"] == json.loads((bundle / "manifest.json").read_text())
+    files = {"manifest.json", "golden.npz", "README.md"} | {f"{v}.{v.partition('-')[0]}" for v in edgefeat.VARIANTS}
+    assert {path.name for path in bundle.iterdir()} == files
+    assert all(check.status == "ok" for check in edgefeat.verify(bundle))
+    manifest = edgefeat.Bundle.open(bundle).manifest
+    for variant in manifest.variants:
+        (fidelity,) = variant.fidelity.values()
+        assert fidelity.pictures >= 16
+        assert -1 <= fidelity.minimum_cosine <= fidelity.mean_cosine <= 1
+    assert manifest.calibration.source == "synthetic"
+    assert "no photos were given: calibrating and checking on generated pictures" in done.stderr
+    assert "pip install 'edgefeat[litert]'" in (bundle / "README.md").read_text()
+
+
+def test_the_same_seed_gives_the_same_features_and_a_bundle_is_replaced_if_told_to(
+    exported: tuple[Path, subprocess.CompletedProcess[str]], model: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again.edgefeat"
+    shutil.copytree(exported[0], again)
+    told: list[str] = []
+    extractor = edgefeat_export.export(
+        model, again, preprocess="tf", layers=["last"], variants=["tflite-int8"], overwrite=True, tell=told.append
+    )
+    assert extractor.variant == "tflite-int8"
+    assert {path.name for path in again.iterdir()} == {
+        "manifest.json",
+        "golden.npz",
+        "README.md",
+        "tflite-int8.tflite",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["again.edgefeat"]
+    np.testing.assert_array_equal(extracted(again, "tflite-int8"), extracted(exported[0], "tflite-int8"))
+    assert any("no photos were given" in note for note in told)
+
+
+def test_photos_calibrate_and_bad_ones_are_told_of(run: Run, model: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for index, picture in enumerate(pictures()):
+        Image.fromarray(picture).resize((50, 40)).save(photos / f"{index}.png")
+    (photos / "text.jpg").write_text("these are words")
+    (photos / "unplugged.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    done = run(model, "--variants", "tflite-float32", "--calibration", photos, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "text.jpg: not a JPEG" in done.stderr
+    assert "unplugged.jpg: no such file" in done.stderr
+    assert "no photos were given" not in done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "tiny_32.edgefeat: classes (10,)"
+    assert [line.split()[0] for line in lines[1:]][:2] == ["variant", "tflite-float32"]
+    assert edgefeat.Bundle.open(tmp_path / "tiny_32.edgefeat").manifest.calibration.source == "photos"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (["mobilnet_v2"], 2, "backbone 'mobilnet_v2' is unknown (near it: mobilenet_v2, mobilenet"),
+        (["MODEL", "--layer", "lst"], 2, "layer 'lst' is not in tiny (near it: last, stem; the last are: "),
+        (["MODEL", "--input-size", "64"], 2, "takes 32x32 pictures, not 64x64"),
+        (["MODEL", "--input-size", "64x"], 2, "input size '64x' (allowed: N or HEIGHTxWIDTH, each 1 to 2048)"),
+        (["MODEL", "--variants", "tflite-int4"], 2, "variant 'tflite-int4' is unknown (allowed: tflite-float32, "),
+        (["MODEL", "--variants", ""], 2, "no variant was asked for"),
+        (["MODEL", "--whiten"], 2, "whitening needs a projection"),
+        (["MODEL", "--seed", "-1"], 2, "seed -1 (allowed: 0 to 4294967295)"),
+        (["nowhere.keras"], 2, "model 'nowhere.keras' does not exist"),
+        (["MODEL", "--calibration", "nowhere"], 2, "calibration 'nowhere' is not a folder (allowed: a folder of"),
+        (["MODEL", "--calibration", "unreadable"], 1, "no readable photo in unreadable"),
+        (["MODEL", "-o", "taken.edgefeat"], 2, "taken.edgefeat exists already; give another name with -o, or"),
+        (["MODEL", "-o", "unreadable", "--overwrite"], 2, "unreadable is not a bundle: --overwrite replaces only"),
+        (["MODEL", "-o", "file/out.edgefeat"], 2, "is not a folder that can be written"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence_and_nothing_is_written(
+    run: Run, model: Path, tmp_path: Path, arguments: list[str], status: int, reason: str
+) -> None:
+    (tmp_path / "unreadable").mkdir()
+    (tmp_path / "unreadable" / "text.jpg").write_text("these are words")
+    (tmp_path / "taken.edgefeat").mkdir()
+    (tmp_path / "taken.edgefeat" / "manifest.json").write_text("{}")
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    given = [str(model) if argument == "MODEL" else argument for argument in arguments]
+    done = run(*given, *([] if "-o" in given else ["-o", "out.edgefeat"]), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert reason in done.stderr
+    assert done.stderr.startswith("edgefeat: ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_weights_that_cannot_be_had_name_the_three_ways_out(run: Run, tmp_path: Path) -> None:
+    environment = {**OFFLINE, "KERAS_HOME": str(tmp_path / "keras")}
+    done = run("MobileNetV2", "--alpha", "0.35", "--input-size", "96", "-o", "out", cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    assert f"can neither be found in {tmp_path / 'keras' / 'models'} nor downloaded" in done.stderr
+    assert "run once where there is a network" in done.stderr
+    assert "set KERAS_HOME to a folder that has models/mobilenet_v2_weights_" in done.stderr
+    assert "--weights random" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_cannot_be_written_whole_leave_no_bundle(run: Run, model: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="only POSIX can limit the size of files")
+    done = run(
+        *(model, "-o", tmp_path / "out.edgefeat"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("edgefeat: step network failed: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in Linux's /proc")
+def test_an_interrupt_leaves_nothing_and_no_converter_running(model: Path, tmp_path: Path) -> None:
+    import pty
+    import termios
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 80))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgefeat", "export", str(model), "-o", "out.edgefeat"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(scratch)},
+        stdout=subprocess.PIPE,
+        stderr=follower,
+    )
+    os.close(follower)
+    deadline = time.monotonic() + 60
+    while not converters(scratch) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert converters(scratch) != []
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)  # to it alone, so that it must end the converter itself
+    output, _ = process.communicate(timeout=60)
+    shown = read_all(leader)
+    assert (process.returncode, output) == (130, b"")
+    assert "network:   0%|" in shown
+    assert shown.rstrip().endswith("edgefeat: interrupted")
+    assert "Traceback" not in shown
+    assert converters(scratch) == []
+    assert sorted(tmp_path.rglob("*")) == [scratch]
+
+
+def converters(scratch: Path) -> list[int]:
+    """The processes that work in `scratch`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(scratch).encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def read_all(leader: int) -> str:
+    """All that was written to a pseudo-terminal whose other end is closed."""
+    parts = []
+    try:
+        while part := os.read(leader, 4096):
+            parts.append(part)
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(leader)
+    return b"".join(parts).decode()
+
+
+class Finished(Workspace):
+    """The workspace that a bundle's golden vectors could have come from, its Keras features in another order."""
+
+    order: slice
+
+    @property
+    def checking(self) -> NDArray[np.uint8]:
+        return self._golden("pictures")
+
+    def reference(self) -> dict[str, NDArray[np.float32]]:
+        return {"last": self._golden("keras/last")[self.order]}
+
+    def labels(self) -> NDArray[np.str_]:
+        return np.zeros(0, "U1")
+
+    def _golden(self, name: str) -> NDArray[Any]:
+        with np.load(self.folder / "golden.npz") as golden:
+            array: NDArray[Any] = golden[name]
+        return array
+
+
+@pytest.mark.parametrize("variant", ["tflite-float32", "onnx-float32", "tflite-float16"])
+def test_a_conversion_that_gives_other_features_is_refused_with_the_figure(
+    exported: tuple[Path, subprocess.CompletedProcess[str]], variant: str
+) -> None:
+    class Right(Finished):
+        order = slice(None)
+
+    class Wrong(Finished):
+        order = slice(None, None, -1)
+
+    figures = measure_variant(Right(exported[0]), variant).fidelity["last"]
+    assert figures.minimum_cosine > 0.9999
+    with pytest.raises(
+        edgefeat.ExportError, match=rf"{variant} is not faithful: tap last has \w+ cosine -?0\.\d+ to Keras"
+    ):
+        measure_variant(Wrong(exported[0]), variant)
