@@ -8,6 +8,7 @@ its class and the number of its like before it, `layers/conv2d_3`.
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
+from edgefeat._records import from_json, to_json
 
 __all__ = ["SavedArray", "SavedLayer", "SavedLayers", "saved_layers"]
 
@@ -77,38 +79,86 @@ class SavedLayers:
     by_class: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A layer and the paths of its arrays."""
+
+    name: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """As `SavedLayers`, before anything of the arrays is known."""
+
+    layers: tuple[_Listed, ...]
+    by_class: bool
+
+    def with_weights(self) -> _Listing:
+        """Without the layers that have none."""
+        return replace(self, layers=tuple(layer for layer in self.layers if layer.paths))
+
+
 @contextmanager
 def saved_layers(path: Path) -> Iterator[SavedLayers]:
     """What is in a `.h5`, `.weights.h5` or `.keras` file, whatever its suffix, while it is open.
 
     Raises ExportError for a file that is broken, of another kind, or refers to other files.
     """
-    content = _content(path)
-    if content == path:
-        _try_apart(path)
+    listing = _list_apart(path)
     with ExitStack() as stack:
-        try:
-            found = _found(stack.enter_context(h5py.File(content, "r")))
-        except ExportError:
-            raise
-        except Exception as error:  # h5py raises many kinds for a damaged file
-            raise ExportError(f"it is not a whole HDF5 file: {error}") from error
-        yield found
+        with _whole_file():
+            file = stack.enter_context(h5py.File(_content(path), "r"))
+            layers = tuple(
+                SavedLayer(layer.name, tuple(_array(file, array) for array in layer.paths)) for layer in listing.layers
+            )
+        yield SavedLayers(layers, listing.by_class)
 
 
-def _try_apart(path: Path) -> None:
-    """Lists the file in another process first: over a damaged heap of names HDF5 never ends, over others it dies."""
+def _list_apart(path: Path) -> _Listing:
+    """`_list` in a process of its own: over damaged heaps of names HDF5 never ends, dies, or reads foreign memory."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", __name__, os.fspath(path)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            text=True,
             timeout=_DEADLINE,
         )
     except subprocess.TimeoutExpired as error:
         raise ExportError(f"it is not a whole HDF5 file: HDF5 is not done with it in {_DEADLINE:g} s") from error
     if done.returncode < 0:
         raise ExportError(f"it is not a whole HDF5 file: HDF5 dies of it, {signal.Signals(-done.returncode).name}")
+    if done.returncode != 0:
+        raise ExportError(f"it is not a whole HDF5 file: {(done.stderr.splitlines() or ['no word of why'])[-1]}")
+    said = json.loads(done.stdout)
+    if "error" in said:
+        raise ExportError(said["error"])
+    return from_json(_Listing, said)
+
+
+def _list(path: Path) -> _Listing:
+    with _whole_file(), h5py.File(_content(path), "r") as file:
+        home = "model_weights/" if _has(file, "model_weights") else ""
+        names = _names(_group(file, home[:-1]) if home else file, "layer_names")
+        if names:
+            return _Listing(tuple(_named(file, home, name) for name in names), by_class=False).with_weights()
+        for kind in ("layers", "_layer_checkpoint_dependencies"):  # the second in files of Keras 2.12 and 2.13
+            if _has(file, kind):
+                layers = tuple(_of_class(file, f"{kind}/{name}") for name in _group(file, kind))
+                return _Listing(layers, by_class=True).with_weights()
+    raise ExportError("it holds no weights of a Keras model")
+
+
+@contextmanager
+def _whole_file() -> Iterator[None]:
+    """Says of whatever h5py makes of a damaged file that it is one."""
+    try:
+        yield
+    except ExportError:
+        raise
+    except Exception as error:  # h5py raises many kinds
+        raise ExportError(f"it is not a whole HDF5 file: {error}") from error
 
 
 def _content(path: Path) -> Path | io.BytesIO:
@@ -135,30 +185,14 @@ def _member(path: Path) -> io.BytesIO:
         raise ExportError(f"it is not a whole .keras archive: {error}") from error
 
 
-def _found(file: h5py.File) -> SavedLayers:
-    named = _group(file, "model_weights") if _has(file, "model_weights") else file
-    names = _names(named, "layer_names")
-    if names:
-        layers = tuple(_named_layer(named, name) for name in names)
-        return SavedLayers(tuple(layer for layer in layers if layer.arrays), by_class=False)
-    for home in ("layers", "_layer_checkpoint_dependencies"):  # the second in files of Keras 2.12 and 2.13
-        if _has(file, home):
-            classes = _group(file, home)
-            layers = tuple(_class_layer(_group(classes, name), name) for name in classes)
-            return SavedLayers(tuple(layer for layer in layers if layer.arrays), by_class=True)
-    raise ExportError("it holds no weights of a Keras model")
+def _named(file: h5py.File, home: str, name: str) -> _Listed:
+    group = _group(file, home + name)
+    return _Listed(name, tuple(f"{home}{name}/{array}" for array in _names(group, "weight_names")))
 
 
-def _named_layer(parent: h5py.Group, name: str) -> SavedLayer:
-    group = _group(parent, name)
-    return SavedLayer(name, tuple(_array(group, array) for array in _names(group, "weight_names")))
-
-
-def _class_layer(group: h5py.Group, name: str) -> SavedLayer:
-    if not _has(group, "vars"):
-        return SavedLayer(name, ())
-    arrays = _group(group, "vars")
-    return SavedLayer(name, tuple(_array(arrays, key) for key in sorted(arrays, key=_number)))
+def _of_class(file: h5py.File, path: str) -> _Listed:
+    arrays = _group(file, f"{path}/vars") if _has(_group(file, path), "vars") else ()
+    return _Listed(path.rpartition("/")[2], tuple(f"{path}/vars/{key}" for key in sorted(arrays, key=_number)))
 
 
 def _number(key: str) -> tuple[int, str]:
@@ -206,6 +240,13 @@ def _has(group: h5py.Group, name: str) -> bool:
     return bool(name) and bool(group.id.links.exists(name.encode()))
 
 
+def _main(path: str) -> None:
+    try:
+        said = to_json(_list(Path(path)))
+    except ExportError as error:
+        said = {"error": str(error)}
+    print(json.dumps(said))  # noqa: T201  this is for `_list_apart`
+
+
 if __name__ == "__main__":
-    with h5py.File(sys.argv[1], "r") as tried:
-        _found(tried)
+    _main(*sys.argv[1:])

@@ -1,7 +1,7 @@
 """Every backbone as every variant, held against Keras: `make matrix` (hours; NETS=mobilenet,resnet50 picks).
 
 Random weights with batch norms fitted to pictures, at the smallest sensible size. A cell is a backbone and a variant;
-each is written to `results/matrix.jsonl` when it is done and not done again, so that the run can be interrupted and resumed.
+each goes to `results/matrix.jsonl` when it is done and is not done again: the run can be interrupted and resumed.
 Model files are deleted once they are scored. The exit status is 1 where a cell failed or a float one is not faithful.
 """
 

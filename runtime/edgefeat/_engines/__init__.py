@@ -71,6 +71,7 @@ class Engine:
 ENGINES = (
     Engine("litert", "ai_edge_litert", "ai-edge-litert", "litert", "tflite"),
     Engine("onnxruntime", "onnxruntime", "onnxruntime", "onnx", "onnx"),
+    Engine("openvino", "openvino", "openvino", "openvino", "onnx"),
     Engine("tflite-runtime", "tflite_runtime", "tflite-runtime", "tflite", "tflite"),
 )
 
