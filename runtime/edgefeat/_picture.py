@@ -55,6 +55,8 @@ _TRANSPOSES = {
 }
 # Pillow brings the pixels of a PNG to eight bits, but leaves its transparent colour in the depth of the file.
 _TRANSPARENT_SCALES = {"L;2": 85.0, "L;4": 17.0, "I;16B": 1 / 256, "RGB;16B": 1 / 256}
+# Which stored axes an orientation turns round on the way upright.
+_MIRRORED_ACROSS, _MIRRORED_DOWN = (2, 3, 7, 8), (3, 4, 6, 7)
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -221,7 +223,8 @@ def _target_size(form: PictureForm, orientation: int) -> tuple[int, int]:
 def _pixels(image: Image.Image, form: PictureForm) -> NDArray[np.uint8]:
     """Resized first and turned after, so that only the small picture is ever held twice."""
     orientation = _orientation(image, form)
-    resized = _fitted(_rgb(image, form), _target_size(form, orientation), form.fit)
+    mirrored = (orientation in _MIRRORED_ACROSS, orientation in _MIRRORED_DOWN)
+    resized = _fitted(_rgb(image, form), _target_size(form, orientation), form.fit, mirrored)
     if orientation != 1:
         resized = resized.transpose(_TRANSPOSES[orientation])
     return np.asarray(resized)
@@ -251,21 +254,27 @@ def _rgb(image: Image.Image, form: PictureForm) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
+def _fitted(image: Image.Image, size: tuple[int, int], fit: str, mirrored: tuple[bool, bool]) -> Image.Image:
+    """`mirrored` says which axes will be turned round: there an odd pixel to spare belongs to the other side."""
     width, height = image.size
     if fit == "stretch":
         return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
     if fit == "crop":  # the box of keras.utils.load_img(keep_aspect_ratio=True)
         cropped_width = min(width, max(1, height * size[0] // size[1]))
         cropped_height = min(height, max(1, width * size[1] // size[0]))
-        left, top = (width - cropped_width) // 2, (height - cropped_height) // 2
+        left, top = _start(width - cropped_width, mirrored[0]), _start(height - cropped_height, mirrored[1])
         box = (left, top, left + cropped_width, top + cropped_height)
         return image.resize(size, Image.Resampling.BILINEAR, box=box)
     scale = min(size[0] / width, size[1] / height)
     inner = (min(size[0], max(1, round(width * scale))), min(size[1], max(1, round(height * scale))))
+    place = (_start(size[0] - inner[0], mirrored[0]), _start(size[1] - inner[1], mirrored[1]))
     padded = Image.new("RGB", size)
-    padded.paste(image.resize(inner, Image.Resampling.BILINEAR), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    padded.paste(image.resize(inner, Image.Resampling.BILINEAR), place)
     return padded
+
+
+def _start(spare: int, mirrored: bool) -> int:
+    return (spare + 1) // 2 if mirrored else spare // 2
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:

@@ -28,9 +28,10 @@ def _usable(engine: Engine) -> bool:
 
 
 _INSTALLED = [engine for engine in ENGINES if _usable(engine)]
+_PARAMETERS: list[Engine | None] = [*_INSTALLED] or [None]
 
 
-@pytest.fixture(scope="session", params=_INSTALLED or [None], ids=lambda engine: engine.name if engine else "none")
+@pytest.fixture(scope="session", params=_PARAMETERS, ids=lambda engine: engine.name if engine else "none")
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine that works here in turn."""
     if request.param is None:
@@ -101,7 +102,7 @@ def edgefeat_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProces
 
     def run(*arguments: str | os.PathLike[str], **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "edgefeat", *map(os.fspath, arguments)],
+            [sys.executable, "-m", "edgefeat", *[os.fspath(argument) for argument in arguments]],
             check=False,
             timeout=120,
             encoding="utf-8",

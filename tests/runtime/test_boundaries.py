@@ -95,7 +95,7 @@ def bare(tmp_path: Path, edgefeat_command: Run) -> Run:
 
     def run(*arguments: str | os.PathLike[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-S", "-m", "edgefeat", *map(os.fspath, arguments)],
+            [sys.executable, "-S", "-m", "edgefeat", *[os.fspath(argument) for argument in arguments]],
             env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
             cwd=tmp_path,
             check=False,

@@ -136,7 +136,7 @@ def test_variant_engine_and_threads_override_what_it_would_choose(
     with np.load(tmp_path / "features.npz") as arrays:
         assert (str(arrays["variant"]), str(arrays["engine"])) == (variant, engine.name)
         expected = edgefeat.load(one_tap, variant=variant, engine=engine.name, threads=1).extract(photos)
-        np.testing.assert_allclose(arrays["features"], expected, atol=1e-6)
+        np.testing.assert_allclose(arrays["features"], np.asarray(expected), atol=1e-6)
 
 
 def test_exact_decodes_every_pixel(edgefeat_command: Run, one_tap: Path, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_exact_decodes_every_pixel(edgefeat_command: Run, one_tap: Path, tmp_pat
         assert edgefeat_command("extract", one_tap, "noise.jpg", option).returncode == 0
         with np.load(tmp_path / "features.npz") as arrays:
             features[option] = arrays["features"]
-    exact = edgefeat.load(one_tap, decoding="exact").extract([tmp_path / "noise.jpg"])
+    exact = np.asarray(edgefeat.load(one_tap, decoding="exact").extract([tmp_path / "noise.jpg"]))
     np.testing.assert_allclose(features["--exact"], exact, atol=1e-6)
     assert not np.allclose(features["--json"], exact, atol=1e-6)
 
@@ -186,7 +186,8 @@ def test_a_home_that_cannot_be_written_changes_nothing(
     done = edgefeat_command("extract", one_tap, *photos, env=environment)
     assert (done.returncode, said(done)) == (0, [])
     with np.load(tmp_path / "features.npz") as arrays:
-        np.testing.assert_allclose(arrays["features"], edgefeat.load(one_tap).extract(photos), atol=1e-6)
+        expected = np.asarray(edgefeat.load(one_tap).extract(photos))
+        np.testing.assert_allclose(arrays["features"], expected, atol=1e-6)
 
 
 def test_nothing_is_left_in_the_home_folder(

@@ -30,7 +30,7 @@ def strict_json(text: str) -> Any:
 def nan_everywhere(manifest: dict[str, Any], folder: Path) -> None:
     with np.load(folder / "golden.npz") as golden:
         arrays = {name: array if name == "pictures" else np.full_like(array, np.nan) for name, array in golden.items()}
-    np.savez(folder / "golden.npz", **arrays)  # type: ignore[arg-type]  # NumPy's stub takes them for allow_pickle
+    np.savez(folder / "golden.npz", **arrays)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,8 @@ def test_a_four_dimensional_array_is_a_sequence_of_pictures(
 
 
 def test_no_picture_gives_no_rows(extractor: edgefeat.Extractor, with_two: edgefeat.Extractor) -> None:
-    for nothing in ([], (), np.zeros((0, 50, 50, 3), np.uint8)):
+    nothings: tuple[Any, ...] = ([], (), np.zeros((0, 50, 50, 3), np.uint8))
+    for nothing in nothings:
         assert array(extractor.extract(nothing)).shape == (0, 16)
         assert {tap: rows.shape for tap, rows in by_tap(with_two.extract(nothing)).items()} == {
             tap: (0, *shape) for tap, shape in TAPS.items()
@@ -97,7 +99,7 @@ def test_every_way_to_give_a_picture_gives_the_same_feature(
 ) -> None:
     data = Path(photos[0]).read_bytes()
     expected = array(extractor.extract(pictures[0]))
-    ways = [photos[0], Path(photos[0]), data, bytearray(data), memoryview(data), io.BytesIO(data)]
+    ways: list[Any] = [photos[0], Path(photos[0]), data, bytearray(data), memoryview(data), io.BytesIO(data)]
     for way in (*ways, Image.open(io.BytesIO(data))):
         np.testing.assert_array_equal(extractor.extract(way), expected)
     with open(photos[0], "rb") as stream:
@@ -123,7 +125,7 @@ def test_an_error_names_the_picture(extractor: edgefeat.Extractor, photos: list[
     with pytest.raises(edgefeat.PictureError, match=r"number 9: .*empty"):
         extractor.extract([photos[0]] * 9 + [b""])
     with pytest.raises(edgefeat.ArgumentError, match=r"number 1: .*float32"):
-        extractor.extract([np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9, 3), np.float32)])  # type: ignore[list-item]
+        extractor.extract([np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9, 3), np.float32)])
     with pytest.raises(edgefeat.ArgumentError, match="generator"):
         extractor.extract(path for path in photos)  # type: ignore[call-overload]
 
@@ -167,14 +169,21 @@ def test_a_stream_keeps_the_order_and_goes_on_past_bad_pictures(
     extractor: edgefeat.Extractor, pictures: list[Picture], tmp_path: Path
 ) -> None:
     missing = tmp_path / "missing.png"
-    given = [pictures[0], missing, pictures[1], b"not a picture", *pictures[2:], np.zeros((2, 2), np.float32)]
+    given: list[Any] = [
+        pictures[0],
+        missing,
+        pictures[1],
+        b"not a picture",
+        *pictures[2:],
+        np.zeros((2, 2), np.float32),
+    ]
     results = list(extractor.stream(given, ahead=2))
     assert [id(result.source) for result in results] == list(map(id, given))
     assert [index for index, result in enumerate(results) if result.feature is None] == [1, 3, len(given) - 1]
     assert all((result.feature is None) == isinstance(result.error, edgefeat.EdgefeatError) for result in results)
     assert "no such file" in str(results[1].error)
     features = [array(result.feature) for result in results if result.feature is not None]
-    np.testing.assert_allclose(features, extractor.extract(pictures), atol=1e-6)
+    np.testing.assert_allclose(np.stack(features), array(extractor.extract(pictures)), atol=1e-6)
 
 
 def test_a_stream_of_two_taps_gives_dicts(with_two: edgefeat.Extractor, pictures: list[Picture]) -> None:
