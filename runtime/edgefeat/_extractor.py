@@ -18,7 +18,7 @@ from edgefeat._engines import Session, run
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
 from edgefeat._manifest import Tap
 from edgefeat._opening import open_session
-from edgefeat._picture import Decoding, PictureSource, read_picture
+from edgefeat._picture import Channels, Decoding, PictureSource, read_picture
 from edgefeat._selection import Choice, default_threads
 
 __all__ = ["Extraction", "Extractor", "Feature", "load"]
@@ -50,6 +50,7 @@ class Extractor:
         self._session = session
         self._threads = threads
         self._decoding: Decoding = decoding
+        self._process = os.getpid()
         self._turn: AbstractContextManager[object] = nullcontext() if session.thread_safe else threading.Lock()
 
     @property
@@ -66,6 +67,11 @@ class Extractor:
     def engine(self) -> str:
         """The name of the engine that runs it, such as `litert`."""
         return self._choice.engine.name
+
+    @property
+    def engine_version(self) -> str:
+        """The engine's version."""
+        return self._choice.engine.version() or "unknown"
 
     @property
     def reason(self) -> str:
@@ -91,28 +97,29 @@ class Extractor:
         return f"<edgefeat.Extractor {self._bundle.manifest.name} {self.variant} on {self.engine}>"
 
     @overload
-    def extract(self, pictures: PictureSource, /) -> Feature: ...
+    def extract(self, pictures: PictureSource, /, *, channels: Channels = "rgb") -> Feature: ...
     @overload
-    def extract(self, pictures: Sequence[PictureSource], /) -> Feature: ...
-    def extract(self, pictures: PictureSource | Sequence[PictureSource], /) -> Feature:
+    def extract(self, pictures: Sequence[PictureSource], /, *, channels: Channels = "rgb") -> Feature: ...
+    def extract(self, pictures: PictureSource | Sequence[PictureSource], /, *, channels: Channels = "rgb") -> Feature:
         """The feature of one picture, shape (D,), or of a sequence (or a uint8 array (N, H, W, 3)), shape (N, D).
 
         float32; for an unpooled tap (H, W, C) takes the place of (D,); a dict by tap where the bundle has several.
-        Raises PictureError, naming the picture, for the first that cannot be read (`stream` goes on past it).
+        `channels` is the order in arrays: "bgr" for frames of OpenCV. Raises PictureError, naming the picture, for the
+        first that cannot be read (`stream` goes on past it).
         """
         if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
-            return self._extract_many(list(pictures))
+            return self._extract_many(list(pictures), channels)
         if isinstance(pictures, list | tuple):
-            return self._extract_many(pictures)
+            return self._extract_many(pictures, channels)
         if isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes | bytearray | memoryview):
-            return self._extract_many(pictures)
-        return self._shaped([rows[0] for rows in self._run(self._prepare_named(pictures, "")[np.newaxis])])
+            return self._extract_many(pictures, channels)
+        return self._shaped([rows[0] for rows in self._run(self._prepare_named(pictures, "", channels)[np.newaxis])])
 
-    def prepare(self, picture: PictureSource) -> NDArray[np.uint8]:
+    def prepare(self, picture: PictureSource, *, channels: Channels = "rgb") -> NDArray[np.uint8]:
         """The picture as the model takes it: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
-        return read_picture(picture, self._bundle.manifest.picture, self._decoding)
+        return read_picture(picture, self._bundle.manifest.picture, self._decoding, channels)
 
-    def stream(self, pictures: Iterable[S], *, ahead: int = 4) -> Iterator[Extraction[S]]:
+    def stream(self, pictures: Iterable[S], *, ahead: int = 4, channels: Channels = "rgb") -> Iterator[Extraction[S]]:
         """One Extraction a picture, in the order given, bad pictures included. Takes any iterable, however long.
 
         The next pictures, at most `ahead`, are decoded in other threads while the engine works on this one.
@@ -125,7 +132,7 @@ class Extractor:
         with ThreadPoolExecutor(max_workers=min(ahead, default_threads())) as pool:
             try:
                 for picture in pictures:
-                    waiting.append((picture, pool.submit(self.prepare, picture)))
+                    waiting.append((picture, pool.submit(self.prepare, picture, channels=channels)))
                     if len(waiting) > ahead:
                         yield self._finished(*waiting.popleft())
                 while waiting:
@@ -145,8 +152,18 @@ class Extractor:
         return self._run(pictures)
 
     def _run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        if os.getpid() != self._process:
+            self._reopen()
         with self._turn:
             return run(self._session, pictures, self._bundle.manifest.taps)
+
+    def _reopen(self) -> None:
+        """In a forked process: an engine's threads do not come along, and waiting for them would never end."""
+        taps = tuple(tap.name for tap in self.taps)
+        model = self._bundle.read(self._choice.variant.file)
+        self._session = self._choice.engine.open(model, taps, self._threads)
+        self._turn = nullcontext() if self._session.thread_safe else threading.Lock()
+        self._process = os.getpid()
 
     def _finished(self, picture: S, future: object) -> Extraction[S]:
         from concurrent.futures import Future
@@ -158,23 +175,23 @@ class Extractor:
             return Extraction(picture, None, error)
         return Extraction(picture, self._shaped([rows[0] for rows in self._run(prepared[np.newaxis])]), None)
 
-    def _extract_many(self, pictures: Sequence[PictureSource]) -> Feature:
+    def _extract_many(self, pictures: Sequence[PictureSource], channels: Channels) -> Feature:
         parts: list[list[NDArray[np.float32]]] = [
             [np.zeros((0, *tap.shape), np.float32)] for tap in self._bundle.manifest.taps
         ]
         for start in range(0, len(pictures), _BATCH):
             prepared = [
-                self._prepare_named(picture, f"number {start + offset}")
+                self._prepare_named(picture, f"number {start + offset}", channels)
                 for offset, picture in enumerate(pictures[start : start + _BATCH])
             ]
             for part, rows in zip(parts, self._run(np.stack(prepared)), strict=True):
                 part.append(rows)
         return self._shaped([np.concatenate(part) for part in parts])
 
-    def _prepare_named(self, picture: PictureSource, place: str) -> NDArray[np.uint8]:
+    def _prepare_named(self, picture: PictureSource, place: str, channels: Channels) -> NDArray[np.uint8]:
         """As `prepare`; an error's text begins with the path or, where the picture has none, with its place."""
         try:
-            return self.prepare(picture)
+            return self.prepare(picture, channels=channels)
         except (PictureError, ArgumentError) as error:
             name = repr(os.fspath(picture)) if isinstance(picture, str | os.PathLike) else place
             raise type(error)(f"picture {name}: {error}" if name else str(error)) from error

@@ -21,7 +21,16 @@ from PIL.ImageFile import ImageFile
 from edgefeat._errors import ArgumentError, PictureError
 from edgefeat._manifest import PictureForm
 
-__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "Decoding", "PictureSource", "read_picture"]
+__all__ = [
+    "MAX_PIXELS",
+    "PICTURE_SUFFIXES",
+    "Channels",
+    "Decoding",
+    "PictureSource",
+    "decoded",
+    "fitted",
+    "read_picture",
+]
 
 #: What a picture can be given as: a path, an encoded file as bytes or file object, a PIL image, or a uint8 array of
 #: shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA.
@@ -31,6 +40,9 @@ PictureSource: TypeAlias = (
 
 #: `exact` decodes every pixel, then resizes; `fast` lets libjpeg scale while it decodes, never below twice the size.
 Decoding = Literal["fast", "exact"]
+
+#: The order of an array's channels. One of two dimensions is gray in either.
+Channels = Literal["rgb", "bgr"]
 
 #: Larger pictures are refused before their pixels are allocated. Pillow takes 4 bytes a pixel, so this is 256 MB: what
 #: a Raspberry Pi with 1 GB can spare.
@@ -60,23 +72,38 @@ _MIRRORED_ACROSS, _MIRRORED_DOWN = (2, 3, 7, 8), (3, 4, 6, 7)
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
-def read_picture(source: PictureSource, form: PictureForm, decoding: Decoding = "fast") -> NDArray[np.uint8]:
+def read_picture(
+    source: PictureSource, form: PictureForm, decoding: Decoding = "fast", channels: Channels = "rgb"
+) -> NDArray[np.uint8]:
     """The picture as the model takes it: uint8, RGB, shape (form.height, form.width, 3), C-contiguous.
 
     With `decoding="exact"` it equals `keras.utils.load_img(path, target_size=..., interpolation="bilinear")` bit for
-    bit on upright RGB files. Raises PictureError for anything that is not a whole, readable picture of at most
-    `MAX_PIXELS`, and ArgumentError for an array of another type or shape.
+    bit on upright RGB files. `channels` is the order in an array (OpenCV's is "bgr"). Raises PictureError for anything
+    that is not a whole, readable picture of at most `MAX_PIXELS`, and ArgumentError for an array of another type or
+    shape.
     """
+    if channels not in ("rgb", "bgr"):
+        raise ArgumentError(f"channels {channels!r} is unknown (allowed: 'rgb', 'bgr')")
+    if isinstance(source, np.ndarray):
+        array = _checked_array(source)
+        if channels == "bgr" and array.ndim == 3:
+            array = array[:, :, (2, 1, 0, 3)[: array.shape[2]]]
+        if array.shape == (form.height, form.width, 3):
+            return np.ascontiguousarray(array)
+        return fitted(Image.fromarray(np.ascontiguousarray(array)), form)
+    with decoded(source, form, decoding) as image, _as_picture_errors():
+        return fitted(image, form)
+
+
+@contextmanager
+def decoded(source: PictureSource, form: PictureForm, decoding: Decoding) -> Iterator[Image.Image]:
+    """The decoded image, as it is stored: `fitted` makes the picture of it. Raises as `read_picture` does."""
     if decoding not in ("fast", "exact"):
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
-    if isinstance(source, np.ndarray):
-        if source.shape == (form.height, form.width, 3) and source.dtype == np.uint8:
-            return np.ascontiguousarray(source)
-        return _pixels(_from_array(source), form)
     if isinstance(source, Image.Image):
         _check_size(source)
-        with _as_picture_errors():
-            return _pixels(source, form)
+        yield source
+        return
     with _as_picture_errors(), _opened(source) as stream, _decoder(stream) as image:
         _check_size(image)
         _check_compression(image, stream)
@@ -85,7 +112,7 @@ def read_picture(source: PictureSource, form: PictureForm, decoding: Decoding = 
             image.draft(None, (2 * width, 2 * height))
         _mend_transparency(image)
         image.load()
-        return _pixels(image, form)
+        yield image
 
 
 @contextmanager
@@ -220,7 +247,7 @@ def _target_size(form: PictureForm, orientation: int) -> tuple[int, int]:
     return (form.height, form.width) if orientation >= 5 else (form.width, form.height)
 
 
-def _pixels(image: Image.Image, form: PictureForm) -> NDArray[np.uint8]:
+def fitted(image: Image.Image, form: PictureForm) -> NDArray[np.uint8]:
     """Resized first and turned after, so that only the small picture is ever held twice."""
     orientation = _orientation(image, form)
     mirrored = (orientation in _MIRRORED_ACROSS, orientation in _MIRRORED_DOWN)
@@ -277,7 +304,7 @@ def _start(spare: int, mirrored: bool) -> int:
     return (spare + 1) // 2 if mirrored else spare // 2
 
 
-def _from_array(array: NDArray[np.generic]) -> Image.Image:
+def _checked_array(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     if array.dtype != np.uint8:
         raise ArgumentError(
             f"an array of {array.dtype} is not a picture (allowed: uint8, 0 to 255; preprocessing is in the model): "
@@ -287,4 +314,4 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
         raise ArgumentError(f"an array of shape {array.shape} is not a picture (allowed: (H, W), (H, W, 1 | 3 | 4))")
-    return Image.fromarray(np.ascontiguousarray(array))
+    return np.asarray(array, np.uint8)

@@ -17,7 +17,7 @@ __all__ = ["main"]
 
 ENTRY_POINTS = "edgefeat.commands"
 # The device's own commands, loaded without asking for entry points: reading those costs a start 30 ms.
-_DEVICE = ("extract", "info", "tune", "verify")
+_DEVICE = ("bench", "extract", "info", "tune", "verify")
 
 
 class _Commands(click.Group):
