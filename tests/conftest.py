@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data: {folder} is absent (EDGEFEAT_TEST_DATA names another folder)")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither see nor change what was measured on this machine; children inherit the setting."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEFEAT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

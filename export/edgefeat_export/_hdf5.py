@@ -86,6 +86,10 @@ class _Listed:
     name: str
     paths: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        for text in (self.name, *self.paths):
+            text.encode()  # h5py makes lone surrogates of what is no UTF-8, which nothing can print
+
 
 @dataclass(frozen=True, slots=True)
 class _Listing:

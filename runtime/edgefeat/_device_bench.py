@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import subprocess
@@ -173,7 +174,7 @@ def _timed(extractor: Extractor, path: str) -> tuple[float, float, float]:
     times.append(time.perf_counter())
     extractor.run(pixels[np.newaxis])
     times.append(time.perf_counter())
-    decode, resize, inference = (1e3 * (later - earlier) for earlier, later in zip(times, times[1:], strict=False))
+    decode, resize, inference = (1e3 * (later - earlier) for earlier, later in itertools.pairwise(times))
     return decode, resize, inference
 
 

@@ -352,8 +352,13 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
 
 def test_what_a_file_lists_and_lacks(tmp_path: Path) -> None:
     hostile(tmp_path / "lacking.h5", lambda group: None)
-    with pytest.raises(ExportError, match="lacks 'conv3/kernel:0', which it lists"):
+    with pytest.raises(ExportError, match="lacks 'conv3/conv3/kernel:0', which it lists"):
         load_weights(network(2), str(tmp_path / "lacking.h5"), None)
+    with h5py.File(tmp_path / "odd.h5", "w") as file:
+        file.attrs["layer_names"] = [b"conv\xfd"]
+        file.create_group(b"conv\xfd")
+    with pytest.raises(ExportError, match="it is not a whole HDF5 file: 'utf-8' codec"):
+        load_weights(network(2), str(tmp_path / "odd.h5"), None)
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["data"] = np.zeros(3)
     with pytest.raises(ExportError, match="no weights of a Keras model"):

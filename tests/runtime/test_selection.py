@@ -43,7 +43,7 @@ def test_the_documented_order_is_exact_ones_first() -> None:
         "onnx-int8",
         "tflite-dynamic",
     )
-    assert [engine.name for engine in ENGINES] == ["litert", "onnxruntime", "tflite-runtime"]
+    assert [engine.name for engine in ENGINES] == ["litert", "onnxruntime", "openvino", "tflite-runtime"]
 
 
 def test_the_first_variant_of_the_order_that_an_engine_runs_is_chosen(one_tap: Path, installed: list[Engine]) -> None:
@@ -91,7 +91,7 @@ def test_an_opened_bundle_can_be_loaded_with_all_that_can_be_asked_for(one_tap: 
 def test_what_is_unknown_is_refused_with_what_is_allowed(one_tap: Path) -> None:
     with pytest.raises(edgefeat.ArgumentError, match=r"'tflite-int4' is not in bundle .*tflite-float32, onnx-float32"):
         edgefeat.load(one_tap, variant="tflite-int4")
-    with pytest.raises(edgefeat.ArgumentError, match=r"'tpu' is unknown .*litert, onnxruntime, tflite-runtime"):
+    with pytest.raises(edgefeat.ArgumentError, match=r"'tpu' is unknown .*litert, onnxruntime, openvino, tflite"):
         edgefeat.load(one_tap, engine="tpu")
     with pytest.raises(edgefeat.ArgumentError, match=r"threads is 0 \(allowed: 1 or more\)"):
         edgefeat.load(one_tap, threads=0)
@@ -175,7 +175,7 @@ def test_a_manifest_that_does_not_fit_its_model_is_an_engine_error(
 
 
 def test_tflite_runtime_under_numpy_2_says_what_to_do(one_tap: Path) -> None:
-    engine = ENGINES[2]
+    engine = next(engine for engine in ENGINES if engine.name == "tflite-runtime")
     if engine.version() is None:
         pytest.skip("engine tflite-runtime is not installed")
     load = f"edgefeat.load({str(one_tap)!r}, engine={engine.name!r})"

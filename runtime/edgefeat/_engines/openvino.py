@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from edgefeat._errors import EngineError
+
+# Where `import openvino` finds this package it reports to its maker, with an identifier kept in the home folder.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # how Python spells "not to be imported"
+
+import openvino  # noqa: E402  only once the other cannot be imported
 
 __all__ = ["open_session"]
 
