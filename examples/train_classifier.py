@@ -42,18 +42,25 @@ def labelled(folder: Path, most: int | None) -> tuple[list[Path], np.ndarray]:
     return photos, np.array([photo.parent.name for photo in photos])
 
 
+def prepared(photos: list[Path], size: int) -> np.ndarray:
+    """The photos as Keras's MobileNetV2 takes them, (N, size, size, 3)."""
+    images = [load_img(photo, target_size=(size, size), interpolation="bilinear") for photo in photos]
+    return mobilenet_v2.preprocess_input(np.stack([img_to_array(image) for image in images]))
+
+
 def keras_features(model: keras.Model, photos: list[Path], size: int) -> np.ndarray:
     """What Keras gives: load, preprocess, predict, divide by the length."""
-    parts = []
-    for start in range(0, len(photos), BATCH):
-        images = [
-            load_img(photo, target_size=(size, size), interpolation="bilinear")
-            for photo in photos[start : start + BATCH]
-        ]
-        pictures = mobilenet_v2.preprocess_input(np.stack([img_to_array(image) for image in images]))
-        parts.append(model.predict(pictures, verbose=0))
-    features = np.concatenate(parts)
+    batches = [photos[start : start + BATCH] for start in range(0, len(photos), BATCH)]
+    features = np.concatenate([model.predict(prepared(batch, size), verbose=0) for batch in batches])
     return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def fit_batch_norms(model: keras.Model, pictures: np.ndarray) -> None:
+    """Lets the pictures set the batch norms: without, what an untrained network gives shrinks to nothing."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(pictures, training=True)
 
 
 def device_features(bundle: Path, photos: list[Path], variant: str) -> np.ndarray:
@@ -107,6 +114,7 @@ def compare(given: argparse.Namespace, photos: list[Path], labels: np.ndarray) -
     with tempfile.TemporaryDirectory() as folder:
         if random:
             print("The weights are random: compare the rows, the accuracies themselves mean little.")
+            fit_batch_norms(model, prepared(photos[:: len(photos) // BATCH + 1], given.size))
             model.save_weights(Path(folder, "random.weights.h5"))
         bundle = Path(folder, "mobilenet_v2.edgefeat")
         edgefeat_export.export(

@@ -6,10 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import RidgeClassifierCV
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from edgefeat import ExportError
 from edgefeat._engines import Engine, engine_named
@@ -68,6 +64,11 @@ def _nearest_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -
 
 def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -> float:
     """A ridge classifier on standardized features, the mean over five folds (as many as the rarest label allows)."""
+    from sklearn.linear_model import RidgeClassifierCV  # takes a second that `edgefeat --help` need not
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     folds = min(5, int(np.unique(labels, return_counts=True)[1].min()))
     if folds < 2:
         return 0.0

@@ -65,4 +65,4 @@ def accuracy_sentence(tap: str, accuracy: dict[str, Accuracy]) -> str:
 
 
 def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+    return "-" if value is None else format(round(value, 6) + 0.0, form)  # + 0.0 makes 0 of -0

@@ -149,8 +149,7 @@ def _list(path: Path) -> _Listing:
             return _Listing(tuple(_named(file, home, name) for name in names), by_class=False).with_weights()
         for kind in ("layers", "_layer_checkpoint_dependencies"):  # the second in files of Keras 2.12 and 2.13
             if _has(file, kind):
-                layers = tuple(_of_class(file, f"{kind}/{name}") for name in _group(file, kind))
-                return _Listing(layers, by_class=True).with_weights()
+                return _Listing(tuple(_by_class(file, kind, "")), by_class=True).with_weights()
     raise ExportError("it holds no weights of a Keras model")
 
 
@@ -194,9 +193,15 @@ def _named(file: h5py.File, home: str, name: str) -> _Listed:
     return _Listed(name, tuple(f"{home}{name}/{array}" for array in _names(group, "weight_names")))
 
 
-def _of_class(file: h5py.File, path: str) -> _Listed:
-    arrays = _group(file, f"{path}/vars") if _has(_group(file, path), "vars") else ()
-    return _Listed(path.rpartition("/")[2], tuple(f"{path}/vars/{key}" for key in sorted(arrays, key=_number)))
+def _by_class(file: h5py.File, home: str, prefix: str) -> Iterator[_Listed]:
+    """The layers in the group `home`, those of a model among them by path, `sequential/conv2d`."""
+    for name in _group(file, home):
+        path = f"{home}/{name}"
+        layer = _group(file, path)
+        arrays = _group(file, f"{path}/vars") if _has(layer, "vars") else ()
+        yield _Listed(prefix + name, tuple(f"{path}/vars/{key}" for key in sorted(arrays, key=_number)))
+        if _has(layer, "layers"):
+            yield from _by_class(file, f"{path}/layers", f"{prefix}{name}/")
 
 
 def _number(key: str) -> tuple[int, str]:

@@ -44,7 +44,8 @@ def _network(work: Workspace) -> None:
     from edgefeat_export._convert import freeze
     from edgefeat_export._network import build, weights_sha256
     from edgefeat_export._photos import gather
-    from edgefeat_export._trunk import build_trunk, fit_batch_norms
+    from edgefeat_export._random_weights import condition
+    from edgefeat_export._trunk import build_trunk
 
     spec = work.spec
     trunk = build_trunk(spec)
@@ -53,7 +54,7 @@ def _network(work: Workspace) -> None:
     pictures = gather(spec.calibration, spec.evaluation, form, seed=spec.seed, tell=notes.append)
     work.write_pictures(pictures)
     if spec.weights == "random":
-        fit_batch_norms(trunk, pictures.calibrating)
+        condition(trunk, pictures.calibrating)
     network = build(trunk, spec, pictures.calibrating)
     graph = freeze(network.model, [tap.name for tap in network.taps], work.graph_path)
     facts = NetworkFacts(

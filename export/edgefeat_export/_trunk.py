@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._backbones import Backbone, backbone_named
@@ -20,11 +18,9 @@ from edgefeat_export._preprocessing import preprocessing_named
 from edgefeat_export._spec import IMAGENET, RANDOM, NetworkSpec
 from edgefeat_export._weights import copy_weights, load_weights
 
-__all__ = ["build_trunk", "fit_batch_norms"]
+__all__ = ["build_trunk"]
 
 Size = tuple[int, int]
-
-_FITTING_PICTURES = 32
 
 
 def build_trunk(spec: NetworkSpec) -> Trunk:
@@ -46,25 +42,6 @@ def build_trunk(spec: NetworkSpec) -> Trunk:
     model, layers = cut(whole, spec.layers)
     height, width = whole.inputs[0].shape[1:3]
     return Trunk(name, model, (int(height), int(width)), layers, preprocess, preprocessing)
-
-
-def fit_batch_norms(trunk: Trunk, pictures: NDArray[np.uint8]) -> None:
-    """Gives every batch norm the statistics of `pictures`, so that random weights do not make all features alike.
-
-    `pictures` are uint8 (N, height, width, 3).
-    """
-    norms = [layer for layer in trunk.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    dropouts = [layer for layer in trunk.model.layers if isinstance(layer, keras.layers.Dropout)]
-    momenta, rates = [norm.momentum for norm in norms], [dropout.rate for dropout in dropouts]
-    for norm in norms:
-        norm.momentum = 0.0
-    for dropout in dropouts:
-        dropout.rate = 0.0
-    trunk.model(trunk.preprocess(pictures[:_FITTING_PICTURES].astype(np.float32)), training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    for dropout, rate in zip(dropouts, rates, strict=True):
-        dropout.rate = rate
 
 
 def _with_weights(backbone: Backbone, spec: NetworkSpec) -> keras.Model:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class _MismatchError(Exception):
 
 def _load_layers(model: keras.Model, saved: SavedLayers) -> None:
     layers = [layer for layer in model.layers if layer.weights]
-    pairs = _by_class(model, saved) if saved.by_class else _by_name(layers, saved) or _by_order(layers, saved)
+    pairs = _by_class(model, saved.layers) if saved.by_class else _by_name(layers, saved) or _by_order(layers, saved)
     for layer, of_file in pairs:
         if _shapes(layer) != _saved_shapes(of_file):
             raise _MismatchError(
@@ -102,21 +102,28 @@ def _by_order(layers: Sequence[keras.Layer], saved: SavedLayers) -> list[tuple[k
     return pairs
 
 
-def _by_class(model: keras.Model, saved: SavedLayers) -> list[tuple[keras.Layer, SavedLayer]]:
-    """Each layer with the file's of its class and number: `layers/conv2d_3` is the fourth Conv2D."""
-    of_file = {layer.name: layer for layer in saved.layers}
-    counts: Counter[str] = Counter()
+def _by_class(model: keras.Model, saved: Sequence[SavedLayer]) -> list[tuple[keras.Layer, SavedLayer]]:
+    """Each layer with the file's of its class and number: `conv2d_3` is the fourth Conv2D."""
+    of_file = {layer.name: layer for layer in saved}
     pairs = []
-    for layer in model.layers:
-        kind = _snake_case(type(layer).__name__)
-        name = f"{kind}_{counts[kind]}" if counts[kind] else kind
-        counts[kind] += 1
-        if not layer.weights:
-            continue
+    for name, layer in _class_names(model, ""):
         if name not in of_file:
             raise _MismatchError(f"the file has no {name!r} for its layer {layer.name!r}, {_told(_shapes(layer))}")
         pairs.append((layer, of_file[name]))
     return pairs
+
+
+def _class_names(model: keras.Model, prefix: str) -> Iterator[tuple[str, keras.Layer]]:
+    """The layers that have weights, those of inner models by path."""
+    counts: Counter[str] = Counter()
+    for layer in model.layers:
+        kind = _snake_case(type(layer).__name__)
+        name = f"{prefix}{kind}_{counts[kind]}" if counts[kind] else prefix + kind
+        counts[kind] += 1
+        if isinstance(layer, keras.Model):
+            yield from _class_names(layer, f"{name}/")
+        elif layer.weights:
+            yield name, layer
 
 
 def _snake_case(name: str) -> str:

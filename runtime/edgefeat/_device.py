@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -59,12 +60,17 @@ def write_cache(name: str, value: object) -> bool:
     import tempfile
 
     folder = cache_folder()
+    temporary = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8", delete=False) as stream:
+            temporary = stream.name
             json.dump(value, stream, indent=1)
-        os.replace(stream.name, folder / name)
+        os.replace(temporary, folder / name)
     except OSError:
+        if temporary is not None:  # on a full disk each start would leave one more
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
         return False
     return True
 

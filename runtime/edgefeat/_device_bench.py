@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
+from PIL import Image
 
 from edgefeat._device import processor
 from edgefeat._errors import ArgumentError, PictureError
@@ -155,7 +157,7 @@ def _usable(extractor: Extractor, photos: Sequence[str], tell: Callable[[str], N
     for path in photos:
         try:
             extractor.prepare(path)
-            with decoded(path, extractor.bundle.manifest.picture, "exact") as image:
+            with Image.open(path) as image:  # only its header: decoding it whole would show in the peak memory
                 usable.append((path, image.width * image.height))
         except PictureError as error:
             tell(f"{path}: {error}")
@@ -190,7 +192,9 @@ def _size(extractor: Extractor) -> tuple[int, int]:
 
 def _peak_memory() -> int | None:
     """The most memory this process has held, in bytes."""
-    try:
+    if (own := re.search(r"^VmHWM:\s*(\d+) kB", _text("/proc/self/status") or "", re.MULTILINE)) is not None:
+        return int(own[1]) * 1024
+    try:  # on Linux this would count what the parent held when it started the process
         import resource
     except ImportError:  # Windows has no such module
         return None
@@ -199,11 +203,11 @@ def _peak_memory() -> int | None:
 
 def _throttled() -> str | None:
     try:
-        said = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=2, check=True)
+        said = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, timeout=2, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    value = said.stdout.strip().removeprefix("throttled=")
-    return value if value.startswith("0x") else None
+    flags = re.fullmatch(rb"throttled=(0x[0-9a-fA-F]{1,16})\s*", said.stdout)
+    return flags[1].decode() if flags else None
 
 
 def _text(path: str) -> str | None:

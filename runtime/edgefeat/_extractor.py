@@ -47,11 +47,10 @@ class Extractor:
     def __init__(self, bundle: Bundle, choice: Choice, session: Session, *, threads: int, decoding: Decoding) -> None:
         self._bundle = bundle
         self._choice = choice
-        self._session = session
         self._threads = threads
         self._decoding: Decoding = decoding
         self._process = os.getpid()
-        self._turn: AbstractContextManager[object] = nullcontext() if session.thread_safe else threading.Lock()
+        self._opened = session, _turns(session)
 
     @property
     def bundle(self) -> Bundle:
@@ -154,15 +153,20 @@ class Extractor:
     def _run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         if os.getpid() != self._process:
             self._reopen()
-        with self._turn:
-            return run(self._session, pictures, self._bundle.manifest.taps)
+        session, turn = self._opened  # read at once: a session never meets another's lock
+        with turn:
+            return run(session, pictures, self._bundle.manifest.taps)
 
     def _reopen(self) -> None:
         """In a forked process: an engine's threads do not come along, and waiting for them would never end."""
+        import ctypes
+
         taps = tuple(tap.name for tap in self.taps)
         model = self._bundle.read(self._choice.variant.file)
-        self._session = self._choice.engine.open(model, taps, self._threads)
-        self._turn = nullcontext() if self._session.thread_safe else threading.Lock()
+        session = self._choice.engine.open(model, taps, self._threads)
+        # The parent's session is never taken down here: OpenVINO ends a process in which its threads are missing.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._opened))
+        self._opened = session, _turns(session)
         self._process = os.getpid()
 
     def _finished(self, picture: S, future: object) -> Extraction[S]:
@@ -200,6 +204,10 @@ class Extractor:
         if len(features) == 1:
             return features[0]
         return {tap.name: feature for tap, feature in zip(self._bundle.manifest.taps, features, strict=True)}
+
+
+def _turns(session: Session) -> AbstractContextManager[object]:
+    return nullcontext() if session.thread_safe else threading.Lock()
 
 
 def load(

@@ -21,6 +21,7 @@ __all__ = ["GOLDEN_NAME", "KERAS", "Golden", "read_golden", "write_golden"]
 GOLDEN_NAME = "golden.npz"
 KERAS = "keras"
 _MAX_BYTES = 256_000_000
+_MAX_PICTURES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def _golden(archive: zipfile.ZipFile, manifest: Manifest) -> Golden:
     total = sum(entry.file_size for entry in archive.infolist())
     if total > _MAX_BYTES:
         raise ValueError(f"unpacks to {total} bytes (allowed: {_MAX_BYTES})")
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in archive.infolist()):
+        raise ValueError("is packed by another method than NumPy's")  # zipfile unpacks bzip2 and LZMA without a bound
     form = manifest.picture
     pictures = _array(archive, "pictures", np.dtype(np.uint8), (form.height, form.width, 3))
     features = {
@@ -76,7 +79,7 @@ def _array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[np.generic], sha
         if np.lib.format.read_magic(stream) != (1, 0):
             raise ValueError(f"{name} has not format version 1.0")
         found, fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
-        if found_dtype != dtype or tuple(found[1:]) != shape or fortran or found[0] < 1:
+        if found_dtype != dtype or tuple(found[1:]) != shape or fortran or not 1 <= found[0] <= _MAX_PICTURES:
             raise ValueError(f"{name} is {found_dtype} {found} (expected: {dtype} (G, {', '.join(map(str, shape))}))")
         size = dtype.itemsize * int(np.prod(found, dtype=object))
         if size > entry.file_size:

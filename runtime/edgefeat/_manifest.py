@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,9 @@ __all__ = [
 
 SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
+
+# What flatbuffers and protobuf can address, and so no model file is longer.
+_MAX_FILE_SIZE = 2**31
 
 Format = Literal["tflite", "onnx"]
 Precision = Literal["float32", "float16", "dynamic", "int8"]
@@ -244,13 +248,25 @@ def _check(manifest: Manifest) -> None:
     for variant in manifest.variants:
         _check_variant(variant, {tap.name for tap in manifest.taps})
     for tap in manifest.taps:
-        if not tap.shape or any(side < 1 for side in tap.shape):
-            raise RecordError(f"taps: {tap.name} has shape {tap.shape} (allowed: positive sizes)")
+        _check_tap(tap)
     for file in manifest.files():
-        if not is_plain_name(file.name):
-            raise RecordError(f"file name {file.name!r} (allowed: a plain name inside the bundle)")
-        if file.size < 0 or len(file.sha256) != 64 or not set(file.sha256) <= set("0123456789abcdef"):
-            raise RecordError(f"file {file.name}: size {file.size} or sha256 {file.sha256!r} is not possible")
+        _check_file(file)
+
+
+def _check_tap(tap: Tap) -> None:
+    if tap.name in ("", ".", "..") or set(tap.name) & set("/\\"):  # a name in `golden.npz` and in what is written
+        raise RecordError(f"taps: {tap.name!r} (allowed: a name without / and \\)")
+    if not tap.shape or any(side < 1 for side in tap.shape):
+        raise RecordError(f"taps: {tap.name} has shape {tap.shape} (allowed: positive sizes)")
+
+
+def _check_file(file: File) -> None:
+    if not is_plain_name(file.name):
+        raise RecordError(f"file name {file.name!r} (allowed: a plain name inside the bundle)")
+    if not 0 <= file.size <= _MAX_FILE_SIZE:
+        raise RecordError(f"file {file.name}: size {file.size} is not possible (allowed: 0 to {_MAX_FILE_SIZE})")
+    if re.fullmatch("[0-9a-f]{64}", file.sha256) is None:
+        raise RecordError(f"file {file.name}: sha256 {file.sha256!r} is not possible (allowed: 64 hex digits)")
 
 
 def _check_variant(variant: Variant, taps: set[str]) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 
 from edgefeat._bundle import Bundle
-from edgefeat._device import processor_key, read_cache, write_cache
+from edgefeat._device import cache_folder, processor_key, read_cache, write_cache
 from edgefeat._engines import Engine
 from edgefeat._trial import run_trial
 
 __all__ = ["unusable"]
 
 _TIMEOUT = 60.0
+
+# What this process found, by engine and version: it holds where no cache can be written.
+_found: dict[str, str] = {}
 
 
 def unusable(engine: Engine, bundle: Bundle, variant: str) -> str | None:
@@ -22,19 +24,23 @@ def unusable(engine: Engine, bundle: Bundle, variant: str) -> str | None:
     """
     name = f"{engine.name} {engine.version()}"
     file = f"probes-{processor_key()}.json"
-    known = read_cache(file)
-    if not isinstance(known, dict):
-        known = {}
-    verdict = known.get(name)
-    if not isinstance(verdict, str):
-        verdict = _tried(engine.name, str(bundle.path), variant)
-        write_cache(file, {**known, name: verdict})
-    return f"engine {engine.name} cannot be used on this processor: {verdict}" if verdict else None
+    again = ""
+    verdict = _found.get(name)
+    if verdict is None:
+        known = read_cache(file)
+        if not isinstance(known, dict):
+            known = {}
+        verdict = known.get(name)
+        if isinstance(verdict, str):
+            again = f" (found earlier; delete {cache_folder() / file} to try again)"
+        else:
+            verdict = _found[name] = _tried(engine.name, str(bundle.path), variant)
+            write_cache(file, {**known, name: verdict})
+    return f"engine {engine.name} cannot be used on this processor: {verdict}{again}" if verdict else None
 
 
-@functools.cache
 def _tried(engine: str, bundle: str, variant: str) -> str:
-    """What went wrong; empty if nothing did. Remembered in this process, too, where no cache can be written."""
+    """What went wrong; empty if nothing did."""
     if not sys.executable:  # Python is embedded in another program: there is no process to try it in
         return ""
     trial = run_trial(bundle, variant=variant, engine=engine, threads=1, timeout=_TIMEOUT)

@@ -10,6 +10,7 @@ import math
 import sys
 import types
 import typing
+import unicodedata
 from typing import Any, TypeVar
 
 __all__ = ["RecordError", "from_json", "to_json"]
@@ -84,8 +85,9 @@ def _scalar(hint: type, value: object, where: str) -> object:
         raise RecordError(f"{where} is {_kind(value)}, expected {hint.__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise RecordError(f"{where} is {value}, expected a finite number")
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-        raise RecordError(f"{where} is {_kind(value)}, expected text that can be written as UTF-8")
+    if isinstance(value, str) and any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+        # Surrogates cannot be written as UTF-8; control characters would reach the terminal that shows the text.
+        raise RecordError(f"{where} is {_kind(value)}, expected text without control characters and surrogates")
     return value
 
 

@@ -41,7 +41,9 @@ def run_trial(
     import subprocess  # costs an import of edgefeat 10 ms, and is needed once on a device
 
     task = {"bundle": bundle, "variant": variant, "engine": engine, "threads": threads}
-    command = [sys.executable, "-m", "edgefeat._trial", json.dumps({**task, "seconds": seconds, "pictures": pictures})]
+    arguments = json.dumps({**task, "seconds": seconds, "pictures": pictures})
+    # -P: what lies in the current folder is not imported in the place of an engine or of NumPy.
+    command = [sys.executable, "-P", "-m", "edgefeat._trial", arguments]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout + seconds, check=False
@@ -85,7 +87,7 @@ def _main(task: dict[str, Any]) -> int:
     samples: list[float] = []
     started = time.perf_counter()
     turn = 0
-    while turn == 0 or time.perf_counter() - started < _WARMING_SECONDS + task["seconds"]:
+    while not samples or time.perf_counter() - started < _WARMING_SECONDS + task["seconds"]:
         before = time.perf_counter()
         session.run(pictures[turn % len(pictures)][np.newaxis])
         if before - started > _WARMING_SECONDS:

@@ -8,7 +8,7 @@ from edgefeat._bundle import Bundle
 from edgefeat._device import processor_key, read_cache
 from edgefeat._engines import ENGINES
 from edgefeat._records import RecordError, from_json
-from edgefeat._selection import Choice
+from edgefeat._selection import Choice, available_cores
 
 __all__ = ["Candidate", "Tuning", "remembered", "tuned_file"]
 
@@ -63,7 +63,7 @@ class Tuning:
 def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple[Choice, int] | None:
     """The fastest choice that an earlier `tune` found on this processor and the arguments allow, and its threads.
 
-    None where there is none, or the engine has another version now.
+    None where there is none, the engine has another version now, or the process may use fewer cores.
     """
     try:
         tuning = from_json(Tuning, read_cache(tuned_file(bundle)))
@@ -77,6 +77,8 @@ def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple
         if candidate.milliseconds is None or candidate.variant not in variants or candidate.engine not in engines:
             continue
         if variant not in (None, candidate.variant) or engine not in (None, candidate.engine):
+            continue
+        if not 1 <= candidate.threads <= available_cores():
             continue
         if engines[candidate.engine].version() == candidate.engine_version:
             reason = f"the fastest here by `edgefeat tune`: {candidate.milliseconds:.2f} ms"

@@ -15,6 +15,7 @@ from edgefeat._errors import EngineError
 from edgefeat._fidelity import cosines
 from edgefeat._golden import KERAS, Golden, read_golden
 from edgefeat._manifest import Variant
+from edgefeat._probe import unusable
 from edgefeat._selection import Choice, candidates, default_threads
 
 __all__ = ["Check", "verify"]
@@ -62,6 +63,8 @@ def _check(bundle: Bundle, golden: Golden, choice: Choice) -> Check:
     variant, engine = choice.variant, choice.engine
     version = engine.version() or "unknown"
     taps = tuple(tap.name for tap in bundle.manifest.taps)
+    if (why := unusable(engine, bundle, variant.name)) is not None:
+        return Check(variant.name, engine.name, version, "failed", why)
     try:
         session = engine.open(bundle.read(variant.file), taps, default_threads())
         rows = [run(session, picture[np.newaxis], bundle.manifest.taps) for picture in golden.pictures]

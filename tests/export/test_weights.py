@@ -61,7 +61,10 @@ def network(seed: int, *, filters: int = 8, top: bool = False, prefix: str = "")
     x = layers.BatchNormalization(name=prefix + "norm1", beta_initializer="random_normal")(x)
     x = layers.ReLU(name=prefix + "relu1")(x)
     x = layers.SeparableConv2D(filters, 3, name=prefix + "conv2")(x)
-    x = layers.Conv2D(16, 3, use_bias=False, name=prefix + "conv3")(x)
+    inner = keras.Sequential(
+        [layers.Conv2D(8, 1), layers.BatchNormalization(), layers.Conv2D(8, 1)], name=prefix + "inner"
+    )
+    x = layers.Conv2D(16, 3, use_bias=False, name=prefix + "conv3")(inner(x))
     if top:
         x = layers.GlobalAveragePooling2D(name=prefix + "mean")(x)
         x = layers.Dense(5, name=prefix + "classes")(x)

@@ -162,7 +162,9 @@ def test_any_picture_gives_a_feature_of_length_1(
     extractor: edgefeat.Extractor, height: int, width: int, seed: int
 ) -> None:
     picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    assert np.linalg.norm(array(extractor.extract(picture))) == pytest.approx(1, abs=1e-3)
+    # OpenVINO adds 1.2e-7 to the squared length it divides by, which these features, 0.005 long before, can feel.
+    allowed = 5e-3 if extractor.engine == "openvino" else 1e-3
+    assert np.linalg.norm(array(extractor.extract(picture))) == pytest.approx(1, abs=allowed)
 
 
 def test_a_stream_keeps_the_order_and_goes_on_past_bad_pictures(

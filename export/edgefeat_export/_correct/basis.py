@@ -46,9 +46,9 @@ def in_better_bases(
     samples = _samples(model, sorted(set().union(*found)), pictures)
     values = constants(model)
     for stream in found:
-        readers = [by_node[node.name] for node in model.graph.node if node.input and node.input[0] in stream
-                   and node.name in by_node]
-        writers = [by_node[node.name] for node in model.graph.node if node.output[0] in stream and node.op_type != "Add"]
+        own = [node for node in model.graph.node if node.name in by_node]
+        readers = [by_node[node.name] for node in own if node.input[0] in stream]
+        writers = [by_node[node.name] for node in own if node.output[0] in stream]
         basis = best_basis([samples[name] for name in sorted(stream)], _reading(readers, values))
         _change(values, writers, readers, basis)
     names = {name for layer in layers for name in (layer.weight, layer.bias)}
@@ -65,21 +65,19 @@ def best_basis(samples: Sequence[Matrix], reading: Matrix) -> Matrix:
     tried that makes the range smallest.
     """
     channels = reading.shape[0]
-    spread = sum((np.cov(sample.T) / max(np.trace(np.cov(sample.T)), 1e-30) for sample in samples), np.zeros((channels, channels)))
+    spread = np.zeros((channels, channels))
+    for sample in samples:
+        covariance = np.cov(sample.T).reshape(channels, channels)
+        spread += covariance / max(float(np.trace(covariance)), 1e-30)
     root = _power(reading, 0.5)
     back = _power(reading, -0.5)
     basis = _power(back @ _power(root @ spread @ root, 0.5) @ back, 0.5)
     inverse = np.linalg.inv(basis)
     turned = [sample @ inverse.T for sample in samples]
     random = np.random.default_rng(0)
-    rotations = [_balanced(inverse @ spread @ inverse.T)]
-    rotations += [np.linalg.qr(random.normal(size=(channels, channels)))[0] for _ in range(_ROTATIONS)]
+    rotations = [np.linalg.qr(random.normal(size=(channels, channels)))[0] for _ in range(_ROTATIONS)]
     rotation = min(rotations, key=lambda candidate: _range(turned, candidate))
     return np.asarray(basis @ rotation)
-
-
-def _balanced(spread):
-    return np.linalg.eigh(spread)[1]
 
 
 def _range(samples: Sequence[Matrix], rotation: Matrix) -> float:
@@ -96,17 +94,16 @@ def _power(matrix: Matrix, exponent: float) -> Matrix:
 
 
 def _reading(readers: Sequence[Layer], values: Mapping[str, NDArray[Any]]) -> Matrix:
-    total = 0.0
+    """W^T W of what reads the tensor, each reader counting the same."""
+    parts = []
     for reader in readers:
         weight = values[reader.weight].astype(np.float64)
         rows = weight.transpose(0, 2, 3, 1).reshape(-1, weight.shape[1])
-        total = total + rows.T @ rows / np.trace(rows.T @ rows)
-    return np.asarray(total)
+        parts.append(rows.T @ rows / max(float((rows**2).sum()), 1e-30))
+    return np.asarray(np.sum(parts, axis=0))
 
 
-def _change(
-    values: dict[str, NDArray[Any]], writers: Sequence[Layer], readers: Sequence[Layer], basis: Matrix
-) -> None:
+def _change(values: dict[str, NDArray[Any]], writers: Sequence[Layer], readers: Sequence[Layer], basis: Matrix) -> None:
     inverse = np.linalg.inv(basis)
     for writer in writers:
         for name in (writer.weight, writer.bias):

@@ -58,7 +58,7 @@ def corrected_constants(
     left in the mean of each output (Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization through Weight
     Equalization and Bias Correction, 2019; Finkelstein, Almog, Grobman: Fighting Quantization Bias with Bias, 2019).
     """
-    equalized = in_better_bases(model, layers, pictures) if correction.equalization else {}
+    equalized = in_better_bases(model, layers, pictures) if correction.basis else {}
     known = constants(model) | equalized
     count = max(1, min(len(pictures), _HELD // (2 * held_bytes(model, known, pictures[0]))))
     walk = _Pass(

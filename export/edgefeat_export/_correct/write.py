@@ -81,17 +81,22 @@ def _bias(tflite: Any, operator: Any, outputs: int) -> Floats:
 def _replace(tflite: Any, operator: Any, place: int, values: Floats) -> None:
     """Give the operator a constant of its own, because others may have the old one."""
     (graph,) = tflite.subgraphs
-    buffer, tensor = schema.BufferT(), schema.TensorT()
+    index = int(operator.inputs[place]) if place < len(operator.inputs) else -1
+    if index < 0 or sum(list(other.inputs).count(index) for other in graph.operators) > 1:
+        tensor = schema.TensorT()
+        tensor.name = graph.tensors[operator.outputs[0]].name + (b"/weights" if place == 1 else b"/bias")
+        tensor.shape, tensor.type = list(values.shape), schema.TensorType.FLOAT32
+        tensor.quantization = schema.QuantizationParametersT()
+        graph.tensors.append(tensor)
+        operator.inputs = [*operator.inputs[:place], len(graph.tensors) - 1, *operator.inputs[place + 1 :]]
+    else:
+        tensor = graph.tensors[index]
+        if sum(other.buffer == tensor.buffer for other in graph.tensors) == 1:
+            tflite.buffers[tensor.buffer].data = None
+    buffer = schema.BufferT()
     buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
     tflite.buffers.append(buffer)
-    output = graph.tensors[operator.outputs[0]].name
-    tensor.name = output + (b"/weights" if place == 1 else b"/bias")
-    tensor.shape = list(values.shape)
-    tensor.type = schema.TensorType.FLOAT32
     tensor.buffer = len(tflite.buffers) - 1
-    tensor.quantization = schema.QuantizationParametersT()
-    graph.tensors.append(tensor)
-    operator.inputs = [*operator.inputs[:place], len(graph.tensors) - 1, *operator.inputs[place + 1 :]]
 
 
 def _key(weights: NDArray[Any]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +19,10 @@ from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 from edgefeat._manifest import Format, Tap
 
 __all__ = ["ENGINES", "Engine", "Session", "engine_named", "run"]
+
+# `key: "location"` of TensorProto.external_data in protobuf, whose numbers may be longer than need be: weights outside
+# the hashed file.
+_EXTERNAL_DATA = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
 
 
 class Session(Protocol):
@@ -53,11 +58,16 @@ class Engine:
             return "unknown"
 
     def open(self, model: bytes, taps: tuple[str, ...], threads: int) -> Session:
-        """A session on `model`, whose outputs are named by `taps`. Raises EngineError where the engine refuses it."""
+        """A session on `model`, whose outputs are named by `taps`.
+
+        Raises EngineError where the engine refuses it, or an ONNX file keeps weights in another file.
+        """
         if importlib.util.find_spec(self.module) is None:
             raise MissingExtraError(
                 f"engine {self.name!r} is not installed; install it with: pip install 'edgefeat[{self.extra}]'"
             )
+        if self.format == "onnx" and b"location" in model and _EXTERNAL_DATA.search(model):
+            raise EngineError("the ONNX file keeps weights in another file (allowed: all in one)")
         adapter = importlib.import_module(f"edgefeat._engines.{self.name.replace('-', '_')}")
         try:
             session: Session = adapter.open_session(model, taps, threads)

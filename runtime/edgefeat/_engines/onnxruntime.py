@@ -16,9 +16,6 @@ import onnxruntime
 
 __all__ = ["open_session"]
 
-# `key: "location"` of TensorProto.external_data, as protobuf writes it: weights outside the hashed file.
-_EXTERNAL_DATA = b"\x0a\x08location"
-
 
 class _OnnxSession:
     thread_safe = True
@@ -41,9 +38,7 @@ class _OnnxSession:
 
 
 def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> _OnnxSession:
-    """A session on an `.onnx` file's bytes. Raises EngineError for one whose weights are in another file."""
-    if _EXTERNAL_DATA in model:
-        raise EngineError("the ONNX file keeps weights in another file (allowed: all in one)")
+    """A session on an `.onnx` file's bytes."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

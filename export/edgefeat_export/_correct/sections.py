@@ -1,0 +1,61 @@
+"""The parts of a model that can be left in float one by one, in both formats at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from edgefeat_export._convert import flatbuffer, onnx_int8, tail
+from edgefeat_export._correct.layers import constants, find_layers
+from edgefeat_export._correct.write import matched
+
+__all__ = ["Section", "prefix", "sections"]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A layer with weights and what stands between it and the next, in the order of the graph.
+
+    `nodes` are the names of the ONNX nodes, `operators` the indices of the TFLite operators. Head and tail, which are
+    float anyway, are in no section.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    operators: tuple[int, ...]
+
+
+def sections(float32_onnx: Path, float32_tflite: Path) -> list[Section]:
+    """The sections of a model, from the picture to the features; `float32_onnx` was made from `float32_tflite`."""
+    model, tflite = onnx.load(float32_onnx), flatbuffer.read(float32_tflite)
+    layers = find_layers(model)
+    places = matched(tflite, layers, constants(model))
+    float_nodes, float_operators = set(onnx_int8.float_nodes(model)), tail.float_operators(tflite)
+    found = [layer.node for layer in layers if layer.node in places and layer.node not in float_nodes]
+    names = [node.name for node in model.graph.node]
+    node_starts = [names.index(name) for name in found]
+    operator_starts = sorted(places[name] for name in found)
+    made = []
+    for name, nodes, operators in zip(
+        found,
+        _cut(node_starts, len(names)),
+        _cut(operator_starts, len(tflite.subgraphs[0].operators)),
+        strict=True,
+    ):
+        own_nodes = tuple(names[index] for index in nodes if names[index] not in float_nodes)
+        made.append(Section(name, own_nodes, tuple(index for index in operators if index not in float_operators)))
+    return made
+
+
+def prefix(parts: Sequence[Section]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The ONNX nodes and the TFLite operators of `parts`, for `kept` of the two int8 conversions."""
+    return tuple(node for part in parts for node in part.nodes), tuple(i for part in parts for i in part.operators)
+
+
+def _cut(starts: Collection[int], end: int) -> list[range]:
+    """Ranges that begin at each start and end at the next; the first begins at 0."""
+    edges = [0, *sorted(starts)[1:], end]
+    return [range(a, b) for a, b in zip(edges, edges[1:], strict=False)]
