@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import get_args
 
 import click
@@ -92,6 +93,8 @@ def command(
     """
     from edgefeat_export._export import export
 
+    # Ended from outside, it ends as it does by Ctrl-C: no converter goes on, no scratch folder stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     extractor = export(
         backbone,
         output,

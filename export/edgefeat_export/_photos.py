@@ -85,7 +85,10 @@ def gather(
         photos = [photo for photo in _photos(calibration, "calibration", seed, tell) if photo.order not in used]
         _, pictures = _read(photos, form, _MOST_CALIBRATING + (0 if checks else _MOST_CHECKING), tell)
         if not len(pictures):
-            raise ExportError(f"no readable photo in {calibration} to calibrate on: give others, or say {SYNTHETIC!r}")
+            raise ExportError(
+                f"no readable photo in {calibration} to calibrate on{_first(photos, form)}: give others, or "
+                f"--calibration {SYNTHETIC}"
+            )
         spare = 0 if checks else min(_MOST_CHECKING, len(pictures) // 5)
         calibrating, apart, source = pictures[spare:], pictures[:spare], "photos"
     if checks:
@@ -104,7 +107,9 @@ def _evaluated(
 ) -> CalibrationSet:
     read, checking = _read(checks, form, _MOST_EVALUATING, tell)
     if not len(checking):
-        raise ExportError(f"no readable photo in {folder} to evaluate on: give another folder with --evaluation")
+        raise ExportError(
+            f"no readable photo in {folder} to evaluate on{_first(checks, form)}: give another folder with --evaluation"
+        )
     parts = [os.path.relpath(photo.path, folder).split(os.sep) for photo in read]
     labels = tuple(part[0] for part in parts) if all(len(part) > 1 for part in parts) else ()
     about = _about(source, "evaluation", calibrating, checking, seed)
@@ -159,6 +164,16 @@ def _photos(source: str | os.PathLike[str], what: str, seed: int, tell: Callable
             continue
         by_hash.setdefault(digest.digest(), _Photo(path, digest.digest()))
     return [by_hash[order] for order in sorted(by_hash)]
+
+
+def _first(photos: list[_Photo], form: PictureForm) -> str:
+    """Why the first of them cannot be read, in brackets; nothing where there are none."""
+    for photo in photos:
+        try:
+            read_picture(photo.path, form, "exact")
+        except PictureError as error:
+            return f" ({photo.path}: {error})"
+    return ""
 
 
 def _read(

@@ -84,9 +84,9 @@ def write_old(model: keras.Model, path: Path, *, group: str = "/", pieces: bool 
         for layer in model.layers:
             weights = [*layer.trainable_weights, *layer.non_trainable_weights]
             home = parent.create_group(layer.name)
-            home.attrs["weight_names"] = [f"{layer.name}/{weight.name}:0".encode() for weight in weights]
+            home.attrs["weight_names"] = [f"{weight.path}:0".encode() for weight in weights]
             for weight in weights:
-                home[f"{layer.name}/{weight.name}:0"] = weight.numpy()
+                home[f"{weight.path}:0"] = weight.numpy()
 
 
 def save_new(model: keras.Model, path: Path) -> None:

@@ -44,14 +44,26 @@ def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int]
     return found
 
 
-def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[int] = ()) -> None:
+def int8(
+    float32: Path,
+    pictures: npt.NDArray[np.uint8],
+    output: Path,
+    *,
+    kept: Collection[int] = (),
+    narrowed: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
     """Write `float32` with its trunk in int8, calibrated on `pictures` (N, H, W, 3).
 
     Weights that lie on an int8 grid, as corrected ones do, become its integers. The operators with the indices `kept`
-    stay float.
+    stay float; tensors named in `narrowed` have 8 bits from the least to the greatest value given there.
     """
     tool = quantizer.Quantizer(float32, _recipe(float32, kept).get_quantization_recipe())
-    result = tool.quantize(ranges(float32, pictures, kept), enable_progress_bar=False, enable_progress_report=False)
+    found = dict(ranges(float32, pictures, kept))
+    for name, ends in (narrowed or {}).items():
+        if name in found:
+            shape = found[name]["min"].shape
+            found[name] = {"min": np.full(shape, ends[0], np.float32), "max": np.full(shape, ends[1], np.float32)}
+    result = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
     model = flatbuffer.parse(result.quantized_model)
     source = flatbuffer.read(float32)
     _use_grids(model, source)
@@ -67,8 +79,7 @@ def _use_grids(model: Any, source: Any) -> None:
         axis = _OUTPUT_AXIS.get(flatbuffer.op_code(model, operator))
         if axis is None:
             continue
-        tensors = [graph.tensors[index] if index >= 0 else None for index in operator.inputs]
-        weights, bias = tensors[1], tensors[2] if len(tensors) > 2 else None
+        weights = graph.tensors[operator.inputs[1]]
         if weights.type != schema.TensorType.INT8 or weights.name not in floats:
             continue
         values = _floats(source, floats[weights.name])
@@ -77,8 +88,9 @@ def _use_grids(model: Any, source: Any) -> None:
             continue
         shape = [-1 if index == axis else 1 for index in range(values.ndim)]
         _write(model, weights, np.rint(values / scales.reshape(shape)), np.int8, scales)
+        bias = graph.tensors[operator.inputs[2]] if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
         if bias is not None and bias.name in floats:
-            scales = scales * float(tensors[0].quantization.scale[0])
+            scales = scales * float(graph.tensors[operator.inputs[0]].quantization.scale[0])
             _write(model, bias, np.rint(_floats(source, floats[bias.name]) / scales), np.int32, scales)
 
 

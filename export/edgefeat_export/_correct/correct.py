@@ -14,11 +14,25 @@ from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._correct import moments, rounding
 from edgefeat_export._correct.basis import in_better_bases
-from edgefeat_export._correct.execute import CHUNK, Chunks, Rounder, held_bytes, release, run_node, uses
+from edgefeat_export._correct.execute import (
+    CHUNK,
+    Chunks,
+    Rounder,
+    best_range,
+    extremes,
+    held_bytes,
+    release,
+    run_node,
+    uses,
+)
 from edgefeat_export._correct.layers import ACTIVATIONS, Floats, Layer, constants
 from edgefeat_export._correct.record import Correction
+from edgefeat_export._correct.streams import streams
 
 __all__ = ["corrected_constants"]
+
+#: By tensor name: the least and the greatest value of its grid.
+Ranges = dict[str, tuple[float, float]]
 
 #: Bytes that the tensors of all pictures may take, of both streams together.
 _HELD = 1_500_000_000
@@ -41,7 +55,8 @@ class _Pass:
     rounder: Rounder
     random: np.random.Generator
     changed: dict[str, NDArray[Any]]
-    grids: dict[str, NDArray[np.float64]]
+    linear: Collection[str]
+    ranges: Ranges
 
 
 def corrected_constants(
@@ -50,8 +65,9 @@ def corrected_constants(
     kept: Collection[str],
     pictures: NDArray[np.uint8],
     correction: Correction,
-) -> dict[str, NDArray[Any]]:
-    """New values of the weights and biases of `layers`, by name: those of `kept` nodes stay as they are.
+) -> tuple[dict[str, NDArray[Any]], Ranges]:
+    """New values of the weights and biases of `layers`, by name: those of `kept` nodes stay as they are. And ranges of
+    activations that are better than their extremes, by tensor name.
 
     One walk through the graph in its order. At each layer the weights are rounded, given what the layers in front of
     it, rounded weights and rounded activations, make of the pictures; then the bias takes up the difference that is
@@ -70,10 +86,11 @@ def corrected_constants(
         rounder=Rounder.make(model.opset_import),
         random=np.random.default_rng(0),
         changed={},
-        grids={},
+        linear=set().union(*streams(model, {layer.node: layer for layer in layers})) if correction.ranges else (),
+        ranges={},
     )
     _walk(walk, [pictures[:count][start : start + CHUNK] for start in range(0, count, CHUNK)])
-    return equalized | walk.changed
+    return equalized | walk.changed, walk.ranges
 
 
 def _walk(walk: _Pass, chunks: Chunks) -> None:
@@ -95,15 +112,22 @@ def _walk(walk: _Pass, chunks: Chunks) -> None:
         if node.name in adding and walk.correction.bias:
             _shift(walk, adding[node.name], node.output[0], true, ours)
         if _is_rounded(walk, node):
-            ours = {
-                name: walk.rounder.rounded(values, true[name]) if values[0].dtype == np.float32 else values
-                for name, values in ours.items()
-            }
+            ours = {name: _rounded(walk, name, true[name], values) for name, values in ours.items()}
         exact |= true
         rounded |= ours
         again = waiting.copy()
         release(exact, node, waiting)
         release(rounded, node, again)
+
+
+def _rounded(walk: _Pass, name: str, true: Chunks, values: Chunks) -> Chunks:
+    """`values` of a tensor in 8 bits; `true` are the exact ones."""
+    if values[0].dtype != np.float32:
+        return values
+    if name not in walk.linear:
+        return list(walk.rounder.rounded(values, *extremes(true)))
+    walk.ranges[name] = best_range(true)
+    return list(walk.rounder.rounded(values, *walk.ranges[name]))
 
 
 def _inputs(node: Any, values: dict[str, Chunks]) -> dict[str, Chunks]:

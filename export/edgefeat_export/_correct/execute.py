@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._correct.layers import Floats
 
-__all__ = ["CHUNK", "Rounder", "held_bytes", "run_node", "uses"]
+__all__ = ["CHUNK", "Rounder", "best_range", "extremes", "held_bytes", "release", "run_node", "uses"]
 
 #: Pictures per run of a node.
 CHUNK = 10
 
 Chunks = list[NDArray[Any]]
+
+#: Shares of the extremes that are tried as a range, and the values of each chunk that they are tried on.
+_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+_SAMPLE = 50_000
+
+#: What an error of clipping counts, for one of rounding: it comes in few places, all to one side.
+CLIPPING = 1.0
 
 
 def run_node(
@@ -99,11 +106,31 @@ class Rounder:
         graph = onnx.helper.make_graph(nodes, "round", sources, [describe("rounded", kinds.FLOAT, [None])])
         return Rounder(_session(onnx.helper.make_model(graph, opset_imports=list(opset), ir_version=10)))
 
-    def rounded(self, chunks: Sequence[Floats], like: Sequence[Floats]) -> list[Floats]:
-        """`chunks` between the extremes of `like`."""
-        least = min(0.0, *(float(chunk.min()) for chunk in like))
-        greatest = max(0.0, *(float(chunk.max()) for chunk in like))
+    def rounded(self, chunks: Sequence[Floats], least: float, greatest: float) -> list[Floats]:
+        """`chunks` on the grid from `least` to `greatest`."""
+        least, greatest = min(least, 0.0), max(greatest, 0.0)
         scale = np.float32((greatest - least) / 255 or 1.0)
         zero = np.clip(np.rint(-least / scale), 0, 255)
         fed = {"scale": np.asarray(scale), "zero": np.asarray(zero, np.uint8)}
         return [self.session.run(None, {"x": chunk.reshape(-1), **fed})[0].reshape(chunk.shape) for chunk in chunks]
+
+
+def extremes(chunks: Sequence[Floats]) -> tuple[float, float]:
+    """The least and the greatest value."""
+    return min(float(chunk.min()) for chunk in chunks), max(float(chunk.max()) for chunk in chunks)
+
+
+def best_range(chunks: Sequence[Floats]) -> tuple[float, float]:
+    """A share of the extremes: the one with the least squared error of rounding and clipping to it.
+
+    Few values are far out where all are sums of many, and the grid is the finer the less of them it holds.
+    """
+    least, greatest = extremes(chunks)
+    values = np.concatenate([chunk.reshape(-1)[:: max(1, chunk.size // _SAMPLE)] for chunk in chunks])
+    errors = {}
+    for share in _SHARES:
+        step = (greatest - least) * share / 255
+        beyond = np.maximum(values - greatest * share, 0) + np.maximum(least * share - values, 0)
+        errors[share] = step * step / 12 + CLIPPING * float(np.mean(beyond.astype(np.float64) ** 2))
+    share = min(errors, key=errors.__getitem__)
+    return least * share, greatest * share

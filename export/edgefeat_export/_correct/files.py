@@ -19,10 +19,10 @@ from edgefeat_export._convert import flatbuffer, onnx_int8
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._correct.correct import corrected_constants
 from edgefeat_export._correct.layers import constants, find_layers, set_constants
-from edgefeat_export._correct.record import LADDER, NONE, Correction, CorrectionReport
+from edgefeat_export._correct.record import LADDER, NONE, Correction, CorrectionReport, Range
 from edgefeat_export._correct.write import matched, write_tflite
 
-__all__ = ["Models", "correct", "mean_cosine", "write_corrected"]
+__all__ = ["Models", "narrowed", "correct", "mean_cosine", "write_corrected"]
 
 #: Mean cosines nearer than this are the same: so much they differ from one set of pictures to another.
 _NOISE = 5e-4
@@ -56,15 +56,17 @@ def correct(
     for correction in [*ladder, NONE]:
         if not correction:
             break
-        layers, skipped = write_corrected(float32, corrected, pictures, correction, kept)
-        reached = mean_cosine(float32.onnx, corrected.onnx, pictures, checking, kept)
+        layers, skipped, ranges = write_corrected(float32, corrected, pictures, correction, kept)
+        reached = mean_cosine(float32.onnx, corrected.onnx, pictures, checking, kept, ranges)
         if reached >= without - _NOISE:
             seconds = time.perf_counter() - began
-            return CorrectionReport(correction, layers, skipped, len(kept), len(pictures), without, reached, seconds)
+            return CorrectionReport(
+                correction, ranges, layers, skipped, len(kept), len(pictures), without, reached, seconds
+            )
     shutil.copyfile(float32.tflite, corrected.tflite)
     shutil.copyfile(float32.onnx, corrected.onnx)
     seconds = time.perf_counter() - began
-    return CorrectionReport(NONE, 0, (), len(kept), len(pictures), without, without, seconds)
+    return CorrectionReport(NONE, (), 0, (), len(kept), len(pictures), without, without, seconds)
 
 
 def write_corrected(
@@ -73,25 +75,35 @@ def write_corrected(
     pictures: NDArray[np.uint8],
     correction: Correction,
     kept: Collection[str],
-) -> tuple[int, tuple[str, ...]]:
-    """Write `corrected` whatever comes of it; how many layers it has corrected, and the names of those skipped."""
+) -> tuple[int, tuple[str, ...], tuple[Range, ...]]:
+    """Write `corrected` whatever comes of it.
+
+    How many layers were corrected, the names of those skipped, and the ranges for both int8 conversions.
+    """
     model, tflite = onnx.load(float32.onnx), flatbuffer.read(float32.tflite)
     stay = {*onnx_int8.float_nodes(model), *kept}
     found = find_layers(model)
     known = constants(model)
     places = matched(tflite, found, known)
     layers = [layer for layer in found if layer.node in places]
-    changed = corrected_constants(model, layers, stay, pictures, correction)
+    changed, ranges = corrected_constants(model, layers, stay, pictures, correction)
     write_tflite(tflite, layers, known, changed)
     corrected.tflite.write_bytes(flatbuffer.serialize(tflite))
     set_constants(model, changed)
     onnx.save(model, corrected.onnx)
     skipped = tuple(layer.node for layer in found if layer.node not in places and layer.node not in stay)
-    return sum(layer.node not in stay for layer in layers), skipped
+    shared = {tensor.name.decode() for tensor in tflite.subgraphs[0].tensors}
+    named = tuple(Range(name, *ends) for name, ends in ranges.items() if name in shared)
+    return sum(layer.node not in stay for layer in layers), skipped, named
 
 
 def mean_cosine(
-    float32: Path, candidate: Path, pictures: NDArray[np.uint8], checking: NDArray[np.uint8], kept: Collection[str] = ()
+    float32: Path,
+    candidate: Path,
+    pictures: NDArray[np.uint8],
+    checking: NDArray[np.uint8],
+    kept: Collection[str] = (),
+    ranges: Collection[Range] = (),
 ) -> float:
     """Of the features of `candidate` as int8, calibrated on `pictures`, to those of `float32`, both ONNX files.
 
@@ -99,10 +111,15 @@ def mean_cosine(
     """
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "int8.onnx"
-        onnx_int8.int8(candidate, pictures, made, kept=kept)
+        onnx_int8.int8(candidate, pictures, made, kept=kept, narrowed=narrowed(ranges))
         ours = _features(made, checking)
     cosines = [_cosine(a, b) for a, b in zip(ours, _features(float32, checking), strict=True)]
     return float(min(cosines))
+
+
+def narrowed(ranges: Collection[Range]) -> dict[str, tuple[float, float]]:
+    """As both int8 conversions take them."""
+    return {entry.tensor: (entry.least, entry.greatest) for entry in ranges}
 
 
 def _features(path: Path, pictures: NDArray[np.uint8]) -> list[NDArray[np.float64]]:

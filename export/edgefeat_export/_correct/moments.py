@@ -33,7 +33,7 @@ def covariance(
 def _sample(
     layer: Layer, node: Any, kernel: tuple[int, ...], chunks: Sequence[Floats], random: np.random.Generator
 ) -> Floats:
-    """(groups, inputs, positions): the values under the kernel at positions drawn at random, as many in each picture."""
+    """(groups, inputs, positions): the values under the kernel at positions drawn at random, as many per picture."""
     pictures = sum(len(chunk) for chunk in chunks)
     if layer.kind != "Conv":
         rows = np.concatenate([chunk.reshape(-1, chunk.shape[-1]) for chunk in chunks])
@@ -54,7 +54,7 @@ def _patches(
     padded = np.pad(chunk, [(0, 0), (0, 0), *_pads(known, chunk.shape[2:], spans, strides)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))
     windows = windows[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
-    pictures, channels, height, width = windows.shape[:4]
+    pictures, _, height, width = windows.shape[:4]
     positions = random.permutation(height * width)[:each]
     taken = windows[:, :, positions // width, positions % width]  # (pictures, channels, positions, kernel)
     ordered = taken.transpose(1, 3, 4, 0, 2)

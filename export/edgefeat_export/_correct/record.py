@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LADDER", "NONE", "Correction", "CorrectionReport"]
+__all__ = ["LADDER", "NONE", "Correction", "CorrectionReport", "Range"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,35 +13,53 @@ class Correction:
 
     `basis`: linear tensors are written in a basis in which 8 bits cost them least. `bias`: the mean of every output
     channel is that of the float model. `rounding`: weights are rounded so that a layer's outputs change least.
-    `pairs`: the weights are such that x86 processors without VNNI do not saturate.
+    `pairs`: the weights are such that x86 processors without VNNI do not saturate. `ranges`: of linear tensors the few
+    greatest values are clipped where that makes the squared error less.
     """
 
     basis: bool = True
     bias: bool = True
     rounding: bool = True
     pairs: bool = True
+    ranges: bool = True
 
     def __bool__(self) -> bool:
         """Whether anything is on."""
-        return self.basis or self.bias or self.rounding or self.pairs
+        return self.basis or self.bias or self.rounding or self.pairs or self.ranges
 
 
 #: The stock tools' own rounding.
-NONE = Correction(basis=False, bias=False, rounding=False, pairs=False)
+NONE = Correction(basis=False, bias=False, rounding=False, pairs=False, ranges=False)
 
 #: What is tried, in this order, until the features are no further from the float ones than without correction.
-LADDER = (Correction(), Correction(basis=False), Correction(basis=False, rounding=False), NONE)
+LADDER = (
+    Correction(),
+    Correction(basis=False, ranges=False),
+    Correction(basis=False, ranges=False, rounding=False),
+    NONE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The range of a tensor's 8-bit grid; both formats know the tensor by this name."""
+
+    tensor: str
+    least: float
+    greatest: float
 
 
 @dataclass(frozen=True, slots=True)
 class CorrectionReport:
-    """`used` is what was kept of the correction; `without` and `corrected` are mean cosines to the float features.
+    """What was kept of a correction, and what it brought.
 
-    Both are of the ONNX int8 file on the checking pictures. `layers` have been corrected on `pictures` pictures;
-    `skipped` are layers that could not be, `kept` those that stay float.
+    `used` is what was kept; `ranges` are to be handed to both int8 conversions. `without` and `corrected` are mean
+    cosines to the float features, of the ONNX int8 file on the checking pictures. `layers` were corrected on
+    `pictures` pictures; `skipped` are layers that could not be, `kept` counts the nodes that stay float.
     """
 
     used: Correction
+    ranges: tuple[Range, ...]
     layers: int
     skipped: tuple[str, ...]
     kept: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cholesky, solve_triangular  # type: ignore[import-untyped]
 
 from edgefeat_export._convert.grid import LEVELS, PAIR
 from edgefeat_export._correct.layers import Floats
@@ -37,11 +37,11 @@ def round_with_feedback(
     """The integers of `matrix` (groups, outputs, inputs) that change the outputs' variance least.
 
     `moments` (groups, inputs, inputs) is the covariance of the inputs; the mean is left to the bias. Inputs are taken
-    in falling order of variance, and the error made in one is fed forward into those not yet rounded (Frantar, Ashkboos,
-    Hoefler, Alistarh: GPTQ, 2022, after Hassibi and Stork: Optimal Brain Surgeon, 1993); then single integers are
-    moved while that lessens the error (coordinate descent, of the family of Nagel et al.: AdaRound, 2020).
+    in falling order of variance, and the error made in one is fed forward into those not yet rounded (Frantar,
+    Ashkboos, Hoefler, Alistarh: GPTQ, 2022, after Hassibi and Stork: Optimal Brain Surgeon, 1993); then single
+    integers are moved while that lessens the error (coordinate descent, of the family of Nagel et al.: AdaRound, 2020).
     """
-    groups, outputs, inputs = matrix.shape
+    groups, _, inputs = matrix.shape
     levels = np.empty(matrix.shape, np.int8)
     for start in range(0, groups, max(1, 2**22 // (inputs * inputs))):
         part = slice(start, start + max(1, 2**22 // (inputs * inputs)))

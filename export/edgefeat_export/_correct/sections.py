@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,4 +59,4 @@ def prefix(parts: Sequence[Section]) -> tuple[tuple[str, ...], tuple[int, ...]]:
 def _cut(starts: Collection[int], end: int) -> list[range]:
     """Ranges that begin at each start and end at the next; the first begins at 0."""
     edges = [0, *sorted(starts)[1:], end]
-    return [range(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [range(start, stop) for start, stop in itertools.pairwise(edges)]

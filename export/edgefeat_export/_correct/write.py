@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
