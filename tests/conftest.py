@@ -13,7 +13,7 @@ _BESIDE_THE_REPOSITORY = Path(__file__).parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real photos, odd and broken files and weights; tests that need it are skipped where it is absent."""
+    """The folder of real photos, odd and broken files and weights; tests that need it skip where it is absent."""
     folder = Path(os.environ.get("EDGEFEAT_TEST_DATA") or _BESIDE_THE_REPOSITORY)
     if not folder.is_dir():
         pytest.skip(f"no test data: {folder} is absent (EDGEFEAT_TEST_DATA names another folder)")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import edgefeat_export
 import keras
+
+import edgefeat_export
 
 HERE = Path(__file__).parent
 

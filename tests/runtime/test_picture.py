@@ -118,8 +118,8 @@ def over_white(colours: NDArray[np.generic], alpha: NDArray[np.generic]) -> NDAr
 
 def by_the_book(path: Path) -> NDArray[np.float64]:
     """The picture worked out in floating point from the samples and the palette, with none of Pillow's conversions."""
-    with Image.open(path) as image:
-        image = ImageOps.exif_transpose(image)
+    with Image.open(path) as stored:
+        image = ImageOps.exif_transpose(stored)
         samples = np.asarray(image)
     if image.mode == "P":
         palette = np.array(image.getpalette("RGB")).reshape(-1, 3)
@@ -209,7 +209,7 @@ def test_a_white_pil_image_of_any_mode_is_white(mode: str) -> None:
 def test_fast_is_near_exact_on_camera_photos(shared_data: Path) -> None:
     photos = sorted((shared_data / "camera").iterdir())
     for number, photo in enumerate(photos):
-        form = PictureForm(224, 224, fit=("stretch", "crop", "pad")[number % 3])  # type: ignore[arg-type]
+        form = PictureForm(224, 224, fit=("stretch", "crop", "pad")[number % 3])
         assert difference(read_picture(photo, form, "fast"), read_picture(photo, form, "exact")) < 0.6, photo.name
     assert len(photos) >= 6
 
@@ -234,7 +234,7 @@ def test_fast_decodes_as_small_as_libjpeg_can_but_not_below_twice_the_target(
 def test_the_thinnest_pictures_are_read(format: str, fit: str, size: tuple[int, int]) -> None:
     form = PictureForm(24, 32, fit=fit)  # type: ignore[arg-type]
     for decoding in ("fast", "exact"):
-        picture = read_picture(encoded(Image.new("RGB", size, "white"), format), form, decoding)  # type: ignore[arg-type]
+        picture = read_picture(encoded(Image.new("RGB", size, "white"), format), form, decoding)
         assert picture.shape == (24, 32, 3)
         assert picture.max() >= 254
         assert fit == "pad" or picture.min() >= 254

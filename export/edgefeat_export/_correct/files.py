@@ -22,7 +22,7 @@ from edgefeat_export._correct.layers import constants, find_layers, set_constant
 from edgefeat_export._correct.record import LADDER, NONE, Correction, CorrectionReport, Range
 from edgefeat_export._correct.write import matched, write_tflite
 
-__all__ = ["Models", "narrowed", "correct", "mean_cosine", "write_corrected"]
+__all__ = ["Models", "correct", "mean_cosine", "narrowed", "write_corrected"]
 
 #: Mean cosines nearer than this are the same: so much they differ from one set of pictures to another.
 _NOISE = 5e-4
