@@ -26,7 +26,7 @@ def cut(whole: keras.Model, names: Sequence[str]) -> tuple[keras.Model, tuple[st
         (output,) = whole.outputs
         last = next((layer.name for layer in reversed(whole.layers) if _gives(layer, output)), whole.layers[-1].name)
         return whole, (last,)
-    outputs = [_output(whole, name, name.split("/")) for name in names]
+    outputs = [_output(whole, name.split("/"), name, whole) for name in names]
     return keras.Model(whole.inputs, outputs), tuple(names)
 
 
@@ -42,20 +42,24 @@ def _gives(layer: keras.Layer, output: Any) -> bool:
     return any(output is tensor for node in layer._inbound_nodes for tensor in node.output_tensors)
 
 
-def _output(whole: keras.Model, name: str, path: Sequence[str]) -> Any:
-    """The tensor, in terms of `whole`'s inputs, that the layer at `path` gives."""
-    layer = next((layer for layer in whole.layers if layer.name == path[0]), None)
+def _output(model: keras.Model, path: Sequence[str], name: str, whole: keras.Model) -> Any:
+    """The tensor, in terms of `model`'s inputs, that the layer at `path` gives; for errors, its `name` in `whole`."""
+    layer = next((layer for layer in model.layers if layer.name == path[0]), None)
     if layer is None or (len(path) > 1 and not isinstance(layer, keras.Model)):
         names = list(layer_names(whole))
         near = difflib.get_close_matches(name, names, n=4, cutoff=0.5)
         where = f"near it: {', '.join(near)}; " if near else ""
         raise ArgumentError(f"layer {name!r} is not in {whole.name} ({where}the last are: {', '.join(names[-6:])})")
-    node = _node(whole, layer)
+    node = _node(model, layer)
     if len(path) == 1:
         if len(node.output_tensors) != 1:
             raise ArgumentError(f"layer {name!r} gives {len(node.output_tensors)} tensors (allowed: 1)")
         return node.output_tensors[0]
-    inner = keras.Model(layer.inputs, _output(layer, name, path[1:]))
+    output = _output(layer, path[1:], name, whole)
+    given = {id(inside): tensor for inside, tensor in zip(layer.inputs, node.input_tensors, strict=True)}
+    if id(output) in given:  # a model that gives back what it takes makes a cycle
+        return given[id(output)]
+    inner = keras.Model(layer.inputs, output)
     return inner(node.input_tensors[0] if len(node.input_tensors) == 1 else list(node.input_tensors))
 
 

@@ -28,6 +28,8 @@ Array = NDArray[np.float32]
 _GEM_POWER = 3.0  # Radenovic, Tolias, Chum: Fine-tuning CNN Image Retrieval with No Human Annotation, 2018
 _GEM_FLOOR = 1e-6
 _NORM_FLOOR = 1e-12
+# Whitening divides by a dimension's deviation: below this share of the first one's variance it is rounding error.
+_LEAST_VARIANCE = 1e-10
 _BATCH = 16
 
 
@@ -141,7 +143,15 @@ def _fit(trunk: Trunk, spec: NetworkSpec, poolings: Sequence[str], pictures: NDA
                 f"projection to {spec.project} dimensions (allowed for layer {layer!r}: pooled features, at most "
                 f"{limit} for {len(rows)} calibration pictures of {rows[0].size} features): use fewer, or more pictures"
             )
-        fitted.append(PCA(spec.project, whiten=spec.whiten, svd_solver="full").fit(rows.astype(np.float64)))
+        projection = PCA(spec.project, whiten=spec.whiten, svd_solver="full").fit(rows.astype(np.float64))
+        variances = projection.explained_variance_
+        varied = int(np.sum(variances > variances[0] * _LEAST_VARIANCE))
+        if spec.whiten and varied < spec.project:
+            raise ArgumentError(
+                f"whitening of {spec.project} dimensions (allowed for layer {layer!r}: at most {varied}, in no more do "
+                f"the features of {len(rows)} calibration pictures differ): use fewer, or more pictures"
+            )
+        fitted.append(projection)
     return fitted
 
 
@@ -167,7 +177,7 @@ def _head(feature: Any, pooling: str, projection: PCA | None, normalization: str
     elif pooling == "flatten":
         feature = keras.layers.Flatten()(feature)
     if projection is not None:
-        layer = keras.layers.Dense(projection.n_components_, name="projection")
+        layer = keras.layers.Dense(projection.n_components_)
         feature = layer(feature)
         matrix = _matrix(projection)
         layer.set_weights([matrix.astype(np.float32), (-projection.mean_ @ matrix).astype(np.float32)])

@@ -22,7 +22,10 @@ def parse_gate(text: str) -> Gate:
         match = re.fullmatch(r"\s*(?:(cosine|overlap)\s*=)?\s*(\d*\.?\d+)\s*", part)
         if match is None or not 0 <= float(match[2]) <= 1:
             raise ArgumentError(f"fidelity {text!r} (allowed: a mean cosine such as 0.98, and overlap=0.9; 0 to 1)")
-        figures[match[1] or "cosine"] = float(match[2])
+        name = match[1] or "cosine"
+        if name in figures:
+            raise ArgumentError(f"fidelity {text!r} names {name} twice (allowed: once)")
+        figures[name] = float(match[2])
     return Gate(mean_cosine=figures.get("cosine", 0.0), overlap=figures.get("overlap"))
 
 

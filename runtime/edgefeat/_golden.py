@@ -49,7 +49,7 @@ def read_golden(bundle: Bundle) -> Golden:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _golden(archive, bundle.manifest)
     except Exception as error:  # on a crafted file zipfile, zlib and NumPy's header parser raise a dozen kinds
-        reason = str(error) or type(error).__name__
+        reason = str(error).partition("\n")[0] or type(error).__name__  # NumPy goes on with advice that is not ours
         raise BundleError(f"bundle {bundle.path}: {bundle.manifest.golden.name}: {reason}") from error
 
 

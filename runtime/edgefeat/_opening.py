@@ -34,11 +34,12 @@ def open_session(bundle: Bundle, variant: str | None, engine: str | None, thread
     refused: list[str] = []
     for choice, own_threads in _choices(bundle, variant, engine):
         count = threads if threads is not None else own_threads
+        model = bundle.read(choice.variant.file)
         why = unusable(choice.engine, bundle, choice.variant.name)
         try:
             if why is not None:
                 raise EngineError(why)
-            session = choice.engine.open(bundle.read(choice.variant.file), taps, count)
+            session = choice.engine.open(model, taps, count)
         except EngineError as error:
             if str(error) not in refused:
                 refused.append(str(error))

@@ -7,7 +7,7 @@ import sys
 from edgefeat._bundle import Bundle
 from edgefeat._device import cache_folder, processor_key, read_cache, write_cache
 from edgefeat._engines import Engine
-from edgefeat._trial import run_trial
+from edgefeat._trial import Trial, run_trial
 
 __all__ = ["unusable"]
 
@@ -34,14 +34,14 @@ def unusable(engine: Engine, bundle: Bundle, variant: str) -> str | None:
         if isinstance(verdict, str):
             again = f" (found earlier; delete {cache_folder() / file} to try again)"
         else:
-            verdict = _found[name] = _tried(engine.name, str(bundle.path), variant)
-            write_cache(file, {**known, name: verdict})
+            trial = _tried(engine.name, str(bundle.path), variant)
+            verdict = _found[name] = trial.detail if trial.status in ("crashed", "hung") else ""
+            if trial.status != "failed":  # a model that was refused says nothing of the next one
+                write_cache(file, {**known, name: verdict})
     return f"engine {engine.name} cannot be used on this processor: {verdict}{again}" if verdict else None
 
 
-def _tried(engine: str, bundle: str, variant: str) -> str:
-    """What went wrong; empty if nothing did."""
+def _tried(engine: str, bundle: str, variant: str) -> Trial:
     if not sys.executable:  # Python is embedded in another program: there is no process to try it in
-        return ""
-    trial = run_trial(bundle, variant=variant, engine=engine, threads=1, timeout=_TIMEOUT)
-    return trial.detail if trial.status in ("crashed", "hung") else ""
+        return Trial("ok", "")
+    return run_trial(bundle, variant=variant, engine=engine, threads=1, timeout=_TIMEOUT)

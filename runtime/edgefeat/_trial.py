@@ -33,10 +33,10 @@ def run_trial(
     pictures: str | None = None,
     timeout: float = _TIMEOUT,
 ) -> Trial:
-    """Loads the variant and runs it once, then for `seconds` on the prepared pictures of the `.npy` file `pictures`.
+    """Loads the variant and runs it for `seconds`, at least once, on prepared pictures, those of an `.npy` file.
 
-    Without a file the golden pictures are taken. `crashed` says that the process died by itself, as of an illegal
-    instruction.
+    Without a file the golden pictures are taken, for no seconds at all a black one. `crashed` says that the process
+    died by itself, as of an illegal instruction.
     """
     import subprocess  # costs an import of edgefeat 10 ms, and is needed once on a device
 
@@ -78,7 +78,12 @@ def _main(task: dict[str, Any]) -> int:
     try:
         bundle = Bundle.open(task["bundle"])
         variant = bundle.variant(task["variant"])
-        pictures = np.load(task["pictures"]) if task["pictures"] else read_golden(bundle).pictures
+        if task["pictures"]:
+            pictures = np.load(task["pictures"])
+        elif task["seconds"]:
+            pictures = read_golden(bundle).pictures
+        else:
+            pictures = np.zeros((1, bundle.manifest.picture.height, bundle.manifest.picture.width, 3), np.uint8)
         taps = tuple(tap.name for tap in bundle.manifest.taps)
         session = engine_named(task["engine"]).open(bundle.read(variant.file), taps, task["threads"])
     except EdgefeatError as error:

@@ -22,8 +22,6 @@ from edgefeat_export._cut import cut, layer_names
 
 SIZE = 16
 
-_FIXES = pytest.mark.xfail(strict=True, reason="needs /work/scratch/layers/fixes.patch")
-
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
@@ -159,10 +157,10 @@ def test_several_taps_share_the_trunk_in_one_file(side: int | None, tmp_path: Pa
     ("name", "near"),
     [
         ("stem", "body/stem"),
-        pytest.param("body/blok/point", "body/block/point", marks=_FIXES),
-        pytest.param("body/stem/more", "body/stem", marks=_FIXES),
+        ("body/blok/point", "body/block/point"),
+        ("body/stem/more", "body/stem"),
         ("clases", "classes"),
-        pytest.param("body//stem", "body/stem", marks=_FIXES),
+        ("body//stem", "body/stem"),
     ],
 )
 def test_an_unknown_layer_is_refused_with_names_near_it_and_the_last(name: str, near: str) -> None:

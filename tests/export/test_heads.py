@@ -47,8 +47,6 @@ SPEC = NetworkSpec(
     fit="stretch",
 )
 
-_FIXES = pytest.mark.xfail(strict=True, reason="needs /work/scratch/layers/fixes.patch")
-
 #: What each pooling means, of maps (N, H, W, C).
 POOLED: dict[str, Callable[[Any], Any]] = {
     "avg": lambda maps: maps.mean((1, 2)),
@@ -161,7 +159,6 @@ def test_a_projection_is_that_of_scikit_learn(
         np.testing.assert_allclose(features, expected[: len(features)], rtol=2e-3, atol=2e-3)
 
 
-@_FIXES
 def test_a_vector_needs_no_pooling_and_each_tap_has_a_projection_of_its_own(trunk: Trunk, pictures: Any) -> None:
     network = build(trunk, replace(SPEC, layers=("map", "vector"), pooling="max", project=3), pictures)
     assert [(tap.name, tap.pooling, tap.shape) for tap in network.taps] == [
@@ -188,7 +185,6 @@ def test_a_projection_to_more_than_is_possible_is_refused(
         build(map_alone(trunk), spec, pictures[:count])
 
 
-@_FIXES
 def test_dimensions_in_which_nothing_varies_cannot_be_whitened(trunk: Trunk, pictures: Any) -> None:
     spec = replace(SPEC, project=8, whiten=True)
     with pytest.raises(ArgumentError, match=r"whitening of 8 dimensions .*layer 'map': at most 7, .* 8 calibration"):

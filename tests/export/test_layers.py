@@ -17,6 +17,7 @@ import keras
 import onnx
 import tensorflow as tf
 from keras import layers
+from PIL import Image
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 import edgefeat_export
@@ -27,8 +28,6 @@ from edgefeat_export._cut import cut, layer_names
 from edgefeat_export._layers import costs
 
 SIZE = 32
-
-_FIXES = pytest.mark.xfail(strict=True, reason="needs /work/scratch/layers/fixes.patch")
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +111,7 @@ def branched(side: int | None) -> keras.Model:
     return keras.Model(picture, layers.Dense(4, name="classes")(layers.Flatten(name="flat")(joined)), name="branched")
 
 
-@pytest.mark.parametrize("side", [SIZE - 2, pytest.param(None, marks=_FIXES)])
+@pytest.mark.parametrize("side", [SIZE - 2, None])
 def test_cumulative_figures_are_those_of_the_cut(side: int | None) -> None:
     whole = branched(side)
     listed = costs(whole)
@@ -216,12 +215,16 @@ def test_what_lies_behind_the_last_cut_is_gone_from_the_files(tmp_path: Path) ->
     x = layers.Conv2D(128, 3, name="late", **options)(x)
     whole = keras.Model(picture, layers.Dense(1000)(layers.Flatten()(x)))
     whole.save(tmp_path / "whole.keras")
+    (tmp_path / "photos").mkdir()
+    for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, SIZE, SIZE, 3), np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{index}.png")
     early, both = (
         measured(
             edgefeat_export.export(
                 tmp_path / "whole.keras",
                 tmp_path / f"{len(taps)}.edgefeat",
                 layers=taps,
+                calibration=tmp_path / "photos",
                 variants=["tflite-float32", "onnx-float32"],
             ).bundle
         )

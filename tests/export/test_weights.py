@@ -267,9 +267,9 @@ def test_a_file_that_never_ends_is_refused(apart: None, tmp_path: Path, monkeypa
     write_old(network(1), file)
     load_weights(network(2), str(file), None)
     data = bytearray(file.read_bytes())
-    # Behind the heap's 16 bytes and 8 of the first name's: its length, now so that the next name is all zeros.
+    # Behind the heap's 16 bytes and 8 of the first name's: its length. Now the next is among zeros.
     length = data.index(b"GCOL") + 24
-    data[length : length + 2] = (1024).to_bytes(2, "little")
+    data[length : length + 2] = (3584).to_bytes(2, "little")
     file.write_bytes(data)
     monkeypatch.setattr(_hdf5, "_DEADLINE", 3.0)
     with pytest.raises(ExportError, match="HDF5 is not done with it in 3 s"):

@@ -64,7 +64,8 @@ def int8(
     """
     model = onnx.load(float32)
     overrides = _grids(model, kept) | {
-        name: [{"rmin": least, "rmax": greatest}] for name, (least, greatest) in (narrowed or {}).items()
+        name: [{"rmin": np.float32(least), "rmax": np.float32(greatest)}]
+        for name, (least, greatest) in (narrowed or {}).items()
     }
     quantization.quantize_static(
         float32,

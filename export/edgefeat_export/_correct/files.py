@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from edgefeat import ExportError
 from edgefeat_export._convert import flatbuffer, onnx_int8
 from edgefeat_export._convert.graph import INPUT
-from edgefeat_export._correct.correct import corrected_constants
 from edgefeat_export._correct.layers import constants, find_layers, set_constants
 from edgefeat_export._correct.record import LADDER, NONE, Correction, CorrectionReport, Range
+from edgefeat_export._correct.walk import corrected_constants
 from edgefeat_export._correct.write import matched, write_tflite
 
 __all__ = ["Models", "correct", "mean_cosine", "narrowed", "write_corrected"]
