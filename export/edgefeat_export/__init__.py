@@ -11,7 +11,18 @@ from importlib.util import find_spec
 
 from edgefeat import MissingExtraError
 
-_NEEDED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "sklearn")
+_NEEDED = (
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "ai_edge_litert",
+    "ai_edge_quantizer",
+    "h5py",
+    "safetensors",
+    "sklearn",
+)
 _MISSING = [name for name in _NEEDED if find_spec(name) is None]
 if _MISSING:
     raise MissingExtraError(

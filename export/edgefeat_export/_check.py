@@ -14,9 +14,10 @@ from edgefeat._manifest import Accuracy, Fidelity
 from edgefeat._selection import default_threads
 from edgefeat_export._workspace import Workspace
 
-__all__ = ["Measured", "measure_variant"]
+__all__ = ["ENGINES", "Measured", "measure_variant"]
 
-_ENGINES = {"tflite": "litert", "onnx": "onnxruntime"}
+#: Which engine measures which format.
+ENGINES = {"tflite": "litert", "onnx": "onnxruntime"}
 # Below these the conversion is broken, not merely coarse. A float16 picture may stray; its mean may not.
 _FLOAT32_MINIMUM = 0.9999
 _FLOAT16_MEAN = 0.999
@@ -33,7 +34,7 @@ class Measured:
 
 def measure_variant(work: Workspace, variant: str) -> Measured:
     """What the device runtime gives for the check pictures. Raises ExportError where a float variant is off."""
-    engine = engine_named(_ENGINES[variant.partition("-")[0]])
+    engine = engine_named(ENGINES[variant.partition("-")[0]])
     reference = work.reference()
     session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
     rows = [session.run(picture[np.newaxis]) for picture in work.checking]

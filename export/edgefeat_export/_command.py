@@ -9,7 +9,9 @@ import click
 
 from edgefeat import VARIANTS, Extractor
 from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._gate import DEFAULT_GATE
 from edgefeat._records import to_json
+from edgefeat_export._correct.record import PIECES
 from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._photos import SYNTHETIC
 from edgefeat_export._spec import Fit, Normalization, Pooling
@@ -65,6 +67,21 @@ __all__ = ["command"]
 @click.option(
     "--seed", default=0, show_default=True, help="Decides random weights, generated pictures and which photos check."
 )
+@click.option(
+    "--min-fidelity",
+    default=f"{DEFAULT_GATE.mean_cosine:g}",
+    show_default=True,
+    metavar="FIGURE",
+    help="Least mean cosine of an int8 file; overlap=0.9: least neighbour overlap@10. Layers stay float to reach it.",
+)
+@click.option("--strict", is_flag=True, help="Exit with status 1 where an int8 file cannot reach it.")
+@click.option(
+    "--correction",
+    default=",".join(PIECES),
+    show_default=True,
+    metavar="A,B|none",
+    help="What makes int8 faithful; none: the stock tools' own rounding.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @json_option
 def command(
@@ -84,10 +101,13 @@ def command(
     variants: str,
     fit: Fit,
     seed: int,
+    min_fidelity: str,
+    strict: bool,
+    correction: str,
     overwrite: bool,
     as_json: bool,
 ) -> int:
-    """Turn BACKBONE, a name of keras.applications such as mobilenet_v2 or a saved model, into a bundle.
+    """Turn BACKBONE into a bundle: a name such as mobilenet_v2, resnet50 or alexnet, or a saved Keras model.
 
     Each model file is checked against Keras before anything is written.
     """
@@ -109,7 +129,9 @@ def command(
         weights=weights,
         calibration=calibration,
         evaluation=evaluation,
-        variants=[variant.strip() for variant in variants.split(",") if variant.strip()],
+        variants=_listed(variants),
+        min_fidelity=min_fidelity,
+        correction=[] if correction == "none" else _listed(correction),
         fit=fit,
         seed=seed,
         overwrite=overwrite,
@@ -120,7 +142,11 @@ def command(
         echo_json({"bundle": str(extractor.bundle.path), "manifest": to_json(manifest)})
     else:
         _report(extractor)
-    return 0
+    return 1 if strict and extractor.bundle.manifest.refusals else 0
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _report(extractor: Extractor) -> None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-
 import edgefeat
-from edgefeat import VARIANTS, ArgumentError, Extractor, Manifest, OutputError
+from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._files import check_new_folder, new_folder
-from edgefeat._gate import DEFAULT_GATE
-from edgefeat._golden import GOLDEN_NAME, KERAS, Golden, write_golden
-from edgefeat._manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Variant
-from edgefeat_export._card import CARD_NAME, card
-from edgefeat_export._check import Measured, measure_variant
+from edgefeat._gate import DEFAULT_GATE, parse_gate
+from edgefeat._manifest import Gate
+from edgefeat_export._correct.record import PIECES
+from edgefeat_export._making import make
 from edgefeat_export._photos import SYNTHETIC, check_source
 from edgefeat_export._progress import Progress
 from edgefeat_export._spec import (
@@ -34,25 +28,10 @@ from edgefeat_export._spec import (
     weights_file,
 )
 from edgefeat_export._spec import input_size as parsed_size
-from edgefeat_export._steps import ordered
-from edgefeat_export._subprocess import run_step
-from edgefeat_export._workspace import NETWORK, Workspace
+from edgefeat_export._workspace import Workspace
+from edgefeat_export._writing import bundle_name, write_bundle
 
 __all__ = ["export"]
-
-_GOLDEN_PICTURES = 8
-_GOLDEN_BYTES = 64_000_000  # of features: unpooled ones of an early layer have millions of elements
-_TOOLS = (
-    "tensorflow",
-    "keras",
-    "tf2onnx",
-    "onnx",
-    "onnxruntime",
-    "ai-edge-litert",
-    "ai-edge-quantizer",
-    "numpy",
-    "pillow",
-)
 
 
 def export(
@@ -71,6 +50,8 @@ def export(
     calibration: str | os.PathLike[str] = SYNTHETIC,
     evaluation: str | os.PathLike[str] | None = None,
     variants: Sequence[str] = VARIANTS,
+    min_fidelity: float | str = DEFAULT_GATE.mean_cosine,
+    correction: Sequence[str] | None = None,
     fit: Fit = "stretch",
     seed: int = 0,
     overwrite: bool = False,
@@ -78,12 +59,16 @@ def export(
 ) -> Extractor:
     """The bundle written to `output`, loaded.
 
-    `backbone` is a name of `keras.applications`, in any spelling of case, `_` and `-`, or the path of a saved Keras
-    model. `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own,
+    `backbone` is a name of `keras.applications`, `alexnet` or `googlenet`, in any spelling of case, `_` and `-`, or the
+    path of a saved Keras model, which has its weights. `weights` of the others are "imagenet" (the default), "random",
+    or a file: `.h5`, `.weights.h5`, `.keras`, and torchvision's as `.safetensors` for AlexNet and GoogLeNet.
+    `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own,
     and for a saved model to "raw" (see `preprocessing_named`). `layers` are where it is cut, each a tap (none: the
     last).
     `calibration` is a folder of photos or "synthetic"; fidelity is measured on the photos in `evaluation` (or in one
-    sub-folder per label), else on a fifth of the former that is kept apart.
+    sub-folder per label), else on a fifth of the former that is kept apart. An int8 variant must reach `min_fidelity`,
+    a mean cosine (or "overlap=0.9"), with the `correction` pieces given (all of PIECES by default, none for the stock
+    tools' own) and as few layers in float as will do; one that cannot is refused, which the manifest records.
     `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
     a progress bar to the terminal.
 
@@ -109,54 +94,51 @@ def export(
         )
     )
     wanted = _checked(variants, VARIANTS, "variant")
+    gate = parse_gate(str(min_fidelity))
+    pieces = PIECES if correction is None else tuple(_checked(correction, PIECES, "correction")) if correction else ()
     check_source(calibration, "calibration")
     if evaluation is not None:
         check_source(evaluation, "evaluation")
     if output is not None:
         check_new_folder(output, overwrite=overwrite)
     try:
-        target = _export(spec, wanted, None if output is None else Path(output), overwrite, tell)
+        target = _export(spec, wanted, gate, pieces, None if output is None else Path(output), overwrite, tell)
     except OSError as error:
         raise OutputError(f"the export's temporary files: {error} (TMPDIR names another folder for them)") from error
     return edgefeat.load(target)
 
 
 def _export(
-    spec: NetworkSpec, wanted: Sequence[str], output: Path | None, overwrite: bool, tell: Callable[[str], None] | None
+    spec: NetworkSpec,
+    wanted: Sequence[str],
+    gate: Gate,
+    pieces: tuple[str, ...],
+    output: Path | None,
+    overwrite: bool,
+    tell: Callable[[str], None] | None,
 ) -> Path:
     """The bundle's path, once it is written."""
-    steps = ordered(wanted)
     with (
         tempfile.TemporaryDirectory(prefix="edgefeat-") as scratch,
-        Progress(len(steps), show=tell is not None) as progress,
+        Progress(len(wanted) + 3, show=tell is not None) as progress,
     ):
         work = Workspace(Path(scratch))
         work.write_spec(spec)
-        measured: dict[str, Measured] = {}
-        for step in steps:
-            progress.begin(step)
-            run_step(work, step)
-            if step != NETWORK:
-                measured[step] = measure_variant(work, step)
-                continue
-            if tell is not None:
-                for note in work.facts.notes:
-                    tell(note)
-            if output is None:
-                check_new_folder(f"{_name(work)}.edgefeat", overwrite=overwrite)
-        kept = {variant: measured[variant] for variant in VARIANTS if variant in wanted}
-        target = output or Path(f"{_name(work)}.edgefeat")
-        with new_folder(target, overwrite=overwrite) as folder:
-            _write(folder, work, kept)
-    return target
+
+        def target() -> Path:
+            return output or Path(f"{bundle_name(work)}.edgefeat")
+
+        def check() -> None:
+            check_new_folder(target(), overwrite=overwrite)
+
+        made, refusals = make(work, wanted, gate, pieces, progress, tell or _ignore, check)
+        with new_folder(target(), overwrite=overwrite) as folder:
+            write_bundle(folder, work, gate, made, refusals)
+        return target()
 
 
-def _name(work: Workspace) -> str:
-    """What the bundle is called: `mobilenet_v2_0.35_224`."""
-    spec, form = work.spec, work.facts.picture
-    size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
-    alpha = [f"{spec.alpha:g}"] if spec.alpha is not None else []
-    return "_".join([work.facts.backbone, *alpha, *spec.layers, size]).replace("/", ".")
+def _ignore(_: str) -> None:
+    """Nobody asked to be told."""
 
 
 def _spec(spec: NetworkSpec) -> NetworkSpec:
@@ -184,79 +166,3 @@ def _checked(values: Sequence[str], allowed: Sequence[str], what: str) -> list[s
     if not values:
         raise ArgumentError(f"no {what} was asked for (allowed: {', '.join(allowed)})")
     return list(values)
-
-
-def _write(
-    folder: Path,
-    work: Workspace,
-    measured: dict[str, Measured],
-) -> None:
-    """Fills `folder` with the bundle's files."""
-    variants = []
-    for variant, result in measured.items():
-        path = work.model(variant)
-        variants.append(_variant(variant, _put(folder, path.name, path.read_bytes()), result))
-    golden = _put(folder, GOLDEN_NAME, write_golden(_golden(work, measured)))
-    manifest = _manifest(work, tuple(variants), golden)
-    manifest = replace(manifest, card=_put(folder, CARD_NAME, card(manifest).encode()))
-    (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
-
-
-def _put(folder: Path, name: str, data: bytes) -> File:
-    (folder / name).write_bytes(data)
-    return File(name, len(data), hashlib.sha256(data).hexdigest())
-
-
-def _variant(name: str, file: File, result: Measured) -> Variant:
-    form, _, precision = name.partition("-")
-    return Variant(
-        name=name,
-        format=form,  # type: ignore[arg-type]  # a name of VARIANTS is made of the two literals
-        precision=precision,  # type: ignore[arg-type]
-        file=file,
-        engine=result.engine.name,
-        engine_version=result.engine.version() or "unknown",
-        fidelity=result.fidelity,
-        correction=(),
-        float_operations=(),
-    )
-
-
-def _golden(work: Workspace, measured: dict[str, Measured]) -> Golden:
-    features = {KERAS: work.reference(), **{name: result.features for name, result in measured.items()}}
-    size = sum(rows[0].nbytes for by_tap in features.values() for rows in by_tap.values())
-    count = max(1, min(_GOLDEN_PICTURES, len(work.checking), _GOLDEN_BYTES // size))
-    return Golden(
-        np.ascontiguousarray(work.checking[:count]),
-        {origin: {tap: rows[:count] for tap, rows in by_tap.items()} for origin, by_tap in features.items()},
-    )
-
-
-def _manifest(
-    work: Workspace,
-    variants: tuple[Variant, ...],
-    golden: File,
-) -> Manifest:
-    """The manifest, with the golden file's record in the card's place until there is a card."""
-    spec, facts = work.spec, work.facts
-    return Manifest(
-        schema=SCHEMA,
-        name=_name(work),
-        edgefeat=edgefeat.__version__,
-        tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
-        backbone=Backbone(
-            name=facts.backbone,
-            options={} if spec.alpha is None else {"alpha": f"{spec.alpha:g}"},
-            weights=spec.weights_origin,
-            weights_sha256=facts.weights_sha256,
-            preprocessing=facts.preprocessing,
-        ),
-        picture=facts.picture,
-        taps=facts.taps,
-        calibration=facts.calibration,
-        gate=DEFAULT_GATE,
-        variants=variants,
-        refusals=(),
-        golden=golden,
-        card=golden,
-    )

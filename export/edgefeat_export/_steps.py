@@ -1,6 +1,7 @@
 """The steps of an export, each a function on a workspace, each run in a process of its own by `_subprocess`.
 
-What a step needs of others is in `NEEDS`. Heavy packages are imported inside, so that a step loads only its own.
+What the steps of float variants need of others is in `NEEDS`; those of int8 are called for by `_int8`. Heavy packages
+are imported inside, so that a step loads only its own.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edgefeat._manifest import VARIANTS, PictureForm
+from edgefeat_export._int8 import CORRECTED, SENSITIVITY
 from edgefeat_export._workspace import NETWORK, NetworkFacts, Workspace
 
 __all__ = ["NEEDS", "STEPS", "ordered"]
@@ -18,14 +20,12 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tflite-float32": (NETWORK,),
     "tflite-float16": ("tflite-float32",),
     "tflite-dynamic": (NETWORK,),
-    "tflite-int8": ("tflite-float32",),
     "onnx-float32": ("tflite-float32",),
-    "onnx-int8": ("onnx-float32",),
 }
 
 
 def ordered(variants: Sequence[str]) -> list[str]:
-    """The steps that bring `variants`, each after what it needs."""
+    """The steps that bring the float ones of `variants`, each after what it needs."""
     steps: list[str] = []
 
     def add(step: str) -> None:
@@ -35,7 +35,7 @@ def ordered(variants: Sequence[str]) -> list[str]:
             steps.append(step)
 
     for variant in VARIANTS:
-        if variant in variants:
+        if variant in variants and variant in NEEDS:
             add(variant)
     return steps
 
@@ -89,22 +89,34 @@ def _tflite_dynamic(work: Workspace) -> None:
     tflite.dynamic(work.graph, work.model("tflite-dynamic"))
 
 
-def _tflite_int8(work: Workspace) -> None:
-    from edgefeat_export._convert import tflite_int8
-
-    tflite_int8.int8(work.model("tflite-float32"), work.calibrating, work.model("tflite-int8"))
-
-
 def _onnx_float32(work: Workspace) -> None:
     from edgefeat_export._convert import onnx
 
     onnx.float32(work.model("tflite-float32"), work.model("onnx-float32"))
 
 
-def _onnx_int8(work: Workspace) -> None:
-    from edgefeat_export._convert import onnx_int8
+def _correct(work: Workspace) -> None:
+    from edgefeat_export._rungs import correct_weights
 
-    onnx_int8.int8(work.model("onnx-float32"), work.calibrating, work.model("onnx-int8"))
+    correct_weights(work)
+
+
+def _rank(work: Workspace) -> None:
+    from edgefeat_export._rungs import rank_sections
+
+    rank_sections(work)
+
+
+def _tflite_int8(work: Workspace) -> None:
+    from edgefeat_export._rungs import quantize_tflite
+
+    quantize_tflite(work)
+
+
+def _onnx_int8(work: Workspace) -> None:
+    from edgefeat_export._rungs import quantize_onnx
+
+    quantize_onnx(work)
 
 
 STEPS: dict[str, Callable[[Workspace], None]] = {
@@ -112,6 +124,8 @@ STEPS: dict[str, Callable[[Workspace], None]] = {
     "tflite-float32": _tflite_float32,
     "tflite-float16": _tflite_float16,
     "tflite-dynamic": _tflite_dynamic,
+    CORRECTED: _correct,
+    SENSITIVITY: _rank,
     "tflite-int8": _tflite_int8,
     "onnx-float32": _onnx_float32,
     "onnx-int8": _onnx_int8,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-__all__ = ["LADDER", "NONE", "Correction", "CorrectionReport", "Range"]
+__all__ = ["LADDER", "NONE", "PIECES", "Correction", "CorrectionReport", "Range"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class Correction:
         """Whether anything is on."""
         return self.basis or self.bias or self.rounding or self.pairs or self.ranges
 
+
+#: The names of the pieces.
+PIECES = tuple(piece.name for piece in fields(Correction))
 
 #: The stock tools' own rounding.
 NONE = Correction(basis=False, bias=False, rounding=False, pairs=False, ranges=False)

@@ -40,10 +40,10 @@ def max_pool_rounding_up(x: Any, kernel: int, *, name: str) -> Any:
 
 def adaptive_average(x: Any, side: int, *, name: str) -> Any:
     """torch's `AdaptiveAvgPool2d(side)`: (N, H, W, C) to (N, side, side, C). H and W must be fixed."""
-    return _AdaptiveAverage(side, name=name)(x)
+    return AdaptiveAverage(side, name=name)(x)
 
 
-class _AdaptiveAverage(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+class AdaptiveAverage(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Means over `side` windows along each axis, which overlap where the map's side is no multiple."""
 
     def __init__(self, side: int, *, name: str) -> None:

@@ -1,0 +1,83 @@
+"""An int8 variant that passes the gate, or the reason why there is none.
+
+The ladder: corrected int8; then with the most sensitive sections in float, as few as will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from edgefeat._gate import shortfall
+from edgefeat._manifest import Fidelity, Gate, Refusal
+from edgefeat_export._check import Measured, measure_variant
+from edgefeat_export._rungs import Corrected, Rung, Sensitivity
+from edgefeat_export._workspace import Workspace
+
+__all__ = ["Faithful", "faithful_int8", "refusal"]
+
+#: The steps this calls for by name.
+CORRECTED, SENSITIVITY = "corrected weights", "sensitivity"
+
+#: How many of the groups of sections are tried in float: beyond half, hardly anything is int8.
+_FLOAT_GROUPS = (1, 2, 4, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Faithful:
+    """An int8 file, in the workspace, that passes the gate."""
+
+    measured: Measured
+    correction: tuple[str, ...]
+    float_operations: tuple[str, ...]
+
+
+def faithful_int8(
+    work: Workspace, variant: str, gate: Gate, pieces: tuple[str, ...], run: Callable[[str], None]
+) -> Faithful | str:
+    """The first rung of the ladder at which `variant` passes `gate`, or in words by what the best missed it.
+
+    `pieces` are the corrections allowed; `run` runs a step by its name.
+    """
+    best: tuple[float, str] | None = None
+    for rung in _ladder(work, pieces, run):
+        rung.write(work)
+        run(CORRECTED)
+        run(variant)
+        measured = measure_variant(work, variant)
+        done = Corrected.read(work)
+        short = shortfall(gate, measured.fidelity)
+        if short is None:
+            return Faithful(measured, done.pieces, done.float_operations)
+        reached = min(figures.mean_cosine for figures in measured.fidelity.values())
+        if best is None or reached > best[0]:
+            kept = (
+                f", with {len(rung.float_sections)} of {len(done.sections)} layers in float"
+                if rung.float_sections
+                else ""
+            )
+            best = (reached, short + kept)
+    assert best is not None  # the ladder has a first rung
+    return best[1]
+
+
+def _ladder(work: Workspace, pieces: tuple[str, ...], run: Callable[[str], None]) -> Iterator[Rung]:
+    yield Rung((), pieces)
+    run(SENSITIVITY)
+    groups = Sensitivity.read(work).groups
+    for count in _FLOAT_GROUPS:
+        if count < len(groups):
+            yield Rung(tuple(name for group in groups[:count] for name in group), pieces)
+
+
+def refusal(variant: str, reason: str, others: dict[str, dict[str, Fidelity]]) -> Refusal:
+    """The record of a variant that was not written; `others` are those that were, with their fidelity by tap."""
+    preferred = (
+        ("tflite-dynamic", "tflite-float16", "tflite-float32") if variant.startswith("tflite") else ("onnx-float32",)
+    )
+    substitute = next((name for name in preferred if name in others), None)
+    advice = ""
+    if substitute is not None:
+        cosine = min(figures.mean_cosine for figures in others[substitute].values())
+        advice = f"; use {substitute} instead (mean cosine {cosine:.4f})"
+    return Refusal(variant, f"{variant} was not written: {reason}{advice}", substitute)
