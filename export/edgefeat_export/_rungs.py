@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edgefeat._records import from_json, to_json
-from edgefeat_export._correct.files import Models, correct, mean_cosine, narrowed
+from edgefeat_export._correct.files import Models, correct, mean_cosine
 from edgefeat_export._correct.record import LADDER, NONE, CorrectionReport
 from edgefeat_export._correct.sections import Section, prefix, sections
 from edgefeat_export._workspace import Workspace
@@ -103,7 +103,6 @@ def quantize_tflite(work: Workspace) -> None:
         work.calibrating,
         work.model("tflite-int8"),
         kept=done.float_operators,
-        narrowed=narrowed(done.report.ranges),
     )
 
 
@@ -117,7 +116,6 @@ def quantize_onnx(work: Workspace) -> None:
         work.calibrating,
         work.model("onnx-int8"),
         kept=done.float_operations,
-        narrowed=narrowed(done.report.ranges),
     )
 
 

@@ -20,10 +20,13 @@ from pathlib import Path
 from edgefeat import VARIANTS, EdgefeatError
 from edgefeat._commands._options import echo_table
 from edgefeat_export._check import measure_variant
+from edgefeat_export._correct.record import PIECES
+from edgefeat_export._int8 import CORRECTED
+from edgefeat_export._rungs import Rung
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._steps import NEEDS, ordered
 from edgefeat_export._subprocess import run_step
-from edgefeat_export._workspace import NETWORK, Workspace
+from edgefeat_export._workspace import Workspace
 
 SIZE = 96
 # At 96 its last map is a single pixel: batch norms fitted to so few values make noise of everything.
@@ -94,11 +97,12 @@ def cells(name: str, variants: list[str], photos: str, folder: Path) -> Iterator
     folder.mkdir()
     work = Workspace(folder)
     work.write_spec(spec(name, photos))
+    Rung((), PIECES).write(work)
     failed: dict[str, str] = {}
     try:
-        for step in ordered(variants):
+        for step in steps(variants):
             started = time.perf_counter()
-            broken = next((need for need in NEEDS[step] if need in failed), None)
+            broken = next((need for need in needs(step) if need in failed), None)
             try:
                 if broken is not None:
                     raise EdgefeatError(f"{broken}: {failed[broken]}")
@@ -107,10 +111,21 @@ def cells(name: str, variants: list[str], photos: str, folder: Path) -> Iterator
             except EdgefeatError as error:
                 failed[step] = str(error)
                 found = Cell(name, step, False, str(error), 0, 0, 0, time.perf_counter() - started)
-            if found is not None and step != NETWORK:
+            if found is not None and step in variants:
                 yield found
     finally:
         shutil.rmtree(folder)
+
+
+def steps(variants: list[str]) -> list[str]:
+    """The float variants' steps, then those of int8: as it comes, with no layer left in float."""
+    int8 = [variant for variant in variants if variant.endswith("-int8")]
+    return [*ordered([*variants, *(["onnx-float32"] if int8 else [])]), *([CORRECTED] if int8 else []), *int8]
+
+
+def needs(step: str) -> tuple[str, ...]:
+    """What must have been made before the step."""
+    return NEEDS.get(step, ("onnx-float32",) if step == CORRECTED else (CORRECTED,))
 
 
 def scored(work: Workspace, name: str, variant: str, started: float) -> Cell:

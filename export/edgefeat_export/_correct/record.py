@@ -14,31 +14,32 @@ class Correction:
     `basis`: linear tensors are written in a basis in which 8 bits cost them least. `bias`: the mean of every output
     channel is that of the float model. `rounding`: weights are rounded so that a layer's outputs change least.
     `pairs`: the weights are such that x86 processors without VNNI do not saturate. `ranges`: of linear tensors the few
-    greatest values are clipped where that makes the squared error less.
+    greatest values are clipped where that makes the squared error less; it is off because it costs more on the worst
+    picture than it gains on the mean (MobileNetV2 0.35: 0.963 for 0.990, and 0.9970 for 0.9967).
     """
 
     basis: bool = True
     bias: bool = True
     rounding: bool = True
     pairs: bool = True
-    ranges: bool = True
+    ranges: bool = False
 
     def __bool__(self) -> bool:
         """Whether anything is on."""
         return self.basis or self.bias or self.rounding or self.pairs or self.ranges
 
 
-#: The names of the pieces.
-PIECES = tuple(piece.name for piece in fields(Correction))
+#: The names of the pieces that pay.
+PIECES = tuple(piece.name for piece in fields(Correction) if piece.default)
 
 #: The stock tools' own rounding.
-NONE = Correction(basis=False, bias=False, rounding=False, pairs=False, ranges=False)
+NONE = Correction(basis=False, bias=False, rounding=False, pairs=False)
 
 #: What is tried, in this order, until the features are no further from the float ones than without correction.
 LADDER = (
     Correction(),
-    Correction(basis=False, ranges=False),
-    Correction(basis=False, ranges=False, rounding=False),
+    Correction(basis=False),
+    Correction(basis=False, rounding=False),
     NONE,
 )
 

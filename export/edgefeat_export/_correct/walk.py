@@ -74,8 +74,8 @@ def corrected_constants(
     left in the mean of each output (Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization through Weight
     Equalization and Bias Correction, 2019; Finkelstein, Almog, Grobman: Fighting Quantization Bias with Bias, 2019).
     """
-    equalized = in_better_bases(model, layers, pictures) if correction.basis else {}
-    known = constants(model) | equalized
+    based = in_better_bases(model, layers, kept, pictures) if correction.basis else {}
+    known = constants(model) | based
     count = max(1, min(len(pictures), _HELD // (2 * held_bytes(model, known, pictures[0]))))
     walk = _Pass(
         model=model,
@@ -90,7 +90,7 @@ def corrected_constants(
         ranges={},
     )
     _walk(walk, [pictures[:count][start : start + CHUNK] for start in range(0, count, CHUNK)])
-    return equalized | walk.changed, walk.ranges
+    return based | walk.changed, walk.ranges
 
 
 def _walk(walk: _Pass, chunks: Chunks) -> None:

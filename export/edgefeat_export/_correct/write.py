@@ -53,9 +53,13 @@ def write_tflite(
             axes = _AXES[flatbuffer.op_code(tflite, operator)]
             weights = changed[layer.weight].T if layer.kind == "MatMul" else changed[layer.weight]
             _replace(tflite, operator, 1, weights.transpose(np.argsort(axes)))
+            _set_channels(graph.tensors[operator.outputs[0]], len(weights))
         if layer.bias in changed:
-            shift = changed[layer.bias] - known[layer.bias]
-            _replace(tflite, operator, 2, _bias(tflite, operator, len(shift)) + shift)
+            bias = _bias(tflite, operator, len(known[layer.bias]))
+            same = np.array_equal(bias, known[layer.bias])
+            _replace(
+                tflite, operator, 2, changed[layer.bias] if same else bias + changed[layer.bias] - known[layer.bias]
+            )
 
 
 def _weights(tflite: Any, operator: Any) -> Floats | None:
@@ -84,7 +88,7 @@ def _replace(tflite: Any, operator: Any, place: int, values: Floats) -> None:
     if index < 0 or sum(list(other.inputs).count(index) for other in graph.operators) > 1:
         tensor = schema.TensorT()
         tensor.name = graph.tensors[operator.outputs[0]].name + (b"/weights" if place == 1 else b"/bias")
-        tensor.shape, tensor.type = list(values.shape), schema.TensorType.FLOAT32
+        tensor.type = schema.TensorType.FLOAT32
         tensor.quantization = schema.QuantizationParametersT()
         graph.tensors.append(tensor)
         operator.inputs = [*operator.inputs[:place], len(graph.tensors) - 1, *operator.inputs[place + 1 :]]
@@ -96,6 +100,14 @@ def _replace(tflite: Any, operator: Any, place: int, values: Floats) -> None:
     buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
     tflite.buffers.append(buffer)
     tensor.buffer = len(tflite.buffers) - 1
+    tensor.shape = list(values.shape)
+
+
+def _set_channels(tensor: Any, channels: int) -> None:
+    """Where a layer has got more outputs, its result has."""
+    tensor.shape = [*map(int, tensor.shape[:-1]), channels]
+    if tensor.shapeSignature is not None:
+        tensor.shapeSignature = [*map(int, tensor.shapeSignature[:-1]), channels]
 
 
 def _key(weights: NDArray[Any]) -> tuple[Any, ...]:

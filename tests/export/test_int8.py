@@ -1,0 +1,128 @@
+"""int8 held to a gate: corrected, climbing a ladder of float layers, refused with its figure."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="needs the export extra")
+
+import edgefeat
+import edgefeat_export
+from edgefeat_export._correct.record import PIECES
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of a few layers, saved by Keras."""
+    spec = importlib.util.spec_from_file_location("make_bundles", DATA / "make_bundles.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    path = tmp_path_factory.mktemp("model") / "tiny.keras"
+    module.tiny_model().save(path)
+    return path
+
+
+def exported(model: Path, output: Path, **options: Any) -> edgefeat.Manifest:
+    variants = options.pop("variants", ["tflite-float32", "onnx-float32", "tflite-int8", "onnx-int8"])
+    extractor = edgefeat_export.export(model, output, preprocess="tf", layers=["last"], variants=variants, **options)
+    return extractor.bundle.manifest
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "edgefeat", *arguments], capture_output=True, text=True, check=False)
+
+
+def mean_cosine(manifest: edgefeat.Manifest, name: str) -> float:
+    (variant,) = [variant for variant in manifest.variants if variant.name == name]
+    return variant.fidelity["last"].mean_cosine
+
+
+def test_the_manifest_says_what_was_corrected_and_to_what_it_was_held(model: Path, tmp_path: Path) -> None:
+    manifest = exported(model, tmp_path / "a.edgefeat")
+    assert manifest.gate.mean_cosine == 0.98
+    assert manifest.refusals == ()
+    for variant in manifest.variants:
+        if variant.precision == "int8":
+            assert set(variant.correction) <= set(PIECES)
+            assert variant.correction
+            assert variant.float_operations == ()
+        else:
+            assert variant.correction == ()
+
+
+def test_a_gate_that_int8_misses_keeps_layers_in_float_and_lists_them(model: Path, tmp_path: Path) -> None:
+    plain = exported(model, tmp_path / "plain.edgefeat", correction=[])
+    reached = min(mean_cosine(plain, name) for name in ("tflite-int8", "onnx-int8"))
+    # Half way from what all-int8 reaches to exact: out of its reach, and within that of fewer layers.
+    gate = 1 - (1 - reached) / 2
+    held = exported(model, tmp_path / "held.edgefeat", correction=[], min_fidelity=gate)
+    for name in ("tflite-int8", "onnx-int8"):
+        found = [variant for variant in held.variants if variant.name == name]
+        if found:
+            assert found[0].float_operations
+            assert mean_cosine(held, name) >= gate
+        else:
+            assert name in {refusal.name for refusal in held.refusals}
+    assert any(variant.precision == "int8" for variant in held.variants)
+
+
+def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "refused.edgefeat"
+    options = ["--preprocess", "tf", "--layer", "last", "--variants", "tflite-float32,tflite-float16,tflite-int8"]
+    gate = ["--min-fidelity", "1.0"]
+    done = command("export", str(model), *options, *gate, "-o", str(output))
+    assert done.returncode == 0, done.stderr
+    (refusal,) = edgefeat.Bundle.open(output).manifest.refusals
+    assert refusal.name == "tflite-int8"
+    assert refusal.substitute == "tflite-float16"
+    assert "allowed: 1 or more" in refusal.reason
+    assert refusal.reason in done.stderr
+    assert not (output / "tflite-int8.tflite").exists()
+    asked = command("extract", str(output), str(output), "--variant", "tflite-int8", "-o", str(tmp_path / "f.npz"))
+    assert asked.returncode == 2
+    assert refusal.reason in asked.stderr
+    strict = command("export", str(model), *options, *gate, "--strict", "--overwrite", "-o", str(output))
+    assert strict.returncode == 1
+
+
+def test_nothing_is_written_where_all_that_was_wanted_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(edgefeat.ExportError, match="tflite-int8 was not written"):
+        exported(model, tmp_path / "none.edgefeat", variants=["tflite-int8"], min_fidelity=1.0)
+    assert not (tmp_path / "none.edgefeat").exists()
+
+
+@pytest.mark.parametrize("figure", ["2", "x", "overlap=", "cosine=-1", "recall=0.9"])
+def test_a_gate_that_makes_no_sense_is_wrong_use(model: Path, tmp_path: Path, figure: str) -> None:
+    done = command("export", str(model), "--min-fidelity", figure, "-o", str(tmp_path / "x.edgefeat"))
+    assert done.returncode == 2
+    assert figure in done.stderr
+
+
+def test_the_length_of_an_int8_feature_is_one(model: Path, tmp_path: Path) -> None:
+    exported(model, tmp_path / "a.edgefeat")
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    for name in ("tflite-int8", "onnx-int8"):
+        features = edgefeat.load(tmp_path / "a.edgefeat", variant=name).extract(pictures)
+        assert isinstance(features, np.ndarray)
+        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-3)
+
+
+def test_json_tells_of_refusals(model: Path, tmp_path: Path) -> None:
+    done = command(
+        "export", str(model), "--preprocess", "tf", "--layer", "last", "--variants", "tflite-float32,tflite-int8",
+        "--min-fidelity", "1", "--json", "-o", str(tmp_path / "j.edgefeat"),
+    )  # fmt: skip
+    manifest = json.loads(done.stdout)["manifest"]
+    assert [refusal["name"] for refusal in manifest["refusals"]] == ["tflite-int8"]
