@@ -82,6 +82,7 @@ __all__ = ["command"]
     metavar="A,B|none",
     help="What makes int8 faithful; none: the stock tools' own rounding.",
 )
+@click.option("--jobs", default=1, show_default=True, help="Conversions at once; each takes memory of its own.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @json_option
 def command(
@@ -104,6 +105,7 @@ def command(
     min_fidelity: str,
     strict: bool,
     correction: str,
+    jobs: int,
     overwrite: bool,
     as_json: bool,
 ) -> int:
@@ -134,6 +136,7 @@ def command(
         correction=[] if correction == "none" else _listed(correction),
         fit=fit,
         seed=seed,
+        jobs=jobs,
         overwrite=overwrite,
         tell=lambda note: click.echo(f"edgefeat: {note}", err=True),
     )

@@ -54,6 +54,7 @@ def export(
     correction: Sequence[str] | None = None,
     fit: Fit = "stretch",
     seed: int = 0,
+    jobs: int = 1,
     overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Extractor:
@@ -69,6 +70,7 @@ def export(
     sub-folder per label), else on a fifth of the former that is kept apart. An int8 variant must reach `min_fidelity`,
     a mean cosine (or "overlap=0.9"), with the `correction` pieces given (all of PIECES by default, none for the stock
     tools' own) and as few layers in float as will do; one that cannot is refused, which the manifest records.
+    `jobs` conversions run at once, each in a process of its own: the largest backbones need 6 GB each.
     `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
     a progress bar to the terminal.
 
@@ -93,6 +95,8 @@ def export(
             fit=fit,
         )
     )
+    if jobs < 1:
+        raise ArgumentError(f"jobs is {jobs} (allowed: 1 or more)")
     wanted = _checked(variants, VARIANTS, "variant")
     gate = parse_gate(str(min_fidelity))
     pieces = PIECES if correction is None else tuple(_checked(correction, PIECES, "correction")) if correction else ()
@@ -102,7 +106,7 @@ def export(
     if output is not None:
         check_new_folder(output, overwrite=overwrite)
     try:
-        target = _export(spec, wanted, gate, pieces, None if output is None else Path(output), overwrite, tell)
+        target = _export(spec, wanted, gate, pieces, jobs, None if output is None else Path(output), overwrite, tell)
     except OSError as error:
         raise OutputError(f"the export's temporary files: {error} (TMPDIR names another folder for them)") from error
     return edgefeat.load(target)
@@ -113,6 +117,7 @@ def _export(
     wanted: Sequence[str],
     gate: Gate,
     pieces: tuple[str, ...],
+    jobs: int,
     output: Path | None,
     overwrite: bool,
     tell: Callable[[str], None] | None,
@@ -131,7 +136,7 @@ def _export(
         def check() -> None:
             check_new_folder(target(), overwrite=overwrite)
 
-        made, refusals = make(work, wanted, gate, pieces, progress, tell or _ignore, check)
+        made, refusals = make(work, wanted, gate, pieces, jobs, progress, tell or _ignore, check)
         with new_folder(target(), overwrite=overwrite) as folder:
             write_bundle(folder, work, gate, made, refusals)
         return target()

@@ -12,7 +12,7 @@ from edgefeat._manifest import VARIANTS, PictureForm
 from edgefeat_export._int8 import CORRECTED, SENSITIVITY
 from edgefeat_export._workspace import NETWORK, NetworkFacts, Workspace
 
-__all__ = ["NEEDS", "STEPS", "ordered"]
+__all__ = ["NEEDS", "STEPS", "ordered", "waves"]
 
 #: What must have been made before each step.
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -38,6 +38,14 @@ def ordered(variants: Sequence[str]) -> list[str]:
         if variant in variants and variant in NEEDS:
             add(variant)
     return steps
+
+
+def waves(steps: Sequence[str]) -> list[list[str]]:
+    """`steps` in groups: those of one need only those of the groups before, and so can run at once."""
+    level: dict[str, int] = {}
+    for step in steps:
+        level[step] = 1 + max((level[need] for need in NEEDS[step]), default=-1)
+    return [[step for step in steps if level[step] == depth] for depth in range(max(level.values()) + 1)]
 
 
 def _network(work: Workspace) -> None:

@@ -15,10 +15,19 @@ import edgefeat
 from edgefeat import EdgefeatError, ExportError, OutputError
 from edgefeat_export._workspace import Workspace
 
-__all__ = ["run_step"]
+__all__ = ["run_step", "stop_steps"]
 
 _ERROR_FILE = "error.json"
 _FULL_DISK = 1_000_000
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+def stop_steps() -> None:
+    """Kills every step that runs, in whatever thread."""
+    for process in tuple(_running):
+        process.kill()
 
 
 def run_step(work: Workspace, step: str) -> None:
@@ -41,12 +50,15 @@ def run_step(work: Workspace, step: str) -> None:
             stderr=stream,
             env=environment,
         )
+        _running.add(process)
         try:
             status = process.wait()
         except BaseException:  # Ctrl-C, or a deadline of the caller's: leave no converter running
             process.kill()
             process.wait()
             raise
+        finally:
+            _running.discard(process)
     if status != 0:
         raise _error(work.folder, step, status, log)
 

@@ -15,6 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
+from edgefeat._fidelity import cosines
 from edgefeat_export._convert import flatbuffer, onnx_int8
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._correct.layers import constants, find_layers, set_constants
@@ -113,8 +114,8 @@ def mean_cosine(
         made = Path(folder) / "int8.onnx"
         onnx_int8.int8(candidate, pictures, made, kept=kept, narrowed=narrowed(ranges))
         ours = _features(made, checking)
-    cosines = [_cosine(a, b) for a, b in zip(ours, _features(float32, checking), strict=True)]
-    return float(min(cosines))
+    means = [cosines(a, b).mean() for a, b in zip(ours, _features(float32, checking), strict=True)]
+    return float(min(means))
 
 
 def narrowed(ranges: Collection[Range]) -> dict[str, tuple[float, float]]:
@@ -122,14 +123,9 @@ def narrowed(ranges: Collection[Range]) -> dict[str, tuple[float, float]]:
     return {entry.tensor: (entry.least, entry.greatest) for entry in ranges}
 
 
-def _features(path: Path, pictures: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+def _features(path: Path, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     rows = [session.run(None, {INPUT: pictures[i : i + 1]}) for i in range(len(pictures))]
     if not rows:
         raise ExportError("0 pictures to check on (allowed: 1 or more)")
-    return [np.concatenate(tap).reshape(len(rows), -1).astype(np.float64) for tap in zip(*rows, strict=True)]
-
-
-def _cosine(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
-    norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    return float(np.mean((ours * theirs).sum(axis=1) / np.maximum(norms, 1e-30)))
+    return [np.concatenate(tap) for tap in zip(*rows, strict=True)]

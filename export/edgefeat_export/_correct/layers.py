@@ -73,7 +73,7 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
     """
     known = constants(model)
     own: dict[str, NDArray[Any]] = {}
-    found = []
+    found: list[Layer] = []
     for node, adding, place in _weighted(model, known):
         weight = known[node.input[1]]
         outputs = weight.shape[1] if node.op_type == "MatMul" else weight.shape[0]
@@ -81,7 +81,8 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
         if bias is None or bias.size != outputs or weight.dtype != np.float32:
             continue
         groups = int(attributes(node).get("group", 1)) if node.op_type == "Conv" else 1
-        layer = Layer(node.name, node.op_type, f"{node.name}/weight", f"{node.name}/bias", adding.name, groups)
+        # Short, because quantized files repeat each name a dozen times.
+        layer = Layer(node.name, node.op_type, f"weight/{len(found)}", f"bias/{len(found)}", adding.name, groups)
         own |= {layer.weight: weight, layer.bias: bias.reshape(outputs)}
         node.input[1] = layer.weight
         inputs = [*adding.input[:place], layer.bias, *adding.input[place + 1 :]]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
-__all__ = ["LADDER", "NONE", "PIECES", "Correction", "CorrectionReport", "Range"]
+__all__ = ["LADDER", "NONE", "PIECES", "Correction", "CorrectionReport", "Range", "allowed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,15 @@ LADDER = (
     Correction(basis=False, rounding=False),
     NONE,
 )
+
+
+def allowed(pieces: Collection[str]) -> tuple[Correction, ...]:
+    """`LADDER` with only `pieces` switched on, each form once, without `NONE`."""
+    rungs = [
+        Correction(**{piece.name: piece.name in pieces and getattr(rung, piece.name) for piece in fields(rung)})
+        for rung in LADDER
+    ]
+    return tuple(rung for rung in dict.fromkeys(rungs) if rung)
 
 
 @dataclass(frozen=True, slots=True)

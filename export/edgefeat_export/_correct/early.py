@@ -1,0 +1,98 @@
+"""Whether the first layers cost less in float: on some processors they do, and the features are nearer."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from edgefeat_export._convert import onnx_int8, tflite_int8
+from edgefeat_export._convert.graph import INPUT
+from edgefeat_export._correct.files import Models
+from edgefeat_export._correct.sections import Section, prefix
+
+__all__ = ["EarlyFloat", "medians", "propose", "runner", "time_prefixes"]
+
+#: Shares of the sections that are tried: beyond them layers have few positions and many channels, where int8 is faster.
+_SHARES = (1 / 12, 1 / 8, 1 / 6, 1 / 4, 2 / 5)
+
+#: Times are taken on files that are calibrated on so many pictures: what the scales are does not change them.
+_PICTURES = 2
+_ROUNDS = 60
+
+#: A time this much longer is not slower: medians differ so much by themselves.
+_SLOWER = 1.02
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyFloat:
+    """How long a picture takes with the first sections in float, in seconds, by the number of sections.
+
+    0 is all int8. Medians of one interleaved run on this machine, one thread; `engine` is litert or onnxruntime.
+    """
+
+    engine: str
+    seconds: Mapping[int, float]
+
+    @property
+    def sections(self) -> int:
+        """The most sections with which the file is not slower than all int8: 0 where there are none."""
+        return max(count for count, taken in self.seconds.items() if taken <= self.seconds[0] * _SLOWER)
+
+
+def propose(parts: Sequence[Section]) -> tuple[int, ...]:
+    """The numbers of first sections that are worth a try, in rising order."""
+    return tuple(sorted({count for share in _SHARES if (count := round(len(parts) * share))}))
+
+
+def time_prefixes(
+    float32: Models, parts: Sequence[Section], pictures: NDArray[np.uint8]
+) -> tuple[EarlyFloat, EarlyFloat]:
+    """LiteRT's and onnxruntime's times for each proposed number of first sections, and for none."""
+    counts = (0, *propose(parts))
+    few = pictures[:_PICTURES]
+    with tempfile.TemporaryDirectory() as folder:
+        tflites, onnxes = [], []
+        for count in counts:
+            nodes, operators = prefix(parts[:count])
+            tflites.append(Path(folder) / f"{count}.tflite")
+            onnxes.append(Path(folder) / f"{count}.onnx")
+            tflite_int8.int8(float32.tflite, few, tflites[-1], kept=operators)
+            onnx_int8.int8(float32.onnx, few, onnxes[-1], kept=nodes)
+        litert, ort = (medians([runner(path, few[:1]) for path in paths]) for paths in (tflites, onnxes))
+    return (
+        EarlyFloat("litert", dict(zip(counts, litert, strict=True))),
+        EarlyFloat("onnxruntime", dict(zip(counts, ort, strict=True))),
+    )
+
+
+def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:
+    """One inference of `picture` (1, H, W, 3) by the file's engine, on one thread, as a call."""
+    if path.suffix == ".tflite":
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.ascontiguousarray(picture))
+        return interpreter.invoke  # type: ignore[no-any-return]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {INPUT: picture})
+
+
+def medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
+    """The median seconds of each call, all called in turn, round by round."""
+    taken = np.empty((_ROUNDS + 3, len(calls)))
+    for row in taken:
+        for index, call in enumerate(calls):
+            began = perf_counter()
+            call()
+            row[index] = perf_counter() - began
+    return [float(value) for value in np.median(taken[3:], axis=0)]
