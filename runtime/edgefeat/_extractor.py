@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -51,6 +53,7 @@ class Extractor:
         self._decoding: Decoding = decoding
         self._process = os.getpid()
         self._opened = session, _turns(session)
+        _sessions.add(session)
 
     @property
     def bundle(self) -> Bundle:
@@ -159,15 +162,12 @@ class Extractor:
 
     def _reopen(self) -> None:
         """In a forked process: an engine's threads do not come along, and waiting for them would never end."""
-        import ctypes
-
         taps = tuple(tap.name for tap in self.taps)
         model = self._bundle.read(self._choice.variant.file)
         session = self._choice.engine.open(model, taps, self._threads)
-        # The parent's session is never taken down here: OpenVINO ends a process in which its threads are missing.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._opened))
         self._opened = session, _turns(session)
         self._process = os.getpid()
+        _sessions.add(session)
 
     def _finished(self, picture: S, future: object) -> Extraction[S]:
         from concurrent.futures import Future
@@ -208,6 +208,22 @@ class Extractor:
 
 def _turns(session: Session) -> AbstractContextManager[object]:
     return nullcontext() if session.thread_safe else threading.Lock()
+
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _keep_sessions() -> None:
+    """In a forked process the parent's sessions are never taken down: that would wait for threads that are not there.
+
+    ONNX Runtime hangs when the process ends, OpenVINO aborts it.
+    """
+    for session in list(_sessions):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_sessions)
 
 
 def load(

@@ -25,8 +25,8 @@ from edgefeat_export._correct.write import matched, write_tflite
 
 __all__ = ["Models", "correct", "mean_cosine", "narrowed", "write_corrected"]
 
-#: Mean cosines nearer than this are the same: so much they differ from one set of pictures to another.
-_NOISE = 5e-4
+#: A loss of cosine this much greater is no greater: so much it differs from one set of pictures to another.
+_NOISE = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def correct(
             break
         layers, skipped, ranges = write_corrected(float32, corrected, pictures, correction, kept)
         reached = mean_cosine(float32.onnx, corrected.onnx, pictures, checking, kept, ranges)
-        if reached >= without - _NOISE:
+        if 1 - reached <= (1 - without) * _NOISE:
             seconds = time.perf_counter() - began
             return CorrectionReport(
                 correction, ranges, layers, skipped, len(kept), len(pictures), without, reached, seconds

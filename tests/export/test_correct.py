@@ -1,0 +1,378 @@
+"""The correction, on a small network: means, integers of both formats, pairs, bases, and everything off."""
+
+# ruff: noqa: E402  the imports come after the question whether they are there
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer"):
+    pytest.importorskip(name, reason="the export extra is not installed")
+
+import keras
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+from onnxruntime import quantization
+
+from edgefeat import ExportError
+from edgefeat_export._convert import flatbuffer, freeze, grid, onnx_int8, tail, tflite, tflite_int8
+from edgefeat_export._convert import onnx as to_onnx
+from edgefeat_export._correct import basis, early, rounding
+from edgefeat_export._correct.ablation import CUMULATIVE, ablation, features
+from edgefeat_export._correct.files import Models, correct, mean_cosine, write_corrected
+from edgefeat_export._correct.layers import constants, find_layers
+from edgefeat_export._correct.record import LADDER, NONE, PIECES, Correction, allowed
+from edgefeat_export._correct.sections import prefix, sections
+
+SIZE = 32
+EVERYTHING = Correction()
+
+Pictures = npt.NDArray[np.uint8]
+
+
+def some_pictures(count: int, seed: int) -> Pictures:
+    """Smooth colour fields with noise: like photos in that neighbours resemble each other."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (count, 4, 4, 3))
+    fine = coarse.repeat(SIZE // 4, axis=1).repeat(SIZE // 4, axis=2) + random.normal(0, 12, (count, SIZE, SIZE, 3))
+    return np.clip(fine, 0, 255).astype(np.uint8)
+
+
+def network() -> keras.Model:
+    """Blocks of MobileNetV2's kind, with a dead channel, a narrow linear tensor and a residual stream."""
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = keras.ops.cast(image, "float32") / 127.5 - 1.0
+    first = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu6")
+    x = first(x)
+    x = layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
+    x = layers.Conv2D(6, 1)(x)
+    x = layers.Conv2D(32, 1, activation="relu6")(x)
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same", activation="relu6")(x)
+    stream = layers.Conv2D(24, 1)(x)
+    y = layers.Conv2D(48, 1, activation="relu6")(stream)
+    y = layers.DepthwiseConv2D(3, padding="same", activation="relu6")(y)
+    stream = layers.Add()([stream, layers.Conv2D(24, 1)(y)])
+    x = layers.Conv2D(64, 3, padding="same", activation="relu")(stream)
+    model = keras.Model(image, layers.UnitNormalization()(layers.GlobalAveragePooling2D()(x)))
+    random = np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        if variable.path.endswith("bias"):
+            variable.assign(random.normal(0.3, 0.3, variable.shape))
+    kernel, bias = first.get_weights()
+    kernel[..., 2] *= 1e-12
+    first.set_weights([kernel, bias])
+    return model
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network: its float32 files, corrected ones with everything on, and int8 files of both."""
+
+    folder: Path
+    float32: Models
+    corrected: Models
+    int8: Models
+    pictures: Pictures
+    checking: Pictures
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    folder = tmp_path_factory.mktemp("correct")
+    made = {
+        name: Models(folder / f"{name}.tflite", folder / f"{name}.onnx") for name in ("float32", "corrected", "int8")
+    }
+    case = Case(folder, **made, pictures=some_pictures(40, seed=1), checking=some_pictures(24, seed=2))
+    tflite.float32(freeze(network(), ["feature"], folder / "frozen.pb"), case.float32.tflite)
+    to_onnx.float32(case.float32.tflite, case.float32.onnx)
+    write_corrected(case.float32, case.corrected, case.pictures, EVERYTHING, ())
+    tflite_int8.int8(case.corrected.tflite, case.pictures, case.int8.tflite)
+    onnx_int8.int8(case.corrected.onnx, case.pictures, case.int8.onnx)
+    return case
+
+
+def tensors(path: Path, names: list[str], pictures: Pictures) -> dict[str, npt.NDArray[np.float32]]:
+    """The values of some tensors of an ONNX file."""
+    model = onnx.load(path)
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return dict(zip(names, session.run(None, {"image": pictures}), strict=True))
+
+
+def weighted_outputs(path: Path) -> list[str]:
+    return [node.output[0] for node in onnx.load(path).graph.node if node.op_type == "Conv"]
+
+
+def onnx_weights(path: Path) -> list[npt.NDArray[np.int8]]:
+    """Integers of the convolutions in the order of the graph, outputs first."""
+    graph = onnx.load(path).graph
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    maker = {name: node for node in graph.node for name in node.output}
+    return [values[maker[node.input[1]].input[0]] for node in graph.node if node.op_type == "Conv"]
+
+
+def tflite_weights(path: Path) -> list[npt.NDArray[np.int8]]:
+    """The same of a TFLite file, in ONNX's layout."""
+    model = flatbuffer.read(path)
+    (graph,) = model.subgraphs
+    found = []
+    for operator in graph.operators:
+        axes = {3: (0, 3, 1, 2), 4: (3, 0, 1, 2)}.get(flatbuffer.op_code(model, operator))
+        if axes is not None:
+            tensor = graph.tensors[operator.inputs[1]]
+            content = flatbuffer.constant(model, tensor)
+            assert content is not None
+            found.append(np.frombuffer(content, np.int8).reshape(tensor.shape).transpose(axes))
+    return found
+
+
+def test_bias_correction_gives_every_channel_the_mean_of_the_float_model(case: Case) -> None:
+    target = Models(case.folder / "bias.tflite", case.folder / "bias.onnx")
+    only = Correction(basis=False, rounding=False, pairs=False)
+    write_corrected(case.float32, target, case.pictures, only, ())
+    quantized = case.folder / "bias-int8.onnx"
+    onnx_int8.int8(target.onnx, case.pictures, quantized)
+    last = weighted_outputs(case.float32.onnx)[-1]
+    expected = tensors(case.float32.onnx, [last], case.pictures)[last].mean((0, 2, 3))
+    stock = case.folder / "stock-int8.onnx"
+    onnx_int8.int8(case.float32.onnx, case.pictures, stock)
+    clipped = np.maximum(tensors(case.float32.onnx, [last], case.pictures)[last], 0).mean((0, 2, 3))
+    found, without = (_last_map(path, case.pictures).mean((0, 2, 3)) for path in (quantized, stock))
+    assert np.abs(found - clipped).max() < 0.35 * np.abs(without - clipped).max()
+    assert np.abs(found - clipped).max() < 0.02 * np.abs(expected).max()
+
+
+def _last_map(path: Path, pictures: Pictures) -> npt.NDArray[np.float32]:
+    """The last feature map of an int8 file, as the tail gets it."""
+    graph = onnx.load(path).graph
+    (name,) = [node.input[0] for node in graph.node if node.op_type == "ReduceMean"]
+    values = tensors(path, [name], pictures)[name]
+    return values if values.shape[1] == 64 else values.transpose(0, 3, 1, 2)
+
+
+def test_both_formats_have_the_same_integers(case: Case) -> None:
+    ours, theirs = onnx_weights(case.int8.onnx), tflite_weights(case.int8.tflite)
+    assert len(ours) == len(theirs) == 10
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_int8_weights_are_the_corrected_ones_on_their_grid(case: Case) -> None:
+    model = onnx.load(case.corrected.onnx)
+    values = constants(model)
+    for levels, layer in zip(onnx_weights(case.int8.onnx), find_layers(model), strict=True):
+        weight = constants(model)[layer.weight]
+        scales = grid.found_scales(weight.reshape(len(weight), -1))
+        assert scales is not None
+        np.testing.assert_allclose(levels * scales[:, None, None, None], weight, atol=1e-6 * np.abs(weight).max())
+    assert values
+
+
+def test_no_pair_of_weights_saturates_sixteen_bits(case: Case) -> None:
+    stock = case.folder / "unsafe.onnx"
+    onnx_int8.int8(case.float32.onnx, case.pictures, stock)
+    safe, unsafe = (max(map(worst_pair, onnx_weights(path))) for path in (case.int8.onnx, stock))
+    assert 255 * safe <= 32767 < 255 * unsafe
+
+
+def worst_pair(weights: npt.NDArray[np.int8]) -> int:
+    """The greatest sum of magnitudes that one 16-bit lane can get; a depthwise convolution has no pairs."""
+    if weights.shape[1] == 1:
+        return 0
+    magnitude = np.abs(weights.astype(int))
+    if weights.shape[1] % 2:
+        return int(2 * magnitude.max())
+    return int((magnitude[:, 0::2] + magnitude[:, 1::2]).max())
+
+
+def test_features_are_nearer_with_every_correction_on(case: Case) -> None:
+    stock = mean_cosine(case.float32.onnx, case.float32.onnx, case.pictures, case.checking)
+    ours = mean_cosine(case.float32.onnx, case.corrected.onnx, case.pictures, case.checking)
+    assert 1 - ours < 0.6 * (1 - stock)
+    reference = features(case.float32.tflite, case.checking)
+    for path in (case.int8.tflite, case.int8.onnx):
+        assert ((features(path, case.checking) * reference).sum(1)).mean() > stock
+
+
+def test_another_basis_leaves_the_features_as_they_were(case: Case) -> None:
+    model = onnx.load(case.float32.onnx)
+    layers = find_layers(model)
+    known = constants(model)
+    changed = basis.in_better_bases(model, layers, (), case.pictures)
+    for tensor in model.graph.initializer:
+        if tensor.name in changed:
+            tensor.CopyFrom(numpy_helper.from_array(changed[tensor.name], tensor.name))
+    assert changed[layers[2].weight].shape[0] == 2 * known[layers[2].weight].shape[0]
+    onnx.save(model, case.folder / "based.onnx")
+    found, expected = (features(path, case.checking) for path in (case.folder / "based.onnx", case.float32.onnx))
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_with_everything_off_the_files_are_those_of_the_stock_tools(case: Case) -> None:
+    target = Models(case.folder / "none.tflite", case.folder / "none.onnx")
+    report = correct(case.float32, target, case.pictures, case.checking, ladder=(NONE,))
+    assert (report.used, report.layers) == (NONE, 0)
+    assert target.tflite.read_bytes() == case.float32.tflite.read_bytes()
+    assert target.onnx.read_bytes() == case.float32.onnx.read_bytes()
+    ours = case.folder / "none-int8.tflite"
+    tflite_int8.int8(target.tflite, case.pictures, ours)
+    assert ours.read_bytes() == _stock(case)
+    theirs = case.folder / "none-int8.onnx"
+    onnx_int8.int8(target.onnx, case.pictures, theirs)
+    assert theirs.read_bytes() == _stock_onnx(case)
+
+
+def _stock_onnx(case: Case) -> bytes:
+    """What onnxruntime's quantizer makes of the float32 file by itself."""
+    output = case.folder / "by-itself.onnx"
+    quantization.quantize_static(
+        case.float32.onnx,
+        output,
+        onnx_int8._Pictures(case.pictures),
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        nodes_to_exclude=onnx_int8.float_nodes(onnx.load(case.float32.onnx)),
+    )
+    return output.read_bytes()
+
+
+def _stock(case: Case) -> bytes:
+    """What ai-edge-quantizer makes of the float32 file by itself."""
+    from ai_edge_quantizer import quantizer
+
+    recipe = tflite_int8._recipe(case.float32.tflite, ()).get_quantization_recipe()
+    extremes = tflite_int8.ranges(case.float32.tflite, case.pictures)
+    tool = quantizer.Quantizer(case.float32.tflite, recipe)
+    result = tool.quantize(extremes, enable_progress_bar=False, enable_progress_report=False)
+    model = flatbuffer.parse(result.quantized_model)
+    flatbuffer.label(model, ("feature",))
+    return flatbuffer.serialize(model)
+
+
+def test_a_correction_that_does_harm_is_not_kept(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def turned(*arguments: Any) -> Any:
+        return -rounding.nearest(arguments[0], arguments[1], arguments[3])
+
+    monkeypatch.setattr(rounding, "round_with_feedback", turned)
+    target = Models(case.folder / "harm.tflite", case.folder / "harm.onnx")
+    report = correct(case.float32, target, case.pictures, case.checking)
+    assert not report.used.rounding
+    assert report.used.bias
+    assert report.corrected > report.without
+
+
+def test_sections_cover_the_trunk_once_in_both_formats(case: Case) -> None:
+    parts = sections(case.float32.onnx, case.float32.tflite)
+    assert len(parts) == 10
+    nodes, operators = prefix(parts)
+    assert len(set(nodes)) == len(nodes)
+    assert len(set(operators)) == len(operators)
+    model = onnx.load(case.float32.onnx)
+    assert {*nodes, *onnx_int8.float_nodes(model)} == {node.name for node in model.graph.node}
+    float_operators = tail.float_operators(flatbuffer.read(case.float32.tflite))
+    count = len(flatbuffer.read(case.float32.tflite).subgraphs[0].operators)
+    assert {*operators, *float_operators} == set(range(count))
+
+
+def test_sections_in_float_keep_their_weights_and_are_not_quantized(case: Case) -> None:
+    nodes, operators = prefix(sections(case.float32.onnx, case.float32.tflite)[:2])
+    target = Models(case.folder / "mixed.tflite", case.folder / "mixed.onnx")
+    report = correct(case.float32, target, case.pictures, case.checking, kept=nodes)
+    assert report.layers == 8
+    made = Models(case.folder / "mixed-int8.tflite", case.folder / "mixed-int8.onnx")
+    tflite_int8.int8(target.tflite, case.pictures, made.tflite, kept=operators)
+    onnx_int8.int8(target.onnx, case.pictures, made.onnx, kept=nodes)
+    weights = [tensor for tensor in onnx.load(made.onnx).graph.initializer if len(tensor.dims) == 4]
+    assert [tensor.data_type for tensor in weights].count(onnx.TensorProto.INT8) == 8
+    graph = flatbuffer.read(made.tflite).subgraphs[0]
+    assert len([tensor for tensor in graph.tensors if tensor.type == 9 and len(tensor.quantization.scale) > 1]) == 8
+
+
+def test_the_dead_channel_has_no_weights_and_a_bias_that_fits(case: Case) -> None:
+    first = onnx_weights(case.int8.onnx)[0]
+    assert not first[2].any()
+    assert np.isfinite(features(case.int8.tflite, case.checking)).all()
+
+
+def test_a_grid_is_found_again_by_its_fewest_levels() -> None:
+    random = np.random.default_rng(0)
+    levels = random.integers(-100, 101, (40, 30))
+    levels[:, 0] = 100
+    levels[0] = 2 * (levels[0] // 2)
+    levels[1] = 0
+    scale = random.uniform(1e-3, 1, 40)
+    found = grid.found_scales((levels * scale[:, None]).astype(np.float32))
+    assert found is not None
+    assert found[0] == pytest.approx(2 * scale[0], rel=1e-5)
+    np.testing.assert_allclose(found[2:], scale[2:], rtol=1e-5)
+    assert grid.found_scales(random.normal(size=(40, 30)).astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_rounding_with_feedback_errs_less_in_the_output_than_nearest(pairs: bool) -> None:
+    random = np.random.default_rng(1)
+    mixing = random.normal(size=(2, 24, 24))
+    moments = mixing @ mixing.transpose(0, 2, 1)
+    matrix = random.normal(size=(2, 16, 24)).astype(np.float32)
+    other = grid.partners(24, 24) if pairs else None
+    scale = grid.scales(matrix, other)
+
+    def error(levels: npt.NDArray[np.int8]) -> float:
+        difference = levels * scale[..., None] - matrix
+        return float(np.einsum("goi,gij,goj->", difference, moments, difference))
+
+    nearest, ours = (
+        rounding.nearest(matrix, scale, other),
+        rounding.round_with_feedback(matrix, scale, moments, other),
+    )
+    assert error(ours) < 0.6 * error(nearest)
+    if other is not None:
+        for levels in (nearest, ours):
+            magnitude = np.abs(levels.astype(int))
+            assert (magnitude + magnitude[..., other]).max() <= grid.PAIR
+
+
+def test_pairs_are_neighbouring_channels_of_one_position() -> None:
+    np.testing.assert_array_equal(grid.partners(8, 4), [2, 3, 0, 1, 6, 7, 4, 5])
+    np.testing.assert_array_equal(grid.partners(3, 3), [0, 1, 2])
+
+
+def test_pieces_allow_the_rungs_that_they_cover() -> None:
+    assert allowed(PIECES) == tuple(rung for rung in LADDER if rung)
+    assert allowed(["bias"]) == (Correction(basis=False, rounding=False, pairs=False),)
+    assert allowed([]) == ()
+
+
+def test_times_of_prefixes_are_compared_with_all_int8(case: Case) -> None:
+    parts = sections(case.float32.onnx, case.float32.tflite)
+    assert early.propose(parts) == (1, 2, 4)
+    for times in early.time_prefixes(case.float32, parts, case.pictures):
+        assert list(times.seconds) == [0, 1, 2, 4]
+        assert all(taken > 0 for taken in times.seconds.values())
+        assert times.sections in times.seconds
+    assert early.EarlyFloat("litert", {0: 1.0, 2: 0.9, 5: 1.01, 8: 1.3}).sections == 5
+
+
+def test_the_ablation_begins_with_the_stock_tools_and_ends_with_everything(case: Case) -> None:
+    rows = ablation(case.float32, case.pictures, case.checking, case.folder, float_sections=2)
+    assert [row.pieces for row in rows[::2]] == [*(name for name, _ in CUMULATIVE), "+ first 2 layers in float"]
+    assert [row.format for row in rows[:2]] == ["tflite", "onnx"]
+    assert rows[8].mean_cosine > rows[0].mean_cosine
+    assert rows[9].mean_cosine > rows[1].mean_cosine
+    assert (case.folder / "0-int8.tflite").read_bytes() == _stock(case)
+
+
+def test_no_pictures_to_check_on_is_an_error(case: Case) -> None:
+    with pytest.raises(ExportError, match="0 pictures"):
+        mean_cosine(case.float32.onnx, case.float32.onnx, case.pictures, case.checking[:0])

@@ -1,0 +1,103 @@
+"""The correction on real weights and photos: the figures that int8 is held to."""
+
+# ruff: noqa: E402  the imports come after the question whether they are there
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer"):
+    pytest.importorskip(name, reason="the export extra is not installed")
+
+import keras
+
+from edgefeat._fidelity import measure
+from edgefeat._files import pictures_in
+from edgefeat._manifest import PictureForm
+from edgefeat._picture import read_picture
+from edgefeat_export._convert import freeze, onnx_int8, tflite, tflite_int8
+from edgefeat_export._convert import onnx as to_onnx
+from edgefeat_export._correct.ablation import features
+from edgefeat_export._correct.early import medians, runner
+from edgefeat_export._correct.files import Models, correct
+from edgefeat_export._correct.record import Correction
+from edgefeat_export._synthetic import dead_leaves
+
+SIZE = 224
+MOBILENET_V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+MOBILENET = "mobilenet_2_5_224_tf_no_top.h5"
+
+
+def photos(folder: Path, step: int) -> Any:
+    form = PictureForm(height=SIZE, width=SIZE, fit="stretch")
+    return np.stack([read_picture(path, form, "exact") for path in sorted(pictures_in(folder))[::step]])
+
+
+def network(file: Path) -> keras.Model:
+    image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    make, alpha = (
+        (keras.applications.MobileNetV2, 0.35) if file.name == MOBILENET_V2 else (keras.applications.MobileNet, 0.25)
+    )
+    trunk = make(alpha=alpha, include_top=False, weights=str(file), input_shape=(SIZE, SIZE, 3))
+    maps = trunk(keras.ops.cast(image, "float32") / 127.5 - 1.0)
+    return keras.Model(image, keras.layers.UnitNormalization()(keras.layers.GlobalAveragePooling2D()(maps)))
+
+
+@pytest.fixture(scope="module")
+def flowers(shared_data: Path) -> Any:
+    return photos(shared_data / "flowers17", 2)
+
+
+# What is asked for is 0.995, 0.985 and 0.935 or 0.925 with photos, 0.993 and 0.92 or 0.91 with generated pictures.
+@pytest.mark.parametrize(
+    ("file", "calibration", "mean", "minimum", "overlap"),
+    [
+        (MOBILENET_V2, "photos", 0.9965, 0.988, 0.940),
+        (MOBILENET, "photos", 0.9975, 0.990, 0.932),
+        (MOBILENET_V2, "leaves", 0.9942, 0.94, 0.927),
+    ],
+)
+def test_int8_is_as_near_as_it_is_held_to_and_as_fast_as_without(
+    shared_data: Path,
+    flowers: Any,
+    tmp_path: Path,
+    file: str,
+    calibration: str,
+    mean: float,
+    minimum: float,
+    overlap: float,
+) -> None:
+    model = network(shared_data / "keras-home" / "models" / file)
+    pictures = (
+        photos(shared_data / "calibration", 1) if calibration == "photos" else dead_leaves(100, SIZE, SIZE, seed=0)
+    )
+    expected = np.concatenate([np.asarray(model(flowers[i : i + 20], training=False)) for i in range(0, 340, 20)])
+    made = {
+        n: Models(tmp_path / f"{n}.tflite", tmp_path / f"{n}.onnx") for n in ("float32", "corrected", "int8", "stock")
+    }
+    tflite.float32(freeze(model, ["feature"], tmp_path / "frozen.pb"), made["float32"].tflite)
+    to_onnx.float32(made["float32"].tflite, made["float32"].onnx)
+    # As an export does it: a fifth of the photos is kept apart.
+    report = correct(made["float32"], made["corrected"], pictures[20:], pictures[:20])
+    assert report.used == Correction()
+    assert not report.skipped
+    for source, target in (("corrected", "int8"), ("float32", "stock")):
+        tflite_int8.int8(made[source].tflite, pictures[20:], made[target].tflite)
+        onnx_int8.int8(made[source].onnx, pictures[20:], made[target].onnx)
+    for path in (made["int8"].tflite, made["int8"].onnx):
+        found = measure(features(path, flowers), expected)
+        assert found.mean_cosine >= mean, path.name
+        assert found.minimum_cosine >= minimum, path.name
+        assert found.overlap is not None
+        assert found.overlap >= overlap, path.name
+    files = [made[name].tflite for name in ("int8", "stock")] + [made[name].onnx for name in ("int8", "stock")]
+    # The least of three medians: the machine has other work.
+    times = np.min([medians([runner(path, flowers[:1]) for path in files]) for _ in range(3)], axis=0)
+    assert times[0] <= 1.1 * times[1]
+    assert times[2] <= 1.1 * times[3]
+    assert files[0].stat().st_size <= 1.02 * files[1].stat().st_size
+    assert files[2].stat().st_size <= 1.02 * files[3].stat().st_size
