@@ -11,19 +11,30 @@ from edgefeat._selection import default_threads
 from edgefeat_export._check import ENGINES
 from edgefeat_export._workspace import Workspace
 
-__all__ = ["slower_than_float"]
+__all__ = ["milliseconds", "slower_than_float"]
 
 _ROUNDS, _WARMING = 25, 3
 
 
 def slower_than_float(work: Workspace, variant: str) -> str | None:
-    """A sentence with both times where the int8 `variant` is slower than its format's float32 here, else None.
+    """A sentence with both times where the int8 `variant` is slower than its format's float32 here, else None."""
+    small, full = milliseconds(work, variant)
+    if small <= full:
+        return None
+    form = variant.partition("-")[0]
+    return (
+        f"{variant} does not pay here: {small:.2f} ms against {full:.2f} ms of {form}-float32 on {ENGINES[form]}; "
+        "other processors differ, `edgefeat tune` measures on the device"
+    )
 
-    Both are in this process and called in turn, one picture at a time; medians, in milliseconds.
+
+def milliseconds(work: Workspace, variant: str) -> tuple[float, float]:
+    """The time of one inference of `variant` and of its format's float32, medians.
+
+    Both are loaded in this process and called in turn, one picture at a time.
     """
     form = variant.partition("-")[0]
-    names = (variant, f"{form}-float32")
-    sessions = [_session(work, name) for name in names]
+    sessions = [_session(work, name) for name in (variant, f"{form}-float32")]
     pictures = work.checking
     samples: list[list[float]] = [[], []]
     for turn in range(_WARMING + _ROUNDS):
@@ -33,12 +44,7 @@ def slower_than_float(work: Workspace, variant: str) -> str | None:
             session.run(picture)
             own.append((time.perf_counter() - started) * 1e3)
     small, full = (float(np.median(own[_WARMING:])) for own in samples)
-    if small <= full:
-        return None
-    return (
-        f"{variant} does not pay here: {small:.2f} ms against {full:.2f} ms of {names[1]} on {ENGINES[form]}; other "
-        "processors differ, `edgefeat tune` measures on the device"
-    )
+    return small, full
 
 
 def _session(work: Workspace, variant: str) -> Session:

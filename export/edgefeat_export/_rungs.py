@@ -14,7 +14,7 @@ import numpy as np
 
 from edgefeat._records import from_json, to_json
 from edgefeat_export._correct.files import Models, correct, mean_cosine
-from edgefeat_export._correct.record import LADDER, NONE, CorrectionReport
+from edgefeat_export._correct.record import LADDER, Correction, CorrectionReport
 from edgefeat_export._correct.sections import Section, prefix, sections
 from edgefeat_export._workspace import Workspace
 
@@ -80,14 +80,13 @@ def correct_weights(work: Workspace) -> None:
     nodes, operators = prefix([part for part in parts if part.name in rung.float_sections])
     pictures = work.calibrating
     guards = min(_GUARDING, len(pictures) // 4)
-    allowed = [one for one in LADDER if set(_names(one)) <= set(rung.pieces)]
     report = correct(
         _float32(work),
         _corrected(work),
         pictures[guards:],
         pictures[:guards] if guards else pictures,
         kept=nodes,
-        ladder=[one for one in allowed if one] or [NONE],
+        ladder=_allowed(rung.pieces),
     )
     done = Corrected(tuple(part.name for part in parts), nodes, operators, _names(report.used), report)
     (work.folder / "corrected.json").write_text(json.dumps(to_json(done)))
@@ -150,6 +149,12 @@ def _float32(work: Workspace) -> Models:
 
 def _corrected(work: Workspace) -> Models:
     return Models(Path(work.folder / "corrected.tflite"), Path(work.folder / "corrected.onnx"))
+
+
+def _allowed(pieces: tuple[str, ...]) -> list[Correction]:
+    """The ladder of corrections with none but these pieces."""
+    tried = [Correction(**{name: on and name in pieces for name, on in to_json(one).items()}) for one in LADDER]
+    return list(dict.fromkeys(tried))
 
 
 def _names(correction: object) -> tuple[str, ...]:

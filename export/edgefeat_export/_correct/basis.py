@@ -20,10 +20,11 @@ __all__ = ["best_basis", "in_better_bases"]
 Matrix = NDArray[np.float64]
 
 #: Positions of each picture that are looked at: so many at random, and the same number with the greatest values.
-_POSITIONS = 128
+_POSITIONS = 64
 
-#: Rotations tried for the smallest range.
-_ROTATIONS = 24
+#: Numbers that are tried in rotations for the smallest range: many small ones, or a few great ones, which differ less.
+_ROTATED = 6000
+_ROTATIONS = (2, 24)
 
 #: Channels that engines compute at once: a tensor with fewer costs about as much as one with so many.
 _REGISTER = 16
@@ -86,7 +87,8 @@ def best_basis(samples: Sequence[Matrix], reading: Matrix) -> Matrix:
     inverse = np.linalg.inv(basis)
     turned = [sample @ inverse.T for sample in samples]
     random = np.random.default_rng(0)
-    rotations = [np.linalg.qr(random.normal(size=(channels, channels)))[0] for _ in range(_ROTATIONS)]
+    count = int(np.clip(_ROTATED // channels**2, *_ROTATIONS))
+    rotations = [np.linalg.qr(random.normal(size=(channels, channels)))[0] for _ in range(count)]
     rotation = min(rotations, key=lambda candidate: _range(turned, candidate))
     return np.asarray(basis @ rotation)
 

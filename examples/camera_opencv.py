@@ -1,0 +1,76 @@
+"""When does the picture of a webcam, or of a recorded clip, change?
+
+    python examples/camera_opencv.py BUNDLE                      # the first webcam; needs: pip install opencv-python
+    python examples/camera_opencv.py BUNDLE --video clip.mp4
+    python examples/camera_opencv.py BUNDLE --frames 50          # generated frames, no camera
+
+A frame is like an earlier one if the cosine of their features is at least `--alike`. Each frame that is unlike the last
+one shown is a new scene, and is named. The next frames are resized while the network works on this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+import edgefeat
+
+
+def captured(source: int | str) -> Iterator[np.ndarray]:
+    """The BGR frames of a webcam by number, or of a video file."""
+    import cv2
+
+    device = cv2.VideoCapture(source)
+    if not device.isOpened():
+        sys.exit(f"cannot open {source!r}")
+    try:
+        while True:
+            good, frame = device.read()
+            if not good:
+                return
+            yield frame
+    finally:
+        device.release()
+
+
+def generated(count: int) -> Iterator[np.ndarray]:
+    """Three scenes of plain colours, blue, green and red in the order of OpenCV, with a little noise."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        frame = random.integers(0, 20, (480, 640, 3), np.uint8)
+        frame[:, :, number * 3 // count] += 200
+        yield frame
+
+
+def main() -> None:
+    """Names each new scene until the frames end."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle")
+    parser.add_argument("--camera", type=int, default=0, metavar="NUMBER")
+    parser.add_argument("--video", metavar="FILE", help="a recorded clip in place of the webcam")
+    parser.add_argument("--frames", type=int, metavar="N", help="so many generated frames in place of the webcam")
+    parser.add_argument("--alike", type=float, default=0.9, metavar="COSINE")
+    given = parser.parse_args()
+
+    source = given.video if given.video is not None else given.camera
+    frames = captured(source) if given.frames is None else generated(given.frames)
+    extractor = edgefeat.load(given.bundle)
+    scene, count, started = None, 0, time.perf_counter()
+    for extraction in extractor.stream(frames, channels="bgr"):
+        feature = extraction.feature / np.linalg.norm(extraction.feature)
+        if scene is None or scene @ feature < given.alike:
+            unlike = "" if scene is None else f", similarity to the last {scene @ feature:.3f}"
+            print(f"new scene at frame {count}{unlike}", flush=True)
+            scene = feature
+        count += 1
+    print(f"{count} frames, {count / (time.perf_counter() - started):.1f} fps")
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()
