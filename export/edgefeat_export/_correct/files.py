@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from edgefeat import ExportError
 from edgefeat._fidelity import cosines
@@ -87,7 +88,9 @@ def write_corrected(
     known = constants(model)
     places = matched(tflite, found, known)
     layers = [layer for layer in found if layer.node in places]
-    changed, ranges = corrected_constants(model, layers, stay, pictures, correction)
+    # Many small products: handing them to several threads takes longer than they do, thirty times on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        changed, ranges = corrected_constants(model, layers, stay, pictures, correction)
     write_tflite(tflite, layers, known, changed)
     corrected.tflite.write_bytes(flatbuffer.serialize(tflite))
     set_constants(model, changed)
