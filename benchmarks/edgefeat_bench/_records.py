@@ -13,7 +13,7 @@ from typing import Literal
 from edgefeat import ArgumentError
 from edgefeat._records import RecordError, from_json, to_json
 
-__all__ = ["FORMAT", "Contender", "Machine", "Result", "Run"]
+__all__ = ["FORMAT", "ColdStart", "Contender", "Machine", "Result", "Run"]
 
 FORMAT = 1
 
@@ -59,6 +59,16 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class ColdStart:
+    """From nothing to one photo's feature in a fresh process: seconds each time, the most memory, the size on disk."""
+
+    name: str
+    seconds: tuple[float, ...]
+    peak_memory_bytes: int
+    installed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run: every contender called in turn, photo by photo. Features are held against the first contender's."""
 
@@ -70,6 +80,7 @@ class Run:
     rounds: int
     right_cosine: float
     results: tuple[Result, ...]
+    cold_starts: tuple[ColdStart, ...]
 
     def write(self, path: Path) -> None:
         """Writes the run as JSON."""

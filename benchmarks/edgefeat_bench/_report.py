@@ -5,8 +5,17 @@ from __future__ import annotations
 from edgefeat_bench._records import Result, Run
 from edgefeat_bench._statistics import median, ratio
 
-__all__ = ["markdown", "rows"]
+__all__ = ["COLD_HEADER", "HEADER", "cold_rows", "markdown", "rows"]
 
+COLD_HEADER = (
+    "one photo, fresh process",
+    "s",
+    "times as fast",
+    "memory MB",
+    "times less",
+    "installed MB",
+    "times less",
+)
 HEADER = ("contender", "ms a photo", "95 % interval", "times as fast", "cosine", "start s", "memory MB", "")
 
 
@@ -28,7 +37,33 @@ def markdown(run: Run) -> str:
         f"from file to feature. {machine.processor}, {machine.cores} cores, {machine.system}, Python {machine.python}, "
         f"edgefeat {run.edgefeat}.",
     ]
+    if run.cold_starts:
+        lines += [
+            "",
+            f"| {' | '.join(COLD_HEADER)} |",
+            "|" + "---|" * len(COLD_HEADER),
+            *(f"| {' | '.join(row)} |" for row in cold_rows(run)),
+        ]
     return "\n".join(lines) + "\n"
+
+
+def cold_rows(run: Run) -> list[tuple[str, ...]]:
+    """One row of `COLD_HEADER` for each cold start; ratios are of the first to this one."""
+    found: list[tuple[str, ...]] = []
+    for one in run.cold_starts:
+        first, time = run.cold_starts[0], median(one.seconds)
+        found.append(
+            (
+                one.name,
+                f"{time.median:.2f}",
+                f"{ratio(first.seconds, one.seconds).median:.1f}",
+                f"{one.peak_memory_bytes / 1e6:.0f}",
+                f"{first.peak_memory_bytes / one.peak_memory_bytes:.1f}",
+                f"{one.installed_bytes / 1e6:.0f}",
+                f"{first.installed_bytes / one.installed_bytes:.1f}",
+            )
+        )
+    return found
 
 
 def _row(result: Result, first: Result) -> tuple[str, ...]:

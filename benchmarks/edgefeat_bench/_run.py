@@ -138,6 +138,7 @@ def run(
         rounds=rounds,
         right_cosine=right_cosine,
         results=results,
+        cold_starts=(),
     )
 
 

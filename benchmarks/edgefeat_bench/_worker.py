@@ -46,7 +46,7 @@ def _keras_predict(contender: Contender, bundle: str) -> tuple[Extract, tuple[st
     manifest = edgefeat.Bundle.open(bundle).manifest
     tap, form = manifest.taps[0], manifest.picture
     key = manifest.backbone.name.replace("_", "")
-    (name,) = [name for name in vars(keras.applications) if name.lower() == key]
+    (name,) = [name for name in vars(keras.applications) if name.lower() == key and name[0].isupper()]
     factory = getattr(keras.applications, name)
     module = getattr(keras.applications, factory.__module__.rpartition(".")[2])
     weights = None if manifest.backbone.weights.startswith("random") else manifest.backbone.weights

@@ -106,3 +106,24 @@ def test_nearest_neighbours_and_their_sheet(tmp_path: Path, photos: list[str]) -
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 3 * 120
         assert len(sheet.getcolors(maxcolors=1 << 24) or []) > 100
+
+
+def test_cold_starts_are_whole_processes_with_their_memory_and_what_they_install(
+    tmp_path: Path, photos: list[str]
+) -> None:
+    pytest.importorskip("tensorflow", reason="needs the export extra")
+    from edgefeat_bench._cold import cold_starts
+
+    bundle = tmp_path / "m.edgefeat"
+    made = subprocess.run(
+        [sys.executable, "-m", "edgefeat", "export", "mobilenet", "--alpha", "0.25", "--weights", "random"]
+        + ["--input-size", "32", "--variants", "tflite-float32", "-o", str(bundle)],
+        capture_output=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    keras, ours = cold_starts(str(bundle), photos[0], rounds=1, folder=tmp_path, show=False)
+    assert keras.name == "keras script"
+    assert ours.seconds[0] < keras.seconds[0]
+    assert ours.peak_memory_bytes < keras.peak_memory_bytes / 3
+    assert 50e6 < ours.installed_bytes < keras.installed_bytes / 5
