@@ -116,8 +116,23 @@ def test_cold_starts_are_whole_processes_with_their_memory_and_what_they_install
 
     bundle = tmp_path / "m.edgefeat"
     made = subprocess.run(
-        [sys.executable, "-m", "edgefeat", "export", "mobilenet", "--alpha", "0.25", "--weights", "random"]
-        + ["--input-size", "32", "--variants", "tflite-float32", "-o", str(bundle)],
+        [
+            sys.executable,
+            "-m",
+            "edgefeat",
+            "export",
+            "mobilenet",
+            "--alpha",
+            "0.25",
+            "--weights",
+            "random",
+            "--input-size",
+            "32",
+            "--variants",
+            "tflite-float32",
+            "-o",
+            str(bundle),
+        ],
         capture_output=True,
         check=False,
     )

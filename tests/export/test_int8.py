@@ -49,8 +49,16 @@ def mean_cosine(manifest: edgefeat.Manifest, name: str) -> float:
     return variant.fidelity["last"].mean_cosine
 
 
-def test_the_manifest_says_what_was_corrected_and_to_what_it_was_held(model: Path, tmp_path: Path) -> None:
-    manifest = exported(model, tmp_path / "a.edgefeat")
+@pytest.fixture(scope="module")
+def bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network exported as it is by default."""
+    path = tmp_path_factory.mktemp("bundle") / "a.edgefeat"
+    exported(model, path)
+    return path
+
+
+def test_the_manifest_says_what_was_corrected_and_to_what_it_was_held(bundle: Path) -> None:
+    manifest = edgefeat.Bundle.open(bundle).manifest
     assert manifest.gate.mean_cosine == 0.98
     assert manifest.refusals == ()
     for variant in manifest.variants:
@@ -93,8 +101,9 @@ def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp
     asked = command("extract", str(output), str(output), "--variant", "tflite-int8", "-o", str(tmp_path / "f.npz"))
     assert asked.returncode == 2
     assert refusal.reason in asked.stderr
-    strict = command("export", str(model), *options, *gate, "--strict", "--overwrite", "-o", str(output))
+    strict = command("export", str(model), *options, *gate, "--strict", "--json", "--overwrite", "-o", str(output))
     assert strict.returncode == 1
+    assert [one["name"] for one in json.loads(strict.stdout)["manifest"]["refusals"]] == ["tflite-int8"]
 
 
 def test_nothing_is_written_where_all_that_was_wanted_is_refused(model: Path, tmp_path: Path) -> None:
@@ -110,19 +119,9 @@ def test_a_gate_that_makes_no_sense_is_wrong_use(model: Path, tmp_path: Path, fi
     assert figure in done.stderr
 
 
-def test_the_length_of_an_int8_feature_is_one(model: Path, tmp_path: Path) -> None:
-    exported(model, tmp_path / "a.edgefeat")
+def test_the_length_of_an_int8_feature_is_one(bundle: Path) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
     for name in ("tflite-int8", "onnx-int8"):
-        features = edgefeat.load(tmp_path / "a.edgefeat", variant=name).extract(pictures)
+        features = edgefeat.load(bundle, variant=name).extract(pictures)
         assert isinstance(features, np.ndarray)
         np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-3)
-
-
-def test_json_tells_of_refusals(model: Path, tmp_path: Path) -> None:
-    done = command(
-        "export", str(model), "--preprocess", "tf", "--layer", "last", "--variants", "tflite-float32,tflite-int8",
-        "--min-fidelity", "1", "--json", "-o", str(tmp_path / "j.edgefeat"),
-    )  # fmt: skip
-    manifest = json.loads(done.stdout)["manifest"]
-    assert [refusal["name"] for refusal in manifest["refusals"]] == ["tflite-int8"]
