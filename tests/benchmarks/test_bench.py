@@ -115,24 +115,9 @@ def test_cold_starts_are_whole_processes_with_their_memory_and_what_they_install
     from edgefeat_bench._cold import cold_starts
 
     bundle = tmp_path / "m.edgefeat"
+    network = ["mobilenet", "--alpha", "0.25", "--weights", "random", "--input-size", "32"]
     made = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "edgefeat",
-            "export",
-            "mobilenet",
-            "--alpha",
-            "0.25",
-            "--weights",
-            "random",
-            "--input-size",
-            "32",
-            "--variants",
-            "tflite-float32",
-            "-o",
-            str(bundle),
-        ],
+        [sys.executable, "-m", "edgefeat", "export", *network, "--variants", "tflite-float32", "-o", str(bundle)],
         capture_output=True,
         check=False,
     )
