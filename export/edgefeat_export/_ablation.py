@@ -9,9 +9,9 @@ from pathlib import Path
 
 from edgefeat._manifest import Fidelity
 from edgefeat_export._check import measure_variant
-from edgefeat_export._int8 import CORRECTED
+from edgefeat_export._int8 import CORRECTED, EARLY, MIXED
 from edgefeat_export._pays import milliseconds
-from edgefeat_export._rungs import Corrected, Rung
+from edgefeat_export._rung import Corrected, EarlySections, Rung
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._steps import ordered
 from edgefeat_export._subprocess import run_step
@@ -20,7 +20,7 @@ from edgefeat_export._workspace import Workspace
 __all__ = ["Row", "ablation"]
 
 #: In the order in which they are switched on: what brings most for least comes first.
-_ORDER = ("bias", "rounding", "basis", "pairs")
+_ORDER = ("bias", "rounding", "basis", "pairs", MIXED)
 _VARIANTS = ("tflite-int8", "onnx-int8")
 
 
@@ -53,17 +53,22 @@ def ablation(spec: NetworkSpec, tell: Callable[[str], None]) -> Iterator[Row]:
 
         for step in ordered(["onnx-float32"]):
             run(step)
+        run(EARLY)
+        early = EarlySections.read(work)
         for count in range(len(_ORDER) + 1):
-            Rung((), _ORDER[:count]).write(work)
-            run(CORRECTED)
             for variant in _VARIANTS:
+                mixed = early.tflite if variant.startswith("tflite") else early.onnx
+                weights = tuple(piece for piece in _ORDER[:count] if piece != MIXED)
+                Rung(mixed if MIXED in _ORDER[:count] else (), weights).write(work)
+                run(CORRECTED)
                 run(variant)
                 measured = measure_variant(work, variant)
                 ours, full = milliseconds(work, variant)
+                done = Corrected.read(work)
                 yield Row(
                     variant,
                     _ORDER[:count],
-                    Corrected.read(work).pieces,
+                    (*done.pieces, *((MIXED,) if done.float_operations else ())),
                     next(iter(measured.fidelity.values())),
                     work.model(variant).stat().st_size,
                     ours,

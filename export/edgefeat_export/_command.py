@@ -11,7 +11,6 @@ from edgefeat import VARIANTS, Extractor
 from edgefeat._commands._options import echo_json, echo_table, json_option
 from edgefeat._gate import DEFAULT_GATE
 from edgefeat._records import to_json
-from edgefeat_export._correct.record import PIECES
 from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._photos import SYNTHETIC
 from edgefeat_export._spec import Fit, Normalization, Pooling
@@ -77,10 +76,10 @@ __all__ = ["command"]
 @click.option("--strict", is_flag=True, help="Exit with status 1 where an int8 file cannot reach it.")
 @click.option(
     "--correction",
-    default=",".join(PIECES),
+    default="all",
     show_default=True,
-    metavar="A,B|none",
-    help="What makes int8 faithful; none: the stock tools' own rounding.",
+    metavar="A,B|all|none",
+    help="Of basis, bias, rounding, pairs and mixed, what may make int8 faithful; none: the stock tools' own rounding.",
 )
 @click.option("--jobs", default=1, show_default=True, help="Conversions at once; each takes memory of its own.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
@@ -133,7 +132,7 @@ def command(
         evaluation=evaluation,
         variants=_listed(variants),
         min_fidelity=min_fidelity,
-        correction=[] if correction == "none" else _listed(correction),
+        correction={"all": None, "none": []}.get(correction, _listed(correction)),
         fit=fit,
         seed=seed,
         jobs=jobs,

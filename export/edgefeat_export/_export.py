@@ -13,7 +13,7 @@ from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._files import check_new_folder, new_folder
 from edgefeat._gate import DEFAULT_GATE, parse_gate
 from edgefeat._manifest import Gate
-from edgefeat_export._correct.record import PIECES
+from edgefeat_export._int8 import ALL_PIECES
 from edgefeat_export._making import make
 from edgefeat_export._photos import SYNTHETIC, check_source
 from edgefeat_export._progress import Progress
@@ -68,7 +68,7 @@ def export(
     last).
     `calibration` is a folder of photos or "synthetic"; fidelity is measured on the photos in `evaluation` (or in one
     sub-folder per label), else on a fifth of the former that is kept apart. An int8 variant must reach `min_fidelity`,
-    a mean cosine (or "overlap=0.9"), with the `correction` pieces given (all of PIECES by default, none for the stock
+    a mean cosine (or "overlap=0.9"), with the `correction` pieces given (all by default, none for the stock
     tools' own) and as few layers in float as will do; one that cannot is refused, which the manifest records.
     `jobs` conversions run at once, each in a process of its own: the largest backbones need 6 GB each.
     `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
@@ -99,7 +99,7 @@ def export(
         raise ArgumentError(f"jobs is {jobs} (allowed: 1 or more)")
     wanted = _checked(variants, VARIANTS, "variant")
     gate = parse_gate(str(min_fidelity))
-    pieces = PIECES if correction is None else tuple(_checked(correction, PIECES, "correction")) if correction else ()
+    pieces = ALL_PIECES if correction is None else tuple(_checked(correction, ALL_PIECES, "correction", some=False))
     check_source(calibration, "calibration")
     if evaluation is not None:
         check_source(evaluation, "evaluation")
@@ -164,10 +164,10 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
     return spec
 
 
-def _checked(values: Sequence[str], allowed: Sequence[str], what: str) -> list[str]:
+def _checked(values: Sequence[str], allowed: Sequence[str], what: str, *, some: bool = True) -> list[str]:
     for value in values:
         if value not in allowed:
             raise ArgumentError(f"{what} {value!r} is unknown (allowed: {', '.join(allowed)})")
-    if not values:
+    if some and not values:
         raise ArgumentError(f"no {what} was asked for (allowed: {', '.join(allowed)})")
     return list(values)

@@ -1,6 +1,7 @@
 """An int8 variant that passes the gate, or the reason why there is none.
 
-The ladder: corrected int8; then with the most sensitive sections in float, as few as will do.
+The ladder: corrected int8, the first layers in float where that costs no time; then with the most sensitive sections in
+float, as few as will do.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ from dataclasses import dataclass
 from edgefeat._gate import shortfall
 from edgefeat._manifest import Fidelity, Gate, Refusal
 from edgefeat_export._check import Measured, measure_variant
-from edgefeat_export._rungs import Corrected, Rung, Sensitivity
+from edgefeat_export._correct.record import PIECES
+from edgefeat_export._rung import EARLY_FILE, SENSITIVITY_FILE, Corrected, EarlySections, Rung, Sensitivity
 from edgefeat_export._workspace import Workspace
 
-__all__ = ["Faithful", "faithful_int8", "refusal"]
+__all__ = ["ALL_PIECES", "CORRECTED", "EARLY", "MIXED", "SENSITIVITY", "Faithful", "faithful_int8", "refusal"]
 
 #: The steps this calls for by name.
-CORRECTED, SENSITIVITY = "corrected weights", "sensitivity"
+CORRECTED, SENSITIVITY, EARLY = "corrected weights", "sensitivity", "early layers"
+
+#: The correction that is not one of weights: the first layers stay float where that is not slower.
+MIXED = "mixed"
+
+#: All pieces of the correction, by the names that `--correction` takes.
+ALL_PIECES = (*PIECES, MIXED)
 
 #: How many of the groups of sections are tried in float: beyond half, hardly anything is int8.
 _FLOAT_GROUPS = (1, 2, 4, 6)
@@ -40,7 +48,7 @@ def faithful_int8(
     `pieces` are the corrections allowed; `run` runs a step by its name.
     """
     best: tuple[float, str] | None = None
-    for rung in _ladder(work, pieces, run):
+    for rung in _ladder(work, variant, pieces, run):
         rung.write(work)
         run(CORRECTED)
         run(variant)
@@ -48,7 +56,8 @@ def faithful_int8(
         done = Corrected.read(work)
         short = shortfall(gate, measured.fidelity)
         if short is None:
-            return Faithful(measured, done.pieces, done.float_operations)
+            mixed = (MIXED,) if done.float_operations and MIXED in pieces else ()
+            return Faithful(measured, (*done.pieces, *mixed), done.float_operations)
         reached = min(figures.mean_cosine for figures in measured.fidelity.values())
         if best is None or reached > best[0]:
             kept = (
@@ -61,13 +70,22 @@ def faithful_int8(
     return best[1]
 
 
-def _ladder(work: Workspace, pieces: tuple[str, ...], run: Callable[[str], None]) -> Iterator[Rung]:
-    yield Rung((), pieces)
-    run(SENSITIVITY)
+def _ladder(work: Workspace, variant: str, pieces: tuple[str, ...], run: Callable[[str], None]) -> Iterator[Rung]:
+    early: tuple[str, ...] = ()
+    if MIXED in pieces:
+        if not (work.folder / EARLY_FILE).exists():
+            run(EARLY)
+        found = EarlySections.read(work)
+        early = found.tflite if variant.startswith("tflite") else found.onnx
+    corrections = tuple(piece for piece in pieces if piece != MIXED)
+    yield Rung(early, corrections)
+    if not (work.folder / SENSITIVITY_FILE).exists():
+        run(SENSITIVITY)
     groups = Sensitivity.read(work).groups
     for count in _FLOAT_GROUPS:
         if count < len(groups):
-            yield Rung(tuple(name for group in groups[:count] for name in group), pieces)
+            kept = dict.fromkeys([*early, *(name for group in groups[:count] for name in group)])
+            yield Rung(tuple(kept), corrections)
 
 
 def refusal(variant: str, reason: str, others: dict[str, dict[str, Fidelity]]) -> Refusal:

@@ -1,24 +1,20 @@
-"""The steps that make int8 files: correct the weights, keep some sections in float, quantize.
-
-A rung says which sections stay in float and which corrections are tried; the workspace holds the one to be made next.
-Sections are contiguous groups of layers, each a layer with weights and what follows it.
-"""
+"""The steps that make int8 files: correct the weights, keep some sections in float, quantize."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edgefeat._records import from_json, to_json
+from edgefeat._records import to_json
 from edgefeat_export._correct.files import Models, correct, mean_cosine
-from edgefeat_export._correct.record import LADDER, Correction, CorrectionReport
+from edgefeat_export._correct.record import allowed
 from edgefeat_export._correct.sections import Section, prefix, sections
+from edgefeat_export._rung import EARLY_FILE, SENSITIVITY_FILE, Corrected, EarlySections, Rung, Sensitivity
 from edgefeat_export._workspace import Workspace
 
-__all__ = ["Corrected", "Rung", "Sensitivity", "correct_weights", "quantize_onnx", "quantize_tflite", "rank_sections"]
+__all__ = ["correct_weights", "quantize_onnx", "quantize_tflite", "rank_sections", "time_early_sections"]
 
 # Of the calibration pictures so many do not correct but say whether the correction helped.
 _GUARDING = 16
@@ -27,50 +23,14 @@ _RANKING_PICTURES, _RANKING_CHECKS = 24, 16
 _GROUPS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """`float_sections` are names of sections; `pieces` the corrections allowed, by name (none: the stock tools')."""
+def time_early_sections(work: Workspace) -> None:
+    """Writes `early.json`: timed on this machine, one thread, all lengths of the float beginning in turn."""
+    from edgefeat_export._correct.early import time_prefixes
 
-    float_sections: tuple[str, ...]
-    pieces: tuple[str, ...]
-
-    def write(self, work: Workspace) -> None:
-        """Makes this the rung that the steps make."""
-        (work.folder / "rung.json").write_text(json.dumps(to_json(self)))
-
-    @classmethod
-    def read(cls, work: Workspace) -> Rung:
-        """The rung to be made."""
-        return from_json(cls, json.loads((work.folder / "rung.json").read_text()))
-
-
-@dataclass(frozen=True, slots=True)
-class Corrected:
-    """What the step did: the names of all sections, of the float ones' operations, and the corrections kept."""
-
-    sections: tuple[str, ...]
-    float_operations: tuple[str, ...]
-    float_operators: tuple[int, ...]
-    pieces: tuple[str, ...]
-    report: CorrectionReport
-
-    @classmethod
-    def read(cls, work: Workspace) -> Corrected:
-        """What the last step of the kind did."""
-        return from_json(cls, json.loads((work.folder / "corrected.json").read_text()))
-
-
-@dataclass(frozen=True, slots=True)
-class Sensitivity:
-    """Groups of neighbouring sections, the one first whose staying in float gains the most mean cosine."""
-
-    groups: tuple[tuple[str, ...], ...]
-    gains: tuple[float, ...]
-
-    @classmethod
-    def read(cls, work: Workspace) -> Sensitivity:
-        """What the step found."""
-        return from_json(cls, json.loads((work.folder / "sensitivity.json").read_text()))
+    parts = _sections(work)
+    litert, onnxruntime = time_prefixes(_float32(work), parts, work.calibrating)
+    found = EarlySections(*(tuple(part.name for part in parts[: one.sections]) for one in (litert, onnxruntime)))
+    (work.folder / EARLY_FILE).write_text(json.dumps(to_json(found)))
 
 
 def correct_weights(work: Workspace) -> None:
@@ -86,7 +46,7 @@ def correct_weights(work: Workspace) -> None:
         pictures[guards:],
         pictures[:guards] if guards else pictures,
         kept=nodes,
-        ladder=_allowed(rung.pieces),
+        ladder=allowed(rung.pieces),
     )
     done = Corrected(tuple(part.name for part in parts), nodes, operators, _names(report.used), report)
     (work.folder / "corrected.json").write_text(json.dumps(to_json(done)))
@@ -135,7 +95,7 @@ def rank_sections(work: Workspace) -> None:
     found = Sensitivity(
         tuple(tuple(part.name for part in groups[index]) for index in order), tuple(gains[index] for index in order)
     )
-    (work.folder / "sensitivity.json").write_text(json.dumps(to_json(found)))
+    (work.folder / SENSITIVITY_FILE).write_text(json.dumps(to_json(found)))
 
 
 def _sections(work: Workspace) -> list[Section]:
@@ -149,12 +109,6 @@ def _float32(work: Workspace) -> Models:
 
 def _corrected(work: Workspace) -> Models:
     return Models(Path(work.folder / "corrected.tflite"), Path(work.folder / "corrected.onnx"))
-
-
-def _allowed(pieces: tuple[str, ...]) -> list[Correction]:
-    """The ladder of corrections with none but these pieces."""
-    tried = [Correction(**{name: on and name in pieces for name, on in to_json(one).items()}) for one in LADDER]
-    return list(dict.fromkeys(tried))
 
 
 def _names(correction: object) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edgefeat._manifest import VARIANTS, PictureForm
-from edgefeat_export._int8 import CORRECTED, SENSITIVITY
+from edgefeat_export._int8 import CORRECTED, EARLY, SENSITIVITY
 from edgefeat_export._workspace import NETWORK, NetworkFacts, Workspace
 
 __all__ = ["NEEDS", "STEPS", "ordered", "waves"]
@@ -115,6 +115,12 @@ def _rank(work: Workspace) -> None:
     rank_sections(work)
 
 
+def _time_early(work: Workspace) -> None:
+    from edgefeat_export._rungs import time_early_sections
+
+    time_early_sections(work)
+
+
 def _tflite_int8(work: Workspace) -> None:
     from edgefeat_export._rungs import quantize_tflite
 
@@ -134,6 +140,7 @@ STEPS: dict[str, Callable[[Workspace], None]] = {
     "tflite-dynamic": _tflite_dynamic,
     CORRECTED: _correct,
     SENSITIVITY: _rank,
+    EARLY: _time_early,
     "tflite-int8": _tflite_int8,
     "onnx-float32": _onnx_float32,
     "onnx-int8": _onnx_int8,

@@ -22,7 +22,7 @@ from edgefeat._commands._options import echo_table
 from edgefeat_export._check import measure_variant
 from edgefeat_export._correct.record import PIECES
 from edgefeat_export._int8 import CORRECTED
-from edgefeat_export._rungs import Rung
+from edgefeat_export._rung import Rung
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._steps import NEEDS, ordered
 from edgefeat_export._subprocess import run_step

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,7 @@ from onnxruntime import quantization
 from edgefeat import ExportError
 from edgefeat_export._convert import flatbuffer, freeze, grid, onnx_int8, tail, tflite, tflite_int8
 from edgefeat_export._convert import onnx as to_onnx
-from edgefeat_export._correct import basis, early, rounding
-from edgefeat_export._correct.ablation import CUMULATIVE, ablation, features
+from edgefeat_export._correct import basis, early, files, rounding
 from edgefeat_export._correct.files import Models, correct, mean_cosine, write_corrected
 from edgefeat_export._correct.layers import constants, find_layers
 from edgefeat_export._correct.record import LADDER, NONE, PIECES, Correction, allowed
@@ -35,6 +35,7 @@ SIZE = 32
 EVERYTHING = Correction()
 
 Pictures = npt.NDArray[np.uint8]
+Features = Callable[[Path, Pictures], npt.NDArray[np.float32]]
 
 
 def some_pictures(count: int, seed: int) -> Pictures:
@@ -169,13 +170,13 @@ def test_both_formats_have_the_same_integers(case: Case) -> None:
 
 def test_int8_weights_are_the_corrected_ones_on_their_grid(case: Case) -> None:
     model = onnx.load(case.corrected.onnx)
+    layers = find_layers(model)
     values = constants(model)
-    for levels, layer in zip(onnx_weights(case.int8.onnx), find_layers(model), strict=True):
-        weight = constants(model)[layer.weight]
+    for levels, layer in zip(onnx_weights(case.int8.onnx), layers, strict=True):
+        weight = values[layer.weight]
         scales = grid.found_scales(weight.reshape(len(weight), -1))
         assert scales is not None
         np.testing.assert_allclose(levels * scales[:, None, None, None], weight, atol=1e-6 * np.abs(weight).max())
-    assert values
 
 
 def test_no_pair_of_weights_saturates_sixteen_bits(case: Case) -> None:
@@ -195,7 +196,7 @@ def worst_pair(weights: npt.NDArray[np.int8]) -> int:
     return int((magnitude[:, 0::2] + magnitude[:, 1::2]).max())
 
 
-def test_features_are_nearer_with_every_correction_on(case: Case) -> None:
+def test_features_are_nearer_with_every_correction_on(case: Case, features: Features) -> None:
     stock = mean_cosine(case.float32.onnx, case.float32.onnx, case.pictures, case.checking)
     ours = mean_cosine(case.float32.onnx, case.corrected.onnx, case.pictures, case.checking)
     assert 1 - ours < 0.6 * (1 - stock)
@@ -204,7 +205,7 @@ def test_features_are_nearer_with_every_correction_on(case: Case) -> None:
         assert ((features(path, case.checking) * reference).sum(1)).mean() > stock
 
 
-def test_another_basis_leaves_the_features_as_they_were(case: Case) -> None:
+def test_another_basis_leaves_the_features_as_they_were(case: Case, features: Features) -> None:
     model = onnx.load(case.float32.onnx)
     layers = find_layers(model)
     known = constants(model)
@@ -220,7 +221,7 @@ def test_another_basis_leaves_the_features_as_they_were(case: Case) -> None:
 
 def test_with_everything_off_the_files_are_those_of_the_stock_tools(case: Case) -> None:
     target = Models(case.folder / "none.tflite", case.folder / "none.onnx")
-    report = correct(case.float32, target, case.pictures, case.checking, ladder=(NONE,))
+    report = correct(case.float32, target, case.pictures, case.checking, ladder=())
     assert (report.used, report.layers) == (NONE, 0)
     assert target.tflite.read_bytes() == case.float32.tflite.read_bytes()
     assert target.onnx.read_bytes() == case.float32.onnx.read_bytes()
@@ -272,6 +273,25 @@ def test_a_correction_that_does_harm_is_not_kept(case: Case, monkeypatch: pytest
     assert report.corrected > report.without
 
 
+@pytest.mark.parametrize("harmed", [".tflite", ".onnx"])
+def test_a_correction_that_harms_one_format_beyond_noise_is_not_kept(
+    case: Case, monkeypatch: pytest.MonkeyPatch, harmed: str
+) -> None:
+    def measured(float32: Path, candidate: Path, *_: Any) -> float:
+        if candidate == float32:
+            return 0.99
+        return 1 - 0.01 * (1.03 if too_much and candidate.suffix == harmed else 1.015)
+
+    monkeypatch.setattr(files, "mean_cosine", measured)
+    target = Models(case.folder / "one.tflite", case.folder / "one.onnx")
+    too_much = True
+    report = correct(case.float32, target, case.pictures, case.checking, ladder=LADDER[-1:])
+    assert (report.used, report.corrected) == (NONE, 0.99)
+    assert target.onnx.read_bytes() == case.float32.onnx.read_bytes()
+    too_much = False
+    assert correct(case.float32, target, case.pictures, case.checking, ladder=LADDER[-1:]).used == LADDER[-1]
+
+
 def test_sections_cover_the_trunk_once_in_both_formats(case: Case) -> None:
     parts = sections(case.float32.onnx, case.float32.tflite)
     assert len(parts) == 10
@@ -299,7 +319,7 @@ def test_sections_in_float_keep_their_weights_and_are_not_quantized(case: Case) 
     assert len([tensor for tensor in graph.tensors if tensor.type == 9 and len(tensor.quantization.scale) > 1]) == 8
 
 
-def test_the_dead_channel_has_no_weights_and_a_bias_that_fits(case: Case) -> None:
+def test_the_dead_channel_has_no_weights_and_a_bias_that_fits(case: Case, features: Features) -> None:
     first = onnx_weights(case.int8.onnx)[0]
     assert not first[2].any()
     assert np.isfinite(features(case.int8.tflite, case.checking)).all()
@@ -349,7 +369,7 @@ def test_pairs_are_neighbouring_channels_of_one_position() -> None:
 
 
 def test_pieces_allow_the_rungs_that_they_cover() -> None:
-    assert allowed(PIECES) == tuple(rung for rung in LADDER if rung)
+    assert allowed(PIECES) == LADDER
     assert allowed(["bias"]) == (Correction(basis=False, rounding=False, pairs=False),)
     assert allowed([]) == ()
 
@@ -364,15 +384,7 @@ def test_times_of_prefixes_are_compared_with_all_int8(case: Case) -> None:
     assert early.EarlyFloat("litert", {0: 1.0, 2: 0.9, 5: 1.01, 8: 1.3}).sections == 5
 
 
-def test_the_ablation_begins_with_the_stock_tools_and_ends_with_everything(case: Case) -> None:
-    rows = ablation(case.float32, case.pictures, case.checking, case.folder, float_sections=2)
-    assert [row.pieces for row in rows[::2]] == [*(name for name, _ in CUMULATIVE), "+ first 2 layers in float"]
-    assert [row.format for row in rows[:2]] == ["tflite", "onnx"]
-    assert rows[8].mean_cosine > rows[0].mean_cosine
-    assert rows[9].mean_cosine > rows[1].mean_cosine
-    assert (case.folder / "0-int8.tflite").read_bytes() == _stock(case)
-
-
 def test_no_pictures_to_check_on_is_an_error(case: Case) -> None:
-    with pytest.raises(ExportError, match="0 pictures"):
-        mean_cosine(case.float32.onnx, case.float32.onnx, case.pictures, case.checking[:0])
+    for path in (case.float32.onnx, case.float32.tflite):
+        with pytest.raises(ExportError, match="0 pictures"):
+            mean_cosine(path, path, case.pictures, case.checking[:0])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from edgefeat._manifest import PictureForm
 from edgefeat._picture import read_picture
 from edgefeat_export._convert import freeze, onnx_int8, tflite, tflite_int8
 from edgefeat_export._convert import onnx as to_onnx
-from edgefeat_export._correct.ablation import features
 from edgefeat_export._correct.early import medians, runner
 from edgefeat_export._correct.files import Models, correct
 from edgefeat_export._correct.record import Correction
@@ -64,6 +64,7 @@ def flowers(shared_data: Path) -> Any:
 def test_int8_is_as_near_as_it_is_held_to_and_as_fast_as_without(
     shared_data: Path,
     flowers: Any,
+    features: Callable[[Path, Any], Any],
     tmp_path: Path,
     file: str,
     calibration: str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,26 +47,14 @@ class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {INPUT: batch}
 
 
-def int8(
-    float32: Path,
-    pictures: npt.NDArray[np.uint8],
-    output: Path,
-    *,
-    kept: Collection[str] = (),
-    narrowed: Mapping[str, tuple[float, float]] | None = None,
-) -> None:
+def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
     """Write `float32` with its trunk in int8 (QDQ), calibrated on `pictures` (N, H, W, 3); the batch stays free.
 
     Weights are int8 with a scale per channel, activations uint8 between the extremes seen. u8s8 is the pair that
     x86 multiplies fastest; without VNNI, though, its 16-bit sums saturate where weights use all 8 bits. Weights that
-    lie on an int8 grid, as corrected ones do, become its integers. Nodes named in `kept` stay float; tensors named
-    in `narrowed` have 8 bits from the least to the greatest value given there.
+    lie on an int8 grid, as corrected ones do, become its integers. Nodes named in `kept` stay float.
     """
     model = onnx.load(float32)
-    overrides = _grids(model, kept) | {
-        name: [{"rmin": np.float32(least), "rmax": np.float32(greatest)}]
-        for name, (least, greatest) in (narrowed or {}).items()
-    }
     quantization.quantize_static(
         float32,
         output,
@@ -77,7 +65,7 @@ def int8(
         weight_type=quantization.QuantType.QInt8,
         calibrate_method=quantization.CalibrationMethod.MinMax,
         nodes_to_exclude=sorted({*float_nodes(model), *kept}),
-        extra_options={"TensorQuantOverrides": overrides},
+        extra_options={"TensorQuantOverrides": _grids(model, kept)},
     )
     model = onnx.load(output)
     onnx.checker.check_model(model, full_check=True)

@@ -44,25 +44,14 @@ def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int]
     return found
 
 
-def int8(
-    float32: Path,
-    pictures: npt.NDArray[np.uint8],
-    output: Path,
-    *,
-    kept: Collection[int] = (),
-    narrowed: Mapping[str, tuple[float, float]] | None = None,
-) -> None:
+def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[int] = ()) -> None:
     """Write `float32` with its trunk in int8, calibrated on `pictures` (N, H, W, 3).
 
     Weights that lie on an int8 grid, as corrected ones do, become its integers. The operators with the indices `kept`
-    stay float; tensors named in `narrowed` have 8 bits from the least to the greatest value given there.
+    stay float.
     """
     tool = quantizer.Quantizer(float32, _recipe(float32, kept).get_quantization_recipe())
-    found = dict(ranges(float32, pictures, kept))
-    for name, ends in (narrowed or {}).items():
-        if name in found:
-            shape = found[name]["min"].shape
-            found[name] = {"min": np.full(shape, ends[0], np.float32), "max": np.full(shape, ends[1], np.float32)}
+    found = ranges(float32, pictures, kept)
     result = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
     model = flatbuffer.parse(result.quantized_model)
     source = flatbuffer.read(float32)

@@ -117,6 +117,7 @@ def _reading(readers: Sequence[Layer], values: Mapping[str, NDArray[Any]]) -> Ma
 
 
 def _change(values: dict[str, NDArray[Any]], writers: Sequence[Layer], readers: Sequence[Layer], basis: Matrix) -> None:
+    """Write the tensors in another basis, in place: the inverse goes into what writes them, `basis` into what reads."""
     inverse = np.linalg.inv(basis)
     for writer in writers:
         for name in (writer.weight, writer.bias):

@@ -26,7 +26,9 @@ _SHARES = (1 / 12, 1 / 8, 1 / 6, 1 / 4, 2 / 5)
 
 #: Times are taken on files that are calibrated on so many pictures: what the scales are does not change them.
 _PICTURES = 2
-_ROUNDS = 60
+
+#: Rounds that are timed, after some in which caches and clocks settle.
+_ROUNDS, _WARMING = 60, 3
 
 #: A time this much longer is not slower: medians differ so much by themselves.
 _SLOWER = 1.02
@@ -89,10 +91,10 @@ def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:
 
 def medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
     """The median seconds of each call, all called in turn, round by round."""
-    taken = np.empty((_ROUNDS + 3, len(calls)))
+    taken = np.empty((_WARMING + _ROUNDS, len(calls)))
     for row in taken:
         for index, call in enumerate(calls):
             began = perf_counter()
             call()
             row[index] = perf_counter() - began
-    return [float(value) for value in np.median(taken[3:], axis=0)]
+    return [float(value) for value in np.median(taken[_WARMING:], axis=0)]

@@ -15,19 +15,13 @@ from numpy.typing import NDArray
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._correct.layers import Floats
 
-__all__ = ["CHUNK", "Rounder", "best_range", "extremes", "held_bytes", "release", "run_node", "uses"]
+__all__ = ["CHUNK", "Chunks", "Rounder", "extremes", "held_bytes", "release", "run_node", "uses"]
 
 #: Pictures per run of a node.
 CHUNK = 10
 
+#: The values of one tensor, `CHUNK` pictures at a time.
 Chunks = list[NDArray[Any]]
-
-#: Shares of the extremes that are tried as a range, and the values of each chunk that they are tried on.
-_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-_SAMPLE = 50_000
-
-#: What an error of clipping counts, for one of rounding: it comes in few places, all to one side.
-CLIPPING = 1.0
 
 
 def run_node(
@@ -53,6 +47,7 @@ def run_node(
 
 
 def _session(model: onnx.ModelProto) -> Any:
+    """A session without warnings, whose threads sleep while they wait."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # Threads that wait by spinning would take the processor from the linear algebra in between.
@@ -76,16 +71,17 @@ def held_bytes(model: onnx.ModelProto, known: Mapping[str, NDArray[Any]], pictur
         inputs = {name: values[name] for name in node.input if name in values}
         values |= run_node(node, model.opset_import, known, inputs)
         most = max(most, sum(chunks[0].nbytes for chunks in values.values()))
-        release(values, node, waiting)
+        release(node, waiting, values)
     return most
 
 
-def release(values: dict[str, Chunks], node: Any, waiting: Counter[str]) -> None:
-    """Count down what `node` has used and forget what nothing needs any more."""
+def release(node: Any, waiting: Counter[str], *streams: dict[str, Chunks]) -> None:
+    """Count down in `waiting` what `node` has used and forget what nothing needs any more in all `streams`."""
     waiting.subtract(node.input)
     for name in [*node.input, *node.output]:
         if waiting[name] <= 0:
-            values.pop(name, None)
+            for values in streams:
+                values.pop(name, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +116,3 @@ class Rounder:
 def extremes(chunks: Sequence[Floats]) -> tuple[float, float]:
     """The least and the greatest value."""
     return min(float(chunk.min()) for chunk in chunks), max(float(chunk.max()) for chunk in chunks)
-
-
-def best_range(chunks: Sequence[Floats]) -> tuple[float, float]:
-    """A share of the extremes: the one with the least squared error of rounding and clipping to it.
-
-    Few values are far out where all are sums of many, and the grid is the finer the less of them it holds.
-    """
-    least, greatest = extremes(chunks)
-    values = np.concatenate([chunk.reshape(-1)[:: max(1, chunk.size // _SAMPLE)] for chunk in chunks])
-    errors = {}
-    for share in _SHARES:
-        step = (greatest - least) * share / 255
-        beyond = np.maximum(values - greatest * share, 0) + np.maximum(least * share - values, 0)
-        errors[share] = step * step / 12 + CLIPPING * float(np.mean(beyond.astype(np.float64) ** 2))
-    share = min(errors, key=errors.__getitem__)
-    return least * share, greatest * share

@@ -5,29 +5,35 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
+from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from edgefeat import ExportError
 from edgefeat._fidelity import cosines
-from edgefeat_export._convert import flatbuffer, onnx_int8
+from edgefeat_export._convert import flatbuffer, onnx_int8, tflite_int8
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._correct.layers import constants, find_layers, set_constants
-from edgefeat_export._correct.record import LADDER, NONE, Correction, CorrectionReport, Range
+from edgefeat_export._correct.record import LADDER, NONE, Correction, CorrectionReport
+from edgefeat_export._correct.sections import prefix, sections
 from edgefeat_export._correct.walk import corrected_constants
 from edgefeat_export._correct.write import matched, write_tflite
 
-__all__ = ["Models", "correct", "mean_cosine", "narrowed", "write_corrected"]
+__all__ = ["Models", "correct", "mean_cosine", "write_corrected"]
 
-#: A loss of cosine this much greater is no greater: so much it differs from one set of pictures to another.
-_NOISE = 1.05
+#: A loss of cosine up to this many times the stock tools' is no greater: a few pictures do not tell the two apart.
+_NOISE = 1.02
+
+#: Nor is one greater by this: where almost all stays float both losses are near zero, and their ratio says nothing.
+_LEAST = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +56,32 @@ def correct(
     """Write `corrected`, from which both int8 conversions make the same integers.
 
     `pictures` and `checking`, uint8 (N, H, W, 3), have none in common: the one are corrected on, and on the other the
-    int8 features must come out no further from the float ones than without correction; else the next of `ladder` is
-    tried, down to `NONE`, which copies. ONNX nodes in `kept` are to stay float and so keep their weights.
+    features of both int8 files must come out no further from the float ones than without correction; else the next of
+    `ladder` is tried, and at its end the float files are copied. ONNX nodes in `kept`, those of whole sections, are to
+    stay float and so keep their weights.
     """
     began = time.perf_counter()
-    without = mean_cosine(float32.onnx, float32.onnx, pictures, checking, kept)
-    for correction in [*ladder, NONE]:
-        if not correction:
+    operators = prefix([part for part in sections(float32.onnx, float32.tflite) if part.name in kept])[1]
+
+    def mean_cosines(candidate: Models) -> tuple[float, float]:
+        # Of both: on x86 without VNNI the stock ONNX file saturates and nearly anything is better; in LiteRT it is not.
+        return (
+            mean_cosine(float32.tflite, candidate.tflite, pictures, checking, operators),
+            mean_cosine(float32.onnx, candidate.onnx, pictures, checking, kept),
+        )
+
+    without = mean_cosines(float32)
+    for correction in ladder:
+        layers, skipped = write_corrected(float32, corrected, pictures, correction, kept)
+        reached = mean_cosines(corrected)
+        if all(map(_is_as_near, reached, without)):
             break
-        layers, skipped, ranges = write_corrected(float32, corrected, pictures, correction, kept)
-        reached = mean_cosine(float32.onnx, corrected.onnx, pictures, checking, kept, ranges)
-        if 1 - reached <= (1 - without) * _NOISE:
-            seconds = time.perf_counter() - began
-            return CorrectionReport(
-                correction, ranges, layers, skipped, len(kept), len(pictures), without, reached, seconds
-            )
-    shutil.copyfile(float32.tflite, corrected.tflite)
-    shutil.copyfile(float32.onnx, corrected.onnx)
+    else:
+        correction, reached, layers, skipped = NONE, without, 0, ()
+        shutil.copyfile(float32.tflite, corrected.tflite)
+        shutil.copyfile(float32.onnx, corrected.onnx)
     seconds = time.perf_counter() - began
-    return CorrectionReport(NONE, (), 0, (), len(kept), len(pictures), without, without, seconds)
+    return CorrectionReport(correction, layers, skipped, len(kept), len(pictures), min(without), min(reached), seconds)
 
 
 def write_corrected(
@@ -77,11 +90,8 @@ def write_corrected(
     pictures: NDArray[np.uint8],
     correction: Correction,
     kept: Collection[str],
-) -> tuple[int, tuple[str, ...], tuple[Range, ...]]:
-    """Write `corrected` whatever comes of it.
-
-    How many layers were corrected, the names of those skipped, and the ranges for both int8 conversions.
-    """
+) -> tuple[int, tuple[str, ...]]:
+    """Write `corrected`, whether it helps or not: how many layers were corrected, and the names of those skipped."""
     model, tflite = onnx.load(float32.onnx), flatbuffer.read(float32.tflite)
     stay = {*onnx_int8.float_nodes(model), *kept}
     found = find_layers(model)
@@ -90,15 +100,13 @@ def write_corrected(
     layers = [layer for layer in found if layer.node in places]
     # Many small products: handing them to several threads takes longer than they do, thirty times on a busy machine.
     with threadpool_limits(1, user_api="blas"):
-        changed, ranges = corrected_constants(model, layers, stay, pictures, correction)
+        changed = corrected_constants(model, layers, stay, pictures, correction)
     write_tflite(tflite, layers, known, changed)
     corrected.tflite.write_bytes(flatbuffer.serialize(tflite))
     set_constants(model, changed)
     onnx.save(model, corrected.onnx)
     skipped = tuple(layer.node for layer in found if layer.node not in places and layer.node not in stay)
-    shared = {tensor.name.decode() for tensor in tflite.subgraphs[0].tensors}
-    named = tuple(Range(name, *ends) for name, ends in ranges.items() if name in shared)
-    return sum(layer.node not in stay for layer in layers), skipped, named
+    return sum(layer.node not in stay for layer in layers), skipped
 
 
 def mean_cosine(
@@ -106,29 +114,41 @@ def mean_cosine(
     candidate: Path,
     pictures: NDArray[np.uint8],
     checking: NDArray[np.uint8],
-    kept: Collection[str] = (),
-    ranges: Collection[Range] = (),
+    kept: Collection[Any] = (),
 ) -> float:
-    """Of the features of `candidate` as int8, calibrated on `pictures`, to those of `float32`, both ONNX files.
+    """Of the features of `candidate` as int8, calibrated on `pictures`, to those of `float32`, a file of its format.
 
-    The mean over the pictures to check on; of several taps the worst counts.
+    The mean over the pictures to check on; of several taps the worst counts. `kept` stay float: names of nodes of an
+    ONNX file, indices of operators of a TFLite file.
     """
+    convert = tflite_int8.int8 if candidate.suffix == ".tflite" else onnx_int8.int8
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "int8.onnx"
-        onnx_int8.int8(candidate, pictures, made, kept=kept, narrowed=narrowed(ranges))
+        made = Path(folder) / f"int8{candidate.suffix}"
+        convert(candidate, pictures, made, kept=kept)
         ours = _features(made, checking)
     means = [cosines(a, b).mean() for a, b in zip(ours, _features(float32, checking), strict=True)]
     return float(min(means))
 
 
-def narrowed(ranges: Collection[Range]) -> dict[str, tuple[float, float]]:
-    """As both int8 conversions take them."""
-    return {entry.tensor: (entry.least, entry.greatest) for entry in ranges}
+def _is_as_near(cosine: float, stock: float) -> bool:
+    """Whether a mean cosine is no worse than the stock tools', but for noise."""
+    return 1 - cosine <= (1 - stock) * _NOISE + _LEAST
 
 
 def _features(path: Path, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    rows = [session.run(None, {INPUT: pictures[i : i + 1]}) for i in range(len(pictures))]
-    if not rows:
+    """(N, dimensions) of each tap, by the file's own engine."""
+    if not len(pictures):
         raise ExportError("0 pictures to check on (allowed: 1 or more)")
+    run = _engine(path)
+    rows = [run(picture[np.newaxis]) for picture in pictures]
     return [np.concatenate(tap) for tap in zip(*rows, strict=True)]
+
+
+def _engine(path: Path) -> Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]:
+    """The features of each tap, always in the same order, of a picture (1, H, W, 3)."""
+    if path.suffix == ".tflite":
+        runner = Interpreter(str(path)).get_signature_runner(flatbuffer.SIGNATURE)
+        names = sorted(runner.get_output_details())
+        return lambda picture: list(map(runner(**{INPUT: picture}).__getitem__, names))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda picture: session.run(None, {INPUT: picture})

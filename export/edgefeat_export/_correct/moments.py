@@ -48,6 +48,7 @@ def _sample(
 def _patches(
     layer: Layer, node: Any, kernel: tuple[int, ...], chunk: Floats, each: int, random: np.random.Generator
 ) -> Floats:
+    """(groups, inputs, positions) of one chunk, from `each` positions, the same in all its pictures."""
     known = attributes(node)
     strides, dilations = known.get("strides", [1, 1]), known.get("dilations", [1, 1])
     spans = [(size - 1) * step + 1 for size, step in zip(kernel[1:], dilations, strict=True)]

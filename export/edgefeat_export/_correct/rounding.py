@@ -12,7 +12,7 @@ from edgefeat_export._correct.layers import Floats
 __all__ = ["nearest", "round_with_feedback"]
 
 #: Share of the mean variance that is added to each input's: without it inputs that never vary divide by zero.
-DAMPING = 0.01
+_DAMPING = 0.01
 
 #: Sweeps of coordinate descent after the feedback, where they are cheap.
 _SWEEPS = 2
@@ -23,6 +23,9 @@ _BLOCK = 64
 
 #: Inputs up to which all is computed in float64; beyond, in float32, which is twice as fast and precise enough.
 _SMALL = 32
+
+#: Most values of the moments of groups that are computed together.
+_TOGETHER = 2**22
 
 
 def nearest(matrix: Floats, scale: NDArray[np.float64], other: NDArray[np.intp] | None) -> NDArray[np.int8]:
@@ -47,8 +50,9 @@ def round_with_feedback(
     groups, _, inputs = matrix.shape
     levels = np.empty(matrix.shape, np.int8)
     kind = np.float64 if inputs <= _SMALL else np.float32
-    for start in range(0, groups, max(1, 2**22 // (inputs * inputs))):
-        part = slice(start, start + max(1, 2**22 // (inputs * inputs)))
+    together = max(1, _TOGETHER // (inputs * inputs))
+    for start in range(0, groups, together):
+        part = slice(start, start + together)
         weights: NDArray[np.floating] = (matrix[part] / scale[part, :, np.newaxis]).astype(kind)
         spread: NDArray[np.floating] = _damped(moments[part]).astype(kind)
         levels[part] = _rounded(weights, spread, other)
@@ -56,9 +60,10 @@ def round_with_feedback(
 
 
 def _damped(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`moments` with a share of the mean variance on the diagonal, which makes them positive definite."""
     inputs = moments.shape[-1]
     variance = np.trace(moments, axis1=1, axis2=2) / inputs
-    added = np.where(variance > 0, variance * DAMPING, 1.0)
+    added = np.where(variance > 0, variance * _DAMPING, 1.0)
     return moments + added[:, np.newaxis, np.newaxis] * np.eye(inputs)
 
 

@@ -38,6 +38,7 @@ def streams(model: onnx.ModelProto, by_node: Mapping[str, Layer]) -> list[set[st
 
 
 def _is_stream(model: onnx.ModelProto, group: set[str], by_node: Mapping[str, Layer]) -> bool:
+    """Whether all that makes or reads the tensors is an addition or a layer that may change."""
     made = set()
     if group & {output.name for output in model.graph.output}:
         return False
@@ -57,4 +58,5 @@ def _mixes(layer: Layer | None) -> bool:
 
 
 def _reads(node: Any, group: set[str], by_node: Mapping[str, Layer]) -> bool:
+    """Whether the node is such a layer and has a tensor of the group as its input, not as its weights."""
     return _mixes(by_node.get(node.name)) and node.input[0] in group and node.input[1] not in group

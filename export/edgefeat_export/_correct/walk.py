@@ -18,7 +18,6 @@ from edgefeat_export._correct.execute import (
     CHUNK,
     Chunks,
     Rounder,
-    best_range,
     extremes,
     held_bytes,
     release,
@@ -27,12 +26,8 @@ from edgefeat_export._correct.execute import (
 )
 from edgefeat_export._correct.layers import ACTIVATIONS, Floats, Layer, constants
 from edgefeat_export._correct.record import Correction
-from edgefeat_export._correct.streams import streams
 
 __all__ = ["corrected_constants"]
-
-#: By tensor name: the least and the greatest value of its grid.
-Ranges = dict[str, tuple[float, float]]
 
 #: Bytes that the tensors of all pictures may take, of both streams together.
 _HELD = 1_500_000_000
@@ -55,8 +50,6 @@ class _Pass:
     rounder: Rounder
     random: np.random.Generator
     changed: dict[str, NDArray[Any]]
-    linear: Collection[str]
-    ranges: Ranges
 
 
 def corrected_constants(
@@ -65,9 +58,8 @@ def corrected_constants(
     kept: Collection[str],
     pictures: NDArray[np.uint8],
     correction: Correction,
-) -> tuple[dict[str, NDArray[Any]], Ranges]:
-    """New values of the weights and biases of `layers`, by name: those of `kept` nodes stay as they are. And ranges of
-    activations that are better than their extremes, by tensor name.
+) -> dict[str, NDArray[Any]]:
+    """New values of the weights and biases of `layers`, by name: those of `kept` nodes stay as they are.
 
     One walk through the graph in its order. At each layer the weights are rounded, given what the layers in front of
     it, rounded weights and rounded activations, make of the pictures; then the bias takes up the difference that is
@@ -86,24 +78,23 @@ def corrected_constants(
         rounder=Rounder.make(model.opset_import),
         random=np.random.default_rng(0),
         changed={},
-        linear=set().union(*streams(model, {layer.node: layer for layer in layers})) if correction.ranges else (),
-        ranges={},
     )
     _walk(walk, [pictures[:count][start : start + CHUNK] for start in range(0, count, CHUNK)])
-    return based | walk.changed, walk.ranges
+    return based | walk.changed
 
 
 def _walk(walk: _Pass, chunks: Chunks) -> None:
+    """Fill `walk.changed`; `chunks` are the pictures."""
     exact: dict[str, Chunks] = {INPUT: chunks}
     rounded: dict[str, Chunks] = {INPUT: chunks}
     waiting = uses(walk.model)
     adding = {layer.adding: layer for layer in walk.layers.values()}
     for node in walk.model.graph.node:
-        true = run_node(node, walk.model.opset_import, walk.known, exact_inputs := _inputs(node, exact))
+        exact_inputs = _inputs(node, exact)
+        true = run_node(node, walk.model.opset_import, walk.known, exact_inputs)
         if node.name in walk.layers:
             layer = walk.layers[node.name]
-            weight = _rounded_weight(walk, layer, node, rounded[node.input[0]])
-            walk.changed[layer.weight] = weight
+            walk.changed[layer.weight] = _rounded_weight(walk, layer, node, rounded[node.input[0]])
         same = all(exact_inputs[name] is rounded[name] for name in exact_inputs)
         if same and node.name not in walk.layers and not _is_rounded(walk, node):
             ours = true
@@ -115,26 +106,23 @@ def _walk(walk: _Pass, chunks: Chunks) -> None:
             ours = {name: _rounded(walk, name, true[name], values) for name, values in ours.items()}
         exact |= true
         rounded |= ours
-        again = waiting.copy()
-        release(exact, node, waiting)
-        release(rounded, node, again)
+        release(node, waiting, exact, rounded)
 
 
 def _rounded(walk: _Pass, name: str, true: Chunks, values: Chunks) -> Chunks:
     """`values` of a tensor in 8 bits; `true` are the exact ones."""
     if values[0].dtype != np.float32:
         return values
-    if name not in walk.linear:
-        return list(walk.rounder.rounded(values, *extremes(true)))
-    walk.ranges[name] = best_range(true)
-    return list(walk.rounder.rounded(values, *walk.ranges[name]))
+    return walk.rounder.rounded(values, *extremes(true))
 
 
 def _inputs(node: Any, values: dict[str, Chunks]) -> dict[str, Chunks]:
+    """Those of the node's inputs that are computed, by name."""
     return {name: values[name] for name in node.input if name in values}
 
 
 def _rounded_weight(walk: _Pass, layer: Layer, node: Any, inputs: Chunks) -> Floats:
+    """The layer's weights on their grid, given what `inputs` the int8 file has there."""
     weight = walk.known[layer.weight]
     matrix = layer.matrix(weight)
     other = _partners(layer, weight) if walk.correction.pairs else None
@@ -148,7 +136,7 @@ def _rounded_weight(walk: _Pass, layer: Layer, node: Any, inputs: Chunks) -> Flo
 
 
 def _partners(layer: Layer, weight: Floats) -> NDArray[np.intp] | None:
-    """None for a depthwise convolution, which is not computed by pairs."""
+    """The partner of each weight of an output; None for a depthwise convolution, which is not computed by pairs."""
     if layer.kind == "Conv":
         alone = weight.shape[1] == 1 and layer.groups == weight.shape[0]
         return None if alone else grid.partners(int(np.prod(weight.shape[1:])), weight.shape[1])

@@ -56,10 +56,10 @@ def write_tflite(
             _set_channels(graph.tensors[operator.outputs[0]], len(weights))
         if layer.bias in changed:
             bias = _bias(tflite, operator, len(known[layer.bias]))
+            # Not the sum in every case: where both files have one bias they must keep one, to the last bit.
             same = np.array_equal(bias, known[layer.bias])
-            _replace(
-                tflite, operator, 2, changed[layer.bias] if same else bias + changed[layer.bias] - known[layer.bias]
-            )
+            values = changed[layer.bias] if same else bias + changed[layer.bias] - known[layer.bias]
+            _replace(tflite, operator, 2, values)
 
 
 def _weights(tflite: Any, operator: Any) -> Floats | None:
@@ -75,6 +75,7 @@ def _weights(tflite: Any, operator: Any) -> Floats | None:
 
 
 def _bias(tflite: Any, operator: Any, outputs: int) -> Floats:
+    """The constant bias of an operator, zeros where it has none."""
     if len(operator.inputs) < 3 or operator.inputs[2] < 0:
         return np.zeros(outputs, np.float32)
     content = flatbuffer.constant(tflite, tflite.subgraphs[0].tensors[operator.inputs[2]])
@@ -111,4 +112,5 @@ def _set_channels(tensor: Any, channels: int) -> None:
 
 
 def _key(weights: NDArray[Any]) -> tuple[Any, ...]:
+    """The same for equal weights only."""
     return weights.shape, np.ascontiguousarray(weights).tobytes()
