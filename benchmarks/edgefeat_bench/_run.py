@@ -41,7 +41,7 @@ class _Worker:
         self.contender = contender
         started = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgefeat_bench._worker", json.dumps(to_json(contender)), bundle],
+            [sys.executable, "-P", "-m", "edgefeat_bench._worker", json.dumps(to_json(contender)), bundle],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

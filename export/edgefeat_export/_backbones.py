@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import keras
 from edgefeat import ArgumentError
 from edgefeat_export._nets import ALEXNET_STATE, GOOGLENET_STATE, StateDict, alexnet, googlenet
 from edgefeat_export._preprocessing import preprocessing_named
+from edgefeat_export._spec import MODEL_SUFFIXES
 
 __all__ = ["Backbone", "backbone_named", "backbones"]
 
@@ -124,7 +126,12 @@ def backbones() -> tuple[Backbone, ...]:
 
 
 def backbone_named(name: str) -> Backbone:
-    """The backbone of that name, case, `_` and `-` ignored. ArgumentError lists names near it."""
+    """The backbone of that name, case, `_` and `-` ignored. ArgumentError lists names near it, or says it is a path."""
+    if name in (".", "..") or set(name) & {"/", os.sep, os.altsep}:
+        raise ArgumentError(
+            f"backbone {name!r} is a path, but not that of a saved model "
+            f"(allowed: a file {', '.join(MODEL_SUFFIXES)}, or a backbone's name)"
+        )
     by_key = {_key(backbone.name): backbone for backbone in backbones()}
     backbone = by_key.get(_key(name))
     if backbone is None:

@@ -63,7 +63,7 @@ def _nearest_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -
     return float(np.mean(labels[nearest(features, features, 1)[:, 0]] == labels))
 
 
-def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -> float:
+def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -> float | None:
     """A ridge classifier on standardized features, the mean over five folds (as many as the rarest label allows)."""
     from sklearn.linear_model import RidgeClassifierCV  # takes a second that `edgefeat --help` need not
     from sklearn.model_selection import cross_val_score
@@ -72,7 +72,7 @@ def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) ->
 
     folds = min(5, int(np.unique(labels, return_counts=True)[1].min()))
     if folds < 2:
-        return 0.0
+        return None
     probe = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=np.logspace(0, 5, 6)))
     return float(np.mean(cross_val_score(probe, features.reshape(len(features), -1), labels, cv=folds)))
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from edgefeat import ArgumentError
+from edgefeat_export._network import tap_name
 
 __all__ = ["cut", "layer_names"]
 
@@ -16,16 +17,19 @@ __all__ = ["cut", "layer_names"]
 def cut(whole: keras.Model, names: Sequence[str]) -> tuple[keras.Model, tuple[str, ...]]:
     """The part of `whole` up to the layers of these names, and the names; its last layer where none is given.
 
-    A layer of a model inside the model is named by its path, `inner/layer`. Raises ArgumentError for an unknown name.
+    A layer of a model inside the model is named by its path, `inner/layer`. Raises ArgumentError for an unknown name,
+    and for two whose taps would have the same.
     """
     if len(set(names)) != len(names):
         raise ArgumentError(f"layers {', '.join(names)} repeat a name")
     if not names:
         if len(whole.outputs) != 1:
-            raise ArgumentError(f"{whole.name} has {len(whole.outputs)} outputs: say with --layer where to cut it")
-        (output,) = whole.outputs
-        last = next((layer.name for layer in reversed(whole.layers) if _gives(layer, output)), whole.layers[-1].name)
-        return whole, (last,)
+            raise ArgumentError(
+                f"{whole.name} has {len(whole.outputs)} outputs: say with --layer where to cut it "
+                f"(they are of: {', '.join(dict.fromkeys(_giver(whole, output) for output in whole.outputs))})"
+            )
+        return whole, (_giver(whole, whole.outputs[0]),)
+    _check_taps(names)
     outputs = [_output(whole, name.split("/"), name, whole) for name in names]
     return keras.Model(whole.inputs, outputs), tuple(names)
 
@@ -36,6 +40,22 @@ def layer_names(model: keras.Model, prefix: str = "") -> Iterator[str]:
         yield prefix + layer.name
         if isinstance(layer, keras.Model):
             yield from layer_names(layer, f"{prefix}{layer.name}/")
+
+
+def _check_taps(names: Sequence[str]) -> None:
+    taps: dict[str, str] = {}
+    for name in names:
+        other = taps.setdefault(tap_name(name).lower(), name)  # TensorFlow tells no names apart by their case
+        if other != name:
+            raise ArgumentError(
+                f"layers {other!r} and {name!r} would both be tap {tap_name(name)!r}: rename one, or cut at one of them"
+            )
+
+
+def _giver(whole: keras.Model, output: Any) -> str:
+    """The name of the layer that gives this output of `whole`."""
+    found = next((layer for layer in reversed(whole.layers) if _gives(layer, output)), whole.layers[-1])
+    return str(found.name)
 
 
 def _gives(layer: keras.Layer, output: Any) -> bool:

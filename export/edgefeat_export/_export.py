@@ -148,6 +148,10 @@ def _ignore(_: str) -> None:
 
 def _spec(spec: NetworkSpec) -> NetworkSpec:
     """The spec, if it is possible as far as can be told without Keras."""
+    if spec.alpha is not None and not 0 < spec.alpha < 100:
+        raise ArgumentError(f"alpha is {spec.alpha} (allowed: above 0, such as 0.35 or 1.0)")
+    if spec.project is not None and spec.pooling == "none":
+        raise ArgumentError("a projection needs features that are vectors: give --pooling avg, max, gem or flatten")
     if spec.project is not None and spec.project < 1:
         raise ArgumentError(f"projection to {spec.project} dimensions (allowed: 1 or more)")
     if spec.whiten and spec.project is None:

@@ -59,8 +59,8 @@ def accuracies(manifest: Manifest) -> Iterator[tuple[str, dict[str, Accuracy]]]:
 def accuracy_sentence(tap: str, accuracy: dict[str, Accuracy]) -> str:
     """One line of accuracies, the Keras features' first."""
     first = next(iter(accuracy.values()))
-    rows = [f"keras {first.nearest_keras:.3f} / {first.linear_keras:.3f}"]
-    rows += [f"{name} {figures.nearest:.3f} / {figures.linear:.3f}" for name, figures in accuracy.items()]
+    rows = [f"keras {first.nearest_keras:.3f} / {_figure(first.linear_keras, '.3f')}"]
+    rows += [f"{name} {figures.nearest:.3f} / {_figure(figures.linear, '.3f')}" for name, figures in accuracy.items()]
     return f"{tap}: accuracy over {first.labels} labels, nearest neighbour / linear probe: {', '.join(rows)}"
 
 

@@ -123,7 +123,7 @@ def _list_apart(path: Path) -> _Listing:
     """`_list` in a process of its own: over damaged heaps of names HDF5 never ends, dies, or reads foreign memory."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __name__, os.fspath(path)],
+            [sys.executable, "-P", "-m", __name__, os.fspath(path)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

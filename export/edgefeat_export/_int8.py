@@ -47,10 +47,13 @@ def faithful_int8(
 
     `pieces` are the corrections allowed; `run` runs a step by its name.
     """
+    if not _has_layers(work):
+        return "the network has no convolution or dense layer, so there is nothing to quantize"
     best: tuple[float, str] | None = None
     for rung in _ladder(work, variant, pieces, run):
-        rung.write(work)
-        run(CORRECTED)
+        if not rung.made(work):
+            rung.write(work)
+            run(CORRECTED)
         run(variant)
         measured = measure_variant(work, variant)
         done = Corrected.read(work)
@@ -68,6 +71,13 @@ def faithful_int8(
             best = (reached, short + kept)
     assert best is not None  # the ladder has a first rung
     return best[1]
+
+
+def _has_layers(work: Workspace) -> bool:
+    from edgefeat_export._convert import flatbuffer, float16
+
+    model = flatbuffer.read(work.model("tflite-float32"))
+    return any(flatbuffer.op_code(model, one) in float16.OUTPUT_AXIS for one in model.subgraphs[0].operators)
 
 
 def _ladder(work: Workspace, variant: str, pieces: tuple[str, ...], run: Callable[[str], None]) -> Iterator[Rung]:

@@ -63,19 +63,22 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     import keras
 
     from edgefeat_export._backbones import backbone_named
-    from edgefeat_export._model_file import is_model_file
+    from edgefeat_export._model_file import is_model_file, load_model, model_name
     from edgefeat_export._trunk import build_trunk
 
+    if is_model_file(spec.backbone):  # all of it, though it may have outputs that no one cut gives
+        model = load_model(spec)
+        height, width = model.inputs[0].shape[1:3]
+        return LayerList(model_name(spec.backbone), int(height), int(width), costs(model))
     trunk = build_trunk(replace(spec, weights=RANDOM, layers=()))
     layers = costs(trunk.model)
-    if not is_model_file(spec.backbone):
-        backbone = backbone_named(spec.backbone)
-        if not backbone.fixed_top or trunk.size == (backbone.size, backbone.size):
-            keras.utils.clear_session()  # else the layers that Keras names would be numbered on
-            options = {} if spec.alpha is None else {"alpha": spec.alpha}
-            whole = backbone.factory(include_top=True, weights=None, input_shape=(*trunk.size, 3), **options)
-            known = {layer.name for layer in layers}
-            layers += tuple(replace(layer, top=True) for layer in costs(whole) if layer.name not in known)
+    backbone = backbone_named(spec.backbone)
+    if not backbone.fixed_top or trunk.size == (backbone.size, backbone.size):
+        keras.utils.clear_session()  # else the layers that Keras names would be numbered on
+        options = {} if spec.alpha is None else {"alpha": spec.alpha}
+        whole = backbone.factory(include_top=True, weights=None, input_shape=(*trunk.size, 3), **options)
+        known = {layer.name for layer in layers}
+        layers += tuple(replace(layer, top=True) for layer in costs(whole) if layer.name not in known)
     return LayerList(trunk.name, *trunk.size, layers)
 
 
@@ -83,7 +86,7 @@ def listed_apart(spec: NetworkSpec) -> LayerList:
     """`list_layers` in a process of its own, whose log lines, TensorFlow's among them, nobody sees."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
     done = subprocess.run(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-P", "-m", __name__],
         input=json.dumps(to_json(spec)),
         capture_output=True,
         text=True,

@@ -7,6 +7,7 @@ that comparing them says something.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,8 +97,13 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
 
 
 def tap_name(layer: str) -> str:
-    """The tap of a layer is named after it; `/` of a nested layer becomes `.`, which every format allows."""
-    return layer.replace("/", ".")
+    """The tap of a layer is named after it, in what every format allows: ASCII letters and digits, `_`, `.` and `-`.
+
+    `/` of a nested layer becomes `.`, all else `_`.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.\-]", "_", layer.replace("/", "."))
+    # TensorFlow has a letter, a digit or a dot come first, and the manifest's names are no folders.
+    return name if re.match(r"[A-Za-z0-9.]", name) and name not in (".", "..") else f"tap{name}"
 
 
 def weights_sha256(model: keras.Model) -> str:

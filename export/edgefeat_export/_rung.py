@@ -29,6 +29,10 @@ class Rung:
         """Makes this the rung that the steps make."""
         (work.folder / "rung.json").write_text(json.dumps(to_json(self)))
 
+    def made(self, work: Workspace) -> bool:
+        """Whether the weights in the workspace are already corrected for this rung, as for the other format."""
+        return (work.folder / "corrected.json").exists() and Rung.read(work) == self
+
     @classmethod
     def read(cls, work: Workspace) -> Rung:
         """The rung to be made."""

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat import ExportError
 from edgefeat._manifest import VARIANTS, PictureForm
 from edgefeat_export._int8 import CORRECTED, EARLY, SENSITIVITY
 from edgefeat_export._workspace import NETWORK, NetworkFacts, Workspace
@@ -76,7 +80,20 @@ def _network(work: Workspace) -> None:
         input=graph.input,
         outputs=graph.outputs,
     )
-    work.write_facts(facts, network.features(pictures.checking))
+    reference = network.features(pictures.checking)
+    for tap, rows in reference.items():
+        _check_features(tap, rows)
+    work.write_facts(facts, reference)
+
+
+def _check_features(tap: str, rows: NDArray[np.float32]) -> None:
+    """Raises ExportError where Keras's own features say nothing: nothing could be measured against them."""
+    if not np.isfinite(rows).all():
+        raise ExportError(
+            f"the Keras features of tap {tap} are not finite numbers: the weights or preprocessing are wrong"
+        )
+    if not rows.any():
+        raise ExportError(f"the Keras features of tap {tap} are all zero: the weights or the preprocessing are wrong")
 
 
 def _tflite_float32(work: Workspace) -> None:

@@ -44,7 +44,8 @@ def run_step(work: Workspace, step: str) -> None:
     }
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "edgefeat_export._subprocess", str(work.folder), step],
+            # -P: a file lying in the user's folder is no module of ours
+            [sys.executable, "-P", "-m", "edgefeat_export._subprocess", str(work.folder), step],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,7 +11,7 @@ import keras
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._backbones import Backbone, backbone_named
 from edgefeat_export._cut import cut
-from edgefeat_export._model_file import is_model_file, load_model
+from edgefeat_export._model_file import is_model_file, load_model, model_name
 from edgefeat_export._network import Trunk
 from edgefeat_export._preprocessing import preprocessing_named
 from edgefeat_export._spec import IMAGENET, RANDOM, NetworkSpec
@@ -31,7 +30,7 @@ def build_trunk(spec: NetworkSpec) -> Trunk:
     """
     if is_model_file(spec.backbone):
         keras.utils.set_random_seed(spec.seed)
-        name, whole = Path(spec.backbone).name.partition(".")[0], load_model(spec)
+        name, whole = model_name(spec.backbone), load_model(spec)
         preprocessing = spec.preprocess or "raw"
         preprocess = preprocessing_named(preprocessing)
     else:

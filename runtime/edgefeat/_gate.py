@@ -30,7 +30,7 @@ def parse_gate(text: str) -> Gate:
 
 
 def shortfall(gate: Gate, fidelity: dict[str, Fidelity]) -> str | None:
-    """By what the worst tap misses the gate, in words; None where all pass."""
+    """By what the first tap that misses the gate misses it, in words; None where all pass."""
     for tap, figures in fidelity.items():
         if figures.mean_cosine < gate.mean_cosine:
             return (

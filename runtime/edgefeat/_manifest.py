@@ -94,14 +94,15 @@ class Tap:
 class Accuracy:
     """How well labels are told from features, as fractions of 1: the variant's beside those of the Keras features.
 
-    `nearest` gives each picture the label of its nearest other; `linear` is a linear probe, cross-validated.
+    `nearest` gives each picture the label of its nearest other; `linear` is a linear probe, cross-validated, None where
+    a label has but one picture.
     """
 
     labels: int
     nearest: float
     nearest_keras: float
-    linear: float
-    linear_keras: float
+    linear: float | None
+    linear_keras: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,4 +55,5 @@ def _choices(bundle: Bundle, variant: str | None, engine: str | None) -> Iterato
     if tuned := remembered(bundle, variant, engine):
         yield tuned
     for choice in found:
-        yield choice, default_threads()
+        if tuned is None or (choice.variant.name, choice.engine.name) != (tuned[0].variant.name, tuned[0].engine.name):
+            yield choice, default_threads()

@@ -53,6 +53,13 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
     variants = [wanted] if wanted is not None else _in_order(bundle)
     found = [(one, other) for one in variants for other in installed if other.format == one.format]
     if not found:
+        able = {one.format for one in variants}
+        others = [one.name for one in ENGINES if one.version() is not None and one.format in able]
+        if others:
+            raise ArgumentError(
+                f"engine {engine!r} runs none of the bundle's variants, {', '.join(one.name for one in variants)} "
+                f"(allowed here: {', '.join(others)}): leave --engine out"
+            )
         raise _nothing_runs(variants, installed)
     reason = _reason(variant is not None, engine is not None)
     for one, other in found:

@@ -125,3 +125,47 @@ def test_the_length_of_an_int8_feature_is_one(bundle: Path) -> None:
         features = edgefeat.load(bundle, variant=name).extract(pictures)
         assert isinstance(features, np.ndarray)
         np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-3)
+
+
+def test_a_file_in_the_users_folder_is_no_module_of_ours(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('the file in the folder was run')")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "edgefeat",
+            "export",
+            str(model),
+            "--variants",
+            "tflite-float32",
+            "-o",
+            "x.edgefeat",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_network_without_layers_to_quantize_keeps_its_float_files(tmp_path: Path) -> None:
+    import keras
+
+    picture = keras.Input((32, 32, 3))
+    path = tmp_path / "pool.keras"
+    keras.Model(picture, keras.layers.MaxPooling2D(4)(picture)).save(path)
+    extractor = edgefeat_export.export(path, tmp_path / "p.edgefeat", variants=["tflite-float32", "tflite-int8"])
+    (refusal,) = extractor.bundle.manifest.refusals
+    assert "nothing to quantize" in refusal.reason
+
+
+def test_features_that_say_nothing_are_refused_in_those_words(tmp_path: Path) -> None:
+    import keras
+
+    picture = keras.Input((32, 32, 3))
+    path = tmp_path / "zero.keras"
+    keras.Model(picture, keras.layers.Conv2D(4, 3, kernel_initializer="zeros")(picture)).save(path)
+    with pytest.raises(edgefeat.ExportError, match="all zero"):
+        edgefeat_export.export(path, tmp_path / "z.edgefeat", variants=["tflite-float32"])

@@ -20,7 +20,16 @@ BUNDLES = ("one_tap", "two_taps")
 # Objects whose names are free: the packages used, the backbone's options, the taps.
 FREE = ("tools", "options", "fidelity")
 # What may be null.
-OPTIONAL = ("projection", "overlap", "mixed_overlap", "threshold_shift", "accuracy", "substitute")
+OPTIONAL = (
+    "linear",
+    "linear_keras",
+    "projection",
+    "overlap",
+    "mixed_overlap",
+    "threshold_shift",
+    "accuracy",
+    "substitute",
+)
 KINDS: tuple[Any, ...] = (None, True, 3, 3.5, "text", [], {})
 
 Place = tuple[str | int, ...]

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from edgefeat_export._convert import flatbuffer
 
-__all__ = ["round_weights", "rounded"]
+__all__ = ["OUTPUT_AXIS", "round_weights", "rounded"]
 
 _OP = schema.BuiltinOperator
 #: Of operators with weights: which of their axes the outputs are.
-_OUTPUT_AXIS = {_OP.CONV_2D: 0, _OP.DEPTHWISE_CONV_2D: 3, _OP.FULLY_CONNECTED: 0}
+OUTPUT_AXIS = {_OP.CONV_2D: 0, _OP.DEPTHWISE_CONV_2D: 3, _OP.FULLY_CONNECTED: 0}
 
 
 def round_weights(model: Any) -> None:
@@ -29,7 +29,7 @@ def round_weights(model: Any) -> None:
     (graph,) = model.subgraphs
     done: set[int] = set()
     for operator in graph.operators:
-        axis = _OUTPUT_AXIS.get(flatbuffer.op_code(model, operator))
+        axis = OUTPUT_AXIS.get(flatbuffer.op_code(model, operator))
         if axis is None:
             continue
         tensor = graph.tensors[operator.inputs[1]]

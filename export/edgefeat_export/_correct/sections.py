@@ -37,17 +37,13 @@ def sections(float32_onnx: Path, float32_tflite: Path) -> list[Section]:
     float_nodes, float_operators = set(onnx_int8.float_nodes(model)), tail.float_operators(tflite)
     found = [layer.node for layer in layers if layer.node in places and layer.node not in float_nodes]
     names = [node.name for node in model.graph.node]
-    node_starts = [names.index(name) for name in found]
-    operator_starts = sorted(places[name] for name in found)
+    operators = _cut([places[name] for name in found], len(tflite.subgraphs[0].operators))
+    nodes = _cut([names.index(name) for name in found], len(names))
     made = []
-    for name, nodes, operators in zip(
-        found,
-        _cut(node_starts, len(names)),
-        _cut(operator_starts, len(tflite.subgraphs[0].operators)),
-        strict=True,
-    ):
-        own_nodes = tuple(names[index] for index in nodes if names[index] not in float_nodes)
-        made.append(Section(name, own_nodes, tuple(index for index in operators if index not in float_operators)))
+    for name in found:
+        own_nodes = tuple(names[index] for index in nodes[names.index(name)] if names[index] not in float_nodes)
+        own_operators = tuple(index for index in operators[places[name]] if index not in float_operators)
+        made.append(Section(name, own_nodes, own_operators))
     return made
 
 
@@ -56,7 +52,8 @@ def prefix(parts: Sequence[Section]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(node for part in parts for node in part.nodes), tuple(i for part in parts for i in part.operators)
 
 
-def _cut(starts: Collection[int], end: int) -> list[range]:
-    """Ranges that begin at each start and end at the next; the first begins at 0."""
-    edges = [0, *sorted(starts)[1:], end]
-    return [range(start, stop) for start, stop in itertools.pairwise(edges)]
+def _cut(starts: Collection[int], end: int) -> dict[int, range]:
+    """By each start the range from there to the next; the first begins at 0."""
+    ordered = sorted(starts)
+    edges = [0, *ordered[1:], end]
+    return {start: range(*ends) for start, ends in zip(ordered, itertools.pairwise(edges), strict=False)}

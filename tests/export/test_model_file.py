@@ -1,0 +1,249 @@
+"""Saved models as they come: any input size, any policy, any name, and code that is not run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the export extra is not installed")
+
+import keras
+from keras import layers
+
+from edgefeat import ArgumentError, ExportError
+from edgefeat_export._backbones import backbone_named
+from edgefeat_export._cut import cut
+from edgefeat_export._layers import list_layers
+from edgefeat_export._model_file import load_model, model_name
+from edgefeat_export._network import tap_name
+from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._trunk import build_trunk
+
+SIZE = 16
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(7)
+
+
+def spec_of(backbone: Path | str, size: tuple[int, int] | None = None) -> NetworkSpec:
+    return NetworkSpec(
+        backbone=str(backbone),
+        alpha=None,
+        weights=None,
+        seed=0,
+        size=size,
+        preprocess=None,
+        layers=(),
+        pooling="avg",
+        normalization="l2",
+        project=None,
+        whiten=False,
+        calibration="synthetic",
+        evaluation=None,
+        fit="stretch",
+    )
+
+
+def body(source: Any) -> Any:
+    """Layers that stand in no simple order, one of them called twice, and an inner model."""
+    inside = keras.Input((None, None, 4))
+    inner = keras.Model(inside, layers.Conv2D(4, 1, name="point")(inside), name="inner")
+    shared = layers.Conv2D(4, 3, padding="same", name="shared")
+    x = layers.Conv2D(4, 3, padding="same", name="picture")(source)
+    x = layers.Add()([shared(shared(x)), layers.BatchNormalization()(inner(x))])
+    return layers.GlobalAveragePooling2D()(layers.Rescaling(2.0)(x))
+
+
+def functional(side: int | None) -> keras.Model:
+    source = keras.Input((side, side, 3))
+    return keras.Model(source, body(source))
+
+
+def sequential(side: int | None) -> keras.Model:
+    return keras.Sequential(
+        [keras.Input((side, side, 3)), layers.Conv2D(4, 3), layers.Conv2D(2, 3), layers.GlobalMaxPooling2D()]
+    )
+
+
+def of_dict(side: int | None) -> keras.Model:
+    source = keras.Input((side, side, 3), name="photo")
+    return keras.Model({"photo": source}, body(source))
+
+
+def randomized(model: keras.Model) -> keras.Model:
+    random = np.random.default_rng(0)
+    model.set_weights([random.uniform(0.1, 1, weight.shape).astype(weight.dtype) for weight in model.get_weights()])
+    return model
+
+
+def pictures(height: int, width: int) -> Any:
+    return np.random.default_rng(1).uniform(0, 1, (2, height, width, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("make", [functional, sequential, of_dict])
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("size", [None, (SIZE, 24)])
+def test_a_model_for_any_size_gets_one(make: Any, suffix: str, size: tuple[int, int] | None, tmp_path: Path) -> None:
+    model = randomized(make(None))
+    path = tmp_path / f"free.{suffix}"
+    model.save(path)
+    height, width = size or (224, 224)
+    loaded = load_model(spec_of(path, size))
+    assert loaded.inputs[0].shape == (None, height, width, 3)
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
+    given = pictures(height, width)
+    expected = np.asarray(model({"photo": given} if make is of_dict else given))
+    trunk, _ = cut(loaded, ())
+    np.testing.assert_allclose(np.asarray(trunk(given)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("make", [functional, sequential])
+@pytest.mark.parametrize("side", [SIZE, None])
+def test_a_model_of_another_policy_becomes_float32(policy: str, make: Any, side: int | None, tmp_path: Path) -> None:
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = randomized(make(side))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.save(tmp_path / "mixed.keras")
+    loaded = load_model(spec_of(tmp_path / "mixed.keras", (SIZE, SIZE)))
+    assert {layer.dtype_policy.name for layer in loaded._flatten_layers()} == {"float32"}
+    assert loaded.outputs[0].dtype == "float32"
+    exact = randomized(make(side))
+    for mine, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        assert mine.dtype == np.float32
+        np.testing.assert_array_equal(mine, theirs.astype(np.float32))
+    given = pictures(SIZE, SIZE)
+    np.testing.assert_allclose(np.asarray(loaded(given)), np.asarray(exact(given)), rtol=1e-2)
+
+
+def test_a_quantized_model_is_refused_by_policy_and_layer(tmp_path: Path) -> None:
+    source = keras.Input((SIZE, SIZE, 3))
+    model = keras.Model(source, layers.Dense(4, name="told")(layers.Flatten()(source)))
+    model.quantize("int8")
+    model.save(tmp_path / "int8.keras")
+    with pytest.raises(ArgumentError, match="layer 'told' has policy int8_from_float32"):
+        load_model(spec_of(tmp_path / "int8.keras"))
+
+
+class Twice(layers.Layer):  # type: ignore[misc]  # keras has no types
+    def call(self, x: Any) -> Any:
+        return x * 2
+
+
+class Sub(keras.Model):  # type: ignore[misc]  # keras has no types
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.convolution = layers.Conv2D(4, 3)
+
+    def call(self, x: Any) -> Any:
+        return self.convolution(x)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: layers.Lambda(lambda x: x / 2, name="halve"), "holds a Lambda layer 'halve' (class Lambda), whose"),
+        (lambda: Twice(name="twice"), "holds a custom layer 'twice' (class Twice), whose"),
+    ],
+)
+def test_a_layer_of_code_is_named_and_not_run(make: Any, said: str, nested: bool, suffix: str, tmp_path: Path) -> None:
+    source = keras.Input((SIZE, SIZE, 3))
+    model = keras.Model(source, make()(layers.Conv2D(4, 3)(source * 2.0)))
+    if nested:
+        model = keras.Model(source, layers.ReLU()(model(source)))
+    path = tmp_path / f"code.{suffix}"
+    model.save(path)
+    with pytest.raises(ExportError, match=re.escape(f"{path} {said} code is not run: replace it by a")) as caught:
+        load_model(spec_of(path))
+    assert "safe_mode" not in str(caught.value)
+
+
+def test_a_subclassed_model_is_named(tmp_path: Path) -> None:
+    model = Sub(name="sub")
+    model(np.zeros((1, SIZE, SIZE, 3)))
+    model.save(tmp_path / "sub.keras")
+    with pytest.raises(ExportError, match=r"is a subclassed model 'sub' \(class Sub\), whose code is not run"):
+        load_model(spec_of(tmp_path / "sub.keras"))
+
+
+def test_a_function_of_code_is_not_run(tmp_path: Path) -> None:
+    source = keras.Input((SIZE, SIZE, 3))
+    keras.Model(source, layers.Activation(lambda x: x / 2)(source)).save(tmp_path / "code.keras")
+    with pytest.raises(ExportError, match="it holds Python code, which is not run"):
+        load_model(spec_of(tmp_path / "code.keras"))
+
+
+def test_what_is_no_model_is_said_so(tmp_path: Path) -> None:
+    for name in ("no.keras", "no.h5"):
+        (tmp_path / name).write_bytes(b"no model")
+        with pytest.raises(ExportError, match="cannot be loaded by Keras"):
+            load_model(spec_of(tmp_path / name))
+
+
+def test_a_model_of_several_outputs_is_listed_and_its_outputs_are_named(tmp_path: Path) -> None:
+    source = keras.Input((SIZE, SIZE, 3), name="photo")
+    x = layers.Conv2D(4, 3, name="stem")(source)
+    model = keras.Model(source, [layers.Conv2D(2, 1, name="left")(x), layers.Dense(3, name="right")(x)])
+    path = tmp_path / "net.v1.keras"
+    model.save(path)
+    listed = list_layers(spec_of(path))
+    assert (listed.backbone, listed.height, listed.width) == ("net.v1", SIZE, SIZE)
+    assert [layer.name for layer in listed.layers] == ["photo", "stem", "left", "right"]
+    with pytest.raises(ArgumentError, match=r"2 outputs: say with --layer where to cut it \(they are of: left, right"):
+        build_trunk(spec_of(path))
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        ("layer with space", "layer_with_space"),
+        ("größe", "gr__e"),
+        ("a-b(1):0", "a-b_1__0"),
+        ("inner/deep", "inner.deep"),
+        ("a\\b", "a_b"),
+        ("ü", "tap_"),
+        ("_x", "tap_x"),
+        ("-x", "tap-x"),
+        (".", "tap."),
+        ("..", "tap.."),
+        ("/", "tap."),
+        (".x", ".x"),
+    ],
+)
+def test_a_tap_has_a_name_that_every_format_takes(layer: str, name: str) -> None:
+    assert tap_name(layer) == name
+
+
+@pytest.mark.parametrize("names", [("a b", "a:b"), ("norm", "Norm")])
+def test_layers_whose_taps_would_have_one_name_are_refused(names: tuple[str, str]) -> None:
+    source = keras.Input((SIZE, SIZE, 3))
+    first = layers.ReLU(name=names[0])(source)
+    model = keras.Model(source, layers.ReLU(name=names[1])(first))
+    with pytest.raises(ArgumentError, match=f"layers '{names[0]}' and '{names[1]}' would both be tap"):
+        cut(model, names)
+    assert cut(model, names[:1])[1] == names[:1]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("a/net.v1.keras", "net.v1"), ("net.H5", "net"), ("x.keras.hdf5", "x.keras"), (".v1.h5", ".v1"), (".h5", ".h5")],
+)
+def test_a_model_is_named_after_its_file_without_the_suffix(path: str, name: str) -> None:
+    assert model_name(path) == name
+
+
+@pytest.mark.parametrize("name", ["my.keras/", ".", "..", "models/net"])
+def test_a_path_that_is_no_saved_model_is_said_so(name: str) -> None:
+    with pytest.raises(ArgumentError, match=r"is a path, but not that of a saved model \(allowed: a file \.keras, "):
+        backbone_named(name)
