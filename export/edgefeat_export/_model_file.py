@@ -32,8 +32,8 @@ def model_name(path: str) -> str:
 def load_model(spec: NetworkSpec) -> keras.Model:
     """The model saved at `spec.backbone`, with a fixed input size and in float32. Nothing in the file is executed.
 
-    Raises ArgumentError where the model does not take one picture, or not of that size, or is quantized, and ExportError
-    where the file cannot be read or holds code (a Lambda layer, a custom class).
+    Raises ArgumentError where the model does not take one picture, or not of that size, or is quantized, and
+    ExportError where the file cannot be read or holds code (a Lambda layer, a custom class).
     """
     path = Path(spec.backbone)
     if not path.is_file():
