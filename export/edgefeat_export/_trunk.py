@@ -21,6 +21,9 @@ __all__ = ["build_trunk"]
 
 Size = tuple[int, int]
 
+# What TensorFlow's name scopes take.
+_SCOPE = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"
+
 
 def build_trunk(spec: NetworkSpec) -> Trunk:
     """The backbone that `spec` names, or the saved model at that path, cut at its layers; nothing behind is left.
@@ -39,8 +42,26 @@ def build_trunk(spec: NetworkSpec) -> Trunk:
         preprocessing = spec.preprocess or backbone.preprocessing
         preprocess = preprocessing_named(spec.preprocess) if spec.preprocess else backbone.preprocess
     model, layers = cut(whole, spec.layers)
+    _check_layers(model)
     height, width = whole.inputs[0].shape[1:3]
     return Trunk(name, model, (int(height), int(width)), layers, preprocess, preprocessing)
+
+
+def _check_layers(model: keras.Model) -> None:
+    """Raises ArgumentError, naming the layer, where one of the trunk is known not to convert."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _check_layers(layer)
+        if re.fullmatch(_SCOPE, layer.name) is None:
+            raise ArgumentError(
+                f"layer {layer.name!r} has a name that TensorFlow does not take (allowed: ASCII letters, digits, "
+                "_ . - /, the first a letter or digit): give the layer another name and save the model again"
+            )
+        if isinstance(layer, keras.layers.RNN):
+            raise ArgumentError(
+                f"layer {layer.name!r} ({type(layer).__name__}) loops, which cannot be converted: "
+                "cut before it with --layer"
+            )
 
 
 def _with_weights(backbone: Backbone, spec: NetworkSpec) -> keras.Model:

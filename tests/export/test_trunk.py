@@ -1,0 +1,53 @@
+"""What a trunk cannot hold is refused by the layer's name, before any converter sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+keras = pytest.importorskip("keras", reason="needs the export extra")
+
+from edgefeat import ArgumentError
+from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._trunk import build_trunk
+
+SPEC = NetworkSpec(
+    backbone="",
+    alpha=None,
+    weights=None,
+    seed=0,
+    size=None,
+    preprocess=None,
+    layers=(),
+    pooling="avg",
+    normalization="l2",
+    project=None,
+    whiten=False,
+    calibration="synthetic",
+    evaluation=None,
+    fit="stretch",
+)
+
+
+def saved(path: Path, name: str, *, recurrent: bool = False) -> NetworkSpec:
+    picture = keras.Input((16, 16, 3))
+    maps = keras.layers.Conv2D(4, 3, name=name)(picture)
+    if recurrent:
+        maps = keras.layers.LSTM(4, name="memory")(keras.layers.Reshape((14 * 14, 4))(maps))
+    keras.Model(picture, maps).save(path)
+    return dataclasses.replace(SPEC, backbone=str(path))
+
+
+@pytest.mark.parametrize("name", ["with space", "größe", "a:0"])
+def test_a_layer_whose_name_tensorflow_does_not_take_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArgumentError, match=f"layer '{name}' has a name"):
+        build_trunk(saved(tmp_path / "net.keras", name))
+
+
+def test_a_layer_that_loops_is_named_and_can_be_cut_off(tmp_path: Path) -> None:
+    spec = saved(tmp_path / "net.keras", "maps", recurrent=True)
+    with pytest.raises(ArgumentError, match=r"layer 'memory' \(LSTM\) loops"):
+        build_trunk(spec)
+    assert build_trunk(dataclasses.replace(spec, layers=("maps",))).layers == ("maps",)
