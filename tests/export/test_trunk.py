@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-keras = pytest.importorskip("keras", reason="needs the export extra")
+pytest.importorskip("keras", reason="needs the export extra")
+
+import keras
 
 from edgefeat import ArgumentError
 from edgefeat_export._spec import NetworkSpec
