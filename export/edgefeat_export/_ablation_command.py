@@ -47,15 +47,9 @@ def command(
         weights=weights,
         seed=seed,
         size=None if size is None else input_size(size),
-        preprocess=None,
         layers=layers,
-        pooling="avg",
-        normalization="l2",
-        project=None,
-        whiten=False,
         calibration=calibration,
         evaluation=evaluation,
-        fit="stretch",
     )
     quiet = as_json or not sys.stderr.isatty()
     rows: list[Row] = list(ablation(spec, lambda step: None if quiet else click.echo(step, err=True)))

@@ -29,17 +29,7 @@ def command(backbone: str, alpha: float | None, size: str | None, as_json: bool)
         backbone=backbone,
         alpha=alpha,
         weights="random",
-        seed=0,
         size=None if size is None else input_size(size),
-        preprocess=None,
-        layers=(),
-        pooling="avg",
-        normalization="l2",
-        project=None,
-        whiten=False,
-        calibration="synthetic",
-        evaluation=None,
-        fit="stretch",
     )
     listed = listed_apart(spec)
     if as_json:

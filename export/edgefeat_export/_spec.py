@@ -59,19 +59,19 @@ class NetworkSpec:
     """
 
     backbone: str
-    alpha: float | None
-    weights: str | None
-    seed: int
-    size: tuple[int, ...] | None
-    preprocess: str | None
-    layers: tuple[str, ...]
-    pooling: Pooling
-    normalization: Normalization
-    project: int | None
-    whiten: bool
-    calibration: str
-    evaluation: str | None
-    fit: Fit
+    alpha: float | None = None
+    weights: str | None = None
+    seed: int = 0
+    size: tuple[int, ...] | None = None
+    preprocess: str | None = None
+    layers: tuple[str, ...] = ()
+    pooling: Pooling = "avg"
+    normalization: Normalization = "l2"
+    project: int | None = None
+    whiten: bool = False
+    calibration: str = "synthetic"
+    evaluation: str | None = None
+    fit: Fit = "stretch"
 
     @property
     def weights_origin(self) -> str:

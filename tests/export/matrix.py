@@ -140,19 +140,9 @@ def spec(name: str, photos: str) -> NetworkSpec:
     """A backbone with random weights, pooled and normalized."""
     return NetworkSpec(
         backbone=name,
-        alpha=None,
         weights="random",
-        seed=0,
         size=(SIZES.get(name, SIZE),) * 2,
-        preprocess=None,
-        layers=(),
-        pooling="avg",
-        normalization="l2",
-        project=None,
-        whiten=False,
         calibration=photos,
-        evaluation=None,
-        fit="stretch",
     )
 
 

@@ -35,19 +35,7 @@ def seed() -> None:
 def spec_of(backbone: Path | str, size: tuple[int, int] | None = None) -> NetworkSpec:
     return NetworkSpec(
         backbone=str(backbone),
-        alpha=None,
-        weights=None,
-        seed=0,
         size=size,
-        preprocess=None,
-        layers=(),
-        pooling="avg",
-        normalization="l2",
-        project=None,
-        whiten=False,
-        calibration="synthetic",
-        evaluation=None,
-        fit="stretch",
     )
 
 

@@ -162,19 +162,9 @@ class Case:
         return build_trunk(
             NetworkSpec(
                 backbone=self.name,
-                alpha=None,
                 weights=weights or str(self.file),
-                seed=0,
                 size=size,
-                preprocess=None,
                 layers=layers,
-                pooling="avg",
-                normalization="l2",
-                project=None,
-                whiten=False,
-                calibration="synthetic",
-                evaluation=None,
-                fit="stretch",
             )
         )
 

@@ -15,23 +15,6 @@ from edgefeat import ArgumentError
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._trunk import build_trunk
 
-SPEC = NetworkSpec(
-    backbone="",
-    alpha=None,
-    weights=None,
-    seed=0,
-    size=None,
-    preprocess=None,
-    layers=(),
-    pooling="avg",
-    normalization="l2",
-    project=None,
-    whiten=False,
-    calibration="synthetic",
-    evaluation=None,
-    fit="stretch",
-)
-
 
 def saved(path: Path, name: str, *, recurrent: bool = False) -> NetworkSpec:
     picture = keras.Input((16, 16, 3))
@@ -39,7 +22,7 @@ def saved(path: Path, name: str, *, recurrent: bool = False) -> NetworkSpec:
     if recurrent:
         maps = keras.layers.LSTM(4, name="memory")(keras.layers.Reshape((14 * 14, 4))(maps))
     keras.Model(picture, maps).save(path)
-    return dataclasses.replace(SPEC, backbone=str(path))
+    return NetworkSpec(backbone=str(path))
 
 
 @pytest.mark.parametrize("name", ["with space", "größe", "a:0"])

@@ -34,19 +34,9 @@ from edgefeat_export._weights import load_weights
 def spec(backbone: str, weights: str | None, *cuts: str, size: tuple[int, int] | None = (32, 32)) -> NetworkSpec:
     return NetworkSpec(
         backbone=backbone,
-        alpha=None,
         weights=weights,
-        seed=0,
         size=size,
-        preprocess=None,
         layers=cuts,
-        pooling="avg",
-        normalization="l2",
-        project=None,
-        whiten=False,
-        calibration="synthetic",
-        evaluation=None,
-        fit="stretch",
     )
 
 
