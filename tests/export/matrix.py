@@ -91,13 +91,18 @@ def read(file: Path) -> Iterator[Cell]:
             print(f"left out of {file}: {line!r}", file=sys.stderr)
 
 
-def cells(name: str, variants: list[str], photos: str, folder: Path) -> Iterator[Cell]:
-    """Each variant of the backbone as it is done. A step that fails fails the variants that need it, and no others."""
+def cells(
+    name: str, variants: list[str], photos: str, folder: Path, pieces: tuple[str, ...] = PIECES
+) -> Iterator[Cell]:
+    """Each variant of the backbone as it is done, int8 corrected by `pieces`.
+
+    A step that fails fails the variants that need it, and no others.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     work = Workspace(folder)
     work.write_spec(spec(name, photos))
-    Rung((), PIECES).write(work)
+    Rung((), pieces).write(work)
     failed: dict[str, str] = {}
     try:
         for step in steps(variants):
