@@ -41,7 +41,7 @@ def measure_variant(work: Workspace, variant: str) -> Measured:
     features = {tap: np.concatenate([row[index] for row in rows]) for index, tap in enumerate(reference)}
     fidelity = {tap: _measured(features[tap], reference[tap], work.labels()) for tap in reference}
     for tap, figures in fidelity.items():
-        _gate(variant, tap, figures)
+        _check_faithful(variant, tap, figures)
     return Measured(engine, features, fidelity)
 
 
@@ -77,7 +77,7 @@ def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) ->
     return float(np.mean(cross_val_score(probe, features.reshape(len(features), -1), labels, cv=folds)))
 
 
-def _gate(variant: str, tap: str, figures: Fidelity) -> None:
+def _check_faithful(variant: str, tap: str, figures: Fidelity) -> None:
     if variant.endswith("-float32"):
         name, figure, allowed = "minimum", figures.minimum_cosine, _FLOAT32_MINIMUM
     elif variant.endswith("-float16"):

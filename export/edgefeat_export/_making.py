@@ -69,7 +69,6 @@ def make(
         result = faithful_int8(work, variant, gate, pieces, run)
         if isinstance(result, str):
             refusals.append(refusal(variant, result, others))
-            tell(refusals[-1].reason)
             continue
         made[variant] = Made(variant, result.measured, result.correction, result.float_operations)
         if slower := slower_than_float(work, variant):
@@ -77,4 +76,6 @@ def make(
     kept = [made[variant] for variant in VARIANTS if variant in wanted and variant in made]
     if not kept:
         raise ExportError("; ".join(one.reason for one in refusals))
+    for one in refusals:
+        tell(one.reason)
     return kept, refusals
