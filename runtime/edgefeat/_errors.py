@@ -7,6 +7,7 @@
     ├── EngineError         no engine can run this, or the engine itself failed
     │   └── MissingExtraError   a part of edgefeat is not installed (also an ImportError)
     ├── OutputError         a result could not be written
+    ├── StoreError          a feature database cannot be opened, read or written
     └── ExportError         a backbone could not be turned into a bundle
 
 A message holds the value, what is allowed, and where there is one the command that mends it.
@@ -18,11 +19,13 @@ __all__ = [
     "ArgumentError",
     "BundleError",
     "EdgefeatError",
+    "EdgefeatWarning",
     "EngineError",
     "ExportError",
     "MissingExtraError",
     "OutputError",
     "PictureError",
+    "StoreError",
 ]
 
 
@@ -54,5 +57,13 @@ class OutputError(EdgefeatError):
     """A result could not be written."""
 
 
+class StoreError(EdgefeatError):
+    """A feature database is missing, damaged, in use, of another kind, or cannot be written."""
+
+
 class ExportError(EdgefeatError):
     """A backbone could not be turned into a bundle."""
+
+
+class EdgefeatWarning(UserWarning):
+    """Something works, but should be mended; its text is a sentence for the user."""

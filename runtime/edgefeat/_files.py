@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +14,7 @@ from edgefeat._errors import ArgumentError, OutputError
 from edgefeat._manifest import MANIFEST_NAME, VARIANTS
 from edgefeat._picture import PICTURE_SUFFIXES
 
-__all__ = ["check_new_folder", "new_folder", "pictures_in", "write_file", "written_file"]
+__all__ = ["check_new_folder", "new_folder", "pictures_in", "walk_pictures", "write_file", "written_file"]
 
 # A folder that holds anything else is never replaced: many a project has a `manifest.json`.
 _BUNDLE_NAMES = frozenset(
@@ -97,17 +97,43 @@ def pictures_in(folder: str | os.PathLike[str], *, unlisted: Callable[[OSError],
 
     `unlisted` is told of each folder that cannot be listed; without it, such folders are left out.
     """
-    return sorted(_walk(os.fspath(folder), unlisted), key=lambda path: path.split(os.sep))
+    return list(walk_pictures(folder, unlisted=unlisted))
 
 
-def _walk(folder: str, unlisted: Callable[[OSError], object] | None) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder, onerror=unlisted):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(parent, name) for name in _pictures(names))
+def walk_pictures(
+    folder: str | os.PathLike[str], *, unlisted: Callable[[OSError], object] | None = None
+) -> Iterator[str]:
+    """As `pictures_in`, one path after another: only the folders on the way are in memory. Links to folders are not
+    followed.
+    """
+    waiting = [iter(_listed(os.fspath(folder), unlisted))]
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+        elif not _is_folder(entry):
+            if entry.name.lower().endswith(PICTURE_SUFFIXES):
+                yield entry.path
+        elif not entry.is_symlink():
+            waiting.append(iter(_listed(entry.path, unlisted)))
 
 
-def _pictures(names: Iterable[str]) -> Iterator[str]:
-    return (name for name in names if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."))
+def _listed(folder: str, unlisted: Callable[[OSError], object] | None) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden, by name."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        if unlisted is not None:
+            unlisted(error)
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself
+        return False
 
 
 def _why_no_bundle(folder: Path) -> str:

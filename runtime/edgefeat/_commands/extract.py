@@ -10,41 +10,94 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefeat._commands._into import bulk_options, check_bulk_only, extract_to_store
 from edgefeat._commands._options import choice_options, echo_json, json_option
+from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._files import pictures_in
 from edgefeat._outputs import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
+from edgefeat._picture import Decoding
 
 __all__ = ["command"]
+
+_OUTPUT = "features.npz"
 
 
 @click.command("extract")
 @click.argument("bundle", type=click.Path())
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
 @click.option(
-    "-o", "--output", default="features.npz", show_default=True, type=click.Path(), help=" ".join(OUTPUT_SUFFIXES)
+    "-o", "--output", type=click.Path(), help=f"{' '.join(OUTPUT_SUFFIXES)}  [default: {_OUTPUT}, without --into]"
 )
 @choice_options
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads for one picture.  [default: one a core, at most 4]"
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads for one picture.  [default: one a core, at most 4; with --into 1 in each worker]",
 )
 @click.option("--exact", is_flag=True, help="Decode every pixel, as Keras does, instead of scaling while decoding.")
+@bulk_options
 @json_option
 def command(
     bundle: str,
     paths: tuple[str, ...],
-    output: str,
+    output: str | None,
     variant: str | None,
     engine: str | None,
     threads: int | None,
     exact: bool,
+    into: str | None,
+    precision: str | None,
+    workers: int | None,
+    retry_failed: bool,
+    check: bool,
+    photo_seconds: float | None,
+    worker_memory: int | None,
+    pause_when_hot: float | None,
     as_json: bool,
 ) -> int:
     """Write the features of each PATH (a picture, or a folder that is searched for pictures).
 
     Pictures that cannot be read are named with their reason and left out; the exit status is then 1.
+
+    With --into, for very many photos: a database that is brought up to date each time, and loses nothing when the run
+    is interrupted, killed or out of disk: the same command goes on. A failed photo is a row with its reason there.
     """
-    extractor = load(bundle, variant=variant, engine=engine, threads=threads, decoding="exact" if exact else "fast")
+    if into is not None:
+        if output is not None:
+            raise ArgumentError("-o and --into cannot go together: `edgefeat convert` makes other files of a database")
+        return extract_to_store(
+            bundle,
+            paths,
+            into,
+            variant=variant,
+            engine=engine,
+            threads=threads,
+            decoding="exact" if exact else None,
+            precision=precision,
+            workers=workers,
+            retry_failed=retry_failed,
+            check=check,
+            photo_seconds=photo_seconds,
+            worker_memory=worker_memory,
+            pause_when_hot=pause_when_hot,
+            as_json=as_json,
+        )
+    check_bulk_only(
+        precision=precision,
+        workers=workers,
+        retry_failed=retry_failed,
+        check=check,
+        photo_seconds=photo_seconds,
+        worker_memory=worker_memory,
+        pause_when_hot=pause_when_hot,
+    )
+    decoding: Decoding = "exact" if exact else "fast"
+    extractor = load(bundle, variant=variant, engine=engine, threads=threads, decoding=decoding)
+    return _extract_to_file(extractor, paths, output or _OUTPUT, as_json=as_json)
+
+
+def _extract_to_file(extractor: Extractor, paths: Iterable[str], output: str, *, as_json: bool) -> int:
     check_output(output, [tap.name for tap in extractor.taps])
     pictures, unlisted = _expanded(paths)
     read, unread = _extract(extractor, pictures)

@@ -1,0 +1,154 @@
+"""`edgefeat extract --into`: the options of the bulk path, and what is said of a run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgefeat._commands._options import echo_json
+from edgefeat._errors import ArgumentError
+from edgefeat._picture import Decoding
+
+__all__ = ["bulk_options", "check_bulk_only", "extract_to_store"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_HOT = 80.0
+_PRECISIONS = ("float32", "float16", "int8")
+
+
+def bulk_options(command: F) -> F:
+    """Adds the options that only `--into` takes."""
+    for option in reversed(
+        (
+            click.option(
+                "--into",
+                type=click.Path(),
+                metavar="FILE.db",
+                help="Add to this SQLite database what is new or changed, with a worker process a core.",
+            ),
+            click.option(
+                "--precision",
+                type=click.Choice(_PRECISIONS),
+                help="How a new database stores features.  [default: float32]",
+            ),
+            click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]"),
+            click.option("--retry-failed", is_flag=True, help="Try again what failed in an earlier run."),
+            click.option("--check", is_flag=True, help="Read every row first and compute again what is damaged."),
+            click.option(
+                "--photo-seconds",
+                type=click.FloatRange(min=0, min_open=True),
+                metavar="S",
+                help="A photo that takes longer fails.  [default: 60]",
+            ),
+            click.option(
+                "--worker-memory",
+                type=click.IntRange(min=50),
+                metavar="MB",
+                help="A photo for which a worker needs more fails.  [default: 1000]",
+            ),
+            click.option(
+                "--pause-when-hot",
+                type=click.FloatRange(min=20, max=120),
+                is_flag=False,
+                flag_value=_HOT,
+                metavar="[CELSIUS]",
+                help=f"Rest while the device is hotter, or a Raspberry Pi slows itself.  [{_HOT:.0f} without a value]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def check_bulk_only(**options: object) -> None:
+    """Raises ArgumentError for an option that means nothing without `--into`."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise ArgumentError(f"--{name.replace('_', '-')} goes with --into alone: add --into features.db")
+
+
+def extract_to_store(
+    bundle: str,
+    paths: tuple[str, ...],
+    into: str,
+    *,
+    variant: str | None,
+    engine: str | None,
+    threads: int | None,
+    decoding: Decoding | None,
+    precision: str | None,
+    workers: int | None,
+    retry_failed: bool,
+    check: bool,
+    photo_seconds: float | None,
+    worker_memory: int | None,
+    pause_when_hot: float | None,
+    as_json: bool,
+) -> int:
+    """Runs the bulk path and gives the exit status."""
+    from edgefeat._bulk import BulkOptions, extract_into
+    from edgefeat._bulk._options import PHOTO_SECONDS, WORKER_MEMORY
+    from edgefeat._bulk._progress import progress_for
+
+    options = BulkOptions(
+        bundle=bundle,
+        paths=paths,
+        into=Path(into),
+        variant=variant,
+        engine=engine,
+        decoding=decoding,
+        precision=precision,  # type: ignore[arg-type]  # one of the three, by click
+        workers=workers,
+        threads=threads or 1,
+        retry_failed=retry_failed,
+        check=check,
+        seconds=photo_seconds or PHOTO_SECONDS,
+        memory=worker_memory * 1_000_000 if worker_memory else WORKER_MEMORY,
+        pause_at=pause_when_hot,
+    )
+    result = extract_into(options, progress_for(as_json=as_json))
+    counts = {
+        "computed": result.computed,
+        "moved": result.moved,
+        "failed": result.failed,
+        "unchanged": result.unchanged,
+        "failed_before": result.failed_before,
+        "unlisted": result.unlisted,
+    }
+    again = shlex.join(["edgefeat", "extract", bundle, *paths, "--into", into])
+    if as_json:
+        facts = {"interrupted": result.signal is not None, "seconds": round(result.seconds, 3), **counts}
+        echo_json({"event": "end", **facts, "variant": result.variant, "engine": result.engine, "again": again})
+    if result.signal is not None:
+        done = result.computed + result.moved + result.failed
+        click.echo(
+            f"edgefeat: interrupted; the {done} photos done so far are in {into}. Go on with:\n{again}", err=True
+        )
+        return 128 + result.signal
+    if not as_json:
+        click.echo(_summary(result.variant, result.engine, result.reason, result.workers, result.seconds, into, counts))
+    seen = sum(counts.values())
+    if not seen:
+        click.echo(f"edgefeat: no picture in {', '.join(paths)}", err=True)
+    return 0 if seen and not result.failed and not result.unlisted else 1
+
+
+def _summary(
+    variant: str, engine: str, reason: str, workers: int, seconds: float, into: str, counts: dict[str, int]
+) -> str:
+    rate = (counts["computed"] + counts["moved"] + counts["failed"]) / max(seconds, 1e-9)
+    parts = [f"{counts['computed']} features by {variant} on {engine} ({reason}) in {into}"]
+    if counts["moved"]:
+        parts.append(f"{counts['moved']} taken over from photos of the same content")
+    if counts["unchanged"]:
+        parts.append(f"{counts['unchanged']} were there")
+    if counts["failed"]:
+        parts.append(f"{counts['failed']} photos failed")
+    if counts["failed_before"]:
+        parts.append(f"{counts['failed_before']} failed before (--retry-failed tries them again)")
+    return "; ".join(parts) + f". {rate:.1f} photos/s with {workers} workers"

@@ -1,0 +1,71 @@
+"""`edgefeat convert`: a feature database becomes a file for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat._commands._options import echo_json, json_option
+from edgefeat._outputs import check_output, write_features
+from edgefeat._store import FeatureStore
+
+__all__ = ["command"]
+
+# What is in memory at a time: some 10 MB of the usual features.
+_ROWS = 2048
+
+
+@click.command("convert")
+@click.argument("database", type=click.Path())
+@click.argument("output", type=click.Path())
+@json_option
+def command(database: str, output: str, as_json: bool) -> int:
+    """Write the features in DATABASE, which `edgefeat extract --into` filled, to OUTPUT.
+
+    OUTPUT's ending is one of .npz, .npy, .csv, .jsonl and .parquet. Rows are in the order of their paths; photos that
+    failed are left out. However many there are, only a few are in memory at a time.
+    """
+    with FeatureStore.open(database) as store:
+        check_output(output, [tap.name for tap in store.taps])
+        with store.snapshot():
+            written = write_features(_Rows(store), output)
+        count, failed = len(store), store.failed
+    if as_json:
+        echo_json({"rows": count, "failed": failed, "files": [str(path) for path in written]})
+    else:
+        left_out = f"; {failed} photos that failed are left out" if failed else ""
+        click.echo(f"{count} features in {' and '.join(map(str, written))}{left_out}")
+    return 0
+
+
+class _Rows:
+    """The rows of a database as `write_features` takes them."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        self._count = len(store)
+
+    @property
+    def bundle(self) -> str:
+        return f"{self._store.identity.bundle} sha256:{self._store.identity.manifest_sha256}"
+
+    @property
+    def variant(self) -> str:
+        return self._store.identity.variant
+
+    @property
+    def engine(self) -> str:
+        return self._store.identity.engine
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {tap.name: tap.shape for tap in self._store.taps}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def tables(self) -> Iterator[tuple[list[str], dict[str, NDArray[np.float32]]]]:
+        return self._store.chunks_by_tap(_ROWS)

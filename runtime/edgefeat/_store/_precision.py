@@ -1,0 +1,58 @@
+"""How a feature is stored: float32 as it is, float16 in half the bytes, int8 with a scale in a quarter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat._errors import EngineError
+
+__all__ = ["PRECISIONS", "Precision", "decode", "encode", "stored_size"]
+
+Precision = Literal["float32", "float16", "int8"]
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
+
+_DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "int8": np.dtype("i1")}
+_LARGEST_FLOAT16 = 65504.0
+
+
+def encode(features: Sequence[NDArray[np.float32]], precision: Precision) -> tuple[bytes, bytes]:
+    """One photo's features, in the order of the taps, as the bytes of `scales` and of `data`.
+
+    int8 is `round(value / scale)` with `scale = max |value| / 127`, one float32 a tap in `scales`, which is empty
+    otherwise. All little-endian. Raises EngineError for values that are not finite, or too large for float16.
+    """
+    parts: list[bytes] = []
+    scales: list[np.float32] = []
+    for feature in features:
+        flat = np.ascontiguousarray(feature, np.float32).ravel()
+        largest = float(np.abs(flat).max(initial=0.0))
+        if not np.isfinite(largest):
+            raise EngineError("the engine gives a feature that is not finite")
+        if precision == "float16" and largest > _LARGEST_FLOAT16:
+            raise EngineError(f"the feature's {largest:.0f} is too large for float16 (allowed: 65504): use float32")
+        if precision == "int8":
+            # The scale is rounded to float32 first: the reader multiplies with what is stored.
+            scale = np.float32(largest / 127) or np.float32(1)
+            flat = np.clip(np.rint(flat / scale), -127, 127)
+            scales.append(scale)
+        parts.append(flat.astype(_DTYPES[precision]).tobytes())
+    return np.array(scales, "<f4").tobytes(), b"".join(parts)
+
+
+def stored_size(values: int, precision: str) -> int:
+    """How many bytes so many values take."""
+    return values * _DTYPES[precision].itemsize
+
+
+def decode(blobs: Sequence[bytes], scales: Sequence[bytes], precision: str, size: int) -> NDArray[np.float32]:
+    """The features of several photos, float32 (N, size). `scales` has one photo's float32 scale an entry, for int8."""
+    rows = np.frombuffer(b"".join(blobs), _DTYPES[precision]).reshape(len(blobs), size)
+    features: NDArray[np.float32] = rows.astype(np.float32)
+    if precision == "int8":
+        features *= np.frombuffer(b"".join(scales), "<f4").reshape(len(blobs), 1)
+    return features

@@ -1,0 +1,339 @@
+"""Thousands of malformed pictures: each gives a picture or one clear error, soon, and the process lives.
+
+    python tests/stress/hostile_pictures.py [--seeds FOLDER ...] [--count 6000]
+
+The seeds (and pictures made here, of every format) are cut, flipped, spliced and given lying headers; beside them stand
+files made by hand: bombs of every format, loops in EXIF, other formats under a picture's name. Each is read by a
+process that reads many, under `--memory`. What takes more than `--seconds` of processor time, kills the process or
+raises anything but PictureError is named, kept in `--keep`, and makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import resource
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import edgefeat
+from edgefeat._manifest import PictureForm
+from edgefeat._picture import read_picture
+
+RANDOM = np.random.default_rng(0)
+FORMS = (PictureForm(224, 224), PictureForm(96, 64, fit="crop"), PictureForm(64, 96, fit="pad", transparency="black"))
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def made() -> Iterator[tuple[str, bytes]]:
+    """Sound pictures of every format and mode, to be spoilt."""
+    noise = Image.fromarray(RANDOM.integers(0, 256, (12, 16, 3), np.uint8)).resize((413, 311))
+    alpha = noise.copy()
+    alpha.putalpha(noise.convert("L"))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "camera"
+    thumbnail = encoded(noise.resize((80, 60)), "JPEG", progressive=True)
+    for progressive in (False, True):
+        for sampling in (0, 2):
+            yield "jpg", encoded(noise, "JPEG", progressive=progressive, subsampling=sampling, exif=exif)
+        yield "jpg", encoded(noise.convert("CMYK"), "JPEG", progressive=progressive)
+        yield "jpg", encoded(noise.convert("L"), "JPEG", progressive=progressive, restart_marker_blocks=4)
+    plain = encoded(noise, "JPEG")
+    yield "jpg", plain[:2] + segment(0xE1, b"Exif\0\0" + thumbnail) + plain[2:]
+    yield "jpg", encoded(noise, "MPO", save_all=True, append_images=[alpha.convert("RGB")])
+    for image in (noise, alpha, noise.convert("L"), noise.convert("1"), noise.quantize(64), alpha.convert("LA")):
+        yield "png", encoded(image, "PNG", exif=exif)
+        yield "gif", encoded(image.convert("RGB"), "GIF")
+    yield "png", encoded(Image.fromarray(RANDOM.integers(0, 65536, (90, 70), np.uint16)), "PNG")
+    yield "png", encoded(noise.quantize(16), "PNG", transparency=3, bits=4)
+    yield "png", encoded(noise, "PNG", save_all=True, append_images=[noise.rotate(90), noise.rotate(180)])
+    yield "gif", encoded(noise, "GIF", save_all=True, append_images=[noise.rotate(90)] * 5, comment=b"x" * 900)
+    for lossless in (False, True):
+        yield "webp", encoded(alpha, "WEBP", lossless=lossless, exif=exif)
+        yield "webp", encoded(noise, "WEBP", lossless=lossless, save_all=True, append_images=[noise.rotate(90)] * 3)
+    for image in (noise, noise.convert("L"), noise.convert("1"), noise.quantize(64)):
+        yield "bmp", encoded(image, "BMP")
+    yield "bmp", run_length_bmp(300, 200)
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def run_length_bmp(width: int, height: int) -> bytes:
+    pixels = b"\xff\x07\x00\x00" * height + b"\0\1"
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(pixels), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 14 + 40 + 1024 + len(pixels), 0, 0, 1078) + header + bytes(1024) + pixels
+
+
+def png(width: int, height: int, depth: int, colour: int, *, between: bytes = b"", interlaced: int = 0) -> bytes:
+    """A black PNG of any size, however small the file."""
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    packer = zlib.compressobj(9)
+    row = bytes(1 + (width * channels * depth + 7) // 8)
+    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))
+    palette = chunk(b"PLTE", bytes(range(48))) if colour == 3 else b""
+    return b"\x89PNG\r\n\x1a\n" + header + palette + between + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def bombs() -> Iterator[tuple[str, bytes]]:
+    """Small files that would take long or much to read, and files that are not what they are called."""
+    for depth, colour in ((8, 6), (16, 6), (16, 0), (8, 4), (1, 3), (8, 3), (16, 4), (1, 0)):
+        for interlaced in (0, 1):
+            yield "png", png(8000, 8000, depth, colour, interlaced=interlaced)
+            yield "png", png(60_000, 1_000, depth, colour, interlaced=interlaced)
+    yield "png", png(8000, 8000, 8, 3, between=chunk(b"tRNS", b"\0\x80"))
+    yield "png", png(40, 30, 8, 2).replace(struct.pack(">II", 40, 30), struct.pack(">II", 2**31 - 1, 1))
+    profile = zlib.compress(bytes(60_000_000), 9)
+    for content in (
+        chunk(b"iCCP", b"x\0\0" + profile),
+        chunk(b"zTXt", b"x\0\0" + profile) * 70,
+        chunk(b"iTXt", b"x\0\1\0\0\0" + profile) * 70,
+        chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(900_000), 9)) * 20_000,
+        chunk(b"tEXt", b"k\0v") * 400_000,
+        chunk(b"IDAT", b"") * 2_000_000,
+        chunk(b"eXIf", looping_exif()),
+    ):
+        yield "png", png(40, 30, 8, 2, between=content)
+    plain = encoded(Image.new("RGB", (400, 300), (9, 80, 200)), "JPEG")
+    progressive = encoded(Image.new("RGB", (64, 48), (9, 80, 200)), "JPEG", progressive=True)
+    for content in (
+        segment(0xE1, b"Exif\0\0" + looping_exif()),
+        segment(0xFE, b"") * 3_000_000,
+        segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 800,
+        segment(0xE2, b"ICC_PROFILE\0\1\xff" + bytes(60_000)) * 255,
+        b"\xff" * 20_000_000,
+        bytes(20_000_000),
+        segment(0xED, b"Photoshop 3.0\0" + b"8BIM\0\0\0\0\0\0\0\0" * 5_000) * 20,
+        segment(0xE2, b"MPF\0MM\0*\0\0\0\x08" + b"\xff" * 200),
+    ):
+        yield "jpg", plain[:2] + content + plain[2:]
+    scan = progressive.index(b"\xff\xda")
+    for data in (
+        huge_jpeg(plain, 65_500, 65_500),
+        huge_jpeg(plain, 8_000, 8_000),
+        huge_jpeg(progressive, 8_000, 8_000),
+    ):
+        yield "jpg", data
+    last = progressive.rindex(b"\xff\xda")
+    for size in ((64, 48), (8_000, 8_000)):
+        large = huge_jpeg(progressive, *size)
+        yield "jpg", large[:-2] + large[last:-2] * 5_000 + b"\xff\xd9"
+        yield "jpg", large[:scan] + large[scan:last] * 90 + b"\xff\xd9"
+        sequential = separate_scans(huge_jpeg(plain, *size), 3_000)
+        yield "jpg", sequential
+    gif = encoded(Image.new("P", (64, 48), 3), "GIF")
+    header = 13 + (3 << ((gif[10] & 7) + 1) if gif[10] & 0x80 else 0)
+    for content in (b"!\xfe" + (b"\xff" + bytes(255)) * 60_000 + b"\0", b"!\xfe\1x\0" * 1_000_000, bytes(5_000_000)):
+        yield "gif", gif[:header] + content + gif[header:]
+    yield "gif", gif[:6] + struct.pack("<HH", 65_535, 65_535) + gif[10:]
+    yield "gif", gif[:6] + struct.pack("<HH", 8_000, 8_000) + gif[10:]
+    yield "gif", encoded(Image.new("P", (8_000, 8_000), 3), "GIF")
+    yield "gif", gif[:-1] + gif[header:-1] * 100_000 + b";"
+    for size in ((16_383, 16_383), (16_000, 4_000), (7_900, 4_000)):
+        yield "webp", webp_header(*size)
+    yield "webp", encoded(Image.new("RGBA", (7_900, 4_000), (1, 2, 3, 4)), "WEBP", lossless=True, method=0, quality=0)
+    yield "bmp", run_length_bmp(8_000, 8_000)
+    yield "bmp", run_length_bmp(2_000, 2_000)
+    yield "bmp", run_length_bmp(-5, -(2**31))
+    yield (
+        "bmp",
+        b"BM" + struct.pack("<IHHI", 0, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, 8_000, 8_000, 1, 24, *[0] * 6),
+    )
+    small = Image.new("RGB", (40, 30), "red")
+    for kind in ("TIFF", "PPM", "ICO", "EPS", "PDF", "TGA", "PCX", "SGI", "JPEG2000", "DDS", "ICNS", "IM", "XBM"):
+        image = small.convert("1") if kind == "XBM" else small
+        yield "jpg", encoded(image, kind)
+    for text in (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>"):
+        yield "jpg", text + bytes(100)
+    yield "jpg", b"8BPS\0\1" + bytes(100)
+    yield "jpg", b"\xff\xd8\xff" + b"%PDF-1.4" + plain[3:]
+    yield "png", plain + png(40, 30, 8, 2)
+    yield "png", b""
+    for count in range(1, 40):
+        yield "jpg", plain[:count]
+        yield "heic", (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + RANDOM.bytes(400))[: count * 10]
+
+
+def looping_exif() -> bytes:
+    """A directory whose sub-directories, and whose next one, are itself."""
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, 8) for tag in (0x8769, 0x8825, 0xA005, 0x014A))
+    lies = struct.pack(">HHII", 0x0112, 3, 2**32 - 1, 2**32 - 8) + struct.pack(">HHII", 0x010F, 2, 2**31, 8)
+    return b"MM\0*\0\0\0\x08" + struct.pack(">H", 6) + entries + lies + struct.pack(">I", 8)
+
+
+def huge_jpeg(data: bytes, width: int, height: int) -> bytes:
+    """The same scans under a frame that claims another size."""
+    start = min(place for marker in (b"\xff\xc0", b"\xff\xc2") if (place := data.find(marker)) > 0)
+    return data[: start + 5] + struct.pack(">HH", height, width) + data[start + 9 :]
+
+
+def separate_scans(data: bytes, count: int) -> bytes:
+    """The first component's scan again and again, in a frame that is not progressive."""
+    scan = data.index(b"\xff\xda")
+    one = segment(0xDA, b"\1\1\0\0\x3f\0") + bytes(40)
+    return data[:scan] + one * count + b"\xff\xd9"
+
+
+def webp_header(width: int, height: int) -> bytes:
+    body = b"VP8X" + struct.pack("<I", 10) + b"\2\0\0\0" + (width - 1).to_bytes(3, "little")
+    body += (height - 1).to_bytes(3, "little") + b"ANIM" + struct.pack("<I", 6) + bytes(6)
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def spoilt(seed: bytes, other: bytes) -> bytes:
+    """One of the ways in which a file goes bad."""
+    data = bytearray(seed)
+    size = len(data)
+    way = int(RANDOM.integers(0, 9))
+    place = int(RANDOM.integers(0, size))
+    if way == 0:  # cut
+        return bytes(data[:place])
+    if way == 1:  # cut near the start, where headers are
+        return bytes(data[: int(RANDOM.integers(0, min(size, 700)))])
+    if way in (2, 3):  # bits flipped, in the header or anywhere
+        for _ in range(int(RANDOM.integers(1, 12))):
+            data[int(RANDOM.integers(0, min(size, 400) if way == 2 else size))] ^= 1 << int(RANDOM.integers(0, 8))
+    elif way == 4:  # bytes that matter
+        for _ in range(int(RANDOM.integers(1, 6))):
+            data[int(RANDOM.integers(0, min(size, 1000)))] = (0, 0xFF, 0x7F, 0x80)[int(RANDOM.integers(0, 4))]
+    elif way == 5:  # a piece left out
+        del data[place : place + int(RANDOM.integers(1, 300))]
+    elif way == 6:  # a piece twice
+        data[place:place] = data[place : place + int(RANDOM.integers(1, 3000))]
+    elif way == 7:  # the rest of another file
+        return bytes(data[:place]) + other[int(RANDOM.integers(0, len(other))) :]
+    else:  # noise
+        data[place : place + 200] = RANDOM.bytes(min(200, size - place))
+    return bytes(data)
+
+
+def corpus(folders: list[str], count: int) -> Iterator[tuple[str, bytes]]:
+    yield from bombs()
+    seeds = list(made())
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file() and path.stat().st_size < 6_000_000:
+                seeds.append((path.suffix[1:].lower() or "jpg", path.read_bytes()))
+    yield from seeds
+    for number in range(count):
+        suffix, seed = seeds[number % len(seeds)]
+        yield suffix, spoilt(seed, seeds[int(RANDOM.integers(0, len(seeds)))][1])
+
+
+def serve() -> None:
+    """The process that reads: a path a line in, what came of it and the memory held at most out."""
+    for number, line in enumerate(sys.stdin):
+        path = line.rstrip("\n")
+        started = time.process_time()
+        try:
+            picture = read_picture(path, FORMS[number % 3], ("fast", "exact")[number % 2])
+            verdict = "picture" if picture.shape[2] == 3 and picture.dtype == np.uint8 else f"shape {picture.shape}"
+        except edgefeat.PictureError as error:
+            text = str(error)
+            verdict = "error" if text and len(text) < 400 and "\n" not in text and "0x7" not in text else f"text {text}"
+        except BaseException as error:  # noqa: BLE001  to be told of whatever it is
+            verdict = f"raised {type(error).__name__}: {error}"
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        sys.stdout.write(json.dumps([verdict, time.process_time() - started, peak]) + "\n")
+        sys.stdout.flush()
+
+
+class Reader:
+    """A process that reads pictures."""
+
+    def __init__(self, memory: int) -> None:
+        limit = memory * 2**20
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", __file__, "--serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )
+
+    def read(self, path: str, seconds: float) -> tuple[str, float, int]:
+        """What came of it, the seconds of processor time and the most megabytes held."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(path + "\n")
+        self.process.stdin.flush()
+        if not select.select([self.process.stdout], [], [], 6 * seconds)[0]:  # of the clock
+            self.process.kill()
+            self.process.wait()
+            return f"no answer within {6 * seconds:.0f} s", 6 * seconds, 0
+        line = self.process.stdout.readline()
+        if not line:
+            return f"died with status {self.process.wait()}", 0.0, 0
+        verdict, taken, peak = json.loads(line)
+        return (verdict if taken <= seconds else f"took {taken:.1f} s"), taken, peak
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", nargs="*", default=[], metavar="FOLDER")
+    parser.add_argument("--count", type=int, default=6000)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of processor time, a picture")
+    parser.add_argument("--memory", type=int, default=1500, metavar="MB", help="of addresses, a process")
+    parser.add_argument("--keep", default="hostile", metavar="FOLDER")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        serve()
+        return 0
+    came: Counter[str] = Counter()
+    wrong, slowest, highest = [], (0.0, ""), (0, "")
+    reader = Reader(given.memory)
+    with tempfile.TemporaryDirectory(prefix="edgefeat-hostile-") as folder:
+        for number, (suffix, data) in enumerate(corpus(given.seeds, given.count)):
+            path = os.path.join(folder, f"{number}.{suffix}")
+            Path(path).write_bytes(data)
+            verdict, taken, peak = reader.read(path, given.seconds)
+            slowest = max(slowest, (taken, f"{number}.{suffix}"))
+            highest = max(highest, (peak, f"{number}.{suffix}"))
+            came[verdict if verdict in ("picture", "error") else "wrong"] += 1
+            if verdict not in ("picture", "error"):
+                os.makedirs(given.keep, exist_ok=True)
+                shutil.copy(path, given.keep)
+                wrong.append(f"{number}.{suffix} ({len(data)} bytes): {verdict}")
+                print(wrong[-1], flush=True)
+            os.unlink(path)
+            if reader.process.poll() is not None or peak > 300:  # so that each file's own peak is seen
+                reader.process.kill()
+                reader.process.communicate()
+                reader = Reader(given.memory)
+    reader.process.kill()
+    reader.process.communicate()
+    print(
+        f"{sum(came.values())} files: {dict(came)}; slowest {slowest[0]:.1f} s ({slowest[1]}), "
+        f"most memory {highest[0]} MB ({highest[1]})"
+    )
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
