@@ -1,0 +1,90 @@
+"""`edgefeat duplicates`: which photos of a feature database are nearly the same?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+
+import click
+
+from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._errors import ArgumentError
+from edgefeat._search._groups import DEFAULT_THRESHOLD, Duplicate, duplicates
+from edgefeat._search._sheet import Sheet, SheetRow, Tile, check_sheet, write_sheet
+from edgefeat._store import FeatureStore
+
+__all__ = ["command"]
+
+
+@click.command("duplicates")
+@click.argument("database", type=click.Path())
+@click.option(
+    "--threshold",
+    default=DEFAULT_THRESHOLD,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Least cosine of two photos that are nearly the same.",
+)
+@click.option("--tap", metavar="NAME", help="Tap to compare, where the database has several.")
+@click.option("--sheet", type=click.Path(), metavar="FILE", help="Contact sheet to look at: .html or .png.")
+@json_option
+def command(database: str, threshold: float, tap: str | None, sheet: str | None, as_json: bool) -> int:
+    """Group the photos of DATABASE that are nearly the same.
+
+    Two photos are in a group if the cosine of their features reaches the threshold, or others in between connect them.
+    The largest file of a group comes first, and the cosines are to it. Nothing is deleted.
+    """
+    if sheet is not None:
+        check_sheet(sheet)
+    with FeatureStore.open(database) as store:
+        if tap is None and len(store.taps) > 1:
+            raise ArgumentError(f"{database} has the taps {', '.join(one.name for one in store.taps)}: name one: --tap")
+        groups = duplicates(store, threshold, tap=tap, progress=sys.stderr.isatty() and not as_json)
+        photos = len(store)
+    spare = sum(len(group) - 1 for group in groups)
+    said = f"{len(groups)} groups among {photos} photos, {spare} photos beside the first of each, cosine {threshold:g}"
+    if as_json:
+        echo_json(
+            {
+                "threshold": threshold,
+                "photos": photos,
+                "groups": [[asdict(one) for one in group] for group in groups],
+            }
+        )
+    else:
+        if groups:
+            echo_table(("group", "cosine", "kB", "photo"), _rows(groups))
+        click.echo(said)
+    if sheet is not None:
+        write_sheet(Sheet("Nearly the same photos", f"{said}.", _sheet_rows(groups)), sheet)
+        click.echo(f"contact sheet: {sheet}", err=as_json)
+    return 0
+
+
+def _rows(groups: list[list[Duplicate]]) -> list[tuple[str, ...]]:
+    return [
+        (
+            str(number) if place == 0 else "",
+            "" if place == 0 else "same file" if one.same_file else f"{one.cosine:.4f}",
+            f"{(one.size or 0) / 1000:.0f}",
+            one.path,
+        )
+        for number, group in enumerate(groups, 1)
+        for place, one in enumerate(group)
+    ]
+
+
+def _sheet_rows(groups: list[list[Duplicate]]) -> list[SheetRow]:
+    return [
+        SheetRow(
+            f"{number}: {len(group)} photos",
+            Tile(group[0].path, _caption("largest", group[0])),
+            [Tile(one.path, _caption("same file" if one.same_file else f"{one.cosine:.3f}", one)) for one in group[1:]],
+        )
+        for number, group in enumerate(groups, 1)
+    ]
+
+
+def _caption(said: str, one: Duplicate) -> str:
+    return f"{said}, {(one.size or 0) / 1000:.0f} kB, {os.path.basename(one.path)}"

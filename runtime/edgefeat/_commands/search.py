@@ -1,0 +1,153 @@
+"""`edgefeat search`: which photos of a feature database are like these?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict, dataclass
+
+import click
+import numpy as np
+
+from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._errors import ArgumentError
+from edgefeat._extractor import Extractor
+from edgefeat._search._query import extractor_for
+from edgefeat._search._ranking import Neighbour
+from edgefeat._search._searching import INDEXED_FROM, indexed, search
+from edgefeat._search._sheet import Sheet, SheetRow, Tile, check_sheet, write_sheet
+from edgefeat._store import FeatureStore, StoreIdentity
+
+__all__ = ["command"]
+
+
+@click.command("search")
+@click.argument("database", type=click.Path())
+@click.argument("queries", nargs=-1, required=True, type=click.Path(), metavar="QUERY...")
+@click.option("-k", "count", default=10, show_default=True, type=click.IntRange(1, 1000), help="Photos for each query.")
+@click.option("--tap", metavar="NAME", help="Tap to compare, where the database has several.")
+@click.option("--bundle", type=click.Path(), help="Folder of the bundle.  [default: where the database was written]")
+@click.option(
+    "--index/--exact",
+    "index",
+    default=None,
+    help=f"Search by an index beside the database, or all of it.  [default: by index from {INDEXED_FROM:,} photos]",
+)
+@click.option("--sheet", type=click.Path(), metavar="FILE", help="Contact sheet to look at: .html or .png.")
+@json_option
+def command(
+    database: str,
+    queries: tuple[str, ...],
+    count: int,
+    tap: str | None,
+    bundle: str | None,
+    index: bool | None,
+    sheet: str | None,
+    as_json: bool,
+) -> int:
+    """Find the photos of DATABASE that are most like each QUERY, by the cosine of their features.
+
+    The queries' features come from the bundle, variant and engine that made the database. A query that is in the
+    database itself is not shown among its own neighbours.
+    """
+    if sheet is not None:
+        check_sheet(sheet)
+    with FeatureStore.open(database) as store:
+        if tap is None and len(store.taps) > 1:
+            raise ArgumentError(f"{database} has the taps {', '.join(one.name for one in store.taps)}: name one: --tap")
+        extractor = extractor_for(store, bundle=bundle)
+        progress = sys.stderr.isatty() and not as_json
+        answers, failed = _answers(store, extractor, queries, count, tap, index, progress)
+        identity, photos = store.identity, len(store)
+        by_index = indexed(store, index)
+    if as_json:
+        echo_json(
+            {
+                "database": {**_about(identity), "photos": photos},
+                "index": by_index,
+                "queries": [{"path": one.query, "neighbours": [asdict(n) for n in one.neighbours]} for one in answers],
+                "failed": [{"path": path, "reason": reason} for path, reason in failed],
+            }
+        )
+    elif answers:
+        _echo(answers, identity, photos, by_index)
+    for path, reason in failed:
+        click.echo(f"{path}: {reason}", err=True)
+    if sheet is not None and answers:
+        write_sheet(_sheet(answers, identity, photos), sheet)
+        click.echo(f"contact sheet: {sheet}", err=as_json)
+    if not photos:
+        click.echo(f"edgefeat: {database} holds no features", err=True)
+    return 0 if photos and not failed else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    query: str
+    neighbours: list[Neighbour]
+
+
+def _answers(
+    store: FeatureStore,
+    extractor: Extractor,
+    queries: tuple[str, ...],
+    count: int,
+    tap: str | None,
+    index: bool | None,
+    progress: bool,
+) -> tuple[list[_Answer], list[tuple[str, str]]]:
+    """What each query found, and the path and reason of each that could not be read."""
+    read: list[tuple[str, np.typing.NDArray[np.float32]]] = []
+    failed: list[tuple[str, str]] = []
+    for extraction in extractor.stream(queries):
+        feature = extraction.feature
+        if feature is None:
+            failed.append((extraction.source, str(extraction.error)))
+        else:
+            one = feature[tap or store.taps[0].name] if isinstance(feature, dict) else feature
+            read.append((extraction.source, one.ravel()))
+    if not read:
+        return [], failed
+    # One more than wanted: the query's own row may be among them.
+    found = search(
+        store, np.stack([feature for _, feature in read]), count + 1, tap=tap, index=index, progress=progress
+    )
+    answers = []
+    for (path, _), neighbours in zip(read, found, strict=True):
+        own = os.path.abspath(path)
+        answers.append(_Answer(path, [one for one in neighbours if one.path != own][:count]))
+    return answers, failed
+
+
+def _about(identity: StoreIdentity) -> dict[str, str]:
+    names = ("bundle", "manifest_sha256", "variant", "engine", "decoding", "precision")
+    return {name: getattr(identity, name) for name in names}
+
+
+def _sentence(identity: StoreIdentity, photos: int) -> str:
+    stored = "" if identity.precision == "float32" else f", stored as {identity.precision}"
+    return f"{photos} photos by {identity.bundle}, {identity.variant} on {identity.engine}{stored}"
+
+
+def _echo(answers: list[_Answer], identity: StoreIdentity, photos: int, by_index: bool) -> None:
+    several = len(answers) > 1
+    rows = [
+        ([answer.query if place == 1 else ""] if several else []) + [str(place), f"{one.cosine:.4f}", one.path]
+        for answer in answers
+        for place, one in enumerate(answer.neighbours, 1)
+    ]
+    echo_table((["query"] if several else []) + ["", "cosine", "photo"], rows)
+    click.echo(_sentence(identity, photos) + (", searched by index" if by_index else ""))
+
+
+def _sheet(answers: list[_Answer], identity: StoreIdentity, photos: int) -> Sheet:
+    rows = [
+        SheetRow(
+            answer.query,
+            Tile(answer.query, "query"),
+            [Tile(one.path, f"{one.cosine:.3f} {os.path.basename(one.path)}") for one in answer.neighbours],
+        )
+        for answer in answers
+    ]
+    title = "The nearest photos" if len(answers) == 1 else f"The nearest photos of {len(answers)} queries"
+    return Sheet(title, f"Among {_sentence(identity, photos)}. Below each photo is its cosine to the query.", rows)

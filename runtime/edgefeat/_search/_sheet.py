@@ -1,0 +1,90 @@
+"""Contact sheets: photos in rows to look at, as one HTML file or one PNG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgefeat._errors import ArgumentError
+
+__all__ = ["SHEET_SUFFIXES", "Sheet", "SheetRow", "Tile", "check_sheet", "write_sheet"]
+
+SHEET_SUFFIXES = (".html", ".png")
+
+# A page of more thumbnails is slow to open, and a PNG of more too long for most viewers.
+_MOST_TILES = {".html": 3000, ".png": 600}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A photo with what is written below it."""
+
+    path: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """Photos that belong together; `lead` is the one that the others are compared with."""
+
+    heading: str
+    lead: Tile
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A title, a sentence on what is shown, and the rows."""
+
+    title: str
+    about: str
+    rows: Sequence[SheetRow]
+
+
+def check_sheet(path: str | os.PathLike[str]) -> None:
+    """Raises ArgumentError now where `write_sheet` could not write `path` after long work."""
+    target = Path(path)
+    if target.suffix.lower() not in SHEET_SUFFIXES:
+        raise ArgumentError(
+            f"contact sheet {os.fspath(path)!r} has an unknown ending (allowed: {', '.join(SHEET_SUFFIXES)})"
+        )
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise ArgumentError(
+            f"contact sheet {os.fspath(path)!r} cannot be a file: its folder does not exist or it is one itself"
+        )
+
+
+def write_sheet(sheet: Sheet, path: str | os.PathLike[str]) -> None:
+    """Writes the sheet as HTML or PNG, by the ending of `path`, whole or not at all.
+
+    A photo that cannot be read has its place and the reason. Rows beyond what a viewer takes are left out, which the
+    sheet says. Raises ArgumentError, OutputError.
+    """
+    check_sheet(path)
+    suffix = Path(path).suffix.lower()
+    rows = _first(sheet.rows, _MOST_TILES[suffix])
+    shown = replace(sheet, rows=rows)
+    if len(rows) < len(sheet.rows):
+        shown = replace(shown, about=f"{sheet.about} The first {len(rows)} of {len(sheet.rows)} are shown.")
+    if suffix == ".html":
+        from edgefeat._search._sheet_html import write_html
+
+        write_html(shown, path)
+    else:
+        from edgefeat._search._sheet_png import write_png
+
+        write_png(shown, path)
+
+
+def _first(rows: Iterable[SheetRow], most: int) -> list[SheetRow]:
+    """The first rows with at most so many tiles together, and the first in any case, cut if need be."""
+    kept: list[SheetRow] = []
+    left = most
+    for row in rows:
+        if kept and len(row.tiles) + 1 > left:
+            break
+        kept.append(replace(row, tiles=row.tiles[: most - 1]))
+        left -= len(row.tiles) + 1
+    return kept

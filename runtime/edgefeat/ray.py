@@ -1,0 +1,131 @@
+"""Features on a cluster: what Ray Data's `map_batches` calls on its workers.
+
+    photos = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
+    features = photos.map_batches(
+        edgefeat.ray.Extractor,
+        fn_constructor_args=["mobilenet_v2.edgefeat"],
+        batch_format="pyarrow",
+        batch_size=64,
+        concurrency=8,
+    )
+    features.write_parquet("s3://bucket/features")
+
+Ray starts the workers, hands out the batches, and does those of a lost worker again: pip install 'edgefeat[ray]'.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat._errors import ArgumentError
+from edgefeat._extractor import load
+from edgefeat._picture import Decoding
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Extractor"]
+
+
+class Extractor:
+    """Batches of pictures in, batches of features out. Each worker opens the bundle once, and keeps it.
+
+    Columns of a batch, by what they are called:
+
+    picture: what is read: encoded files, paths that every worker can open, or (in batches of NumPy) uint8 arrays.
+        It is not handed on unless `keep_picture`.
+    features: float32 (D,); where the bundle has several taps `<features>/<tap>` for each. Maps are flattened.
+        Null in batches of Arrow, NaN in those of NumPy, where the picture could not be read.
+    error: why it could not be read, else null. A bad picture costs a row, never the run.
+    origin: the bundle, variant and engine that the features are of. Workers with other engines installed would use
+        them, and so give slightly different features: name `variant` and `engine` where they may not be alike.
+
+    `bundle` is a folder that every worker can read. The other parameters are those of `edgefeat.load`, with one thread
+    for each picture: Ray starts a worker a core.
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str],
+        *,
+        picture: str = "bytes",
+        features: str = "features",
+        error: str = "error",
+        origin: str = "origin",
+        keep_picture: bool = False,
+        variant: str | None = None,
+        engine: str | None = None,
+        threads: int = 1,
+        decoding: Decoding = "fast",
+    ) -> None:
+        self._extractor = extractor = load(bundle, variant=variant, engine=engine, threads=threads, decoding=decoding)
+        self._picture, self._error, self._origin = picture, error, origin
+        self._keep_picture = keep_picture
+        taps = extractor.taps
+        names = [features] if len(taps) == 1 else [f"{features}/{tap.name}" for tap in taps]
+        self._widths = {name: int(np.prod(tap.shape)) for name, tap in zip(names, taps, strict=True)}
+        manifest = extractor.bundle.manifest.name
+        self._about = f"{manifest} sha256:{extractor.bundle.identity} {extractor.variant} {extractor.engine}"
+
+    def __call__(self, batch: dict[str, Any] | pyarrow.Table) -> dict[str, Any] | pyarrow.Table:
+        """The batch with the columns of features, a row for each of its rows, in their order.
+
+        Raises ArgumentError for a batch without the column of pictures, or which has one of those to be added.
+        """
+        if isinstance(batch, dict):
+            self._check(list(batch))
+            features, errors = self._run(list(batch[self._picture]))
+            kept = batch if self._keep_picture else {name: batch[name] for name in batch if name != self._picture}
+            origins = np.full(len(errors), self._about, object)
+            return {**kept, **features, self._error: np.array(errors, object), self._origin: origins}
+        if not hasattr(batch, "column_names"):
+            raise ArgumentError(
+                f"a batch of {type(batch).__name__} cannot be read (allowed: batch_format='pyarrow' or 'numpy')"
+            )
+        return self._table(batch)
+
+    def _table(self, batch: pyarrow.Table) -> pyarrow.Table:
+        import pyarrow
+
+        self._check(batch.column_names)
+        column = batch.column(self._picture)
+        if isinstance(column.type, pyarrow.BaseExtensionType):
+            raise ArgumentError(f"column {self._picture!r} holds arrays: they need batch_format='numpy'")
+        features, errors = self._run(column.to_pylist())
+        unread = pyarrow.array([error is not None for error in errors], pyarrow.bool_())
+        table = batch if self._keep_picture else batch.drop_columns([self._picture])
+        for name, rows in features.items():
+            values = pyarrow.array(rows.ravel())
+            table = table.append_column(
+                name, pyarrow.FixedSizeListArray.from_arrays(values, self._widths[name], mask=unread)
+            )
+        table = table.append_column(self._error, pyarrow.array(errors, pyarrow.string()))
+        return table.append_column(self._origin, pyarrow.array([self._about] * len(errors), pyarrow.string()))
+
+    def _check(self, columns: list[str]) -> None:
+        if self._picture not in columns:
+            raise ArgumentError(
+                f"the batch has no column {self._picture!r} (it has: {', '.join(columns)}): name that of the pictures "
+                "with picture="
+            )
+        for name in (*self._widths, self._error, self._origin):
+            if name in columns:
+                raise ArgumentError(f"the batch has a column {name!r} already: choose another name for the new one")
+
+    def _run(self, pictures: list[Any]) -> tuple[dict[str, NDArray[np.float32]], list[str | None]]:
+        """For each output its rows (N, D), and for each picture why it could not be read."""
+        features = {name: np.full((len(pictures), width), np.nan, np.float32) for name, width in self._widths.items()}
+        errors: list[str | None] = []
+        for row, extraction in enumerate(self._extractor.stream(pictures)):
+            errors.append(None if extraction.error is None else str(extraction.error))
+            if isinstance(extraction.feature, dict):
+                for rows, feature in zip(features.values(), extraction.feature.values(), strict=True):
+                    rows[row] = feature.ravel()
+            elif extraction.feature is not None:
+                (rows,) = features.values()
+                rows[row] = extraction.feature.ravel()
+        return features, errors
