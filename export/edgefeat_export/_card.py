@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgefeat import Manifest
 from edgefeat._manifest import Variant
 from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
+from edgefeat_export._snippets import snippets
 
 __all__ = ["CARD_NAME", "card"]
 
@@ -15,19 +16,20 @@ def card(manifest: Manifest) -> str:
     """The Markdown text of the card."""
     backbone, form = manifest.backbone, manifest.picture
     options = "".join(f", {name} {value}" for name, value in backbone.options.items())
+    ground = "" if form.transparency == "white" else f", what is transparent laid over {form.transparency}"
     parts = [
         f"# {manifest.name}",
         f"Image features of {backbone.name}{options}, weights {backbone.weights}, "
         f"exported by edgefeat {manifest.edgefeat}.",
         f"Input: `image`, uint8, RGB 0-255, N x {form.height} x {form.width} x 3 (N is 1 in TFLite, free in ONNX). "
         f"Preprocessing (`{backbone.preprocessing}`) is inside the model: resize the photo "
-        f"({form.fit}, {form.filter}, turned upright by its EXIF orientation) and give it as it is.",
+        f"({form.fit}, {form.filter}, turned upright by its EXIF orientation{ground}) and give it as it is.",
         _taps(manifest),
         "## Files",
         _variants(manifest),
         _fidelity_note(manifest),
         "## Use",
-        _snippets(manifest),
+        snippets(manifest),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -59,7 +61,9 @@ def _variants(manifest: Manifest) -> str:
 
 def _int8_note(variant: Variant) -> str:
     corrected = f" Corrected: {', '.join(variant.correction)}." if variant.correction else ""
-    kept = f" Kept in float: {', '.join(variant.float_operations)}." if variant.float_operations else ""
+    count = len(variant.float_operations)
+    operations = "1 operation" if count == 1 else f"{count} operations"
+    kept = f" Kept in float: {operations}, by name in `manifest.json`." if count else ""
     return f"`{variant.name}`:{corrected}{kept}"
 
 
@@ -76,26 +80,3 @@ def _fidelity_note(manifest: Manifest) -> str:
         "size, "
         f"with their features: `edgefeat verify` compares them on your machine.{random}"
     )
-
-
-def _snippets(manifest: Manifest) -> str:
-    form = manifest.picture
-    first = manifest.variants[0]
-    feature = "feature" if len(manifest.taps) == 1 else "features by tap"
-    return f"""On a Raspberry Pi, a laptop or a server, without TensorFlow:
-
-```sh
-pip install 'edgefeat[litert]'
-edgefeat verify {manifest.name}.edgefeat
-edgefeat extract {manifest.name}.edgefeat photos/ -o features.npz
-```
-
-```python
-import edgefeat
-
-extractor = edgefeat.load("{manifest.name}.edgefeat")
-{feature.replace(" ", "_")} = extractor.extract("photo.jpg")
-```
-
-On a phone or in a browser use a file by itself, such as `{first.file.name}`: it takes a {form.height} x {form.width}
-RGB picture of bytes and gives the finished float32 {feature}, so no preprocessing code is needed."""

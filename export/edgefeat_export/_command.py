@@ -64,6 +64,13 @@ __all__ = ["command"]
     help="How photos of another shape are fitted.",
 )
 @click.option(
+    "--background",
+    default="white",
+    show_default=True,
+    metavar="COLOUR",
+    help="What transparent pictures are laid over: white, black or #rrggbb.",
+)
+@click.option(
     "--seed", default=0, show_default=True, help="Decides random weights, generated pictures and which photos check."
 )
 @click.option(
@@ -100,6 +107,7 @@ def command(
     evaluation: str | None,
     variants: str,
     fit: Fit,
+    background: str,
     seed: int,
     min_fidelity: str,
     strict: bool,
@@ -134,6 +142,7 @@ def command(
         min_fidelity=min_fidelity,
         correction={"all": None, "none": []}.get(correction, _listed(correction)),
         fit=fit,
+        background=background,
         seed=seed,
         jobs=jobs,
         overwrite=overwrite,

@@ -12,7 +12,7 @@ import edgefeat
 from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._files import check_new_folder, new_folder
 from edgefeat._gate import DEFAULT_GATE, parse_gate
-from edgefeat._manifest import Gate
+from edgefeat._manifest import Gate, is_colour
 from edgefeat_export._int8 import ALL_PIECES
 from edgefeat_export._making import make
 from edgefeat_export._photos import SYNTHETIC, check_source
@@ -53,6 +53,7 @@ def export(
     min_fidelity: float | str = DEFAULT_GATE.mean_cosine,
     correction: Sequence[str] | None = None,
     fit: Fit = "stretch",
+    background: str = "white",
     seed: int = 0,
     jobs: int = 1,
     overwrite: bool = False,
@@ -70,6 +71,7 @@ def export(
     sub-folder per label), else on a fifth of the former that is kept apart. An int8 variant must reach `min_fidelity`,
     a mean cosine (or "overlap=0.9"), with the `correction` pieces given (all by default, none for the stock
     tools' own) and as few layers in float as will do; one that cannot is refused, which the manifest records.
+    Transparent pictures are laid over `background`: "white", "black" or "#rrggbb".
     `jobs` conversions run at once, each in a process of its own: the largest backbones need 6 GB each.
     `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
     a progress bar to the terminal.
@@ -93,6 +95,7 @@ def export(
             calibration=os.fspath(calibration),
             evaluation=None if evaluation is None else os.fspath(evaluation),
             fit=fit,
+            background=background.lower(),
         )
     )
     if jobs < 1:
@@ -165,6 +168,8 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
     _checked([spec.pooling], get_args(Pooling), "pooling")
     _checked([spec.normalization], get_args(Normalization), "normalization")
     _checked([spec.fit], get_args(Fit), "fit")
+    if not is_colour(spec.background):
+        raise ArgumentError(f"background {spec.background!r} (allowed: white, black or a colour as #rrggbb)")
     return spec
 
 

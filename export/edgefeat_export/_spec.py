@@ -72,6 +72,7 @@ class NetworkSpec:
     calibration: str = "synthetic"
     evaluation: str | None = None
     fit: Fit = "stretch"
+    background: str = "white"
 
     @property
     def weights_origin(self) -> str:

@@ -61,7 +61,7 @@ def _network(work: Workspace) -> None:
 
     spec = work.spec
     trunk = build_trunk(spec)
-    form = PictureForm(height=trunk.size[0], width=trunk.size[1], fit=spec.fit)
+    form = PictureForm(height=trunk.size[0], width=trunk.size[1], fit=spec.fit, transparency=spec.background)
     notes: list[str] = []
     pictures = gather(spec.calibration, spec.evaluation, form, seed=spec.seed, tell=notes.append)
     work.write_pictures(pictures)
@@ -100,18 +100,29 @@ def _tflite_float32(work: Workspace) -> None:
     from edgefeat_export._convert import tflite
 
     tflite.float32(work.graph, work.model("tflite-float32"))
+    _describe(work, "tflite-float32")
 
 
 def _tflite_float16(work: Workspace) -> None:
     from edgefeat_export._convert import tflite
 
     tflite.float16(work.model("tflite-float32"), work.model("tflite-float16"))
+    _describe(work, "tflite-float16")
 
 
 def _tflite_dynamic(work: Workspace) -> None:
     from edgefeat_export._convert import tflite
 
     tflite.dynamic(work.graph, work.model("tflite-dynamic"))
+    _describe(work, "tflite-dynamic")
+
+
+def _describe(work: Workspace, variant: str) -> None:
+    """Before the file is measured and hashed, so that what is measured is what is shipped."""
+    from edgefeat_export._about import about
+    from edgefeat_export._convert.metadata import describe
+
+    describe(work.model(variant), about(work, variant))
 
 
 def _onnx_float32(work: Workspace) -> None:
@@ -142,6 +153,7 @@ def _tflite_int8(work: Workspace) -> None:
     from edgefeat_export._rungs import quantize_tflite
 
     quantize_tflite(work)
+    _describe(work, "tflite-int8")
 
 
 def _onnx_int8(work: Workspace) -> None:

@@ -24,6 +24,9 @@ BATCH = "batch"
 #: Operators whose output cannot be negative, whatever goes in.
 _NOT_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax", "Softplus", "Abs", "HardSigmoid"})
 
+#: What Keras and TensorFlow take the square of a length for at least.
+_LEAST_SQUARE = 1e-12
+
 
 def float32(tflite: Path, output: Path) -> None:
     """Write the float32 TFLite model as ONNX: uint8 [batch, H, W, 3] to float32 [batch, ...] per tap.
@@ -42,6 +45,7 @@ def float32(tflite: Path, output: Path) -> None:
     _check_operators(model)
     _free_batch(model)
     _shield_pads(model)
+    _spell_norms(model)
     onnx.checker.check_model(model, full_check=True)
     check_rows(model)
     onnx.save(model, output)
@@ -109,6 +113,34 @@ def _shield_pads(model: onnx.ModelProto) -> None:
         axes = np.arange(len(constants[node.input[1]]) // 2)
         del node.input[:]
         node.input.extend([*inputs, _add_constant(graph, node.output[0] + "/axes", axes)])
+
+
+def _spell_norms(model: onnx.ModelProto) -> None:
+    """Write every L2 norm out as Keras and TFLite define it, x / sqrt(max(sum(x^2), 1e-12)), in place.
+
+    Of a tiny or all-zero feature LpNormalization leaves the norm to the engine, and no two agree.
+    """
+    graph = model.graph
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        named = {attribute.name: attribute.i for attribute in node.attribute}
+        if node.op_type != "LpNormalization" or named.get("p", 2) != 2:
+            graph.node.append(node)
+            continue
+        (source,), (output,) = node.input, node.output
+        axes = _add_constant(graph, f"{output}/norm/axes", [named.get("axis", -1)])
+        least = f"{output}/norm/least"
+        graph.initializer.append(numpy_helper.from_array(np.asarray(_LEAST_SQUARE, np.float32), least))
+        squares, kept, length = (f"{output}/norm/{part}" for part in ("squares", "kept", "length"))
+        graph.node.extend(
+            [
+                onnx.helper.make_node("ReduceSumSquare", [source, axes], [squares], squares, keepdims=1),
+                onnx.helper.make_node("Max", [squares, least], [kept], kept),
+                onnx.helper.make_node("Sqrt", [kept], [length], length),
+                onnx.helper.make_node("Div", [source, length], [output], node.name),
+            ]
+        )
 
 
 def _is_not_negative(node: Any, maker: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) -> bool:

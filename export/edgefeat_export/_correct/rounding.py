@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular  # type: ignore[import-untyped]
+from scipy.linalg import cholesky, solve_triangular
 
 from edgefeat_export._convert.grid import LEVELS, PAIR
 from edgefeat_export._correct.layers import Floats

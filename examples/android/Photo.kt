@@ -1,0 +1,13 @@
+// Resize.kt for bitmaps.
+
+package edgefeat
+
+import android.graphics.Bitmap
+
+/** The photo, upright already, as a bundle's picture of [width] x [height]. */
+fun resized(photo: Bitmap, width: Int, height: Int): Bitmap {
+    val pixels = IntArray(photo.width * photo.height)
+    photo.getPixels(pixels, 0, photo.width, 0, 0, photo.width, photo.height)
+    val small = resized(pixels, photo.width, photo.height, width, height)
+    return Bitmap.createBitmap(small, width, height, Bitmap.Config.ARGB_8888)
+}

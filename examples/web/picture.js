@@ -1,0 +1,149 @@
+// A photo becomes the model's input, as edgefeat makes it: upright, RGB, resized with antialiasing. `form` is the
+// manifest's `picture`.
+// The resize is Pillow's bilinear one in the same whole numbers, because a canvas resizes without antialiasing, and the
+// features of such a picture are others.
+
+// Larger ones are refused, as edgefeat does: four bytes a pixel are held twice.
+const MAX_PIXELS = 64_000_000;
+const PRECISION = 22; // bits behind the point of a weight
+
+/** The pixels of a picture file (a File or Blob): { width, height, data: Uint8ClampedArray RGBA }. */
+export async function decoded(file, form) {
+  const bitmap = await createImageBitmap(file, {
+    imageOrientation: form.orientation === "exif" ? "from-image" : "none",
+    colorSpaceConversion: "none",
+    premultiplyAlpha: "none",
+  }).catch(() => {
+    throw new Error(`${file.name ?? "the picture"} cannot be read: not a picture this browser knows, or damaged`);
+  });
+  try {
+    return pixelsOf(bitmap, bitmap.width, bitmap.height, form);
+  } finally {
+    bitmap.close();
+  }
+}
+
+/** The pixels of anything a canvas draws, such as a video, over the colour that `form` names. */
+export function pixelsOf(source, width, height, form) {
+  if (width * height > MAX_PIXELS) {
+    throw new Error(`${width} x ${height} pixels are too many (allowed: ${MAX_PIXELS.toLocaleString("en")})`);
+  }
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = form.transparency;
+  context.fillRect(0, 0, width, height);
+  context.drawImage(source, 0, 0);
+  return context.getImageData(0, 0, width, height);
+}
+
+/** The model's input for decoded pixels: Uint8Array of height x width x 3. */
+export function fitted({ width, height, data }, form) {
+  const rgb = new Uint8Array(width * height * 3);
+  for (let from = 0, to = 0; to < rgb.length; from += 4) {
+    rgb[to++] = data[from];
+    rgb[to++] = data[from + 1];
+    rgb[to++] = data[from + 2];
+  }
+  const image = { width, height, data: rgb };
+  if (form.fit === "stretch") return resized(image, form.width, form.height).data;
+  if (form.fit === "crop") return resized(image, form.width, form.height, middle(image, form)).data;
+  return padded(image, form);
+}
+
+/** The part in the middle that has the picture's shape; its edges are weighed with what lies beyond them. */
+function middle({ width, height }, form) {
+  const partWidth = Math.min(width, Math.max(1, Math.floor((height * form.width) / form.height)));
+  const partHeight = Math.min(height, Math.max(1, Math.floor((width * form.height) / form.width)));
+  return {
+    left: Math.floor((width - partWidth) / 2),
+    top: Math.floor((height - partHeight) / 2),
+    width: partWidth,
+    height: partHeight,
+  };
+}
+
+function padded(image, form) {
+  const scale = Math.min(form.width / image.width, form.height / image.height);
+  const width = Math.min(form.width, Math.max(1, roundHalfEven(image.width * scale)));
+  const height = Math.min(form.height, Math.max(1, roundHalfEven(image.height * scale)));
+  const inner = resized(image, width, height).data;
+  const left = Math.floor((form.width - width) / 2);
+  const top = Math.floor((form.height - height) / 2);
+  const whole = new Uint8Array(form.width * form.height * 3);
+  for (let y = 0; y < height; y++) {
+    whole.set(inner.subarray(y * width * 3, (y + 1) * width * 3), ((top + y) * form.width + left) * 3);
+  }
+  return whole;
+}
+
+function roundHalfEven(value) {
+  const whole = Math.floor(value);
+  if (value - whole !== 0.5) return Math.round(value);
+  return whole % 2 === 0 ? whole : whole + 1;
+}
+
+/** `part` of `image` ({ width, height, data: RGB bytes }) in another size: first across, then down, each in bytes. */
+export function resized(image, width, height, part = { left: 0, top: 0, width: image.width, height: image.height }) {
+  return down(across(image, width, part.left, part.width), height, part.top, part.height);
+}
+
+function across({ width, height, data }, newWidth, left, partWidth) {
+  if (newWidth === width && partWidth === width) return { width, height, data };
+  const weights = weightsOf(width, newWidth, left, partWidth);
+  const result = new Uint8ClampedArray(newWidth * height * 3);
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < newWidth; x++) {
+      const { start, values } = weights[x];
+      let red = 0, green = 0, blue = 0;
+      for (let k = 0, from = (y * width + start) * 3; k < values.length; k++) {
+        const weight = values[k];
+        red += data[from++] * weight;
+        green += data[from++] * weight;
+        blue += data[from++] * weight;
+      }
+      result[to++] = toByte(red);
+      result[to++] = toByte(green);
+      result[to++] = toByte(blue);
+    }
+  }
+  return { width: newWidth, height, data: result };
+}
+
+function down({ width, height, data }, newHeight, top, partHeight) {
+  if (newHeight === height && partHeight === height) return { width, height, data };
+  const weights = weightsOf(height, newHeight, top, partHeight);
+  const line = width * 3;
+  const sums = new Float64Array(line);
+  const result = new Uint8ClampedArray(line * newHeight);
+  for (let y = 0; y < newHeight; y++) {
+    const { start, values } = weights[y];
+    sums.fill(0);
+    for (let k = 0; k < values.length; k++) {
+      const weight = values[k];
+      for (let x = 0, from = (start + k) * line; x < line; x++) sums[x] += data[from++] * weight;
+    }
+    for (let x = 0; x < line; x++) result[y * line + x] = toByte(sums[x]);
+  }
+  return { width, height: newHeight, data: result };
+}
+
+/** The whole numbers are exact in a double, and the array that takes them cuts at 0 and 255. */
+function toByte(sum) {
+  return Math.floor((sum + 2 ** (PRECISION - 1)) / 2 ** PRECISION);
+}
+
+/** For each new pixel the old ones it covers and their weights: a triangle as wide as two new pixels. */
+function weightsOf(size, newSize, first, part) {
+  const scale = part / newSize;
+  const reach = Math.max(scale, 1);
+  return Array.from({ length: newSize }, (_, index) => {
+    const centre = first + (index + 0.5) * scale;
+    const start = Math.max(0, Math.trunc(centre - reach + 0.5));
+    const end = Math.min(size, Math.trunc(centre + reach + 0.5));
+    const raw = Array.from({ length: end - start }, (_, k) =>
+      Math.max(0, 1 - Math.abs((start + k - centre + 0.5) / reach)),
+    );
+    const sum = raw.reduce((total, weight) => total + weight, 0);
+    return { start, values: raw.map((weight) => Math.trunc(0.5 + (weight / sum) * 2 ** PRECISION)) };
+  });
+}

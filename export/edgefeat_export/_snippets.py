@@ -1,0 +1,150 @@
+"""How to use a bundle's files, platform by platform: the last part of its card."""
+
+from __future__ import annotations
+
+from edgefeat import Manifest
+from edgefeat._manifest import PictureForm, Variant
+
+__all__ = ["snippets"]
+
+# To be given the photo as MediaPipe takes it; the names are those of the modules in PIL.ImageOps and of `fit`.
+_PILLOW = {
+    "stretch": "photo.resize(({width}, {height}), Image.Resampling.BILINEAR)",
+    "crop": "ImageOps.fit(photo, ({width}, {height}), Image.Resampling.BILINEAR)",
+    "pad": "ImageOps.pad(photo, ({width}, {height}), Image.Resampling.BILINEAR)",
+}
+_FIRST = {
+    "stretch": "",
+    "crop": " Crop it to the picture's shape first, around the centre.",
+    "pad": " Pad it with black to the picture's shape first.",
+}
+
+
+def snippets(manifest: Manifest) -> str:
+    """The Markdown text, with headings of the third level."""
+    tflite = [variant for variant in manifest.variants if variant.format == "tflite"]
+    onnx = [variant for variant in manifest.variants if variant.format == "onnx"]
+    parts = [_python(manifest)]
+    parts += [_phone(manifest, tflite[0])] if tflite else [_absent("MediaPipe", "tflite-float32")]
+    parts += [_browser(manifest, onnx[0])] if onnx else [_absent("a browser", "onnx-float32")]
+    return "\n\n".join(parts)
+
+
+def _absent(what: str, variant: str) -> str:
+    ending = f".{variant.partition('-')[0]}"
+    return f"For {what} this bundle has no `{ending}` file: export it with `{variant}` among its `--variants`."
+
+
+def _python(manifest: Manifest) -> str:
+    feature = "feature" if len(manifest.taps) == 1 else "features_by_tap"
+    extra = "litert" if any(variant.format == "tflite" for variant in manifest.variants) else "onnx"
+    return f"""### Raspberry Pi, laptop, server: without TensorFlow
+
+```sh
+pip install 'edgefeat[{extra}]'
+edgefeat verify {manifest.name}.edgefeat
+edgefeat extract {manifest.name}.edgefeat photos/ -o features.npz
+```
+
+```python
+import edgefeat
+
+extractor = edgefeat.load("{manifest.name}.edgefeat")
+{feature} = extractor.extract("photo.jpg")
+```"""
+
+
+def _phone(manifest: Manifest, variant: Variant) -> str:
+    form = manifest.picture
+    name = variant.file.name
+    size = f"{form.width} x {form.height}" if form.width == form.height else f"{form.width} wide, {form.height} high"
+    resize = _PILLOW[form.fit].format(width=form.width, height=form.height)
+    return f"""### Android, iOS: MediaPipe
+
+Every `.tflite` file opens in MediaPipe's ImageEmbedder as it is; its metadata names the input and the outputs.
+{_outputs(manifest)} Give it the photo upright and already {size}, resized with antialiasing:
+MediaPipe's own resize takes single pixels of a large photo, and the features are then others.{_FIRST[form.fit]}
+`Resize.kt` and `Resize.swift` in edgefeat's `examples/` do what edgefeat does, to the bit.
+
+Kotlin, with `com.google.mediapipe:tasks-vision` and the file in `assets`:
+
+```kotlin
+import android.content.Context
+import android.graphics.Bitmap
+import com.google.mediapipe.framework.image.BitmapImageBuilder
+import com.google.mediapipe.tasks.vision.imageembedder.ImageEmbedder
+import edgefeat.resized
+
+fun feature(context: Context, photo: Bitmap): FloatArray =
+    ImageEmbedder.createFromFile(context, "{name}").use {{ embedder ->
+        val picture = BitmapImageBuilder(resized(photo, {form.width}, {form.height})).build()
+        embedder.embed(picture).embeddingResult().embeddings()[0].floatEmbedding()
+    }}
+```
+
+Swift, with the pod `MediaPipeTasksVision` and the file in the app's bundle:
+
+```swift
+import MediaPipeTasksVision
+import UIKit
+
+func feature(of photo: UIImage) throws -> [Float]? {{
+    guard let path = Bundle.main.path(forResource: "{name.removesuffix(".tflite")}", ofType: "tflite"),
+        let picture = resized(photo, width: {form.width}, height: {form.height})
+    else {{ return nil }}
+    let embedder = try ImageEmbedder(modelPath: path)
+    let result = try embedder.embed(image: MPImage(uiImage: picture))
+    return result.embeddingResult.embeddings[0].floatEmbedding?.map {{ $0.floatValue }}
+}}
+```
+
+The same API in Python, `pip install mediapipe`:
+
+```python
+import mediapipe
+import numpy
+from mediapipe.tasks.python import vision
+from PIL import Image, ImageOps
+
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+picture = {resize}
+with vision.ImageEmbedder.create_from_model_path("{name}") as embedder:
+    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=numpy.asarray(picture))
+    feature = embedder.embed(image).embeddings[0].embedding
+```"""
+
+
+def _outputs(manifest: Manifest) -> str:
+    """What MediaPipe makes of the outputs: it knows vectors alone."""
+    sentences = []
+    if len(manifest.taps) > 1:
+        sentences.append(
+            "Each output is one of `embeddings`, in the order of the table above and with its name as the head's name; "
+            "the snippets take the first."
+        )
+    maps = [tap for tap in manifest.taps if len(tap.shape) > 1]
+    if maps:
+        shapes = ", ".join(f"`{tap.name}` of {' x '.join(map(str, tap.shape))}" for tap in maps)
+        sentences.append(
+            f"MediaPipe gives vectors alone: {shapes} comes flattened, row by row and channels last, and is to be put "
+            "back into shape."
+        )
+    return " ".join(sentences) or "The output is its one embedding, float32 and finished."
+
+
+def _browser(manifest: Manifest, variant: Variant) -> str:
+    return f"""### Browser: onnxruntime-web
+
+```js
+import * as ort from "onnxruntime-web";
+
+const session = await ort.InferenceSession.create("{variant.file.name}");
+const image = new ort.Tensor("uint8", rgb, {_shape(manifest.picture)}); // rgb: Uint8Array, the photo resized
+const feature = (await session.run({{ image }}))["{manifest.taps[0].name}"].data;
+```
+
+edgefeat's `examples/web` is a whole page of it, with the resize (`picture.js`) that a canvas does not do."""
+
+
+def _shape(form: PictureForm) -> str:
+    return f"[1, {form.height}, {form.width}, 3]"
