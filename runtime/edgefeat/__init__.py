@@ -24,9 +24,12 @@ if TYPE_CHECKING:
         MissingExtraError,
         OutputError,
         PictureError,
+        StoreError,
     )
     from edgefeat._extractor import Extraction, Extractor, load
     from edgefeat._manifest import VARIANTS, Manifest
+    from edgefeat._search import Duplicate, Neighbour, duplicates, extractor_for, search
+    from edgefeat._store import FeatureStore
     from edgefeat._tuned import Candidate, Tuning
     from edgefeat._tuning import tune
     from edgefeat._verification import Check, verify
@@ -38,18 +41,25 @@ __all__ = [
     "BundleError",
     "Candidate",
     "Check",
+    "Duplicate",
     "EdgefeatError",
     "EngineError",
     "ExportError",
     "Extraction",
     "Extractor",
+    "FeatureStore",
     "Manifest",
     "MissingExtraError",
+    "Neighbour",
     "OutputError",
     "PictureError",
+    "StoreError",
     "Tuning",
     "__version__",
+    "duplicates",
+    "extractor_for",
     "load",
+    "search",
     "tune",
     "verify",
 ]
@@ -60,18 +70,25 @@ _HOMES = {
     "BundleError": "_errors",
     "Candidate": "_tuned",
     "Check": "_verification",
+    "Duplicate": "_search",
     "EdgefeatError": "_errors",
     "EngineError": "_errors",
     "ExportError": "_errors",
     "Extraction": "_extractor",
     "Extractor": "_extractor",
+    "FeatureStore": "_store",
     "Manifest": "_manifest",
     "MissingExtraError": "_errors",
+    "Neighbour": "_search",
     "OutputError": "_errors",
     "PictureError": "_errors",
+    "StoreError": "_errors",
     "Tuning": "_tuned",
     "VARIANTS": "_manifest",
+    "duplicates": "_search",
+    "extractor_for": "_search",
     "load": "_extractor",
+    "search": "_search",
     "tune": "_tuning",
     "verify": "_verification",
 }

@@ -19,6 +19,7 @@ from edgefeat._bundle import Bundle
 from edgefeat._engines import Session, run
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
 from edgefeat._manifest import Tap
+from edgefeat._old_pillow import warn_of_old_pillow
 from edgefeat._opening import open_session
 from edgefeat._picture import Channels, Decoding, PictureSource, read_picture
 from edgefeat._selection import Choice, default_threads
@@ -238,12 +239,14 @@ def load(
 
     What is None is chosen: what `tune` found fastest on this device, else the first of `edgefeat.VARIANTS` that the
     bundle has and an installed engine opens, and one thread a core, at most four. Raises BundleError, ArgumentError,
-    EngineError, or MissingExtraError, whose text has the command that installs what is missing.
+    EngineError, or MissingExtraError, whose text has the command that installs what is missing. Warns of a Pillow with
+    known flaws.
     """
     if threads is not None and threads < 1:
         raise ArgumentError(f"threads is {threads} (allowed: 1 or more)")
     if decoding not in ("fast", "exact"):
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
+    warn_of_old_pillow()
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     loaded = open_session(opened, variant, engine, threads)
     return Extractor(opened, loaded.choice, loaded.session, threads=loaded.threads, decoding=decoding)

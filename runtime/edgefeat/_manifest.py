@@ -47,14 +47,17 @@ VARIANTS = ("tflite-float32", "onnx-float32", "tflite-float16", "tflite-int8", "
 
 @dataclass(frozen=True, slots=True)
 class PictureForm:
-    """How a photo becomes the model's input: uint8 RGB of `height` x `width` pixels."""
+    """How a photo becomes the model's input: uint8 RGB of `height` x `width` pixels.
+
+    `transparency` is the colour that what is transparent is laid over: `white`, `black` or `#rrggbb`.
+    """
 
     height: int
     width: int
     fit: Literal["stretch", "crop", "pad"] = "stretch"
     filter: Literal["bilinear"] = "bilinear"
     orientation: Literal["exif", "ignore"] = "exif"
-    transparency: Literal["white", "black"] = "white"
+    transparency: str = "white"
     profile: Literal["ignore"] = "ignore"
 
 
@@ -239,6 +242,8 @@ def _check(manifest: Manifest) -> None:
         raise RecordError(f"schema is {manifest.schema} (allowed: {SCHEMA})")
     if not 1 <= manifest.picture.height <= 8192 or not 1 <= manifest.picture.width <= 8192:
         raise RecordError(f"picture is {manifest.picture.height}x{manifest.picture.width} (allowed: 1 to 8192 a side)")
+    if not is_colour(manifest.picture.transparency):
+        raise RecordError(f"transparency is {manifest.picture.transparency!r} (allowed: white, black, #rrggbb)")
     for what, names in (
         ("taps", [tap.name for tap in manifest.taps]),
         ("variants", [variant.name for variant in manifest.variants]),
@@ -277,6 +282,11 @@ def _check_variant(variant: Variant, taps: set[str]) -> None:
         raise RecordError(f"variants: {variant.name} has file {variant.file.name!r}")
     if set(variant.fidelity) != taps:
         raise RecordError(f"variants: {variant.name} has fidelity for {sorted(variant.fidelity)}, not {sorted(taps)}")
+
+
+def is_colour(name: str) -> bool:
+    """Whether `name` is a colour that transparent pictures may be laid over."""
+    return re.fullmatch("white|black|#[0-9a-f]{6}", name) is not None
 
 
 def is_plain_name(name: str) -> bool:

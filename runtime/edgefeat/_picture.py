@@ -1,25 +1,25 @@
 """The one definition of a picture: decode -> orientation -> RGB -> resize -> uint8.
 
-Calibration, fidelity, golden vectors, benchmarks and devices all come through here. Of the file, only its content
-decides which decoder reads it, and no decoder but those in `_FORMATS` is ever reached.
+Calibration, fidelity, golden vectors, benchmarks and devices all come through here.
 """
 
 from __future__ import annotations
 
-import io
+import math
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from edgefeat._errors import ArgumentError, PictureError
+from edgefeat._errors import ArgumentError
+from edgefeat._limits import MAX_PIXELS, check_size
 from edgefeat._manifest import PictureForm
+from edgefeat._picture_file import as_picture_errors, opened_image, opened_stream
 
 __all__ = [
     "MAX_PIXELS",
@@ -38,23 +38,21 @@ PictureSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8]"
 )
 
-#: `exact` decodes every pixel, then resizes; `fast` lets libjpeg scale while it decodes, never below twice the size.
+#: `exact` decodes every pixel, then resizes; `fast` lets libjpeg scale while it decodes, never below `_FAST_FLOOR`
+#: times the size nor `_FAST_SIDE` pixels.
 Decoding = Literal["fast", "exact"]
 
 #: The order of an array's channels. One of two dimensions is gray in either.
 Channels = Literal["rgb", "bgr"]
 
-#: Larger pictures are refused before their pixels are allocated. Pillow takes 4 bytes a pixel, so this is 256 MB: what
-#: a Raspberry Pi with 1 GB can spare.
-MAX_PIXELS = 64_000_000
-
 #: The endings by which a folder's pictures are known. A file named by itself is tried whatever its ending.
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".heic", ".heif")
 
-# libjpeg-turbo's own fuzzers stop at 100 scans: a small file of a thousand takes minutes to decode.
-_MAX_SCANS = 100
-# Pillow decodes these in Python with several copies in memory: a 2 KB file of 64 million pixels takes 1.3 GB and 6 s.
-_MAX_RLE_PIXELS = 4_000_000
+# Chosen by the features of real networks and photos, see docs/pictures.md. The fewer cells a network averages over,
+# the more it sees of a pixel, so what is small is scaled down less.
+_FAST_FLOOR, _FAST_SIDE = 1.35, 300
+# Pixels converted at once where that takes copies: a strip of a large picture, all of a small one.
+_STRIP_PIXELS = 1_000_000
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,7 +67,6 @@ _TRANSPOSES = {
 _TRANSPARENT_SCALES = {"L;2": 85.0, "L;4": 17.0, "I;16B": 1 / 256, "RGB;16B": 1 / 256}
 # Which stored axes an orientation turns round on the way upright.
 _MIRRORED_ACROSS, _MIRRORED_DOWN = (2, 3, 7, 8), (3, 4, 6, 7)
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def read_picture(
@@ -91,7 +88,7 @@ def read_picture(
         if array.shape == (form.height, form.width, 3):
             return np.ascontiguousarray(array)
         return fitted(Image.fromarray(np.ascontiguousarray(array)), form)
-    with decoded(source, form, decoding) as image, _as_picture_errors():
+    with decoded(source, form, decoding) as image, as_picture_errors():
         return fitted(image, form)
 
 
@@ -101,134 +98,16 @@ def decoded(source: PictureSource, form: PictureForm, decoding: Decoding) -> Ite
     if decoding not in ("fast", "exact"):
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
     if isinstance(source, Image.Image):
-        _check_size(source)
+        check_size(source)
         yield source
         return
-    with _as_picture_errors(), _opened(source) as stream, _decoder(stream) as image:
-        _check_size(image)
-        _check_compression(image, stream)
+    with as_picture_errors(), opened_stream(source) as stream, opened_image(stream) as image:
         if decoding == "fast" and image.format in ("JPEG", "MPO"):
             width, height = _target_size(form, _orientation(image, form))
-            image.draft(None, (2 * width, 2 * height))
+            image.draft(None, (_least(width), _least(height)))
         _mend_transparency(image)
         image.load()
         yield image
-
-
-@contextmanager
-def _as_picture_errors() -> Iterator[None]:
-    """Turns whatever a decoder raises into PictureError. Pillow promises no particular exception on malformed data."""
-    try:
-        yield
-    except (PictureError, ArgumentError):
-        raise
-    except FileNotFoundError:
-        raise PictureError("no such file") from None
-    except PermissionError:
-        raise PictureError("may not be read (permission denied)") from None
-    except MemoryError:
-        raise PictureError("does not fit into memory") from None
-    except Image.DecompressionBombError:  # Pillow's own limit, far above ours
-        raise PictureError(f"the header claims too many pixels (allowed: {MAX_PIXELS:,})") from None
-    except UnidentifiedImageError:  # its text has only the address of a Python object
-        raise PictureError("cannot be decoded: the header is damaged or of an unknown kind") from None
-    except Exception as error:
-        raise PictureError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
-
-
-@contextmanager
-def _opened(source: object) -> Iterator[BinaryIO]:
-    if isinstance(source, bytes | bytearray | memoryview):
-        yield io.BytesIO(bytes(source))  # bytes() also takes a memoryview with gaps
-    elif isinstance(source, str | os.PathLike):
-        if not stat.S_ISREG(mode := os.stat(source).st_mode):  # asked before: opening a pipe waits for its other end
-            raise PictureError(
-                "is a folder, not a picture" if stat.S_ISDIR(mode) else "is a pipe or device, not a file"
-            )
-        with open(source, "rb") as stream:
-            yield stream
-    elif hasattr(source, "read"):
-        data = source.read()
-        if not isinstance(data, bytes):
-            raise ArgumentError(f"the file object gives {type(data).__name__}, expected bytes: open it with mode 'rb'")
-        yield io.BytesIO(data)
-    else:
-        raise ArgumentError(
-            f"a picture cannot be read from {type(source).__name__} "
-            "(allowed: a path, bytes, a binary file object, a PIL image, a uint8 array)"
-        )
-
-
-def _decoder(stream: BinaryIO) -> ImageFile:
-    """The opened but not yet decoded image, read by the one decoder its first bytes ask for."""
-    head = stream.read(16)
-    stream.seek(0)
-    if not head:
-        raise PictureError("the file is empty")
-    if head.startswith(b"\xff\xd8\xff"):
-        name = "JPEG"
-    elif head.startswith(b"\x89PNG\r\n\x1a\n"):
-        name = "PNG"
-    elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        from PIL import WebPImagePlugin  # noqa: F401  registers the decoder
-
-        name = "WEBP"
-    elif head[:6] in (b"GIF87a", b"GIF89a"):
-        name = "GIF"
-    elif head.startswith(b"BM"):
-        name = "BMP"
-    elif head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        _register_heif()
-        name = "HEIF"
-    else:
-        raise PictureError("not a JPEG, PNG, WebP, BMP, GIF or HEIC picture, by its content")
-    return Image.open(stream, formats=(name,))
-
-
-def _register_heif() -> None:
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        raise PictureError("HEIC needs one more package: pip install pillow-heif") from None
-    register_heif_opener()
-
-
-def _check_size(image: Image.Image) -> None:
-    width, height = image.size
-    if not width or not height:
-        raise PictureError(f"{width}x{height} pixels are no picture")
-    if width * height > MAX_PIXELS:
-        raise PictureError(f"{width}x{height} pixels are too many (allowed: {MAX_PIXELS:,})")
-
-
-def _check_compression(image: ImageFile, stream: BinaryIO) -> None:
-    """Raises PictureError for a small file that would take long to decode."""
-    if image.format == "BMP" and image.tile[0][0] == "bmp_rle" and image.width * image.height > _MAX_RLE_PIXELS:
-        raise PictureError(f"a run-length BMP of {image.width}x{image.height} pixels (allowed: {_MAX_RLE_PIXELS:,})")
-    if not image.info.get("progressive"):
-        return
-    position = stream.tell()
-    stream.seek(0)
-    data = stream.read()
-    stream.seek(position)
-    if data.count(b"\xff\xda") > _MAX_SCANS and (scans := _scan_count(data)) > _MAX_SCANS:
-        raise PictureError(f"a progressive JPEG of {scans} scans (allowed: {_MAX_SCANS})")
-
-
-def _scan_count(jpeg: bytes) -> int:
-    """The scans up to the end of the picture. What only looks like one, in a thumbnail or an appended film, is none."""
-    scans = 0
-    position = jpeg.find(b"\xff", 2)
-    while 0 <= position < len(jpeg) - 3 and (marker := jpeg[position + 1]) != 0xD9:
-        scans += marker == 0xDA
-        if marker == 0xFF:
-            position += 1
-        elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone: stuffing, restarts
-            position += 2
-        else:
-            position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
-        position = jpeg.find(b"\xff", position)
-    return scans
 
 
 def _orientation(image: Image.Image, form: PictureForm) -> int:
@@ -242,6 +121,11 @@ def _orientation(image: Image.Image, form: PictureForm) -> int:
     return value if value in _TRANSPOSES else 1
 
 
+def _least(side: int) -> int:
+    """The fewest pixels to which `fast` scales a side that becomes `side` pixels."""
+    return max(_FAST_SIDE, math.ceil(_FAST_FLOOR * side))
+
+
 def _target_size(form: PictureForm, orientation: int) -> tuple[int, int]:
     """Width and height before the picture is turned upright."""
     return (form.height, form.width) if orientation >= 5 else (form.width, form.height)
@@ -251,10 +135,10 @@ def fitted(image: Image.Image, form: PictureForm) -> NDArray[np.uint8]:
     """Resized first and turned after, so that only the small picture is ever held twice."""
     orientation = _orientation(image, form)
     mirrored = (orientation in _MIRRORED_ACROSS, orientation in _MIRRORED_DOWN)
-    resized = _fitted(_rgb(image, form), _target_size(form, orientation), form.fit, mirrored)
+    resized = _fitted(_flat(image, form), _target_size(form, orientation), form.fit, mirrored)
     if orientation != 1:
         resized = resized.transpose(_TRANSPOSES[orientation])
-    return np.asarray(resized)
+    return np.asarray(resized.convert("RGB"))
 
 
 def _mend_transparency(image: ImageFile) -> None:
@@ -262,23 +146,49 @@ def _mend_transparency(image: ImageFile) -> None:
     if image.format != "PNG" or "transparency" not in image.info or not image.tile:
         return
     scale, colour = _TRANSPARENT_SCALES.get(str(image.tile[0][3])), image.info["transparency"]
-    if scale is not None:
+    if image.mode == "1":  # older Pillows leave 1 there, where the pixels are 0 and 255
+        image.info["transparency"] = 255 if colour else 0
+    elif scale is not None:
         image.info["transparency"] = (
             tuple(int(sample * scale) for sample in colour) if isinstance(colour, tuple) else int(colour * scale)
         )
 
 
-def _rgb(image: Image.Image, form: PictureForm) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits a sample: the upper eight, not clipped as Pillow's own conversion does
-        upper = Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8))
-        upper.info = image.info
-        image = upper
+def _flat(image: Image.Image, form: PictureForm) -> Image.Image:
+    """In gray or RGB, of eight bits and without transparency."""
+    if image.mode.startswith("I"):
+        image = _in_strips(image, "L", _upper_bits)
     if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
-        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        ground = Image.new("RGB", rgba.size, form.transparency)
-        ground.paste(rgba, mask=rgba)
-        return ground
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return _in_strips(image, "RGB", lambda strip: _over(strip, form.transparency))
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _in_strips(image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """`convert` of the whole image, strip by strip, so that its copies on the way never have all of a large one."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    if rows >= height:
+        return convert(image)
+    whole = Image.new(mode, image.size)
+    for top in range(0, height, rows):
+        whole.paste(convert(image.crop((0, top, width, min(height, top + rows)))), (0, top))
+    if "transparency" in image.info:
+        whole.info["transparency"] = image.info["transparency"]
+    return whole
+
+
+def _upper_bits(image: Image.Image) -> Image.Image:
+    """Of 16 bits a sample the upper eight, not clipped as Pillow's own conversion does."""
+    upper = Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8))
+    upper.info = image.info
+    return upper
+
+
+def _over(image: Image.Image, colour: str) -> Image.Image:
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+    ground = Image.new("RGB", rgba.size, colour)
+    ground.paste(rgba, mask=rgba)
+    return ground
 
 
 def _fitted(image: Image.Image, size: tuple[int, int], fit: str, mirrored: tuple[bool, bool]) -> Image.Image:
@@ -295,7 +205,7 @@ def _fitted(image: Image.Image, size: tuple[int, int], fit: str, mirrored: tuple
     scale = min(size[0] / width, size[1] / height)
     inner = (min(size[0], max(1, round(width * scale))), min(size[1], max(1, round(height * scale))))
     place = (_start(size[0] - inner[0], mirrored[0]), _start(size[1] - inner[1], mirrored[1]))
-    padded = Image.new("RGB", size)
+    padded = Image.new(image.mode, size)
     padded.paste(image.resize(inner, Image.Resampling.BILINEAR), place)
     return padded
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from edgefeat._engines import ENGINES, Engine, engine_named
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 from edgefeat._manifest import VARIANTS, Variant
 
-__all__ = ["Choice", "available_cores", "candidates", "default_threads"]
+__all__ = ["Choice", "available_cores", "candidates", "count_threads", "default_threads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ def default_threads() -> int:
     return min(4, available_cores())
 
 
+def count_threads(count: int) -> str:
+    """The number of threads in words, as `1 thread`."""
+    return f"{count} thread{'' if count == 1 else 's'}"
+
+
 def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = None) -> Iterator[Choice]:
     """Every choice that the arguments leave open and the installed engines allow, best first.
 
@@ -49,7 +55,7 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
             raise _missing(named)
     installed = [one for one in ENGINES if one.version() is not None and engine in (None, one.name)]
     if not installed:
-        raise MissingExtraError(f"no engine is installed; install one with: {_install_command()}")
+        raise MissingExtraError(f"no engine is installed; {_advice()}")
     variants = [wanted] if wanted is not None else _in_order(bundle)
     found = [(one, other) for one in variants for other in installed if other.format == one.format]
     if not found:
@@ -97,7 +103,13 @@ def _nothing_runs(variants: list[Variant], installed: list[Engine]) -> EngineErr
     )
 
 
-def _install_command() -> str:
-    if struct.calcsize("P") == 4:  # a 32-bit Python, as on 32-bit Raspberry Pi OS: only tflite-runtime has wheels
-        return "pip install 'edgefeat[tflite]'"
-    return "pip install 'edgefeat[litert]' (or 'edgefeat[onnx]')"
+def _advice() -> str:
+    if struct.calcsize("P") == 8:
+        return "install one with: pip install 'edgefeat[litert]' (or 'edgefeat[onnx]')"
+    # A 32-bit Python, as on 32-bit Raspberry Pi OS: only tflite-runtime has wheels, and none past Python 3.11.
+    if sys.version_info < (3, 12):
+        return "install one with: pip install 'edgefeat[tflite]'"
+    return (
+        f"none has wheels for a 32-bit Python {sys.version_info.major}.{sys.version_info.minor}: use a 64-bit system, "
+        "or Python 3.11 with: pip install 'edgefeat[tflite]'"
+    )

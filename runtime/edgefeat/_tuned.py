@@ -44,18 +44,18 @@ class Tuning:
         return self.candidates[0]
 
     def slower_int8(self) -> list[str]:
-        """A sentence for each int8 variant that is slower here than its format's float32."""
-        fastest: dict[str, Candidate] = {}
+        """A sentence for each int8 variant and engine on which it is slower here than its format's float32."""
+        fastest: dict[tuple[str, str], Candidate] = {}
         for candidate in self.candidates:
             if candidate.milliseconds is not None:
-                fastest.setdefault(candidate.variant, candidate)
+                fastest.setdefault((candidate.variant, candidate.engine), candidate)
         sentences = []
-        for form in ("tflite", "onnx"):
-            small, full = fastest.get(f"{form}-int8"), fastest.get(f"{form}-float32")
-            if small and full and (small.milliseconds or 0) > (full.milliseconds or 0):
+        for (variant, engine), small in fastest.items():
+            full = fastest.get((variant.replace("int8", "float32"), engine))
+            if small.milliseconds and full and full.milliseconds and small.milliseconds > full.milliseconds:
                 sentences.append(
-                    f"{small.variant} is slower than {full.variant} here: {small.milliseconds:.2f} ms on "
-                    f"{small.engine} against {full.milliseconds:.2f} ms on {full.engine}"
+                    f"{small.variant} is slower than {full.variant} on {engine} here: "
+                    f"{small.milliseconds:.2f} ms against {full.milliseconds:.2f} ms"
                 )
         return sentences
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from edgefeat._errors import EngineError
 from edgefeat._gate import shortfall
 from edgefeat._manifest import Gate, Variant
 from edgefeat._records import to_json
-from edgefeat._selection import Choice, available_cores, candidates
+from edgefeat._selection import Choice, available_cores, candidates, count_threads
 from edgefeat._trial import Trial, run_trial
 from edgefeat._tuned import Candidate, Tuning, tuned_file
 
@@ -23,6 +24,16 @@ __all__ = ["tune"]
 
 _PASSES = 3
 _SECONDS = 0.7
+_NEAR = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What is tried."""
+
+    variant: str
+    engine: str
+    threads: int
 
 
 def tune(
@@ -62,51 +73,62 @@ def _ignore(_: str) -> None:
 
 
 def _measured(bundle: Bundle, gate: Gate, pictures: str | None, tell: Callable[[str], None]) -> list[Candidate]:
+    """Every candidate in `_PASSES` passes, then those near the fastest in as many more: between them it is decided."""
     found: list[Candidate] = []
-    trials: dict[tuple[str, str, int], list[Trial]] = {}
-    choices = list(candidates(bundle))
-    for turn in range(_PASSES):  # A B C, A B C: what slows the machine for a while hits all alike
-        for choice in choices:
-            short = _short(choice.variant, gate)
-            if short is not None:
-                if turn == 0:
-                    found.append(_candidate(choice, 0, "unfaithful", short, None))
-                continue
-            for threads in _thread_counts():
-                key = (choice.variant.name, choice.engine.name, threads)
-                before = trials.setdefault(key, [])
-                if before and before[-1].status != "ok":
-                    continue
-                tell(f"{choice.variant.name} on {choice.engine.name}, {threads} thread{'s' if threads > 1 else ''}")
-                before.append(
-                    run_trial(
-                        str(bundle.path),
-                        variant=choice.variant.name,
-                        engine=choice.engine.name,
-                        threads=threads,
-                        seconds=_SECONDS,
-                        pictures=pictures,
-                    )
-                )
-    for choice in choices:
+    trials: dict[_Key, list[Trial]] = {}
+    choices = {}
+    for choice in candidates(bundle):
+        if (short := _short(choice.variant, gate)) is not None:
+            found.append(_candidate(choice, 0, "unfaithful", short, None))
+            continue
         for threads in _thread_counts():
-            passes = trials.get((choice.variant.name, choice.engine.name, threads))
-            if passes:
-                found.append(_summed(choice, threads, passes))
+            key = _Key(choice.variant.name, choice.engine.name, threads)
+            choices[key], trials[key] = choice, []
+    _passes(bundle, trials, trials, pictures, tell)
+    medians = {key: _median(passes) for key, passes in trials.items() if passes[-1].status == "ok"}
+    if len(medians) > 1:
+        near = [key for key, median in medians.items() if median <= _NEAR * min(medians.values())]
+        _passes(bundle, trials, near if len(near) > 1 else [], pictures, tell)
+    for key, passes in trials.items():
+        last = passes[-1]
+        median = _median(passes) if last.status == "ok" else None
+        found.append(_candidate(choices[key], key.threads, last.status, last.detail, median))
     return found
+
+
+def _passes(
+    bundle: Bundle,
+    trials: dict[_Key, list[Trial]],
+    keys: Collection[_Key],
+    pictures: str | None,
+    tell: Callable[[str], None],
+) -> None:
+    """Adds to the trials of `keys`, in turn: A B C, A B C. What slows the machine for a while hits all alike."""
+    for _ in range(_PASSES):
+        for key in keys:
+            before = trials[key]
+            if before and before[-1].status != "ok":
+                continue
+            tell(f"{key.variant} on {key.engine}, {count_threads(key.threads)}")
+            trial = run_trial(
+                str(bundle.path),
+                variant=key.variant,
+                engine=key.engine,
+                threads=key.threads,
+                seconds=_SECONDS,
+                pictures=pictures,
+            )
+            before.append(trial)
+
+
+def _median(passes: Sequence[Trial]) -> float:
+    # The least of the passes' medians: on a shared machine what disturbs only ever adds time.
+    return min(float(np.median(one.milliseconds)) for one in passes)
 
 
 def _short(variant: Variant, gate: Gate) -> str | None:
     # Float files are held to more than any gate when they are written.
     return shortfall(gate, variant.fidelity) if variant.precision in ("int8", "dynamic") else None
-
-
-def _summed(choice: Choice, threads: int, passes: Sequence[Trial]) -> Candidate:
-    last = passes[-1]
-    if last.status != "ok":
-        return _candidate(choice, threads, last.status, last.detail, None)
-    # The least of the passes' medians: on a shared machine what disturbs only ever adds time.
-    return _candidate(choice, threads, "ok", "", min(float(np.median(one.milliseconds)) for one in passes))
 
 
 def _candidate(choice: Choice, threads: int, status: str, detail: str, milliseconds: float | None) -> Candidate:

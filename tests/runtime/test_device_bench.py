@@ -122,6 +122,17 @@ def test_without_a_photo_it_is_wrong_use(edgefeat_command: Run, one_tap: Path, t
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_an_output_that_cannot_be_written_is_told_of_at_once(
+    edgefeat_command: Run, one_tap: Path, photos: list[str], tmp_path: Path
+) -> None:
+    for output in (tmp_path / "missing" / "run.json", tmp_path):
+        begun = time.monotonic()
+        done = edgefeat_command("bench", one_tap, photos[0], "--seconds", "60", "-o", output)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert str(output.parent if output != tmp_path else output) in done.stderr
+        assert time.monotonic() - begun < 40
+
+
 def test_the_peak_memory_is_its_own_and_that_of_the_decoding_asked_for(one_tap: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (50, 40, 3), np.uint8)
     Image.fromarray(noise).resize((5000, 4000)).save(tmp_path / "large.jpg", quality=50)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable
@@ -187,9 +188,12 @@ def test_the_transparent_colour_of_a_png_is_transparent_in_every_depth(kind: str
 def test_alpha_is_laid_over_the_ground_of_the_form(format: str) -> None:
     rgba = np.dstack([np.asarray(scene(64, 48)), np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))])
     data = encoded(Image.fromarray(rgba), format, **({"lossless": True, "exact": True} if format == "WEBP" else {}))
-    over_black = rgba[..., :3] * (rgba[..., 3:] / 255)
+    share = rgba[..., 3:] / 255
+    over_black = rgba[..., :3] * share
+    over_green = over_black + (16, 192, 64) * (1 - share)
     assert np.abs(as_is(data) - over_white(rgba[..., :3], rgba[..., 3])).max() <= 1
     assert np.abs(as_is(data, PictureForm(1, 1, transparency="black")) - over_black).max() <= 1
+    assert np.abs(as_is(data, PictureForm(1, 1, transparency="#10c040")) - over_green).max() <= 1
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
@@ -210,18 +214,19 @@ def test_fast_is_near_exact_on_camera_photos(shared_data: Path) -> None:
     photos = sorted((shared_data / "camera").iterdir())
     for number, photo in enumerate(photos):
         form = PictureForm(224, 224, fit=("stretch", "crop", "pad")[number % 3])
-        assert difference(read_picture(photo, form, "fast"), read_picture(photo, form, "exact")) < 0.6, photo.name
+        assert difference(read_picture(photo, form, "fast"), read_picture(photo, form, "exact")) < 1.6, photo.name
     assert len(photos) >= 6
 
 
-@pytest.mark.parametrize("size", [(640, 480), (639, 479), (320, 900), (1000, 999), (2000, 300)])
-@pytest.mark.parametrize("target", [(60, 60), (80, 60), (79, 61), (125, 33)])
-def test_fast_decodes_as_small_as_libjpeg_can_but_not_below_twice_the_target(
+@pytest.mark.parametrize("size", [(640, 480), (599, 1200), (1210, 2500), (1230, 2399), (2420, 2410), (3300, 640)])
+@pytest.mark.parametrize("target", [(60, 60), (224, 222), (300, 229), (125, 450)])
+def test_fast_decodes_as_small_as_libjpeg_can_but_not_below_its_floor(
     size: tuple[int, int], target: tuple[int, int]
 ) -> None:
     data = encoded(scene(*size), "JPEG")
     result = read_picture(data, PictureForm(target[1], target[0]), "fast")
-    possible = [s for s in (8, 4, 2, 1) if min(size[0] // s / target[0], size[1] // s / target[1]) >= 2] or [1]
+    floors = [max(math.ceil(1.35 * side), 300) for side in target]
+    possible = [s for s in (8, 4, 2, 1) if min(size[0] / s / floors[0], size[1] / s / floors[1]) >= 1] or [1]
     image = Image.open(io.BytesIO(data))
     image.draft(None, (size[0] // possible[0], size[1] // possible[0]))
     assert image.size == tuple(-(-side // possible[0]) for side in size)

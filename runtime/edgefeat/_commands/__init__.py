@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 import click
 
-from edgefeat._errors import ArgumentError, EdgefeatError, MissingExtraError
+from edgefeat._errors import ArgumentError, EdgefeatError, EdgefeatWarning, MissingExtraError
 from edgefeat._version import __version__
 
 __all__ = ["main"]
 
 ENTRY_POINTS = "edgefeat.commands"
 # The device's own commands, loaded without asking for entry points: reading those costs a start 30 ms.
-_DEVICE = ("bench", "extract", "info", "tune", "verify")
+_DEVICE = ("bench", "convert", "duplicates", "extract", "info", "search", "tune", "verify")
 
 
 class _Commands(click.Group):
@@ -84,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a file name that is not UTF-8 must not end the run when it is printed
             stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a picture is read, or named with its reason
+    warnings.showwarning = _show_warning
     try:
         status = edgefeat.main(arguments and list(arguments), prog_name="edgefeat", standalone_mode=False)
     except click.exceptions.Abort:
@@ -103,6 +104,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print_no_more()
         return 1
     return status if isinstance(status, int) else 0
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: object = None,
+) -> None:
+    """Of edgefeat's own warnings the user sees the sentence; others are for its developers."""
+    own = issubclass(category, EdgefeatWarning)
+    text = f"edgefeat: {message}\n" if own else warnings.formatwarning(message, category, filename, lineno)
+    click.echo(text, nl=False, err=True)
 
 
 def _print_no_more() -> None:

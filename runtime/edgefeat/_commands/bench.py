@@ -14,6 +14,7 @@ from edgefeat._errors import ArgumentError
 from edgefeat._extractor import load
 from edgefeat._files import pictures_in, write_file
 from edgefeat._records import to_json
+from edgefeat._selection import count_threads
 
 __all__ = ["command"]
 
@@ -47,6 +48,8 @@ def command(
     paths = [path for given in photos for path in (pictures_in(given) if os.path.isdir(given) else [given])][:most]
     if not paths:
         raise ArgumentError(f"no picture in {', '.join(photos)}")
+    if output is not None:
+        _check_output(output)
     measured = bench(
         lambda: load(bundle, variant=variant, engine=engine, threads=threads, decoding="exact" if exact else "fast"),
         paths,
@@ -62,12 +65,23 @@ def command(
     return 0
 
 
+def _check_output(output: str) -> None:
+    """Raises ArgumentError before the measuring for what could not be written after it."""
+    folder = os.path.dirname(os.path.abspath(output))
+    if not os.path.isdir(folder):
+        raise ArgumentError(f"folder {folder} does not exist; make it first, or give another -o")
+    if os.path.isdir(output):
+        raise ArgumentError(f"{output} is a folder; give a file with -o")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ArgumentError(f"{output} cannot be written: {folder} is not writable")
+
+
 def _report(run: DeviceRun) -> None:
     megapixels = sorted(pixels / 1e6 for pixels in run.pixels)
     click.echo(f"{run.device}, {run.cores} cores, {run.architecture}, {run.system}, Python {run.python}")
     click.echo(
-        f"{run.bundle}: {run.variant} on {run.engine} {run.engine_version}, {run.threads} threads, {run.decoding} "
-        f"decoding, {len(run.photos)} photos of {megapixels[0]:.1f} to {megapixels[-1]:.1f} megapixels"
+        f"{run.bundle}: {run.variant} on {run.engine} {run.engine_version}, {count_threads(run.threads)}, "
+        f"{run.decoding} decoding, {len(run.photos)} photos of {megapixels[0]:.1f} to {megapixels[-1]:.1f} megapixels"
     )
     stages = {"decode": run.decode, "resize": run.resize, "inference": run.inference, "total": run.total}
     echo_table(

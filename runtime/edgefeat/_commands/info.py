@@ -13,9 +13,10 @@ from edgefeat._bundle import Bundle
 from edgefeat._commands._options import echo_json, echo_table, json_option
 from edgefeat._engines import ENGINES
 from edgefeat._errors import EngineError
+from edgefeat._old_pillow import old_pillow
 from edgefeat._opening import open_session
 from edgefeat._records import to_json
-from edgefeat._selection import default_threads
+from edgefeat._selection import count_threads, default_threads
 from edgefeat._version import __version__
 
 __all__ = ["command"]
@@ -35,7 +36,7 @@ def command(bundle: str | None, as_json: bool) -> int:
         return 0
     click.echo(
         f"edgefeat {__version__}, Python {machine['python']}, NumPy {machine['numpy']}, Pillow {machine['pillow']}, "
-        f"{machine['platform']}, {machine['threads']} threads"
+        f"{machine['platform']}, {count_threads(machine['threads'])}"
     )
     echo_table(
         ("engine", "version", "runs", "install with"),
@@ -44,6 +45,8 @@ def command(bundle: str | None, as_json: bool) -> int:
             for engine in ENGINES
         ],
     )
+    if sentence := old_pillow():
+        click.echo(f"warning: {sentence}")
     if opened is not None:
         click.echo("")
         _echo_bundle(opened, choice)
@@ -58,6 +61,7 @@ def _machine() -> dict[str, Any]:
         "pillow": PIL.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
         "threads": default_threads(),
+        "warnings": [sentence for sentence in (old_pillow(),) if sentence],
         "engines": {engine.name: engine.version() for engine in ENGINES},
     }
 

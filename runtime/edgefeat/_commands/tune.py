@@ -15,6 +15,7 @@ from edgefeat._files import pictures_in
 from edgefeat._gate import parse_gate
 from edgefeat._picture import read_picture
 from edgefeat._records import to_json
+from edgefeat._selection import count_threads
 from edgefeat._tuned import Candidate
 from edgefeat._tuning import tune
 
@@ -50,7 +51,9 @@ def command(bundle: str, photos: str | None, min_fidelity: str | None, as_json: 
     for sentence in tuning.slower_int8():
         click.echo(sentence)
     best = tuning.best
-    click.echo(f"fastest here: {best.variant} on {best.engine}, {best.threads} threads, {best.milliseconds:.2f} ms")
+    click.echo(
+        f"fastest here: {best.variant} on {best.engine}, {count_threads(best.threads)}, {best.milliseconds:.2f} ms"
+    )
     if tuning.remembered:
         click.echo(f"remembered in {cache_folder()}")
     else:
