@@ -1,0 +1,200 @@
+"""What a picture costs on ARM, counted in instructions: what `make bench-arm` runs.
+
+    python -m tests.arm.counting [--output FOLDER] [BUNDLE...]
+
+Writes FOLDER/arm.md and FOLDER/arm.json, by default docs/benchmarks. Exit status: 0 done, 1 it could not be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.arm.boards import BOARDS, SYSTEMS, Board, System
+from tests.arm.checks import CHECKOUT, reference_features
+from tests.arm.count_report import Count, write_report
+from tests.arm.machine import EMULATOR, Machine, arm_machine, project_wheel, x86_machine
+from tests.arm.packages import ArmError
+from tests.arm.plugin import counting_qemu
+
+_HERE = Path(__file__).parent
+_BOARDS = [board for board in BOARDS if board.key in ("pi4", "pi5")]
+_SYSTEMS = [system for system in SYSTEMS if system.key in ("bookworm", "bookworm-tflite")]
+_TFLITE = ("litert", "tflite-runtime")
+_PHOTO = "photo.jpg"
+_TURNS, _REPEATS = 4, 2
+# Of what is exported where no bundle is given: narrow and full.
+_ALPHAS = ("0.35", "1.0")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stock:
+    """The stock converter's files of a bundle's backbone and how they are fed."""
+
+    folder: Path
+    preprocessing: str
+    size: tuple[int, int]
+
+
+def main() -> int:
+    """Counts everything and writes the report."""
+    given = _arguments()
+    work = given.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        bundles = [path.resolve() for path in given.bundles] or [_exported(alpha, work) for alpha in _ALPHAS]
+        given.output.mkdir(parents=True, exist_ok=True)
+        counts: list[Count] = []
+        for count in _counts(bundles, work):
+            counts.append(count)
+            write_report(counts, given.output)  # as it goes: an hour's counts should not be lost with the last
+    except ArmError as error:
+        print(f"tests.arm.counting: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(counts)} counts are in {given.output / 'arm.md'} and {given.output / 'arm.json'}")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.arm.counting", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE", help="in place of MobileNetV2 exported here")
+    parser.add_argument("--output", type=Path, default=CHECKOUT / "docs" / "benchmarks", metavar="FOLDER")
+    parser.add_argument("--work", type=Path, default=CHECKOUT / ".arm", metavar="FOLDER", help="what is kept")
+    return parser.parse_args()
+
+
+def _exported(alpha: str, work: Path) -> Path:
+    """MobileNetV2 as a bundle; untrained weights take as many instructions as trained ones."""
+    bundle = work / f"mobilenet_v2_{alpha}_224.edgefeat"
+    if not bundle.is_dir():
+        random = ["--weights", "random", "--min-fidelity", "0.5"]
+        _host(["-m", "edgefeat", "export", "mobilenet_v2", "--alpha", alpha, *random, "-o", bundle])
+    return bundle
+
+
+def _counts(bundles: Sequence[Path], work: Path) -> Iterator[Count]:
+    wheel = project_wheel(CHECKOUT, work)
+    emulator, plugin = counting_qemu(work)
+    with tempfile.TemporaryDirectory(dir=work, prefix="count-") as folder:
+        here = Path(folder)
+        for system in _SYSTEMS:
+            x86 = x86_machine(system, work=work, wheel=wheel)
+            machine = arm_machine(system, x86=x86, work=work, wheel=wheel)
+            reference_features(x86, [], here)
+            counter = _Counter(machine, emulator, plugin, here, _versions(machine))
+            for bundle in bundles:
+                stock = _stock(bundle, here)
+                for board in _BOARDS:
+                    for task in _tasks(system, bundle, stock, here / "photos" / _PHOTO):
+                        count = counter.count(board, bundle, task)
+                        print(count.line(), file=sys.stderr, flush=True)
+                        yield count
+
+
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    machine: Machine
+    emulator: Path
+    plugin: Path
+    here: Path
+    versions: dict[str, str]
+
+    def count(self, board: Board, bundle: Path, task: dict[str, Any]) -> Count:
+        """The first count of each stage, and by how much the others differ from it."""
+        runs = [self._run(board, task) for _ in range(_REPEATS)]
+        first, *others = runs
+        spread = max(abs(other[stage] / first[stage] - 1) for other in others for stage in first)
+        about = json.loads((bundle / "manifest.json").read_text())
+        photo = Path(task["photo"])
+        return Count(
+            board=board.key,
+            processor=board.cpu,
+            network=about["name"],
+            contender="edgefeat" if task["kind"] == "edgefeat" else "plain TensorFlow Lite",
+            variant=task.get("variant") or f"{Path(task['model']).stem} of the stock converter",
+            engine=f"{task['engine']} {self.versions[task['engine']]}",
+            decode=first["decode"],
+            resize=first["resize"],
+            inference=first["inference"],
+            spread=spread,
+            photo_bytes=photo.stat().st_size,
+        )
+
+    def _run(self, board: Board, task: dict[str, Any]) -> dict[str, int]:
+        marks = self.here / "marks"
+        # OpenBLAS and OpenMP would spin in threads of their own; hashes would differ from run to run.
+        environment = {
+            EMULATOR: str(self.emulator), "QEMU_PLUGIN": f"file={self.plugin},out={marks}", "QEMU_RAND_SEED": "1",
+            "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0",
+            "EDGEFEAT_CACHE": str(self.here / f"cache-{self.machine.system.key}-{board.key}"),
+        }  # fmt: skip
+        told = self.machine.run([_HERE / "marking.py", json.dumps(task)], board=board, environment=environment)
+        if told.returncode:
+            raise ArmError(f"{task['engine']} cannot be counted on {board.key}: {told.stderr.strip()[-2000:]}")
+        at = {int(label): int(count) for label, count in (line.split() for line in marks.read_text().splitlines())}
+        labels: dict[str, int] = json.loads(told.stdout.splitlines()[-1])
+        return {stage: (at[label + 1] - at[label]) // task["turns"] for stage, label in labels.items()}
+
+
+def _versions(machine: Machine) -> dict[str, str]:
+    """The engines that are installed there."""
+    told = machine.run(["-m", "edgefeat", "info", "--json"])
+    found: dict[str, str | None] = json.loads(told.stdout)["engines"]
+    return {name: version for name, version in found.items() if version}
+
+
+def _tasks(system: System, bundle: Path, stock: _Stock | None, photo: Path) -> Iterator[dict[str, Any]]:
+    common = {"photo": str(photo), "turns": _TURNS}
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for engine in system.engines:
+        wanted = "tflite" if engine in _TFLITE else "onnx"
+        for variant in manifest["variants"]:
+            if variant["format"] == wanted:
+                name = f"{wanted}-{variant['precision']}"
+                yield {**common, "kind": "edgefeat", "bundle": str(bundle), "variant": name, "engine": engine}
+        if stock is not None and engine in _TFLITE:
+            for precision in ("float32", "int8"):
+                model = str(stock.folder / f"{precision}.tflite")
+                yield {**common, "kind": "plain", "model": model, "engine": engine,
+                       "preprocessing": stock.preprocessing, "size": stock.size}  # fmt: skip
+
+
+def _stock(bundle: Path, here: Path) -> _Stock | None:
+    """None for networks that keras.applications has not, whose plain way is not known."""
+    folder = here / f"stock-{bundle.name}"
+    if not folder.is_dir():
+        folder.mkdir()
+        try:
+            told = _host(["-m", "tests.arm.stock", bundle, folder])
+        except ArmError as error:
+            print(f"no plain contender for {bundle.name}: {error}", file=sys.stderr)
+            return None
+        (folder / "about.json").write_text(told.splitlines()[-1])
+    if not (folder / "about.json").exists():
+        return None
+    about = json.loads((folder / "about.json").read_text())
+    return _Stock(folder, about["preprocessing"], about["size"])
+
+
+def _host(arguments: Sequence[str | Path]) -> str:
+    """This process's own Python, which has TensorFlow."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=CHECKOUT, env={**os.environ}, check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise ArmError(f"{' '.join(map(str, arguments))}: {done.stderr.strip()[-1000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
