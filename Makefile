@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PHOTOS ?=
+BUNDLES ?=
+RESULTS ?= results/*.json
+LABELLED ?=
 # The environments of the device side: one engine each, no TensorFlow.
 DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.version_info < (3, 12) else "")' 2>/dev/null)
+PARALLEL := --numprocesses auto --dist loadgroup
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-device check format bench matrix clean
+.PHONY: help install demo test test-device check format bench bench-full bench-publish matrix stress soak hostile clean test-arm test-arm-short bench-arm test-web check-wheels platforms
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -27,24 +31,48 @@ demo: install  ## export MobileNetV2, extract features without TensorFlow, show 
 	$(BIN)/python -m edgefeat_bench.demo $(if $(PHOTOS),--photos '$(PHOTOS)')
 
 test: install test-device  ## run every test, the device side also without TensorFlow
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine
 	@for engine in $(DEVICE); do \
 	  echo "== tests/runtime with edgefeat[$$engine] alone"; \
-	  .venv-$$engine/bin/python -m pytest -q -p no:cacheprovider tests/runtime || exit 1; \
+	  .venv-$$engine/bin/python -m pytest -q $(PARALLEL) -p no:cacheprovider tests/runtime || exit 1; \
 	done
 
 # From the wheel, not the checkout: what is missing from it must be missed here.
-dist/.built: $(VENV)/.installed $(shell find runtime export benchmarks -name '*.py')
+dist/.built: $(VENV)/.installed $(shell find runtime export benchmarks -name '*.py' -o -name '*.css')
 	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist >/dev/null
 	@touch $@
 
 .venv-%/.installed: dist/.built
 	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/python $(PIP) "$$(ls dist/*.whl)[$*]" 'pytest>=8' 'pytest-timeout>=2.3' 'hypothesis>=6.100'
+	.venv-$*/bin/python $(PIP) "$$(ls dist/*.whl)[$*]" 'pytest>=8' 'pytest-timeout>=2.3' 'pytest-xdist>=3.6' 'hypothesis>=6.100'
 	.venv-$*/bin/python $(PIP) --no-deps --force-reinstall dist/*.whl
 	@touch $@
+
+# Chromium is Debian's or the one that EDGEFEAT_CHROMIUM names; EDGEFEAT_WEB_BUNDLE is a bundle to run as well.
+test-web: install  ## the page of examples/web in headless Chromium, against edgefeat (needs node and chromium)
+	@command -v npm >/dev/null || { echo "Node.js is missing: apt-get install nodejs npm" >&2; exit 1; }
+	@command -v "$${EDGEFEAT_CHROMIUM:-chromium}" >/dev/null || { echo "Chromium is missing: apt-get install chromium" >&2; exit 1; }
+	npm ci --prefix examples/web --ignore-scripts --no-audit --no-fund
+	npm ci --prefix tests/web --no-audit --no-fund
+	EDGEFEAT_PLATFORM_ROWS=$(CURDIR)/results/platforms $(BIN)/python -m pytest -s tests/web
+
+check-wheels: .venv-wheels/.installed  ## do the extras resolve to wheels alone, on every platform and Python (minutes)
+	.venv-wheels/bin/python tests/wheels.py
+
+.venv-wheels/.installed:
+	$(PYTHON) -m venv .venv-wheels
+	.venv-wheels/bin/python $(PIP) 'uv>=0.5'
+	@touch $@
+
+platforms: test-device  ## docs/platforms.md, from what was measured here and the rows of test-arm and test-web
+	@mkdir -p results && for engine in $(DEVICE); do \
+	  .venv-$$engine/bin/edgefeat verify --json tests/data/one_tap.edgefeat > results/verify.json && \
+	  .venv-$$engine/bin/python tests/platforms.py record --how 'make platforms' --bundle one_tap \
+	    --verify results/verify.json --output "results/platforms/device-$$engine.json" || exit 1; \
+	done
+	$(BIN)/python tests/platforms.py page
 
 check: install  ## formatting, lint, types
 	$(BIN)/ruff format --check .
@@ -55,11 +83,43 @@ format: install  ## format the sources
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install  ## compare edgefeat with the full TensorFlow path on this machine: results/
-	$(BIN)/edgefeat-bench run --output results
+bench: install  ## MobileNetV2 against the full TensorFlow path and the peers, here: results/ (PHOTOS=folder)
+	$(BIN)/edgefeat-bench run mobilenet_v2 $(if $(PHOTOS),'$(PHOTOS)') --output results
+	$(BIN)/edgefeat-bench report results/*.json --output results/report
+
+bench-full: install  ## MobileNetV2 and ResNet50, one thread and two, cost curves, for hours (PHOTOS= LABELLED=folder)
+	@for network in mobilenet_v2 resnet50; do \
+	  $(BIN)/edgefeat-bench run $$network $(if $(PHOTOS),'$(PHOTOS)') --full --threads 1 --threads 2 \
+	    $(if $(LABELLED),--labelled '$(LABELLED)') --resume --output results || exit 1; \
+	done
+	$(BIN)/edgefeat-bench report results/*.json --output results/report
+
+bench-publish: install  ## results as docs/benchmarks, and their figures into README.md (RESULTS=files, the first gives the tables)
+	$(BIN)/edgefeat-bench report $(RESULTS) --output docs/benchmarks --readme README.md
 
 matrix: install  ## every backbone as every variant against Keras, for hours; resumes (NETS=a,b PHOTOS=folder)
 	$(BIN)/python tests/export/matrix.py $(if $(NETS),--nets '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)')
+
+# Downloads and what is made of them stay in .arm/. Neither root nor an environment is needed.
+test-arm:  ## tests/runtime, verify and features on emulated Raspberry Pis, for hours (BUNDLES="a.edgefeat b.edgefeat")
+	$(PYTHON) -m tests.arm $(BUNDLES)
+
+test-arm-short:  ## the least of it: LiteRT on an emulated Raspberry Pi 4, in minutes
+	$(PYTHON) -m tests.arm --short $(BUNDLES)
+
+bench-arm: install  ## instructions per picture on emulated Pi 4 and 5: docs/benchmarks/arm.md (BUNDLES=...)
+	$(BIN)/python -m tests.arm.counting $(BUNDLES)
+
+soak: install  ## 20,000 pictures through each installed engine, and no growth of memory (BUNDLE=folder)
+	$(BIN)/python tests/stress/soak.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)'
+
+hostile: install  ## thousands of malformed pictures: each a picture or one clear error, soon (PHOTOS=folder to spoil)
+	$(BIN)/python tests/stress/hostile_pictures.py --keep build/hostile $(if $(PHOTOS),--seeds '$(PHOTOS)')
+
+stress: install  ## kill, damage and fill up `extract --into` for hours, compare every row (BUNDLE=folder PHOTOS=folder)
+	test -d build/stress/photos || $(BIN)/python tests/stress/photos.py build/stress/photos 20000 $(if $(PHOTOS),--real '$(PHOTOS)')
+	$(BIN)/python tests/stress/bulk.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' build/stress/photos --work build/stress/work \
+	  --kills 200 --damages 100 --full 20 --worker-kills 100
 
 clean:  ## remove environments, caches and what was built
 	rm -rf .venv .venv-* dist build results demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,11 +20,14 @@ import numpy as np
 import edgefeat
 from edgefeat._commands._options import echo_table
 from edgefeat._files import pictures_in
+from edgefeat._search import rank
+from edgefeat._search._sheet import Sheet, SheetRow, Tile, write_sheet
+from edgefeat._selection import default_threads
 from edgefeat_bench._command import exit_status
-from edgefeat_bench._pictures import make_pictures
-from edgefeat_bench._report import HEADER, markdown, rows
-from edgefeat_bench._run import default_contenders, run
-from edgefeat_bench._sheet import nearest, write_sheet
+from edgefeat_bench._reading._report import HEADER, markdown, rows
+from edgefeat_bench._run._pictures import make_pictures
+from edgefeat_bench._run._settings import SHORT, Settings
+from edgefeat_bench._run._whole import run
 
 __all__ = ["main"]
 
@@ -56,7 +60,7 @@ def _demo(photos: str | None, output: str) -> int:
     if not features.exists():
         return status
     click.echo("That process never imported TensorFlow.")
-    _time(bundle, source, folder, random)
+    _time(bundle, source, folder, photos)
     _show_neighbours(features, folder, random)
     return 0
 
@@ -87,16 +91,30 @@ def _export(bundle: Path, photos: str | None) -> bool:
     return True
 
 
-def _time(bundle: Path, source: str, folder: Path, random: bool) -> None:
+def _time(bundle: Path, source: str, folder: Path, photos: str | None) -> None:
     _heading("3. Time per photo, from file to feature, against Keras in the same run")
-    photos = pictures_in(source)[:_TIMED_PHOTOS]
-    opened = edgefeat.Bundle.open(bundle)
-    measured = run(str(bundle), photos, rounds=5, contenders=default_contenders(opened), show=True)
+    settings = Settings(
+        bundle,
+        folder / "benchmark",
+        threads=default_threads(),
+        extent=replace(SHORT, photos=_TIMED_PHOTOS, rounds=5),
+        photos=source,
+        sizes=("640x480",),
+        only=("keras predict", "edgefeat tflite", "edgefeat onnx"),
+        cold=False,
+        bulk=False,
+        peaks=False,
+        calibration=source if photos is not None else "synthetic",
+    )
+    measured = run(settings, command="python -m edgefeat_bench.demo", tell=_ignore, show=True)
     measured.write(folder / "benchmark.json")
     (folder / "benchmark.md").write_text(markdown(measured))
     echo_table(HEADER, rows(measured))
-    if random:
-        click.echo("With random weights there is no Keras feature to compare with: no cosine is given.")
+    click.echo("The other contenders, larger photos, memory and start: edgefeat-bench run --help")
+
+
+def _ignore(_: str) -> None:
+    """What the benchmark does meanwhile is its own affair."""
 
 
 def _show_neighbours(features: Path, folder: Path, random: bool) -> None:
@@ -106,24 +124,31 @@ def _show_neighbours(features: Path, folder: Path, random: bool) -> None:
     if len(paths) < 2:
         click.echo("One photo has no neighbours: give more.")
         return
-    neighbours = nearest(vectors, _NEIGHBOURS)
-    shown = range(min(len(paths), _SHOWN_PHOTOS))
+    shown = paths[:_SHOWN_PHOTOS]
+    found = rank([(paths, vectors)], vectors[: len(shown)], _NEIGHBOURS + 1)
+    neighbours = [
+        [one for one in row if one.path != path][:_NEIGHBOURS] for path, row in zip(shown, found, strict=True)
+    ]
     echo_table(
         ("photo", "nearest", "cosine", "then"),
         [
             (
-                os.path.basename(paths[row]),
-                os.path.basename(paths[neighbours[row][0][0]]),
-                f"{neighbours[row][0][1]:.3f}",
-                ", ".join(os.path.basename(paths[other]) for other, _ in neighbours[row][1:3]),
+                os.path.basename(path),
+                os.path.basename(row[0].path),
+                f"{row[0].cosine:.3f}",
+                ", ".join(os.path.basename(one.path) for one in row[1:3]),
             )
-            for row in shown
+            for path, row in zip(shown, neighbours, strict=True)
         ],
     )
-    if len(paths) > _SHOWN_PHOTOS:
-        click.echo(f"... and {len(paths) - _SHOWN_PHOTOS} more photos.")
+    if len(paths) > len(shown):
+        click.echo(f"... and {len(paths) - len(shown)} more photos.")
     sheet = folder / "neighbours.png"
-    write_sheet(paths, neighbours[: len(shown)], sheet)
+    sheet_rows = [
+        SheetRow(path, Tile(path, os.path.basename(path)), [Tile(one.path, f"{one.cosine:.3f}") for one in row])
+        for path, row in zip(shown, neighbours, strict=True)
+    ]
+    write_sheet(Sheet("Each photo's nearest neighbours", f"Among {len(paths)} photos, by cosine.", sheet_rows), sheet)
     click.echo(f"\nTo look at: {sheet}. Bundle, features and benchmark are in {folder}/.")
     if random:
         click.secho("The weights are random: these neighbours mean nothing.", bold=True)

@@ -1,0 +1,1 @@
+"""What is measured apart from the race: starts, folders, quality, cost curves, the peak, and the machine itself."""

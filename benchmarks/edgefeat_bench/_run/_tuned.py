@@ -1,0 +1,48 @@
+"""What `edgefeat tune` chooses here for a number of threads, in a cache of its own: the user's is not touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import edgefeat
+from edgefeat import EdgefeatError
+from edgefeat._records import to_json
+from edgefeat._tuned import tuned_file
+
+__all__ = ["tuned_cache"]
+
+
+def tuned_cache(bundle: edgefeat.Bundle, folder: Path, threads: int) -> Path:
+    """`folder`, a cache in which `load` finds what is fastest with so many threads. Raises EdgefeatError.
+
+    Measured anew each time, in a process of its own: engines leave threads behind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "edgefeat_bench._run._tuned", str(bundle.path), str(folder), str(threads)],
+        env={**os.environ, "EDGEFEAT_CACHE": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines() or ["no word"]
+        raise EdgefeatError(f"edgefeat tune failed: {words[-1]}")
+    return folder
+
+
+def _main(path: str, folder: str, threads: int) -> int:
+    bundle = edgefeat.Bundle.open(path)
+    tuning = edgefeat.tune(bundle)
+    kept = tuple(one for one in tuning.candidates if one.threads == threads)
+    (Path(folder) / tuned_file(bundle)).write_text(json.dumps(to_json(replace(tuning, candidates=kept)), indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -1,0 +1,79 @@
+"""A contender in a process of its own. It reads a picture a line and answers with the time and the feature.
+
+Lines are JSON. The first answer is `{"versions": {...}, "model_bytes": N}`, or `{"absent": reason}` where it cannot be.
+Each picture is `{"file": path}` or `{"array": path}`, an .npy file of uint8 RGB (H, W, 3) that is read before the time
+begins; one more array, named by `"warm"`, may be taken before it, not timed, to wake the engine up. The answer is
+`{"seconds": s, "feature": f}`, f a list of numbers or base64 of little-endian float32; `laps` (decode, resize,
+inference) and `peak` (bytes) may be added.
+Any program that speaks so can be a contender: `edgefeat-bench run --add NAME=COMMAND`.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import json
+import os
+import sys
+import time
+from typing import Any, TextIO
+
+import numpy as np
+
+from edgefeat import EdgefeatError
+from edgefeat._records import from_json
+from edgefeat_bench._contenders import open_kind
+from edgefeat_bench._contenders._base import Opened, Picture, Task
+from edgefeat_bench._measures._memory import peak_memory
+
+__all__ = ["main"]
+
+
+def main(task_json: str) -> int:
+    """Answers until its input ends."""
+    # Engines print on both streams; the answers go to a stream of their own.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    task = from_json(Task, json.loads(task_json))
+    try:
+        opened = open_kind(task)
+    except (ImportError, EdgefeatError) as error:
+        _answer(answers, {"absent": str(error)})
+        return 0
+    _answer(answers, {"versions": _versions(opened.distributions), "model_bytes": opened.model_bytes})
+    arrays: dict[str, Picture] = {}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        for name in (asked.get("array"), asked.get("warm")):
+            if name and name not in arrays:
+                arrays[name] = np.load(name)
+        if warm := asked.get("warm"):
+            opened.extract(arrays[warm])
+        _answer(answers, _timed(opened, arrays[asked["array"]] if "array" in asked else asked["file"]))
+    return 0
+
+
+def _timed(opened: Opened, picture: Picture) -> dict[str, Any]:
+    started = time.perf_counter()
+    answer = opened.extract(picture)
+    seconds = time.perf_counter() - started
+    encoded = base64.b64encode(np.ascontiguousarray(answer.feature, "<f4").tobytes()).decode()
+    return {"seconds": seconds, "laps": answer.laps, "feature": encoded, "peak": peak_memory()}
+
+
+def _versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in distributions:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # OpenCV comes under several names
+            continue
+    return found
+
+
+def _answer(stream: TextIO, value: dict[str, Any]) -> None:
+    stream.write(json.dumps(value) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,19 @@
+"""A folder's features with MediaPipe's ImageEmbedder, one photo after the other: it has no batches."""
+
+import json
+import sys
+from pathlib import Path
+
+# Where it is installed it is imported, for nothing that is used here: a device has none.
+sys.modules["tensorflow"] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
+
+import mediapipe  # noqa: E402  only once the other cannot be imported
+import numpy as np  # noqa: E402
+from mediapipe.tasks.python import BaseOptions, vision  # noqa: E402
+
+told = json.loads(sys.argv[1])
+options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path=told["model"]))
+with vision.ImageEmbedder.create_from_options(options) as embedder:
+    images = (mediapipe.Image.create_from_file(str(path)) for path in sorted(Path(told["pictures"]).iterdir()))
+    features = [np.asarray(embedder.embed(image).embeddings[0].embedding) for image in images]
+np.save(told["output"], np.stack(features))

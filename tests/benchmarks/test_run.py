@@ -1,0 +1,272 @@
+"""`edgefeat-bench run` as a user runs it: real contenders, real processes, the result read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("psutil", reason="needs the bench extra")
+
+from edgefeat_bench._records import Result, Run
+from edgefeat_bench._run._pictures import make_pictures
+
+BUNDLE = Path(__file__).parents[1] / "data" / "one_tap.edgefeat"
+QUICK = ["--sizes", "320x240,array", "--pictures", "2", "--rounds", "2", "--no-cold", "--no-bulk", "--no-peak"]
+OURS = ["--only", "edgefeat tflite-float32 litert", "--only", "edgefeat onnx-float32 onnxruntime"]
+
+# A contender of the user's own. It says what it is told to as its feature; at the `last` picture it ends.
+OWN = """
+import json, sys
+import numpy as np
+feature, last = sys.argv[1:]
+print(json.dumps({"versions": {"own": "1"}, "model_bytes": 3}), flush=True)
+for number, line in enumerate(sys.stdin):
+    asked = json.loads(line)
+    if number == int(last):
+        sys.exit("the battery is empty")
+    assert ("file" in asked) != ("array" in asked)
+    print(json.dumps({"seconds": 0.5, "feature": json.loads(feature)}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    make_pictures(folder, scenes=2, views=1)
+    return folder
+
+
+def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def measured(output: Path, *arguments: str | Path, bundle: Path = BUNDLE) -> Run:
+    done = bench("run", bundle, *arguments, "--threads", "1", "-o", output)
+    assert done.returncode == 0, done.stderr
+    return Run.read(output / "tiny_last_32-1t.json")
+
+
+def result(run: Run, name: str) -> Result:
+    (found,) = [one for one in run.results if one.contender.name == name]
+    return found
+
+
+@pytest.fixture(scope="module")
+def plain(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    output = tmp_path_factory.mktemp("plain")
+    return measured(output, photos, *QUICK, "--without", "tuned", "--without", "mediapipe", "--without", "torch")
+
+
+def test_every_sample_of_every_round_is_kept_with_its_stages(plain: Run) -> None:
+    assert plain.rounds == 2
+    assert [one.name for one in plain.photos] == ["320x240", "640x480 array"]
+    ours = result(plain, "edgefeat tflite-float32 litert")
+    assert ours.status == "ok"
+    assert ours.versions["edgefeat"] == plain.edgefeat
+    assert ours.model_bytes == (BUNDLE / "tflite-float32.tflite").stat().st_size
+    for series in ours.series:
+        assert len(series.seconds) == len(series.decode) == len(series.resize) == len(series.inference) == 4
+        stages = np.sum([series.decode, series.resize, series.inference], axis=0)
+        assert np.all(stages <= np.array(series.seconds) + 1e-6)
+        assert np.all(stages > 0.5 * np.array(series.seconds))
+    assert plain.after is not None
+
+
+def test_variants_are_held_against_a_float_one_that_decodes_every_pixel(plain: Run) -> None:
+    # The Keras file the bundle was made from is not at hand: the run says what it took in its place.
+    assert "tflite-float32" in plain.reference
+    floats = [one for one in plain.results if one.contender.variant in ("tflite-float32", "onnx-float32")]
+    assert floats
+    for one in floats:
+        if one.status == "ok":
+            assert one.minimum_cosine is not None
+            assert one.minimum_cosine > 0.98
+
+
+def test_contenders_that_need_the_keras_model_are_absent_with_the_reason(plain: Run) -> None:
+    for one in plain.results:
+        if one.contender.side == "tensorflow":
+            assert one.status == "absent"
+            assert "tiny.keras" in one.reason or "not installed" in one.reason
+            assert one.remedy
+            assert one.series == ()
+
+
+def test_a_bundle_whose_model_is_broken_shows_it_as_wrong(photos: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the export extra to break a model with")
+    broken = tmp_path / BUNDLE.name
+    shutil.copytree(BUNDLE, broken)
+    path = broken / "onnx-float32.onnx"
+    model = onnx.load(path)
+    weights = max(model.graph.initializer, key=lambda one: int(np.prod(one.dims)))
+    values = onnx.numpy_helper.to_array(weights)
+    shuffled = np.random.default_rng(0).permutation(values.ravel()).reshape(values.shape)
+    weights.CopyFrom(onnx.numpy_helper.from_array(shuffled, weights.name))
+    onnx.save(model, path)
+    manifest = json.loads((broken / "manifest.json").read_text())
+    for variant in manifest["variants"]:
+        if variant["name"] == "onnx-float32":
+            data = path.read_bytes()
+            variant["file"].update(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    (broken / "manifest.json").write_text(json.dumps(manifest))
+    run = measured(tmp_path / "results", photos, *QUICK, *OURS, bundle=broken)
+    wrong = result(run, "edgefeat onnx-float32 onnxruntime")
+    assert wrong.status == "wrong"
+    assert "320x240" in wrong.reason or "array" in wrong.reason
+    assert wrong.series[0].seconds  # timed all the same: the page shows it as wrong, not as missing
+    assert result(run, "edgefeat tflite-float32 litert").status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("feature", "last", "status", "words"),
+    [
+        (json.dumps([1.0] * 16), 999, "wrong", "cosine"),
+        (json.dumps([1.0] * 3), 999, "wrong", "3 numbers"),
+        (json.dumps([1.0] * 16), 5, "died", "the battery is empty"),
+        (json.dumps("?"), 999, "died", "not understood"),
+    ],
+    ids=["other features", "too few numbers", "ends midway", "not the protocol"],
+)
+def test_a_contender_of_the_users_own_costs_only_itself(
+    feature: str, last: int, status: str, words: str, photos: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "own.py"
+    script.write_text(OWN)
+    added = f"own={sys.executable} {script} '{feature}' {last}"
+    run = measured(tmp_path, photos, *QUICK, *OURS, "--only", "own", "--add", added)
+    own, ours = result(run, "own"), result(run, "edgefeat tflite-float32 litert")
+    assert own.status == status
+    assert words in own.reason
+    assert ours.status == "ok"
+    assert len(ours.series[0].seconds) == 4
+    if status == "wrong":
+        assert own.series[0].seconds == (0.5,) * 4
+
+
+def test_a_command_that_is_not_there_died(photos: Path, tmp_path: Path) -> None:
+    run = measured(tmp_path, photos, *QUICK, *OURS[:2], "--only", "gone", "--add", "gone=/nowhere/at/all")
+    assert result(run, "gone").status == "died"
+    assert "/nowhere/at/all" in result(run, "gone").reason
+
+
+def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, tmp_path: Path) -> None:
+    quick = [*QUICK, *OURS]
+    arguments = ["run", str(BUNDLE), str(photos), *quick, "--rounds", "100000", "--threads", "1", "-o", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgefeat_bench._command", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    path = tmp_path / "tiny_last_32-1t.json"
+    until = time.monotonic() + 120
+    while not (path.exists() and Run.read(path).rounds >= 2):
+        assert time.monotonic() < until, "no round was written"
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "--resume" in said
+    before = Run.read(path)
+    assert before.after is None
+    assert {len(series.seconds) for one in before.results for series in one.series} == {2 * before.rounds}
+    after = measured(tmp_path, photos, *quick, "--rounds", str(before.rounds + 1), "--resume")
+    assert after.rounds == before.rounds + 1
+    assert after.after is not None
+    for old, new in zip(before.results, after.results, strict=True):
+        for one, other in zip(old.series, new.series, strict=True):
+            assert other.seconds[: len(one.seconds)] == one.seconds
+            assert len(other.seconds) == 2 * after.rounds
+    refused = bench("run", BUNDLE, photos, *quick, "--threads", "1", "-o", tmp_path, "--resume", "--seed", "7")
+    assert refused.returncode == 2
+    assert "another seed" in refused.stderr
+    refused = bench("run", BUNDLE, photos, *QUICK, *OURS[:2], "--threads", "1", "-o", tmp_path, "--resume")
+    assert refused.returncode == 2
+    assert "another choice of contenders" in refused.stderr
+
+
+def test_a_run_of_another_version_is_not_gone_on_with(photos: Path, tmp_path: Path) -> None:
+    measured(tmp_path, photos, *QUICK, *OURS)
+    path = tmp_path / "tiny_last_32-1t.json"
+    told = json.loads(path.read_text())
+    told["results"][0]["versions"]["numpy"] = "1.0"
+    path.write_text(json.dumps(told))
+    refused = bench("run", BUNDLE, photos, *QUICK, *OURS, "--threads", "1", "-o", tmp_path, "--resume", "--rounds", "3")
+    assert refused.returncode == 1
+    assert "numpy 1.0" in refused.stderr
+    path.write_text(json.dumps({**told, "format": 99}))
+    refused = bench("run", BUNDLE, photos, *QUICK, *OURS, "--threads", "1", "-o", tmp_path, "--resume")
+    assert refused.returncode == 2
+    assert "99" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.edgefeat"], "nowhere.edgefeat"),
+        ([str(BUNDLE), str(BUNDLE)], "no photo"),
+        ([str(BUNDLE), "nowhere"], "nowhere"),
+        ([str(BUNDLE), "--sizes", "12"], "WIDTHxHEIGHT"),
+        ([str(BUNDLE), "--sizes", "99999x99999"], "64 megapixels"),
+        ([str(BUNDLE), "--only", "theano"], "theano"),
+        ([str(BUNDLE), "--threads", "4096"], "4096"),
+        ([str(BUNDLE), "--labelled", str(BUNDLE)], "label"),
+        ([str(BUNDLE), "--add", "own"], "NAME=COMMAND"),
+        ([str(BUNDLE), "--model", "nowhere.keras"], "nowhere.keras"),
+        ([str(BUNDLE), "--only", "edgefeat", "--without", "edgefeat"], "no contender"),
+    ],
+)
+def test_bad_use_is_one_clear_sentence(arguments: list[str], words: str, tmp_path: Path) -> None:
+    done = bench("run", *arguments, "-o", tmp_path / "results")
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert words in last
+    assert last.startswith("edgefeat-bench: ")
+
+
+def test_photos_become_upright_camera_jpegs_of_each_size_and_small_ones_give_way(tmp_path: Path) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+    wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide.transpose(Image.Transpose.ROTATE_90).save(source / "turned.jpg", exif=exif)
+    run = measured(tmp_path / "out", source, *OURS, "--sizes", "400x300,1600x1200", *QUICK[2:], bundle=BUNDLE)
+    small, large = run.photos
+    assert small.files[0].startswith("turned")
+    assert all(name.startswith("made-up") for name in (small.files[1], *large.files))
+    for photos, size in ((small, (400, 300)), (large, (1600, 1200))):
+        for name in photos.files:
+            with Image.open(tmp_path / "out" / "prepared" / "photos" / f"{size[0]}x{size[1]}" / name) as image:
+                assert image.size == size
+                assert image.format == "JPEG"
+                assert image.getexif().get(0x0112, 1) == 1
+                assert image.layer[1][1:3] == (1, 1)  # type: ignore[attr-defined]  # 4:2:0: colours at half the size
+                assert image.layer[0][1:3] == (2, 2)  # type: ignore[attr-defined]
+
+
+def test_frozen_contenders_take_no_time_from_the_one_whose_turn_it_is(photos: Path, tmp_path: Path) -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("needs a system where processes can be stopped by a signal")
+    from edgefeat_bench._contenders._base import Task
+    from edgefeat_bench._measures._machine import process_seconds
+    from edgefeat_bench._records import Contender
+    from edgefeat_bench._run._process import Worker
+
+    spinning = "import sys\nprint('{}', flush=True)\nwhile True: pass"
+    task = Task(Contender("spinner", "command", "peer"), str(BUNDLE), str(tmp_path), 1)
+    with Worker(task, command=[sys.executable, "-c", spinning]) as worker:
+        worker.freeze()
+        before = process_seconds(worker.pid)
+        time.sleep(0.5)
+        assert process_seconds(worker.pid) == before
