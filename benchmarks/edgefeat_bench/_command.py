@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -69,7 +70,14 @@ def exit_status(command: click.Command, name: str) -> int:
 
 
 def main() -> int:
-    """Runs `edgefeat-bench` and gives its exit status."""
+    """Runs `edgefeat-bench` and gives its exit status.
+
+    To be told to end is an interruption as well: a contender that is stopped meanwhile would never end by itself.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        told = getattr(signal, name, None)
+        if told is not None and signal.getsignal(told) == signal.SIG_DFL:
+            signal.signal(told, signal.default_int_handler)
     return exit_status(_group, "edgefeat-bench")
 
 

@@ -234,11 +234,16 @@ class Run:
         """The run at `path`. Raises ArgumentError for a file of another kind or format."""
         try:
             value = json.loads(path.read_text())
-            if isinstance(value, dict) and value.get("format") not in (None, FORMAT):
-                raise ArgumentError(
-                    f"{path} has format {value['format']!r}, this edgefeat-bench reads {FORMAT}: "
-                    "measure again with: edgefeat-bench run"
-                )
+        except OSError as error:
+            raise ArgumentError(f"{path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise ArgumentError(f"{path} is not a result of edgefeat-bench: {error}") from None
+        if isinstance(value, dict) and value.get("format") not in (None, FORMAT):
+            raise ArgumentError(
+                f"{path} has format {value['format']!r}, this edgefeat-bench reads {FORMAT}: "
+                "measure again with: edgefeat-bench run"
+            )
+        try:
             return from_json(cls, value)
-        except (OSError, ValueError, RecordError) as error:
+        except RecordError as error:
             raise ArgumentError(f"{path} is not a result of edgefeat-bench: {error}") from None

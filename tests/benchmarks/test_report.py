@@ -103,7 +103,7 @@ def test_what_cannot_be_reported_is_one_sentence_and_nothing_is_written(tmp_path
     (tmp_path / "sub" / "a.json").write_bytes(result.read_bytes())
     wrong_uses: list[tuple[list[str | Path], str]] = [
         (["report"], "Missing argument"),
-        (["report", "nowhere.json"], "nowhere.json is not a result"),
+        (["report", "nowhere.json"], "nowhere.json cannot be read"),
         (["report", tmp_path / "other.json"], "has format 1, this edgefeat-bench reads 2"),
         (["report", result, "--readme", readme], "no place for figures"),
         (["report", result, "--readme", tmp_path / "absent.md"], "cannot be read"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -134,10 +133,11 @@ def test_a_bundle_whose_model_is_broken_shows_it_as_wrong(photos: Path, tmp_path
     [
         (json.dumps([1.0] * 16), 999, "wrong", "cosine"),
         (json.dumps([1.0] * 3), 999, "wrong", "3 numbers"),
+        (json.dumps([float("nan")] * 16), 999, "wrong", "not finite"),
         (json.dumps([1.0] * 16), 5, "died", "the battery is empty"),
         (json.dumps("?"), 999, "died", "not understood"),
     ],
-    ids=["other features", "too few numbers", "ends midway", "not the protocol"],
+    ids=["other features", "too few numbers", "no numbers", "ends midway", "not the protocol"],
 )
 def test_a_contender_of_the_users_own_costs_only_itself(
     feature: str, last: int, status: str, words: str, photos: Path, tmp_path: Path
@@ -155,10 +155,75 @@ def test_a_contender_of_the_users_own_costs_only_itself(
         assert own.series[0].seconds == (0.5,) * 4
 
 
+def test_a_contender_cannot_take_no_time(photos: Path, tmp_path: Path) -> None:
+    script = tmp_path / "own.py"
+    script.write_text(OWN.replace("0.5", "0.0"))
+    added = f"own={sys.executable} {script} '{json.dumps([1.0] * 16)}' 999"
+    run = measured(tmp_path, photos, *QUICK, "--only", "own", "--add", added)
+    assert result(run, "own").status == "died"
+    assert "0 seconds" in result(run, "own").reason
+
+
+def test_packages_that_do_not_fit_together_are_absent_with_the_command_that_mends_them(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a torchvision built for another PyTorch raises when timm imports it: no ImportError.
+    (tmp_path / "packages" / "timm").mkdir(parents=True)
+    (tmp_path / "packages" / "torch").mkdir()
+    (tmp_path / "packages" / "torch" / "__init__.py").touch()
+    (tmp_path / "packages" / "timm" / "__init__.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    run = measured(tmp_path, photos, *QUICK, *OURS[:2], "--only", "torch")
+    torch = result(run, "torch timm")
+    assert torch.status == "absent"
+    assert "operator torchvision::nms does not exist" in torch.reason
+    assert torch.remedy == "pip install --upgrade torch torchvision timm"
+
+
+def test_a_program_that_cannot_run_here_costs_only_itself(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What MediaPipe says on a server without graphics.
+    (tmp_path / "packages" / "mediapipe").mkdir(parents=True)
+    (tmp_path / "packages" / "mediapipe" / "__init__.py").write_text(
+        "raise OSError('libGLESv2.so.2: cannot open shared object file')"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    run = measured(tmp_path, photos, *QUICK, *OURS[:2], "--only", "mediapipe tflite-float32", "--cold")
+    peer = result(run, "mediapipe tflite-float32")
+    assert peer.status == "absent"
+    assert "libGLESv2.so.2" in peer.reason
+    assert [one.name for one in run.cold_starts] == ["edgefeat extract"]
+    assert run.after is not None
+
+
 def test_a_command_that_is_not_there_died(photos: Path, tmp_path: Path) -> None:
     run = measured(tmp_path, photos, *QUICK, *OURS[:2], "--only", "gone", "--add", "gone=/nowhere/at/all")
     assert result(run, "gone").status == "died"
     assert "/nowhere/at/all" in result(run, "gone").reason
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals are those of Linux and macOS")
+def test_a_run_that_is_told_to_end_ends_its_frozen_contenders(photos: Path, tmp_path: Path) -> None:
+    import psutil
+
+    command = [sys.executable, "-m", "edgefeat_bench._command", "run", BUNDLE, photos, *QUICK, *OURS]
+    more = ["--rounds", "100000", "--threads", "1", "-o", tmp_path]
+    process = subprocess.Popen([*map(str, command), *map(str, more)], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while not (tmp_path / "tiny_last_32-1t.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < until, "no round was written"
+        time.sleep(0.2)
+    workers = psutil.Process(process.pid).children()
+    assert len(workers) == 2
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "--resume" in said
+    assert not any(worker.is_running() for worker in workers)
 
 
 def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, tmp_path: Path) -> None:
@@ -194,6 +259,14 @@ def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, t
     assert "another choice of contenders" in refused.stderr
 
 
+def test_that_others_took_the_machine_is_not_forgotten_when_a_run_is_gone_on_with(photos: Path, tmp_path: Path) -> None:
+    measured(tmp_path, photos, *QUICK, *OURS)
+    path = tmp_path / "tiny_last_32-1t.json"
+    said = "other programs took 84% of the cores while it ran: end them and repeat the run"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "unstable": [said]}))
+    assert said in measured(tmp_path, photos, *QUICK, *OURS, "--resume", "--rounds", "3").unstable
+
+
 def test_a_run_of_another_version_is_not_gone_on_with(photos: Path, tmp_path: Path) -> None:
     measured(tmp_path, photos, *QUICK, *OURS)
     path = tmp_path / "tiny_last_32-1t.json"
@@ -221,6 +294,9 @@ def test_a_run_of_another_version_is_not_gone_on_with(photos: Path, tmp_path: Pa
         ([str(BUNDLE), "--threads", "4096"], "4096"),
         ([str(BUNDLE), "--labelled", str(BUNDLE)], "label"),
         ([str(BUNDLE), "--add", "own"], "NAME=COMMAND"),
+        ([str(BUNDLE), "--add", "own='"], "No closing quotation"),
+        ([str(BUNDLE), "--add", "own=a", "--add", "own=b"], "given twice"),
+        ([str(BUNDLE), "--add", "keras predict=a"], "a contender already"),
         ([str(BUNDLE), "--model", "nowhere.keras"], "nowhere.keras"),
         ([str(BUNDLE), "--only", "edgefeat", "--without", "edgefeat"], "no contender"),
     ],
@@ -253,20 +329,3 @@ def test_photos_become_upright_camera_jpegs_of_each_size_and_small_ones_give_way
                 assert image.getexif().get(0x0112, 1) == 1
                 assert image.layer[1][1:3] == (1, 1)  # type: ignore[attr-defined]  # 4:2:0: colours at half the size
                 assert image.layer[0][1:3] == (2, 2)  # type: ignore[attr-defined]
-
-
-def test_frozen_contenders_take_no_time_from_the_one_whose_turn_it_is(photos: Path, tmp_path: Path) -> None:
-    if not hasattr(os, "sched_getaffinity"):
-        pytest.skip("needs a system where processes can be stopped by a signal")
-    from edgefeat_bench._contenders._base import Task
-    from edgefeat_bench._measures._machine import process_seconds
-    from edgefeat_bench._records import Contender
-    from edgefeat_bench._run._process import Worker
-
-    spinning = "import sys\nprint('{}', flush=True)\nwhile True: pass"
-    task = Task(Contender("spinner", "command", "peer"), str(BUNDLE), str(tmp_path), 1)
-    with Worker(task, command=[sys.executable, "-c", spinning]) as worker:
-        worker.freeze()
-        before = process_seconds(worker.pid)
-        time.sleep(0.5)
-        assert process_seconds(worker.pid) == before

@@ -108,7 +108,7 @@ def _settings(bundle: Path, photos: str | None, options: dict[str, Any]) -> Sett
         sizes=sizes,
         only=options["only"],
         without=options["without"],
-        added=dict(_added(text) for text in options["add"]),
+        added=_added(options["add"]),
         cold=options["cold"],
         bulk=options["bulk"],
         peaks=options["peak"],
@@ -122,11 +122,19 @@ def _settings(bundle: Path, photos: str | None, options: dict[str, Any]) -> Sett
     )
 
 
-def _added(text: str) -> tuple[str, list[str]]:
-    name, _, program = text.partition("=")
-    if not name or not program.strip():
-        raise ArgumentError(f"--add {text!r} (expected: NAME=COMMAND)")
-    return name, shlex.split(program)
+def _added(texts: tuple[str, ...]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, _, program = text.partition("=")
+        if not name or not program.strip():
+            raise ArgumentError(f"--add {text!r} (expected: NAME=COMMAND)")
+        if name in found:
+            raise ArgumentError(f"--add {name!r} is given twice (expected: a name for each)")
+        try:
+            found[name] = shlex.split(program)
+        except ValueError as error:
+            raise ArgumentError(f"--add {text!r}: {error}") from None
+    return found
 
 
 def _show(measured: Run, path: Path, *, as_json: bool) -> None:

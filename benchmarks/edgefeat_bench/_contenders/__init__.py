@@ -17,7 +17,7 @@ from edgefeat_bench._contenders._base import Opened, Task
 from edgefeat_bench._records import Contender, Side
 from edgefeat_bench._run._prepared import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, Prepared
 
-__all__ = ["COMMAND", "KINDS", "REFERENCE", "TUNED", "Kind", "absence", "default_contenders", "open_kind"]
+__all__ = ["COMMAND", "KINDS", "REFERENCE", "TUNED", "Kind", "absence", "default_contenders", "opening_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "openvino": Kind("openvino:open_contender", "peer", ("openvino",), _PEERS, ONNX_MODEL),
     "torch": Kind(
-        *("torch:open_contender", "peer", ("torch", "timm"), "pip install torch timm"),
+        *("torch:open_contender", "peer", ("torch", "timm"), "pip install torch torchvision timm"),
         comparable=False,
         trait="timm's network has weights of its own: features cannot be compared",
     ),
@@ -77,13 +77,13 @@ TUNED = "edgefeat tuned"
 REFERENCE = Contender("keras float32, every pixel decoded", "keras-reference", "tensorflow")
 
 
-def open_kind(task: Task) -> Opened:
-    """The contender of `task`, ready."""
-    module, _, function = KINDS[task.contender.kind].function.partition(":")
+def opening_of(kind: Kind) -> Callable[[Task], Opened]:
+    """What makes a contender of the kind ready. Its packages are imported: they raise what they like."""
+    module, _, function = kind.function.partition(":")
     opening: Callable[[Task], Opened] = getattr(
         importlib.import_module(f"edgefeat_bench._contenders.{module}"), function
     )
-    return opening(task)
+    return opening
 
 
 def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgefeat import EdgefeatError
 from edgefeat_bench._measures._programs import edgefeat_program, programs, run_program
 from edgefeat_bench._records import Bulk
 from edgefeat_bench._run._photos import columns
@@ -21,7 +22,10 @@ _DISTINCT = 24
 
 
 def bulk(setup: Setup, tell: Callable[[str], None]) -> tuple[Bulk, ...]:
-    """Every program that takes a folder, in turn, on so many JPEGs of 2 megapixels; the files are in the page cache."""
+    """Every program that takes a folder, in turn, on so many JPEGs of 2 megapixels; one that fails is left out.
+
+    The files are in the page cache.
+    """
     settings = setup.settings
     count = settings.extent.bulk_pictures
     distinct = columns(settings.photos, (_SIZE,), min(_DISTINCT, count), settings.prepared / "photos")[0].files
@@ -32,6 +36,7 @@ def bulk(setup: Setup, tell: Callable[[str], None]) -> tuple[Bulk, ...]:
     ]
     seconds: dict[str, list[float]] = {program.name: [] for program in run}
     peaks = dict.fromkeys(seconds, 0)
+    failed: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="edgefeat-bench-") as scratch:
         folder = Path(scratch) / "photos"
         folder.mkdir()
@@ -43,8 +48,19 @@ def bulk(setup: Setup, tell: Callable[[str], None]) -> tuple[Bulk, ...]:
         for turn in range(settings.extent.bulk_rounds):
             for place in np.random.default_rng([settings.seed, turn, 1]).permutation(len(run)):
                 program = run[place]
+                if program.name in failed:
+                    continue
                 tell(f"{count} photos with {program.name}, turn {turn + 1} of {settings.extent.bulk_rounds}")
-                took, peak = run_program(program, str(folder), Path(scratch), setup.environment)
+                try:
+                    took, peak = run_program(program, str(folder), Path(scratch), setup.environment)
+                except EdgefeatError as error:
+                    tell(f"left out: {error}")
+                    failed.add(program.name)
+                    continue
                 seconds[program.name].append(round(took, 3))
                 peaks[program.name] = max(peaks[program.name], peak)
-    return tuple(Bulk(one.name, one.side, count, tuple(seconds[one.name]), peaks[one.name]) for one in run)
+    return tuple(
+        Bulk(one.name, one.side, count, tuple(seconds[one.name]), peaks[one.name])
+        for one in run
+        if one.name not in failed
+    )

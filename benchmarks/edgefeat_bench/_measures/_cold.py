@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgefeat import EdgefeatError
 from edgefeat_bench._measures._installed import edgefeat_bytes, installed_bytes
 from edgefeat_bench._measures._programs import edgefeat_program, programs, run_program
 from edgefeat_bench._records import ColdStart
@@ -17,7 +18,7 @@ __all__ = ["cold_starts"]
 
 
 def cold_starts(setup: Setup, photo: str, tell: Callable[[str], None]) -> tuple[ColdStart, ...]:
-    """Every program that can run here in turn, after one start of each that is not counted.
+    """Every program that can run here in turn, after one start of each that is not counted; one that fails is left out.
 
     Whole processes: interpreter, imports, model, one photo, feature written. The start that is thrown away lets
     edgefeat try its engine and Python write its bytecode. edgefeat is as `load` takes it where nobody has tuned.
@@ -25,15 +26,24 @@ def cold_starts(setup: Setup, photo: str, tell: Callable[[str], None]) -> tuple[
     run = [*programs(setup, folder=False), edgefeat_program(setup, "edgefeat extract", ("-o",), ".npy")]
     seconds: dict[str, list[float]] = {program.name: [] for program in run}
     peaks = dict.fromkeys(seconds, 0)
+    failed: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="edgefeat-bench-") as scratch:
         environment = {"EDGEFEAT_CACHE": f"{scratch}/cache"}
         for turn in range(setup.settings.extent.starts + 1):
             tell(f"cold starts: turn {turn} of {setup.settings.extent.starts}")
             for place in np.random.default_rng([setup.settings.seed, turn]).permutation(len(run)):
-                took, peak = run_program(run[place], photo, Path(scratch), environment)
-                peaks[run[place].name] = max(peaks[run[place].name], peak)
+                program = run[place]
+                if program.name in failed:
+                    continue
+                try:
+                    took, peak = run_program(program, photo, Path(scratch), environment)
+                except EdgefeatError as error:
+                    tell(f"left out: {error}")
+                    failed.add(program.name)
+                    continue
+                peaks[program.name] = max(peaks[program.name], peak)
                 if turn:
-                    seconds[run[place].name].append(round(took, 4))
+                    seconds[program.name].append(round(took, 4))
     own = edgefeat_bytes()
     return tuple(
         ColdStart(
@@ -44,4 +54,5 @@ def cold_starts(setup: Setup, photo: str, tell: Callable[[str], None]) -> tuple[
             installed_bytes(program.distributions) + (own if program.side == "edgefeat" else 0),
         )
         for program in run
+        if program.name not in failed
     )

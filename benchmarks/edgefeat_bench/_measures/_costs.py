@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from edgefeat_bench._run._process import WorkerError
 from edgefeat_bench._run._setup import Setup
 from edgefeat_bench._run._turns import Lane, check_round, timed_round
 
-__all__ = ["costs"]
+__all__ = ["AXES"]
 
 _SIDES = (96, 128, 160, 192, 224, 256, 320)
 _ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
@@ -34,23 +34,18 @@ _EXPORTED = ("tflite-float32", "tflite-int8")
 Tell = Callable[[str], None]
 
 
-def costs(setup: Setup, tell: Tell) -> tuple[Cost, ...]:
-    """Every curve that can be had here. Input side and alpha are of MobileNetV2 with random weights, made for it."""
-    sides = [(float(side), 0.35, side) for side in _SIDES]
-    alphas = [(alpha, alpha, 224) for alpha in _ALPHAS]
-    return (
-        *_networks(setup, "input side", "MobileNetV2 0.35", sides, tell),
-        *_networks(setup, "alpha", "MobileNetV2, 224", alphas, tell),
-        *_batches(setup, tell),
-        *_threads(setup, tell),
-        *_megapixels(setup, tell),
-    )
+def _input_sides(setup: Setup, tell: Tell) -> list[Cost]:
+    return _networks(setup, "input side", "MobileNetV2 0.35", [(float(side), 0.35, side) for side in _SIDES], tell)
+
+
+def _alphas(setup: Setup, tell: Tell) -> list[Cost]:
+    return _networks(setup, "alpha", "MobileNetV2, 224", [(alpha, alpha, 224) for alpha in _ALPHAS], tell)
 
 
 def _networks(
     setup: Setup, axis: str, network: str, points: Sequence[tuple[float, float, int]], tell: Tell
 ) -> list[Cost]:
-    """Inference alone of MobileNetV2 at each (x, alpha, side)."""
+    """Inference alone of MobileNetV2 with random weights, made for it, at each (x, alpha, side)."""
     if setup.facts.reason:
         return []
     threads = setup.settings.threads
@@ -161,3 +156,13 @@ def _measured(axis: str, curves: dict[tuple[str, Side], list[tuple[float, PointT
         if taken:
             found.append(Cost(axis, name, side, taken))  # type: ignore[arg-type]  # the callers give the literals
     return found
+
+
+#: What gives the curves of each axis that can be had here.
+AXES: Mapping[str, Callable[[Setup, Tell], list[Cost]]] = {
+    "input side": _input_sides,
+    "alpha": _alphas,
+    "batch": _batches,
+    "threads": _threads,
+    "megapixels": _megapixels,
+}

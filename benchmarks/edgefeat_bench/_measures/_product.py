@@ -65,8 +65,11 @@ def _write_onnx(path: Path) -> None:
 
 def main(folder: str) -> int:
     """Writes both files."""
-    _write_onnx(Path(folder) / FILES["onnxruntime"])
-    _write_tflite(Path(folder) / FILES["litert"])
+    for engine, write in (("onnxruntime", _write_onnx), ("litert", _write_tflite)):
+        # Under another name until it is whole: what is there counts as made.
+        partial = Path(folder) / f"partial-{FILES[engine]}"
+        write(partial)
+        partial.replace(Path(folder) / FILES[engine])
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -104,7 +105,11 @@ def run_program(program: Program, pictures: str, folder: Path, environment: Mapp
             stderr=stream,
             env={**child_environment(), **environment},
         )
-        peak = _watched(process, started)
+        try:
+            peak = _watched(process, started)
+        except BaseException:  # an interruption too: nobody else would end it
+            _end(process)
+            raise
         took = time.perf_counter() - started
     if process.returncode != 0:
         words = log.read_text(errors="replace").strip().splitlines() or [""]
@@ -124,7 +129,17 @@ def _watched(process: psutil.Popen, started: float) -> int:
             return peak
         except psutil.TimeoutExpired:
             if time.perf_counter() - started > _LIMIT_SECONDS:
-                process.kill()
+                _end(process)
+
+
+def _end(process: psutil.Popen) -> None:
+    """Ends a program and all that it started."""
+    with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+        family = [process, *process.children(recursive=True)]
+        for one in family:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+    process.wait()
 
 
 def _memory(process: psutil.Popen) -> int:

@@ -51,6 +51,7 @@ def verdict(
         return Verdict(True, None, kind.trait)
     own = kind is not None and bool(kind.file)
     expected = references.model if own else references.bundle
+    trait = f" ({kind.trait})" if kind is not None and kind.trait else ""
     remark = "" if facts.same_weights or not own else "held against Keras with weights of its own, not the bundle's"
     least, where = 2.0, ""
     for name, reference in expected.items():
@@ -58,13 +59,15 @@ def verdict(
         if rows.shape != reference.shape:
             what = f"it gives {rows.shape[1]} numbers a picture, the bundle {reference.shape[1]}"
             return Verdict(False, None, what)
+        if unfit := int(np.sum(~np.isfinite(rows).all(axis=1))):
+            return Verdict(False, None, f"on {name} {unfit} of {len(rows)} features have numbers that are not finite")
         lowest = float(cosines(rows, reference).min())
         if lowest < least:
             least, where = lowest, name
         if mistaken := _mistaken(rows, reference):
-            return Verdict(False, least, f"on {name} {mistaken} of {len(rows)} features are nearer to another photo's")
+            what = f"on {name} {mistaken} of {len(rows)} features are nearer to another photo's{trait}"
+            return Verdict(False, least, what)
     if least < right_cosine:
-        trait = f" ({kind.trait})" if kind is not None and kind.trait else ""
         against = "Keras's" if own else f"those of {references.name}"
         known = kind is not None and least >= kind.least
         return Verdict(known, least, f"on {where} a feature has cosine {least:.3f} to {against}{trait}")

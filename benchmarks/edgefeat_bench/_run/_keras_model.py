@@ -127,12 +127,16 @@ def _write_saved_model(trunk: Trunk, model: keras.Model, folder: Path) -> None:
 
 
 def _write(name: str, trunk: Trunk, model: keras.Model, path: Path) -> None:
+    """Under another name until it is whole: what is there counts as made, also after an interruption."""
+    partial = path.with_name(f"partial-{path.name}")
     if name == SAVED_MODEL:
-        _write_saved_model(trunk, model, path)
+        _write_saved_model(trunk, model, partial)
     elif name == TFLITE_MODEL:
-        _write_tflite(model, path)
+        _write_tflite(model, partial)
     elif name == ONNX_MODEL:
-        _write_onnx(model, path)
+        _write_onnx(model, partial)
+    if partial.exists():
+        partial.rename(path)
 
 
 def _write_onnx(model: keras.Model, path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from edgefeat import ArgumentError
-from edgefeat._files import pictures_in
+from edgefeat._files import pictures_in, written_file
 from edgefeat_bench._records import Photos
 from edgefeat_bench._run._pictures import make_scene
 
@@ -79,10 +79,12 @@ def _written(source: str | None, index: int, size: tuple[int, int], home: Path, 
     else:
         mark = hashlib.sha256(f"{source} {Path(source).stat().st_mtime_ns}".encode()).hexdigest()[:6]
         path = home / f"{Path(source).stem}-{mark}{ending}"
-    if array:
-        np.save(path, np.asarray(image))
-    else:
-        image.save(path, quality=_QUALITY, subsampling=_SUBSAMPLING)
+    # Whole or not at all: a made-up one that is there is taken as it is.
+    with written_file(path) as stream:
+        if array:
+            np.save(stream, np.asarray(image))
+        else:
+            image.save(stream, "JPEG", quality=_QUALITY, subsampling=_SUBSAMPLING)
     return path
 
 

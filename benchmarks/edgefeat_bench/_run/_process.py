@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -41,7 +42,7 @@ class Sample:
 
 
 class Worker:
-    """A contender's process. `absent` says why it is none, if it is none."""
+    """A contender's process. `absent` says why it is none, if it is none, and `remedy` the command that mends it."""
 
     def __init__(
         self, task: Task, *, command: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
@@ -66,10 +67,11 @@ class Worker:
         self._frozen = False
         try:
             first = self._read()
-        except WorkerError:
+        except BaseException:  # an interruption too: nobody else would end it
             self.close()
             raise
         self.absent: str | None = first.get("absent")
+        self.remedy = str(first.get("remedy") or "")
         self.versions: dict[str, str] = {str(name): str(value) for name, value in first.get("versions", {}).items()}
         self.model_bytes: int | None = first.get("model_bytes")
         self.start_seconds = time.perf_counter() - started
@@ -116,7 +118,10 @@ class Worker:
             feature = _feature(answer["feature"])
             laps = answer.get("laps") or (None, None, None)
             self.peak = int(answer.get("peak") or 0)
-            return Sample(float(answer["seconds"]), (laps[0], laps[1], laps[2]), feature)
+            seconds = float(answer["seconds"])
+            if not (math.isfinite(seconds) and seconds > 0):
+                raise ValueError(f"{seconds:g} seconds")
+            return Sample(seconds, (laps[0], laps[1], laps[2]), feature)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise WorkerError(f"answered {str(answer)[:100]!r}, which is not understood: {error!r}") from error
 

@@ -49,15 +49,16 @@ def race(setup: Setup, run: Run, path: Path, *, tell: Callable[[str], None], sho
         lanes = [entry.lane for entry in entries if entry.lane is not None]
         pictures = sum(len(column.files) for column in setup.photos)
         clock = _Clock([lane.worker.pid for lane in lanes])
+        earlier = run.unstable
         bar = tqdm(total=(rounds - run.rounds) * pictures, unit="photo", disable=not (show and sys.stderr.isatty()))
         with bar:
             for index in range(run.rounds, rounds):
                 timed_round(lanes, setup.photos, warm=setup.warm, seed=run.seed, index=index, tell=bar.update)
-                run = replace(run, rounds=index + 1, results=_results(setup, entries))
+                results, others = _results(setup, entries), clock.others(run.machine.cores)
+                doubts = unstable(results, others, earlier=earlier)
+                run = replace(run, rounds=index + 1, results=results, unstable=doubts)
                 run.write(path)
-        results = _results(setup, entries)
-        others = clock.others(run.machine.cores)
-    return replace(run, results=results, unstable=unstable(results, others))
+        return replace(run, results=_results(setup, entries))
 
 
 def _entered(
@@ -78,7 +79,7 @@ def _entered(
     except WorkerError as error:
         return _Entry(contender, result=replace(_absent(contender, str(error), ""), status="died"))
     if worker.absent is not None:
-        return _Entry(contender, result=_absent(contender, worker.absent, ""))
+        return _Entry(contender, result=_absent(contender, worker.absent, worker.remedy))
     lane = Lane(worker)
     if before is not None:
         if before.versions != worker.versions:
@@ -124,7 +125,7 @@ def _result(setup: Setup, entry: _Entry) -> Result:
         model_bytes=worker.model_bytes,
         minimum_cosine=said.minimum_cosine if said else None,
         start_seconds=round(worker.start_seconds, 4),
-        peak_memory_bytes=worker.peak,
+        peak_memory_bytes=worker.peak or None,
         series=entry.lane.series(setup.photos),
     )
 

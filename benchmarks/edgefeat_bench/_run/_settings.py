@@ -67,6 +67,9 @@ class Settings:
     def contenders(self, bundle: edgefeat.Bundle) -> list[Contender]:
         """Those asked for. Raises ArgumentError for a name, or part of one, that fits none."""
         found = default_contenders(bundle)
+        for name in self.added:
+            if any(name == one.name for one in found):
+                raise ArgumentError(f"--add {name!r} is the name of a contender already (expected: another name)")
         found += [Contender(name, COMMAND, "peer") for name in self.added]
         for part in (*self.only, *self.without):
             if not any(part in one.name for one in found):

@@ -21,7 +21,7 @@ from edgefeat_bench._run._prepared import Prepared
 from edgefeat_bench._run._preparing import prepared_folder
 from edgefeat_bench._run._process import Worker
 from edgefeat_bench._run._settings import Settings
-from edgefeat_bench._run._tuned import tuned_cache
+from edgefeat_bench._run._tuned import is_tuned, tuned_cache
 
 __all__ = ["Setup", "references", "set_up"]
 
@@ -66,7 +66,7 @@ def set_up(settings: Settings, tell: Callable[[str], None]) -> Setup:
         bundle, settings.prepared, files=files, model=settings.model, calibration=settings.calibration
     )
     cache, untuned = folder / f"cache-{settings.threads}", ""
-    if any(one.name == TUNED for one in contenders) and not (settings.resume and cache.is_dir()):
+    if any(one.name == TUNED for one in contenders) and not (settings.resume and is_tuned(bundle, cache)):
         tell(f"tuning for {settings.threads} threads")
         try:
             tuned_cache(bundle, cache, settings.threads)

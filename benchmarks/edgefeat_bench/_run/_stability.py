@@ -14,13 +14,17 @@ _DRIFT, _WIDE = 0.15, 0.25
 # The share of the machine's cores that others may take.
 _OTHERS = 0.1
 _FEWEST = 8
+_BUSY = "other programs"
 
 
-def unstable(results: tuple[Result, ...], others: float | None) -> tuple[str, ...]:
-    """A sentence for each reason to repeat the run. `others` is the share of the cores that other programs took."""
-    found = []
+def unstable(results: tuple[Result, ...], others: float | None, *, earlier: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """A sentence for each reason to repeat the run. `others` is the share of the cores that other programs took.
+
+    `earlier` is what was said of the same run before it was gone on with: that others worked meanwhile stays true.
+    """
+    found = [reason for reason in earlier if reason.startswith(_BUSY)]
     if others is not None and others > _OTHERS:
-        found.append(f"other programs took {others:.0%} of the cores while it ran: end them and repeat the run")
+        found.append(f"{_BUSY} took {others:.0%} of the cores while it ran: end them and repeat the run")
     drifted, wide = [], []
     for result in results:
         for series in result.series:

@@ -11,10 +11,16 @@ from pathlib import Path
 
 import edgefeat
 from edgefeat import EdgefeatError
+from edgefeat._files import write_file
 from edgefeat._records import to_json
 from edgefeat._tuned import tuned_file
 
-__all__ = ["tuned_cache"]
+__all__ = ["is_tuned", "tuned_cache"]
+
+
+def is_tuned(bundle: edgefeat.Bundle, folder: Path) -> bool:
+    """Whether `folder` is such a cache already; one whose making was interrupted is not."""
+    return (folder / tuned_file(bundle)).exists()
 
 
 def tuned_cache(bundle: edgefeat.Bundle, folder: Path, threads: int) -> Path:
@@ -39,8 +45,15 @@ def tuned_cache(bundle: edgefeat.Bundle, folder: Path, threads: int) -> Path:
 def _main(path: str, folder: str, threads: int) -> int:
     bundle = edgefeat.Bundle.open(path)
     tuning = edgefeat.tune(bundle)
+    file = Path(folder) / tuned_file(bundle)
     kept = tuple(one for one in tuning.candidates if one.threads == threads)
-    (Path(folder) / tuned_file(bundle)).write_text(json.dumps(to_json(replace(tuning, candidates=kept)), indent=1))
+    if not any(one.status == "ok" for one in kept):
+        # Else `load` would take what it takes untuned, and the run would call it tuned.
+        file.unlink(missing_ok=True)
+        tried = sorted({one.threads for one in tuning.candidates if one.threads})
+        sys.exit(f"none of its choices has {threads} threads (it tried {', '.join(map(str, tried))})")
+    text = json.dumps(to_json(replace(tuning, candidates=kept)), indent=1)
+    write_file(file, lambda stream: stream.write(text.encode()))
     return 0
 
 

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import edgefeat
 from edgefeat_bench._measures._bulk import bulk
 from edgefeat_bench._measures._cold import cold_starts
-from edgefeat_bench._measures._costs import costs
+from edgefeat_bench._measures._costs import AXES
 from edgefeat_bench._measures._machine import conditions, this_machine
 from edgefeat_bench._measures._peak import peaks
 from edgefeat_bench._measures._quality import quality
@@ -69,10 +70,10 @@ def _quality(setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
     return replace(run, quality=quality(setup, run, tell))
 
 
-def _costs(setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
-    if run.costs or not setup.settings.costs:
+def _cost(axis: str, setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
+    if any(one.axis == axis for one in run.costs) or not setup.settings.costs:
         return run
-    return replace(run, costs=costs(setup, tell))
+    return replace(run, costs=(*run.costs, *AXES[axis](setup, tell)))
 
 
 def _peaks(setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
@@ -82,7 +83,10 @@ def _peaks(setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
 
 
 #: What is measured apart from the race, each unless an earlier part of the run has it.
-_PARTS = (_cold, _bulk, _quality, _peaks, _costs)
+_PARTS: tuple[Callable[[Setup, Run, Callable[[str], None]], Run], ...] = (
+    *(_cold, _bulk, _quality, _peaks),
+    *(partial(_cost, axis) for axis in AXES),
+)
 
 
 def _fresh(setup: Setup, command: str) -> Run:

@@ -1,6 +1,7 @@
 """A contender in a process of its own. It reads a picture a line and answers with the time and the feature.
 
-Lines are JSON. The first answer is `{"versions": {...}, "model_bytes": N}`, or `{"absent": reason}` where it cannot be.
+Lines are JSON. The first answer is `{"versions": {...}, "model_bytes": N}`, or where it cannot be `{"absent": reason}`,
+to which `remedy`, the command that helps, may be added.
 Each picture is `{"file": path}` or `{"array": path}`, an .npy file of uint8 RGB (H, W, 3) that is read before the time
 begins; one more array, named by `"warm"`, may be taken before it, not timed, to wake the engine up. The answer is
 `{"seconds": s, "feature": f}`, f a list of numbers or base64 of little-endian float32; `laps` (decode, resize,
@@ -22,7 +23,7 @@ import numpy as np
 
 from edgefeat import EdgefeatError
 from edgefeat._records import from_json
-from edgefeat_bench._contenders import open_kind
+from edgefeat_bench._contenders import KINDS, opening_of
 from edgefeat_bench._contenders._base import Opened, Picture, Task
 from edgefeat_bench._measures._memory import peak_memory
 
@@ -35,8 +36,16 @@ def main(task_json: str) -> int:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     task = from_json(Task, json.loads(task_json))
+    kind = KINDS[task.contender.kind]
     try:
-        opened = open_kind(task)
+        opening = opening_of(kind)
+    except Exception as error:  # noqa: BLE001  packages that do not fit together raise anything
+        names = ", ".join(kind.modules) or "edgefeat"
+        mended = kind.remedy.replace("pip install", "pip install --upgrade")
+        _answer(answers, {"absent": f"{names} cannot be imported: {error}", "remedy": mended})
+        return 0
+    try:
+        opened = opening(task)
     except (ImportError, EdgefeatError) as error:
         _answer(answers, {"absent": str(error)})
         return 0
