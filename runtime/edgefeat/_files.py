@@ -14,7 +14,7 @@ from edgefeat._errors import ArgumentError, OutputError
 from edgefeat._manifest import MANIFEST_NAME, VARIANTS
 from edgefeat._picture import PICTURE_SUFFIXES
 
-__all__ = ["check_new_folder", "new_folder", "pictures_in", "walk_pictures", "write_file", "written_file"]
+__all__ = ["check_new_folder", "new_folder", "pictures_in", "umask", "walk_pictures", "write_file", "written_file"]
 
 # A folder that holds anything else is never replaced: many a project has a `manifest.json`.
 _BUNDLE_NAMES = frozenset(
@@ -38,7 +38,7 @@ def written_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
@@ -84,7 +84,7 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Pat
         for file in temporary.iterdir():
             _sync(file)
         _sync(temporary)
-        os.chmod(temporary, 0o777 & ~_umask())
+        os.chmod(temporary, 0o777 & ~umask())
         _replace_folder(temporary, target)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -178,7 +178,8 @@ def _sync_folder(folder: Path) -> None:
         _sync(folder)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files of this process lack."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

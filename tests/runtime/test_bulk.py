@@ -282,7 +282,7 @@ def test_wrong_use_leaves_nothing_behind(
 def test_an_empty_folder_makes_no_database(edgefeat_command: Run, one_tap: Path, tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     done = edgefeat_command("extract", one_tap, "bare", "--into", "f.db")
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "edgefeat: no picture in bare\n"
     assert [path.name for path in tmp_path.iterdir()] == ["bare"]
 
@@ -305,6 +305,8 @@ def test_odd_files_and_names_cost_a_row_each(
     assert {event["path"] for event in events(done) if event["event"] == "failed"} == {
         path for path, row in found.items() if row[3] == "failed"
     }
+    again = end(edgefeat_command("extract", one_tap, "in", "--into", "f.db", "--json"))
+    assert (again["failed"], again["failed_before"]) == (0, 5)  # a pipe too is tried again only when told to
 
 
 @posix_only
@@ -492,10 +494,51 @@ def test_stopped_it_ends_at_once_and_says_how_to_go_on(
     _, said = process.communicate(timeout=60)
     assert time.monotonic() - asked < 2
     assert process.returncode == status
-    assert said.splitlines()[-2].startswith("edgefeat: interrupted; the ")
-    assert said.splitlines()[-1] == f"edgefeat extract {one_tap} {many} --into f.db"
+    assert said.splitlines()[-2].startswith("edgefeat: interrupted")
+    assert said.splitlines()[-1] == f"edgefeat extract {one_tap} {many} --into f.db --workers=1"
     edgefeat_command("extract", one_tap, many, "--into", "f.db")
     assert rows(tmp_path / "f.db") == rows(whole)
+
+
+@posix_only
+def test_stopped_before_the_first_photo_it_goes_on_with_the_same_options(
+    one_tap: Path, many: Path, tmp_path: Path
+) -> None:
+    options = ["--variant", "tflite-int8", "--precision", "int8", "--workers", "1", "--retry-failed"]
+    # Looking through the folders lasts, and so a signal comes before any photo is done.
+    deep = [str(many)] * 4000
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgefeat", "extract", str(one_tap), *deep, "--into", "f.db", *options, "--exact"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while not (tmp_path / "f.db").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    first, again = said.splitlines()
+    assert first == "edgefeat: interrupted before a photo was done. Go on with:"
+    expected = "--into f.db --variant=tflite-int8 --exact --precision=int8 --workers=1 --retry-failed"
+    assert again.endswith(expected)
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix_only
+def test_where_nobody_reads_its_lines_any_more_it_ends_and_says_so(one_tap: Path, many: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgefeat", "extract", one_tap, many, "--into", "f.db", "--json"]
+    process = subprocess.Popen([*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert json.loads(process.stdout.readline())["event"] == "start"
+    process.stdout.close()
+    said = process.stderr.read().decode()
+    assert process.wait(60) == 1
+    assert "edgefeat: standard output was closed, and so the run has ended" in said
+    assert said.splitlines()[-1] == f"edgefeat extract {one_tap} {many} --into f.db --json"
 
 
 @posix_only

@@ -86,6 +86,8 @@ def test_the_nearest_are_those_of_numpy(database: Path, album: Path) -> None:
             edgefeat.search(store, query, 0)
         with pytest.raises(edgefeat.ArgumentError, match="tap 'x' is not in"):
             edgefeat.search(store, query, tap="x")
+        with pytest.raises(edgefeat.ArgumentError, match="not finite"):
+            edgefeat.search(store, query * np.nan)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64, 1000])
@@ -310,10 +312,14 @@ def test_an_index_finds_nearly_all_and_follows_the_database(
     with edgefeat.FeatureStore.open(tmp_path / "many.db") as store:
         queries = features[::100] + 0.3 * np.random.default_rng(1).standard_normal((60, 64)).astype(np.float32)
         exact = edgefeat.search(store, queries, 10)
+        with pytest.raises(edgefeat.ArgumentError, match="k is 0"):
+            edgefeat.search(store, queries, 0, index=True)
         near = edgefeat.search(store, queries, 10, index=True)
         stamp = (tmp_path / "many.db.index" / "vectors").stat().st_mtime_ns
         assert edgefeat.search(store, queries, 10, index=True) == near
         assert (tmp_path / "many.db.index" / "vectors").stat().st_mtime_ns == stamp
+    folder, beside = (tmp_path / "many.db.index").stat(), (tmp_path / "many.db").stat()
+    assert folder.st_mode & 0o444 == beside.st_mode & 0o444  # who may read the database may search by its index
     cosines = [{one.path: one.cosine for one in row} for row in exact]
     recall = [len({one.path for one in row} & known.keys()) / 10 for row, known in zip(near, cosines, strict=True)]
     assert np.mean(recall) > 0.98

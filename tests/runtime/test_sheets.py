@@ -140,3 +140,18 @@ def test_where_no_sheet_can_be_is_said(tmp_path: Path) -> None:
     for name, said in (("a.gif", "allowed: .html, .png"), ("no/a.png", "its folder does not exist")):
         with pytest.raises(edgefeat.ArgumentError, match=said):
             check_sheet(tmp_path / name)
+    if os.name == "posix" and os.geteuid() != 0:
+        (tmp_path / "closed").mkdir(mode=0o555)
+        with pytest.raises(edgefeat.ArgumentError, match="cannot be written"):
+            check_sheet(tmp_path / "closed" / "a.png")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs names with control characters")
+def test_a_name_of_two_lines_is_shown_in_one(photos: list[str], tmp_path: Path) -> None:
+    """A second line would be drawn over the photo below."""
+    sheets = []
+    for name in ("a\nb.jpg", "a\\x0ab.jpg"):
+        row = SheetRow("a heading", Tile(photos[0], "query"), [Tile(photos[1], f"0.5 {name}")])
+        write_sheet(Sheet("A sheet", "Of photos.", [row]), tmp_path / "sheet.png")
+        sheets.append((tmp_path / "sheet.png").read_bytes())
+    assert sheets[0] == sheets[1]

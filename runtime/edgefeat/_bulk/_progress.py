@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import click
 
+from edgefeat._text import printable
+
 __all__ = ["Progress", "progress_for"]
 
 _LINE_SECONDS = 2.0
@@ -48,7 +50,7 @@ class _Quiet:
 
     def done(self, path: str, error: str | None) -> None:
         if error is not None:
-            click.echo(f"{path}: {error}", err=True)
+            click.echo(f"{printable(path)}: {error}", err=True)
 
     def close(self) -> None:
         pass
@@ -72,7 +74,7 @@ class _Bar:
     def done(self, path: str, error: str | None) -> None:
         if error is not None:
             self._failed += 1
-            self._say(f"{path}: {error}")
+            self._say(f"{printable(path)}: {error}")
             self._bar.set_postfix_str(f"{self._failed} failed", refresh=False)
         self._bar.update()
 

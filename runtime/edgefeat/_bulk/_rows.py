@@ -56,12 +56,7 @@ class Rows:
 
     def fail(self, task: Task, reason: str) -> None:
         """Writes the row of a photo that no worker survived."""
-        size = mtime_ns = None
-        try:
-            status = os.stat(task.path)
-            size, mtime_ns = status.st_size, status.st_mtime_ns
-        except OSError:
-            pass
+        size, mtime_ns = _facts(task.path)
         self._fail(task.path, Answer(size, mtime_ns, None, False, reason, 0, 0))
 
     def _fail(self, path: str, answer: Answer) -> None:
@@ -71,7 +66,9 @@ class Rows:
         if known is not None and known.status == "ok":
             self._progress.done(path, f"{reason}; its earlier feature is kept")
             return
-        photo = Photo(path, answer.size, answer.mtime_ns, answer.sha256, "failed", reason, self._store.run)
+        # Of a pipe, or where opening is not allowed: else it would be tried again as one that has changed.
+        size, mtime_ns = (answer.size, answer.mtime_ns) if answer.size is not None else _facts(path)
+        photo = Photo(path, size, mtime_ns, answer.sha256, "failed", reason, self._store.run)
         self._store.put(photo, b"", b"")
         self._waiting += 1
         self._progress.done(path, reason)
@@ -87,3 +84,12 @@ class Rows:
         self._store.commit()
         self._waiting = 0
         self._committed = time.monotonic()
+
+
+def _facts(path: str) -> tuple[int | None, int | None]:
+    """Size and time of change of a file, as far as they can be told."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None, None
+    return status.st_size, status.st_mtime_ns

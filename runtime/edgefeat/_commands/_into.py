@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from edgefeat._commands._options import echo_json
 from edgefeat._errors import ArgumentError
 from edgefeat._picture import Decoding
+
+if TYPE_CHECKING:
+    from edgefeat._bulk import BulkOptions, BulkResult
 
 __all__ = ["bulk_options", "check_bulk_only", "extract_to_store"]
 
@@ -95,6 +101,9 @@ def extract_to_store(
     from edgefeat._bulk._options import PHOTO_SECONDS, WORKER_MEMORY
     from edgefeat._bulk._progress import progress_for
 
+    for name, number in (("photo-seconds", photo_seconds), ("pause-when-hot", pause_when_hot)):
+        if number is not None and math.isnan(number):
+            raise ArgumentError(f"--{name} is nan (allowed: a number)")
     options = BulkOptions(
         bundle=bundle,
         paths=paths,
@@ -111,7 +120,24 @@ def extract_to_store(
         memory=worker_memory * 1_000_000 if worker_memory else WORKER_MEMORY,
         pause_at=pause_when_hot,
     )
-    result = extract_into(options, progress_for(as_json=as_json))
+    again = _again(options, as_json=as_json)
+    try:
+        result = extract_into(options, progress_for(as_json=as_json))
+    except BrokenPipeError:
+        # Not the silence of other commands here: what was asked for has not been done.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(
+            f"edgefeat: standard output was closed, and so the run has ended; what was done up to a second before is "
+            f"in {into}. Go on with:\n{again}",
+            err=True,
+        )
+        return 1
+    return _report(result, options, again, as_json=as_json)
+
+
+def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bool) -> int:
+    """Says what a run did and how to go on, and gives the exit status."""
+    into = options.into
     counts = {
         "computed": result.computed,
         "moved": result.moved,
@@ -120,26 +146,52 @@ def extract_to_store(
         "failed_before": result.failed_before,
         "unlisted": result.unlisted,
     }
-    again = shlex.join(["edgefeat", "extract", bundle, *paths, "--into", into])
     if as_json:
         facts = {"interrupted": result.signal is not None, "seconds": round(result.seconds, 3), **counts}
         echo_json({"event": "end", **facts, "variant": result.variant, "engine": result.engine, "again": again})
     if result.signal is not None:
         done = result.computed + result.moved + result.failed
-        click.echo(
-            f"edgefeat: interrupted; the {done} photos done so far are in {into}. Go on with:\n{again}", err=True
-        )
+        so_far = f"; the {done} photos done so far are in {into}" if done else " before a photo was done"
+        click.echo(f"edgefeat: interrupted{so_far}. Go on with:\n{again}", err=True)
         return 128 + result.signal
-    if not as_json:
-        click.echo(_summary(result.variant, result.engine, result.reason, result.workers, result.seconds, into, counts))
     seen = sum(counts.values())
+    if seen and not as_json:
+        click.echo(_summary(result.variant, result.engine, result.reason, result.workers, result.seconds, into, counts))
     if not seen:
-        click.echo(f"edgefeat: no picture in {', '.join(paths)}", err=True)
+        click.echo(f"edgefeat: no picture in {', '.join(options.paths)}", err=True)
     return 0 if seen and not result.failed and not result.unlisted else 1
 
 
+def _again(options: BulkOptions, *, as_json: bool) -> str:
+    """The command line that goes on, with all that was asked for: a database may not have been begun yet."""
+    from edgefeat._bulk._options import PHOTO_SECONDS, WORKER_MEMORY
+
+    given: dict[str, object] = {
+        "variant": options.variant,
+        "engine": options.engine,
+        "threads": options.threads if options.threads > 1 else None,
+        "exact": options.decoding == "exact",
+        "precision": options.precision,
+        "workers": options.workers,
+        "retry-failed": options.retry_failed,
+        "photo-seconds": options.seconds if options.seconds != PHOTO_SECONDS else None,
+        "worker-memory": options.memory // 1_000_000 if options.memory != WORKER_MEMORY else None,
+        "pause-when-hot": options.pause_at,
+        "json": as_json,
+    }
+    more = [
+        f"--{name}" if value is True else f"--{name}={value}"
+        for name, value in given.items()
+        if value is not None and value is not False
+    ]
+    names, into = [options.bundle, *options.paths], ["--into", str(options.into)]
+    if any(name.startswith("-") for name in names):
+        return shlex.join(["edgefeat", "extract", *into, *more, "--", *names])
+    return shlex.join(["edgefeat", "extract", *names, *into, *more])
+
+
 def _summary(
-    variant: str, engine: str, reason: str, workers: int, seconds: float, into: str, counts: dict[str, int]
+    variant: str, engine: str, reason: str, workers: int, seconds: float, into: Path, counts: dict[str, int]
 ) -> str:
     rate = (counts["computed"] + counts["moved"] + counts["failed"]) / max(seconds, 1e-9)
     parts = [f"{counts['computed']} features by {variant} on {engine} ({reason}) in {into}"]

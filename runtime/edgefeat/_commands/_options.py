@@ -10,6 +10,7 @@ import click
 
 from edgefeat._engines import ENGINES
 from edgefeat._manifest import VARIANTS
+from edgefeat._text import printable
 
 __all__ = ["choice_options", "echo_json", "echo_table", "json_option"]
 
@@ -34,8 +35,8 @@ def echo_json(value: object) -> None:
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows under a header, columns aligned; a column of numbers to the right."""
-    lines = [list(header), *(list(row) for row in rows)]
+    """Prints rows under a header, columns aligned; a column of numbers to the right. Names are made printable."""
+    lines = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     numeric = [
         all(row[column][:1].isdigit() or row[column] in ("", "-") for row in rows) for column in range(len(header))

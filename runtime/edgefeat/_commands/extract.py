@@ -17,6 +17,7 @@ from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._files import pictures_in
 from edgefeat._outputs import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
 from edgefeat._picture import Decoding
+from edgefeat._text import printable
 
 __all__ = ["command"]
 
@@ -106,7 +107,7 @@ def _extract_to_file(extractor: Extractor, paths: Iterable[str], output: str, *,
     if as_json:
         echo_json({"ok": len(read), "failed": [{"path": path, "reason": reason} for path, reason in failed]})
     for path, reason in failed:
-        click.echo(f"{path}: {reason}", err=True)
+        click.echo(f"{printable(path)}: {reason}", err=True)
     if not pictures and not failed:
         click.echo(f"edgefeat: no picture in {', '.join(paths)}: nothing was written", err=True)
     elif not read:

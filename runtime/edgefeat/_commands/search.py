@@ -17,6 +17,7 @@ from edgefeat._search._ranking import Neighbour
 from edgefeat._search._searching import INDEXED_FROM, indexed, search
 from edgefeat._search._sheet import Sheet, SheetRow, Tile, check_sheet, write_sheet
 from edgefeat._store import FeatureStore, StoreIdentity
+from edgefeat._text import printable
 
 __all__ = ["command"]
 
@@ -72,7 +73,7 @@ def command(
     elif answers:
         _echo(answers, identity, photos, by_index)
     for path, reason in failed:
-        click.echo(f"{path}: {reason}", err=True)
+        click.echo(f"{printable(path)}: {reason}", err=True)
     if sheet is not None and answers:
         write_sheet(_sheet(answers, identity, photos), sheet)
         click.echo(f"contact sheet: {sheet}", err=as_json)

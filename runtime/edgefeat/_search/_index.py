@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._errors import MissingExtraError, OutputError
+from edgefeat._files import umask
 from edgefeat._records import to_json
 from edgefeat._search._progress import bar
 from edgefeat._search._ranking import Neighbour, check_queries, unit
@@ -100,6 +101,7 @@ def _build(usearch: Any, store: FeatureStore, tap: str, folder: Path, about: dic
         graph.save(str(temporary / "vectors"))
         written = {**about, "bytes": _sizes(temporary)}
         (temporary / "about.json").write_text(json.dumps(written), encoding="utf-8")
+        os.chmod(temporary, 0o777 & ~umask())  # whoever may read the database may use it
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(temporary, folder)
     finally:

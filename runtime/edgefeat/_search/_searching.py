@@ -36,8 +36,10 @@ def search(
     approximate index, which is kept beside the database and built where it is missing or stale; the cosines are exact
     all the same. None takes the index for databases of a million photos if it is installed. `progress` shows a bar on
     standard error while the index is built. Raises ArgumentError for
-    queries of another length, MissingExtraError where `index` is not installed, StoreError.
+    queries that are not finite or of another length, MissingExtraError where `index` is not installed, StoreError.
     """
+    if k < 1:
+        raise ArgumentError(f"k is {k} (allowed: 1 or more)")
     queries = np.atleast_2d(np.asarray(query, np.float32))
     sizes = {one.name: int(np.prod(one.shape)) for one in store.taps}
     if tap is not None and tap not in sizes:
@@ -45,6 +47,8 @@ def search(
     if tap is None and len(sizes) > 1:
         raise ArgumentError(f"{store.path} has the taps {', '.join(sizes)}: name one")
     check_queries(queries, sizes[tap] if tap is not None else next(iter(sizes.values())))
+    if not np.isfinite(queries).all():
+        raise ArgumentError("a query is not finite, it has NaN or infinity (allowed: finite numbers)")
     if indexed(store, index):
         from edgefeat._search._index import Index
 

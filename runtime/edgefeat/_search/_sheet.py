@@ -54,6 +54,8 @@ def check_sheet(path: str | os.PathLike[str]) -> None:
         raise ArgumentError(
             f"contact sheet {os.fspath(path)!r} cannot be a file: its folder does not exist or it is one itself"
         )
+    if not os.access(target.absolute().parent, os.W_OK | os.X_OK):
+        raise ArgumentError(f"contact sheet {os.fspath(path)!r} cannot be made: its folder cannot be written")
 
 
 def write_sheet(sheet: Sheet, path: str | os.PathLike[str]) -> None:

@@ -7,13 +7,14 @@ import html
 import io
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from edgefeat._errors import PictureError
 from edgefeat._files import write_file
 from edgefeat._search._sheet import Sheet, SheetRow, Tile
 from edgefeat._search._thumbnail import thumbnail
+from edgefeat._text import printable
 
 __all__ = ["write_html"]
 
@@ -98,12 +99,12 @@ def _figure(tile: Tile, kind: str) -> str:
         source = base64.b64encode(data.getvalue()).decode("ascii")
         size = f'width="{small.width}" height="{small.height}"'
         picture = (
-            f'<a href="file://{quote(os.fsencode(os.path.abspath(tile.path)))}" title="{_text(tile.path)}">'
+            f'<a href="{_text(Path(os.path.abspath(tile.path)).as_uri())}" title="{_text(tile.path)}">'
             f'<img src="data:image/jpeg;base64,{source}" {size} alt="{name}" loading="lazy"></a>'
         )
     return f"<figure{kind}>{picture}<figcaption>{caption}</figcaption></figure>\n"
 
 
 def _text(value: str) -> str:
-    """Escaped; bytes of a name that are not UTF-8 become question marks."""
-    return html.escape(value.encode("utf-8", "replace").decode("utf-8"))
+    """Escaped; control characters are spelled out, bytes of a name that are not UTF-8 become question marks."""
+    return html.escape(printable(value).encode("utf-8", "replace").decode("utf-8"))

@@ -12,6 +12,7 @@ from edgefeat._errors import PictureError
 from edgefeat._files import write_file
 from edgefeat._search._sheet import Sheet, SheetRow, Tile
 from edgefeat._search._thumbnail import thumbnail
+from edgefeat._text import printable
 
 __all__ = ["write_png"]
 
@@ -102,7 +103,7 @@ def _fitting(text: str, font: Any, width: int) -> str:
 
 
 def _drawable(text: str, font: Any) -> str:
-    known = text.encode("utf-8", "replace").decode("utf-8")
+    known = printable(text).encode("utf-8", "replace").decode("utf-8")
     return known if isinstance(font, ImageFont.FreeTypeFont) else known.encode("latin-1", "replace").decode("latin-1")
 
 

@@ -119,7 +119,10 @@ class FeatureStore:
         """The paths of the photos that have features, in the order of `chunks`."""
         with said_plainly(self._path):
             for (path,) in self._connection.execute("SELECT path FROM photos WHERE status = 'ok' ORDER BY path"):
-                yield path_from_sql(path)
+                try:
+                    yield path_from_sql(path)
+                except TypeError:
+                    raise self._damaged(path) from None
 
     def chunks(self, tap: str | None = None, rows: int = 4096) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
         """The features of `tap`, at most `rows` photos at a time: their paths, and float32 (n, D).
@@ -174,12 +177,15 @@ class FeatureStore:
     ) -> tuple[list[str], list[NDArray[np.float32]]]:
         sizes = [math.prod(tap.shape) for tap in self.taps]
         ends = [stored_size(sum(sizes[: index + 1]), self._identity.precision) for index in range(len(sizes))]
+        scale_bytes = _SCALE_BYTES * len(sizes) if self._identity.precision == "int8" else 0
         paths: list[str] = []
         blobs: list[bytes] = []
         scales: list[bytes] = []
         for *row, crc, scale, data in found:
-            photo = photo_from_sql(tuple(row))
-            if not isinstance(scale, bytes) or not isinstance(data, bytes) or len(data) != ends[-1]:
+            photo = self._photo(tuple(row))
+            if not isinstance(scale, bytes) or not isinstance(data, bytes):
+                raise self._damaged(photo.path)
+            if (len(scale), len(data)) != (scale_bytes, ends[-1]):
                 raise self._damaged(photo.path)
             if crc32(photo, scale, data) != crc:
                 raise self._damaged(photo.path)
@@ -193,7 +199,16 @@ class FeatureStore:
             data_of_tap = [data[start:end] for data in blobs] if len(ends) > 1 else blobs
             of_tap = [scale[each] for scale in scales]
             features.append(decode(data_of_tap, of_tap, self._identity.precision, sizes[index]))
+            whole = np.isfinite(features[-1]).all(axis=1)  # the writer takes nothing else
+            if not whole.all():
+                raise self._damaged(paths[int(np.argmin(whole))])
         return paths, features
+
+    def _photo(self, row: tuple[object, ...]) -> Photo:
+        try:
+            return photo_from_sql(row)
+        except TypeError:
+            raise self._damaged(repr(row[0])) from None
 
     def _damaged(self, path: str) -> StoreError:
         return StoreError(
@@ -217,4 +232,4 @@ class FeatureStore:
     def _photos(self, where: str) -> Iterator[Photo]:
         with said_plainly(self._path):
             for row in self._connection.execute(f"SELECT {_PHOTO} FROM photos {where} ORDER BY path"):
-                yield photo_from_sql(row)
+                yield self._photo(row)

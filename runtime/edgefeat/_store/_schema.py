@@ -12,6 +12,7 @@ damage is noticed whatever caused it.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import zlib
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from edgefeat._errors import StoreError
 from edgefeat._records import RecordError, from_json, to_json
-from edgefeat._store._records import Photo, StoreIdentity
+from edgefeat._store._records import Photo, StoreIdentity, StoreTap
 
 __all__ = [
     "APPLICATION_ID",
@@ -45,6 +46,9 @@ SCHEMA = 1
 
 #: Features of 1,280 values fill pages of this size to 94 % in every precision; of SQLite's own 4 KB, some only to 62 %.
 PAGE_SIZE = 16384
+
+# SQLite's largest value, of 1 GB, holds so many.
+_MOST_VALUES = 250_000_000
 
 CREATE = (
     "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -95,6 +99,8 @@ def _sentence(path: Path, said: str) -> str:
         return f"{path} is not a feature database (expected: a file that `edgefeat extract --into` wrote)"
     if "malformed" in said or "corrupt" in said:
         return f"{path} is damaged ({said}); the same `edgefeat extract ... --into` with --check mends it"
+    if "closed database" in said:
+        return f"{path} was closed: open it again with FeatureStore.open"
     if "unable to open" in said:
         return f"{path} cannot be opened; where a run was killed, its folder must be writable: {again}"
     return f"{path} cannot be used: {said}; {again}"
@@ -125,9 +131,28 @@ def read_identity(connection: sqlite3.Connection, path: Path) -> StoreIdentity:
         about = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM about")}
         place = about.pop("place", "")
         # Apart from the rest: a folder's name may hold what no text of ours does.
-        return from_json(StoreIdentity, {**about, "place": ""}).at(str(place))
-    except (RecordError, ValueError) as error:
+        identity = from_json(StoreIdentity, {**about, "place": ""}).at(str(place))
+        _check_taps(identity.taps)
+    except (RecordError, TypeError, ValueError) as error:
         raise StoreError(f"{path}: what made its features cannot be read: {error}") from None
+    except RecursionError:
+        raise StoreError(f"{path}: what made its features cannot be read: it is nested too deeply") from None
+    return identity
+
+
+def _check_taps(taps: tuple[StoreTap, ...]) -> None:
+    """Raises RecordError for taps that no bundle has: their names are used in files, their sizes in memory."""
+    if not taps:
+        raise RecordError("there are no taps (allowed: one or more)")
+    if len({tap.name for tap in taps}) < len(taps):
+        raise RecordError(f"a tap is there twice: {', '.join(tap.name for tap in taps)}")
+    for tap in taps:
+        if tap.name in ("", ".", "..") or set(tap.name) & set("/\\"):
+            raise RecordError(f"taps: {tap.name!r} (allowed: a name without / and \\)")
+        if not tap.shape or min(tap.shape) < 1 or math.prod(tap.shape) > _MOST_VALUES:
+            raise RecordError(
+                f"taps: {tap.name} has shape {tap.shape} (allowed: positive sizes, {_MOST_VALUES} values)"
+            )
 
 
 def path_to_sql(path: str) -> str | bytes:
@@ -140,13 +165,21 @@ def path_to_sql(path: str) -> str | bytes:
 
 
 def path_from_sql(path: str | bytes) -> str:
-    """The path as Python names the file."""
-    return os.fsdecode(path) if isinstance(path, bytes) else path
+    """The path as Python names the file. Raises TypeError for what is neither text nor bytes."""
+    return path if isinstance(path, str) else os.fsdecode(path)
 
 
 def photo_from_sql(row: tuple[object, ...]) -> Photo:
-    """The record of the columns path, size, mtime_ns, sha256, status, error, run."""
+    """The record of the columns path, size, mtime_ns, sha256, status, error, run.
+
+    Raises TypeError where one is of another type: SQLite holds anything anywhere.
+    """
     path, size, mtime_ns, sha256, status, error, run = row
+    for value, kind in ((size, int), (mtime_ns, int), (sha256, bytes), (error, str)):
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{value!r} is not of {kind.__name__}")
+    if status not in ("ok", "failed") or not isinstance(run, int):
+        raise TypeError(f"status {status!r} or run {run!r}")
     digest = sha256.hex() if isinstance(sha256, bytes) else None
     return Photo(path_from_sql(path), size, mtime_ns, digest, status, error, run)  # type: ignore[arg-type]  # by column
 

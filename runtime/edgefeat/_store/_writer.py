@@ -201,8 +201,11 @@ class StoreWriter:
         if found is None:
             return False
         *row, crc, scales, data = found
-        other = photo_from_sql(tuple(row))
-        if crc32(other, scales, data) != crc:
+        try:
+            other = photo_from_sql(tuple(row))
+            if crc32(other, scales, data) != crc:
+                return False
+        except TypeError:  # a damaged column is of another type
             return False
         self.put(Photo(path, size, mtime_ns, sha256, "ok", None, other.run), scales, data)
         return True
