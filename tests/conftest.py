@@ -14,6 +14,7 @@ _SPREAD = ("test_families.py",)
 _BESIDE_THE_REPOSITORY = Path(__file__).parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With pytest-xdist a module's tests stay in one process: many share an export that takes half a minute."""
     for item in items:
