@@ -21,7 +21,7 @@ def this_machine() -> Machine:
         architecture=platform.machine(),
         cores=available_cores(),
         memory_bytes=int(psutil.virtual_memory().total),
-        system=f"{platform.system()} {platform.release()}",
+        system=f"{platform.system()} {platform.release().partition('-')[0]}",  # not whose build it is
         python=platform.python_version(),
         governor=health().governor,
     )
