@@ -64,7 +64,7 @@ def _phone(manifest: Manifest, variant: Variant) -> str:
 Every `.tflite` file opens in MediaPipe's ImageEmbedder as it is; its metadata names the input and the outputs.
 {_outputs(manifest)} Give it the photo upright and already {size}, resized with antialiasing:
 MediaPipe's own resize takes single pixels of a large photo, and the features are then others.{_FIRST[form.fit]}
-`Resize.kt` and `Resize.swift` in edgefeat's `examples/` do what edgefeat does, to the bit.
+`Resize.kt` in edgefeat's `examples/` gives edgefeat's pixels, to the bit; `Resize.swift` is the same code, not yet run.
 
 Kotlin, with `com.google.mediapipe:tasks-vision` and the file in `assets`:
 
