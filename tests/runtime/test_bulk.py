@@ -500,29 +500,44 @@ def test_stopped_it_ends_at_once_and_says_how_to_go_on(
     assert rows(tmp_path / "f.db") == rows(whole)
 
 
+def hot_device(folder: Path) -> dict[str, str]:
+    """The environment of a Raspberry Pi that slows itself for as long as `<folder>/flags` says so."""
+    tool = folder / "vcgencmd"
+    folder.mkdir()
+    (folder / "flags").write_text("throttled=0xe0008\n")
+    tool.write_text(f"#!/bin/sh\ncat '{folder / 'flags'}'\n")
+    tool.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
 @posix_only
-def test_stopped_before_the_first_photo_it_goes_on_with_the_same_options(
-    one_tap: Path, many: Path, tmp_path: Path
+@pytest.mark.parametrize("once", ["f.db", "f.db-wal"])
+def test_stopped_before_the_first_photo_it_leaves_no_file_and_goes_on_with_the_same_options(
+    one_tap: Path, many: Path, tmp_path: Path, once: str
 ) -> None:
     options = ["--variant", "tflite-int8", "--precision", "int8", "--workers", "1", "--retry-failed"]
-    # Looking through the folders lasts, and so a signal comes before any photo is done.
-    deep = [str(many)] * 4000
+    # Without a look through the folders that lasts, the run has begun; hot as it is, it never does a photo.
+    named = [str(many)] * (4000 if once == "f.db" else 1)
+    command = [sys.executable, "-m", "edgefeat", "extract", str(one_tap), *named, "--into", "f.db", *options, "--exact"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "edgefeat", "extract", str(one_tap), *deep, "--into", "f.db", *options, "--exact"],
+        [*command, "--pause-when-hot=119"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        env=hot_device(tmp_path.parent / f"{tmp_path.name}-bin"),
     )
     until = time.monotonic() + 60
-    while not (tmp_path / "f.db").exists() and time.monotonic() < until:
+    while not (tmp_path / once).exists() and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    first, again = said.splitlines()
+    *_, first, again = said.splitlines()
     assert first == "edgefeat: interrupted before a photo was done. Go on with:"
-    expected = "--into f.db --variant=tflite-int8 --exact --precision=int8 --workers=1 --retry-failed"
+    expected = (
+        "--into f.db --variant=tflite-int8 --exact --precision=int8 --workers=1 --retry-failed --pause-when-hot=119.0"
+    )
     assert again.endswith(expected)
     assert list(tmp_path.iterdir()) == []
 
@@ -545,12 +560,7 @@ def test_where_nobody_reads_its_lines_any_more_it_ends_and_says_so(one_tap: Path
 def test_a_hot_device_rests_until_it_is_cooler(
     edgefeat_command: Run, one_tap: Path, folder: Path, tmp_path: Path
 ) -> None:
-    tool = tmp_path / "bin" / "vcgencmd"
-    tool.parent.mkdir()
-    (tmp_path / "flags").write_text("throttled=0xe0008\n")
-    tool.write_text(f"#!/bin/sh\ncat '{tmp_path / 'flags'}'\n")
-    tool.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = hot_device(tmp_path / "bin")
     command = [sys.executable, "-m", "edgefeat", "extract", str(one_tap), "in", "--into", "f.db", "--json"]
     process = subprocess.Popen(
         [*command, "--pause-when-hot=119"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment
@@ -562,7 +572,7 @@ def test_a_hot_device_rests_until_it_is_cooler(
         kinds.append(event["event"])
         if event["event"] == "note":
             assert event["text"].startswith(("paused: it slows itself down (throttled 0xe0008)", "goes on"))
-            (tmp_path / "flags").write_text("throttled=0xe0000\n")
+            (tmp_path / "bin" / "flags").write_text("throttled=0xe0000\n")
     assert process.wait() == 1
     assert kinds.count("note") == 2
     assert len(rows(tmp_path / "f.db")) == 14

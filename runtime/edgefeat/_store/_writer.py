@@ -71,7 +71,8 @@ class StoreWriter:
         self._path = path
         self._connection = connection
         self._identity = identity
-        self._created = created
+        # Whether it would leave a file without a row where there was none.
+        self._is_needless = created
         self._run = 0
 
     @classmethod
@@ -171,6 +172,7 @@ class StoreWriter:
         with said_plainly(self._path):
             if not self._connection.in_transaction:
                 self._connection.execute("BEGIN IMMEDIATE")
+            self._is_needless = False
             found = self._connection.execute("SELECT id FROM photos WHERE path = ?", (path,)).fetchone()
             if found is None:
                 cursor = self._connection.execute(
@@ -240,7 +242,7 @@ class StoreWriter:
         self._discard_empty()
 
     def _discard_empty(self) -> None:
-        if self._created and self._identity is None:  # made by this run, which never began
+        if self._is_needless:
             for ending in ("", "-wal"):
                 with contextlib.suppress(OSError):
                     os.unlink(f"{self._path}{ending}")
