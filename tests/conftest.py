@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import pytest
 _SPREAD = ("test_families.py",)
 
 _BESIDE_THE_REPOSITORY = Path(__file__).parents[2] / "shared" / "data"
+
+
+# A shell ignores Ctrl-C for what it runs in the background, and children of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the mark

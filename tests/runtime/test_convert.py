@@ -117,11 +117,15 @@ def test_several_taps_keep_their_shapes(edgefeat_command: Run, tmp_path: Path) -
     assert "holds one tap, the bundle has map, pooled: use .npz" in done.stderr
 
 
-def test_a_database_without_features_becomes_a_file_without_rows(edgefeat_command: Run, tmp_path: Path) -> None:
-    write(tmp_path / "none.db", (StoreTap("features", (6,)),), count=0)
+def test_a_database_without_features_becomes_a_file_without_rows(
+    edgefeat_command: Run, one_tap: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    assert edgefeat_command("extract", one_tap, "broken.jpg", "--into", "none.db").returncode == 1
     for name in ("f.npz", "f.npy", "f.csv", "f.jsonl"):
         assert edgefeat_command("convert", "none.db", name).stdout.startswith("0 features in f.")
-    assert np.load(tmp_path / "f.npy").shape == (0, 6)
+    with edgefeat.FeatureStore.open(tmp_path / "none.db") as store:
+        assert np.load(tmp_path / "f.npy").shape == (0, *store.taps[0].shape)
     assert json.loads((tmp_path / "f.paths.json").read_text()) == []
 
 
