@@ -172,7 +172,7 @@ def _timed(extractor: Extractor, path: str) -> tuple[float, float, float]:
     times = [time.perf_counter()]
     with decoded(path, form, extractor.decoding) as image:
         times.append(time.perf_counter())
-        pixels = fitted(image, form)
+        pixels = fitted(image, form, threads=extractor.resize_threads)
     times.append(time.perf_counter())
     extractor.run(pixels[np.newaxis])
     times.append(time.perf_counter())

@@ -87,6 +87,11 @@ class Extractor:
         return self._threads
 
     @property
+    def resize_threads(self) -> int:
+        """How many threads resize one picture: as many, unless the engine's own are still in their way."""
+        return 1 if self._threads > 1 and self._opened[0].spins else self._threads
+
+    @property
     def decoding(self) -> Decoding:
         """`fast` or `exact`."""
         return self._decoding
@@ -120,7 +125,10 @@ class Extractor:
 
     def prepare(self, picture: PictureSource, *, channels: Channels = "rgb") -> NDArray[np.uint8]:
         """The picture as the model takes it: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
-        return read_picture(picture, self._bundle.manifest.picture, self._decoding, channels)
+        return self._prepare(picture, channels, self.resize_threads)
+
+    def _prepare(self, picture: PictureSource, channels: Channels, threads: int) -> NDArray[np.uint8]:
+        return read_picture(picture, self._bundle.manifest.picture, self._decoding, channels, threads=threads)
 
     def stream(self, pictures: Iterable[S], *, ahead: int = 4, channels: Channels = "rgb") -> Iterator[Extraction[S]]:
         """One Extraction a picture, in the order given, bad pictures included. Takes any iterable, however long.
@@ -135,7 +143,7 @@ class Extractor:
         with ThreadPoolExecutor(max_workers=min(ahead, default_threads())) as pool:
             try:
                 for picture in pictures:
-                    waiting.append((picture, pool.submit(self.prepare, picture, channels=channels)))
+                    waiting.append((picture, pool.submit(self._prepare, picture, channels, 1)))
                     if len(waiting) > ahead:
                         yield self._finished(*waiting.popleft())
                 while waiting:

@@ -20,6 +20,7 @@ from edgefeat._errors import ArgumentError
 from edgefeat._limits import MAX_PIXELS, check_size
 from edgefeat._manifest import PictureForm
 from edgefeat._picture_file import as_picture_errors, opened_image, opened_stream
+from edgefeat._resize import resized
 
 __all__ = [
     "MAX_PIXELS",
@@ -70,14 +71,19 @@ _MIRRORED_ACROSS, _MIRRORED_DOWN = (2, 3, 7, 8), (3, 4, 6, 7)
 
 
 def read_picture(
-    source: PictureSource, form: PictureForm, decoding: Decoding = "fast", channels: Channels = "rgb"
+    source: PictureSource,
+    form: PictureForm,
+    decoding: Decoding = "fast",
+    channels: Channels = "rgb",
+    *,
+    threads: int = 1,
 ) -> NDArray[np.uint8]:
     """The picture as the model takes it: uint8, RGB, shape (form.height, form.width, 3), C-contiguous.
 
     With `decoding="exact"` it equals `keras.utils.load_img(path, target_size=..., interpolation="bilinear")` bit for
-    bit on upright RGB files. `channels` is the order in an array (OpenCV's is "bgr"). Raises PictureError for anything
-    that is not a whole, readable picture of at most `MAX_PIXELS`, and ArgumentError for an array of another type or
-    shape.
+    bit on upright RGB files. `channels` is the order in an array (OpenCV's is "bgr"). So many `threads` resize it,
+    which changes no bit. Raises PictureError for anything that is not a whole, readable picture of at most
+    `MAX_PIXELS`, and ArgumentError for an array of another type or shape.
     """
     if channels not in ("rgb", "bgr"):
         raise ArgumentError(f"channels {channels!r} is unknown (allowed: 'rgb', 'bgr')")
@@ -87,9 +93,9 @@ def read_picture(
             array = array[:, :, (2, 1, 0, 3)[: array.shape[2]]]
         if array.shape == (form.height, form.width, 3):
             return np.ascontiguousarray(array)
-        return fitted(Image.fromarray(np.ascontiguousarray(array)), form)
+        return fitted(Image.fromarray(np.ascontiguousarray(array)), form, threads=threads)
     with decoded(source, form, decoding) as image, as_picture_errors():
-        return fitted(image, form)
+        return fitted(image, form, threads=threads)
 
 
 @contextmanager
@@ -131,14 +137,14 @@ def _target_size(form: PictureForm, orientation: int) -> tuple[int, int]:
     return (form.height, form.width) if orientation >= 5 else (form.width, form.height)
 
 
-def fitted(image: Image.Image, form: PictureForm) -> NDArray[np.uint8]:
+def fitted(image: Image.Image, form: PictureForm, *, threads: int = 1) -> NDArray[np.uint8]:
     """Resized first and turned after, so that only the small picture is ever held twice."""
     orientation = _orientation(image, form)
     mirrored = (orientation in _MIRRORED_ACROSS, orientation in _MIRRORED_DOWN)
-    resized = _fitted(_flat(image, form), _target_size(form, orientation), form.fit, mirrored)
+    picture = _fitted(_flat(image, form), _target_size(form, orientation), form.fit, mirrored, threads)
     if orientation != 1:
-        resized = resized.transpose(_TRANSPOSES[orientation])
-    return np.asarray(resized.convert("RGB"))
+        picture = picture.transpose(_TRANSPOSES[orientation])
+    return np.asarray(picture.convert("RGB"))
 
 
 def _mend_transparency(image: ImageFile) -> None:
@@ -191,22 +197,24 @@ def _over(image: Image.Image, colour: str) -> Image.Image:
     return ground
 
 
-def _fitted(image: Image.Image, size: tuple[int, int], fit: str, mirrored: tuple[bool, bool]) -> Image.Image:
+def _fitted(
+    image: Image.Image, size: tuple[int, int], fit: str, mirrored: tuple[bool, bool], threads: int
+) -> Image.Image:
     """`mirrored` says which axes will be turned round: there an odd pixel to spare belongs to the other side."""
     width, height = image.size
     if fit == "stretch":
-        return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+        return image if image.size == size else resized(image, size, threads=threads)
     if fit == "crop":  # the box of keras.utils.load_img(keep_aspect_ratio=True)
         cropped_width = min(width, max(1, height * size[0] // size[1]))
         cropped_height = min(height, max(1, width * size[1] // size[0]))
         left, top = _start(width - cropped_width, mirrored[0]), _start(height - cropped_height, mirrored[1])
         box = (left, top, left + cropped_width, top + cropped_height)
-        return image.resize(size, Image.Resampling.BILINEAR, box=box)
+        return resized(image, size, box=box, threads=threads)
     scale = min(size[0] / width, size[1] / height)
     inner = (min(size[0], max(1, round(width * scale))), min(size[1], max(1, round(height * scale))))
     place = (_start(size[0] - inner[0], mirrored[0]), _start(size[1] - inner[1], mirrored[1]))
     padded = Image.new(image.mode, size)
-    padded.paste(image.resize(inner, Image.Resampling.BILINEAR), place)
+    padded.paste(resized(image, inner, threads=threads), place)
     return padded
 
 

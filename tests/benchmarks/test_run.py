@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,24 @@ def test_contenders_that_need_the_keras_model_are_absent_with_the_reason(plain: 
             assert "tiny.keras" in one.reason or "not installed" in one.reason
             assert one.remedy
             assert one.series == ()
+
+
+def test_every_engine_that_runs_a_file_is_listed_and_brought_by_a_command_where_it_is_not_here(plain: Run) -> None:
+    modules = {
+        "litert": "ai_edge_litert",
+        "tflite-runtime": "tflite_runtime",
+        "onnxruntime": "onnxruntime",
+        "openvino": "openvino",
+    }
+    own = [one for one in plain.results if one.contender.kind == "edgefeat"]
+    assert {one.contender.engine for one in own} == set(modules)
+    for one in own:
+        assert one.contender.engine is not None
+        if find_spec(modules[one.contender.engine]) is None:
+            assert one.status == "absent"
+            assert one.remedy.startswith("pip install 'edgefeat[")
+        else:
+            assert one.status == "ok", one.reason
 
 
 def test_a_bundle_whose_model_is_broken_shows_it_as_wrong(photos: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import edgefeat
 from edgefeat._engines import ENGINES
-from edgefeat._selection import candidates
+from edgefeat._manifest import VARIANTS
 from edgefeat_bench._contenders._base import Opened, Task
 from edgefeat_bench._records import Contender, Side
 from edgefeat_bench._run._prepared import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, Prepared
@@ -96,9 +96,12 @@ def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:
     }
     found = [Contender(name, kind, "tensorflow") for name, kind in named.items()]
     found.append(Contender(TUNED, "edgefeat-tuned", "edgefeat"))
-    for choice in candidates(bundle):
-        variant, engine = choice.variant.name, choice.engine.name
-        found.append(Contender(f"edgefeat {variant} {engine}", "edgefeat", "edgefeat", variant, engine))
+    found += [
+        Contender(f"edgefeat {variant.name} {engine.name}", "edgefeat", "edgefeat", variant.name, engine.name)
+        for variant in sorted(bundle.manifest.variants, key=lambda one: VARIANTS.index(one.name))
+        for engine in ENGINES
+        if engine.format == variant.format
+    ]
     found += [
         Contender(f"mediapipe {variant.name}", "mediapipe", "peer", variant.name, "mediapipe")
         for variant in bundle.manifest.variants

@@ -28,7 +28,7 @@ def open_contender(task: Task) -> Opened:
             )
         with decoded(picture, form, extractor.decoding) as image:
             whole = time.perf_counter()
-            pixels = fitted(image, form)
+            pixels = fitted(image, form, threads=extractor.resize_threads)
         prepared = time.perf_counter()
         features = extractor.run(pixels[None])
         return Answer(laid_out(features), (whole - started, prepared - whole, time.perf_counter() - prepared))

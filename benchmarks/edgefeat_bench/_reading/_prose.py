@@ -154,7 +154,7 @@ def _contenders(run: Run) -> list[str]:
     died = [result.contender.name for result in run.results if result.status == "died"]
     if died:
         told.append(f"Stopped midway, so not compared: {joined(died)}.")
-    absent = [result.contender.name for result in run.results if result.status == "absent"]
+    absent = _absent(run)
     if absent:
         told.append(f"Not here, so not compared: {joined(absent)}. What brings them stands below.")
     mine = ours(run)
@@ -164,6 +164,16 @@ def _contenders(run: Run) -> list[str]:
             f"{run.photos[0].name}, picked after the measurement, which flatters it a little."
         )
     return told
+
+
+def _absent(run: Run) -> list[str]:
+    """The names of what could not be started; an engine by itself, where edgefeat runs nothing on it."""
+    used = {result.contender.engine for result in run.results if result.status != "absent"}
+    names = (
+        f"edgefeat on {one.engine}" if one.kind == "edgefeat" and one.engine not in used else one.name
+        for one in (result.contender for result in run.results if result.status == "absent")
+    )
+    return list(dict.fromkeys(names))
 
 
 def _fidelity(run: Run) -> list[str]:

@@ -26,10 +26,12 @@ _EXTERNAL_DATA = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)locat
 
 
 class Session(Protocol):
-    """One loaded model. Not thread-safe unless `thread_safe`."""
+    """One loaded model."""
 
     #: Whether several threads may call `run` at once.
     thread_safe: bool
+    #: Whether its threads keep their cores busy for a while after a run, and so slow down whatever comes next.
+    spins: bool
 
     def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The features of `pictures` (N, H, W, 3), in the manifest's order of taps: each (N, *tap.shape), float32."""

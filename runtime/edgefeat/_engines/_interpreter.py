@@ -16,6 +16,7 @@ class InterpreterSession:
     """A session on an interpreter whose model takes one picture at a time."""
 
     thread_safe = False
+    spins = False
 
     def __init__(self, interpreter: Any, taps: tuple[str, ...]) -> None:
         interpreter.allocate_tensors()

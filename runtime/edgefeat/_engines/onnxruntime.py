@@ -19,6 +19,7 @@ __all__ = ["open_session"]
 
 class _OnnxSession:
     thread_safe = True
+    spins = True
 
     def __init__(self, session: onnxruntime.InferenceSession, taps: tuple[str, ...]) -> None:
         (given,) = session.get_inputs()

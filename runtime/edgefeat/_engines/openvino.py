@@ -21,6 +21,7 @@ __all__ = ["open_session"]
 class _OpenVinoSession:
     # Its compiled model may be shared, but a request serves one thread at a time, and there is one.
     thread_safe = False
+    spins = True
 
     def __init__(self, compiled: Any, taps: tuple[str, ...]) -> None:
         (given,) = compiled.inputs

@@ -1,0 +1,68 @@
+"""Resizing by several threads, against Pillow by itself."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import edgefeat
+from edgefeat._manifest import PictureForm
+from edgefeat._picture import Decoding, read_picture
+from edgefeat._resize import resized
+
+NOISE = Image.fromarray(np.random.default_rng(5).integers(0, 256, (900, 1200, 3), np.uint8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    edges=st.tuples(st.integers(0, 400), st.integers(0, 300), st.integers(700, 1200), st.integers(500, 900)),
+    size=st.tuples(st.integers(1, 400), st.integers(1, 400)),
+    threads=st.integers(1, 6),
+    mode=st.sampled_from(["RGB", "L"]),
+)
+def test_every_band_is_as_pillow_has_it(
+    edges: tuple[int, int, int, int], size: tuple[int, int], threads: int, mode: str
+) -> None:
+    image = NOISE.convert(mode)
+    mine = resized(image, size, box=edges, threads=threads)
+    assert mine.mode == mode
+    np.testing.assert_array_equal(
+        np.asarray(mine), np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=edges))
+    )
+
+
+@pytest.mark.parametrize(
+    "form", [PictureForm(224, 160, fit=fit) for fit in ("stretch", "crop", "pad")], ids=lambda form: form.fit
+)
+@pytest.mark.parametrize("turn", [1, 6])
+def test_threads_change_no_bit_of_a_picture(tmp_path: Path, form: PictureForm, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    NOISE.save(tmp_path / "p.jpg", exif=exif)
+    decodings: tuple[Decoding, ...] = ("fast", "exact")
+    for decoding in decodings:
+        alone, together = (read_picture(tmp_path / "p.jpg", form, decoding, threads=count) for count in (1, 4))
+        np.testing.assert_array_equal(alone, together)
+
+
+def test_many_threads_share_an_extractor_that_has_threads_of_its_own(one_tap: Path) -> None:
+    array = np.asarray(NOISE)
+    expected = edgefeat.load(one_tap, threads=1).prepare(array)
+    extractor = edgefeat.load(one_tap, threads=4)
+    found: list[bool] = []
+
+    def prepare() -> None:
+        found.extend(np.array_equal(extractor.prepare(array), expected) for _ in range(20))
+
+    users = [threading.Thread(target=prepare) for _ in range(4)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    assert found == [True] * 80
