@@ -152,8 +152,9 @@ def _result(plan: Plan, sets: Sequence[Photos], rounds: int, slower: float, rand
             None,
             (),
         )
+    chosen = "tflite-int8 on litert" if plan.kind == "edgefeat-tuned" else ""
     reason = {"wrong": "its features have cosine 0.410 to keras predict's", "died": "exit status -4"}.get(
-        plan.status, ""
+        plan.status, chosen
     )
     series = []
     for photos in sets[: 1 if plan.status == "died" else None]:

@@ -117,6 +117,8 @@ def test_wrong_ones_are_struck_and_hollow_absent_ones_have_their_remedy(read: Do
     assert len(hollow) == len(SETS)
     assert "wrong features" in read.text
     assert "pip install 'edgefeat[peers]'" in read.text
+    assert "edgefeat tuned is what edgefeat tune found quickest here: tflite-int8 on litert." in read.text
+    assert "MediaPipe has no setting for its threads" in read.text
     assert "Not here, so not compared: pytorch timm and edgefeat tflite-int8 tflite-runtime" in read.text
 
 

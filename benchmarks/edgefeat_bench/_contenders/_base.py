@@ -59,11 +59,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A contender that is ready: what it does, the distributions it is made of, and its model file's size."""
+    """A contender that is ready: what it does, the distributions it is made of, and its model file's size.
+
+    `remark` says what it chose by itself, if it chose.
+    """
 
     extract: Callable[[Picture], Answer]
     distributions: tuple[str, ...]
     model_bytes: int | None
+    remark: str = ""
 
 
 def pillow_picture(picture: Picture, form: PictureForm) -> tuple[NDArray[np.uint8], float, float]:

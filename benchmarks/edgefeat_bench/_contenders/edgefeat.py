@@ -35,7 +35,8 @@ def open_contender(task: Task) -> Opened:
 
     distribution = engine_named(extractor.engine).distribution
     size = extractor.bundle.variant(extractor.variant).file.size
-    return Opened(extract, ("edgefeat", distribution, "numpy", "pillow"), size)
+    remark = "" if contender.variant else f"{extractor.variant} on {extractor.engine}"
+    return Opened(extract, ("edgefeat", distribution, "numpy", "pillow"), size, remark)
 
 
 def open_reference(task: Task) -> Opened:

@@ -158,6 +158,10 @@ def _contenders(run: Run) -> list[str]:
     if absent:
         told.append(f"Not here, so not compared: {joined(absent)}. What brings them stands below.")
     mine = ours(run)
+    if mine and mine.contender.kind == TUNED and mine.reason:
+        told.append(f"{mine.contender.name} is what edgefeat tune found quickest here: {mine.reason}.")
+    if any(result.contender.kind == "mediapipe" for result in kept(run)):
+        told.append("MediaPipe has no setting for its threads: it took as many as it takes by itself.")
     if mine and mine.contender.kind != TUNED:
         told.append(
             f"edgefeat's tuned default is not in this run; {mine.contender.name} was its quickest on "

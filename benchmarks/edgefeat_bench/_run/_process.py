@@ -74,6 +74,7 @@ class Worker:
         self.remedy = str(first.get("remedy") or "")
         self.versions: dict[str, str] = {str(name): str(value) for name, value in first.get("versions", {}).items()}
         self.model_bytes: int | None = first.get("model_bytes")
+        self.remark = str(first.get("remark") or "")
         self.start_seconds = time.perf_counter() - started
 
     def __enter__(self) -> Worker:

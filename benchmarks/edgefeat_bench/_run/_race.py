@@ -115,11 +115,12 @@ def _results(setup: Setup, entries: Sequence[_Entry]) -> tuple[Result, ...]:
 def _result(setup: Setup, entry: _Entry) -> Result:
     assert entry.lane is not None
     worker, said = entry.lane.worker, entry.verdict
+    remarks = (_plain(worker.remark), said.remark if said else "")
     status = "died" if entry.lane.died else "ok" if said is None or said.right else "wrong"
     return Result(
         contender=entry.contender,
         status=status,  # type: ignore[arg-type]  # mypy takes the chain for a str
-        reason=entry.lane.died or (said.remark if said else ""),
+        reason=entry.lane.died or "; ".join(filter(None, remarks)),
         remedy="",
         versions=worker.versions,
         model_bytes=worker.model_bytes,

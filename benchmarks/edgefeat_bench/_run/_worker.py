@@ -1,7 +1,7 @@
 """A contender in a process of its own. It reads a picture a line and answers with the time and the feature.
 
-Lines are JSON. The first answer is `{"versions": {...}, "model_bytes": N}`, or where it cannot be `{"absent": reason}`,
-to which `remedy`, the command that helps, may be added.
+Lines are JSON. The first answer is `{"versions": {...}, "model_bytes": N}`, to which `remark`, what it chose by itself,
+may be added, or where it cannot be `{"absent": reason}`, to which `remedy`, the command that helps, may be added.
 Each picture is `{"file": path}` or `{"array": path}`, an .npy file of uint8 RGB (H, W, 3) that is read before the time
 begins; one more array, named by `"warm"`, may be taken before it, not timed, to wake the engine up. The answer is
 `{"seconds": s, "feature": f}`, f a list of numbers or base64 of little-endian float32; `laps` (decode, resize,
@@ -49,7 +49,8 @@ def main(task_json: str) -> int:
     except (ImportError, EdgefeatError) as error:
         _answer(answers, {"absent": str(error)})
         return 0
-    _answer(answers, {"versions": _versions(opened.distributions), "model_bytes": opened.model_bytes})
+    facts = {"versions": _versions(opened.distributions), "model_bytes": opened.model_bytes, "remark": opened.remark}
+    _answer(answers, facts)
     arrays: dict[str, Picture] = {}
     for line in sys.stdin:
         asked = json.loads(line)
