@@ -98,8 +98,9 @@ def page(rows: Sequence[Row], wheels: Sequence[dict[str, str]]) -> str:
         "# Where it runs",
         "Made by `make platforms` from what the test targets measured: not written by hand. *How* is the command that "
         "makes a row again. The cosine is the lowest, and the difference the largest absolute one, to the features "
-        "that command compares with: the bundle's golden ones for `make platforms` and `make test-arm`, "
-        "edgefeat's own of the same photo for `make test-web`.",
+        "that command compares with: the bundle's golden ones for `make platforms`, those of the same engine on x86 "
+        "for `make test-arm`, edgefeat's own of the same photo for `make test-web`. Emulated boards run the very "
+        "wheels that a Raspberry Pi installs.",
         "## Measured",
         _table(
             ("platform", "Python", "engine", "variant", "result", "cosine", "difference", "bundle", "how", "date"),

@@ -2,7 +2,8 @@
 
     python -m tests.arm [--short] [--json] [BUNDLE...]
 
-Downloads and what is made of them are kept in .arm/. Exit status: 0 all is well, 1 something is not, 2 wrong use.
+Downloads and what is made of them are kept in .arm/. Exit status: 0 all is well, 1 something is not, 2 wrong use,
+3 what an emulated board is made of cannot be had here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pathlib import Path
 from tests.arm.boards import BOARDS, SYSTEMS, Board, System
 from tests.arm.checks import Row, bundle_rows, reference_features, test_row
 from tests.arm.machine import arm_machine, project_wheel, x86_machine
-from tests.arm.packages import ArmError
+from tests.arm.packages import ArmError, UnavailableError
+from tests.arm.platform_rows import write_platform_rows
 from tests.arm.refusals import bare_rows, refusal_rows
 
 _CHECKOUT = Path(__file__).parents[2]
@@ -41,10 +43,12 @@ def main() -> int:
     try:
         for row in _rows(given, bundles, started):
             rows.append(row)
+            if not given.short:
+                write_platform_rows(rows)  # as it goes: an hour's rows should not be lost with the last
             _tell(started, _line(row))
     except ArmError as error:
         print(f"tests.arm: {error}", file=sys.stderr)
-        return 1
+        return 3 if isinstance(error, UnavailableError) else 1
     good = bool(rows) and all(row.ok for row in rows)
     if given.json:
         print(json.dumps({"ok": good, "rows": [asdict(row) for row in rows]}, indent=1))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.arm.boards import Board, System
-from tests.arm.packages import ArmError, Release, fetch_alone, sysroot, unpack
+from tests.arm.packages import ArmError, Release, UnavailableError, fetch_alone, sysroot, unpack
 
 __all__ = ["EMULATOR", "Machine", "arm_machine", "pip_install", "project_wheel", "qemu", "x86_machine"]
 
@@ -199,7 +199,9 @@ def pip_install(machine: Machine, arguments: Sequence[str], work: Path) -> None:
         environment={"PIP_CACHE_DIR": str((work / "pip-cache").resolve()), "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
     if told.returncode:
-        raise ArmError(f"pip cannot install {arguments[0]} on {machine.system.key}: {told.stderr.strip()}")
+        lacking = "No matching distribution" in told.stderr or "Could not fetch" in told.stderr
+        kind = UnavailableError if lacking else ArmError
+        raise kind(f"pip cannot install {arguments[0]} on {machine.system.key}: {told.stderr.strip()}")
 
 
 def _compile(x86: Machine, machine: Machine, *folders: Path) -> None:
@@ -222,6 +224,6 @@ def _pip(work: Path) -> Path:
         fetch: list[str | Path] = ["download", "--quiet", "--no-deps", "--dest", folder, "pip>=25"]
         done = subprocess.run([sys.executable, "-m", "pip", *fetch], check=False, capture_output=True, text=True)
         if done.returncode:
-            raise ArmError(f"pip cannot be downloaded: {done.stderr.strip()}")
+            raise UnavailableError(f"pip cannot be downloaded: {done.stderr.strip()}")
         shutil.unpack_archive(next(folder.glob("pip-*.whl")), folder, "zip")
     return (folder / "pip").resolve()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ArmError", "Release", "fetch", "fetch_alone", "fetch_source", "sysroot", "unpack"]
+__all__ = ["ArmError", "Release", "UnavailableError", "fetch", "fetch_alone", "fetch_source", "sysroot", "unpack"]
 
 # Seconds between two tries of apt-get.
 _PAUSES = (5.0, 30.0)
@@ -20,6 +20,10 @@ _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 class ArmError(Exception):
     """The emulated machine cannot be made or something on it failed; the text is a sentence for the user."""
+
+
+class UnavailableError(ArmError):
+    """What the emulated machine is made of cannot be had here: a tool, a mirror, a package index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,12 @@ def _digest(names: Sequence[str]) -> str:
 def _apt_folder(release: Release, work: Path) -> Path:
     """An apt configuration of its own that knows nothing of what this machine has installed."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise ArmError("apt-get and dpkg-deb are needed to fetch Debian's packages (allowed: Debian or a child of it)")
+        raise UnavailableError(
+            "apt-get and dpkg-deb are needed to fetch Debian's packages (allowed: Debian or its kin)"
+        )
     keyring = os.environ.get("DEB_KEYRING", _KEYRING)
     if not os.path.exists(keyring):
-        raise ArmError(
+        raise UnavailableError(
             f"Debian's keys are not at {keyring}: apt-get install debian-archive-keyring, or set DEB_KEYRING"
         )
     folder = (work / "apt" / str(release)).resolve()
@@ -163,7 +169,7 @@ def _mirror() -> str:
         origin, label, address = line.split("|", 2)
         if origin == label == "Debian":
             return address
-    raise ArmError("apt knows no Debian mirror here: run apt-get update, or set DEB_MIRROR to the address of one")
+    raise UnavailableError("apt knows no Debian mirror here: run apt-get update, or set DEB_MIRROR to one's address")
 
 
 def _run_apt(folder: Path, arguments: Sequence[str], cwd: Path | None = None) -> None:
@@ -178,4 +184,4 @@ def _run_apt(folder: Path, arguments: Sequence[str], cwd: Path | None = None) ->
             return
         if pause is not None:
             time.sleep(pause)
-    raise ArmError(f"apt-get {' '.join(arguments)} failed for {folder.name}: {done.stderr.strip()}")
+    raise UnavailableError(f"apt-get {' '.join(arguments)} failed for {folder.name}: {done.stderr.strip()}")
