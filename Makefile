@@ -8,7 +8,8 @@ RESULTS ?= results/*.json
 LABELLED ?=
 # The environments of the device side: one engine each, no TensorFlow.
 DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.version_info < (3, 12) else "")' 2>/dev/null)
-PARALLEL := --numprocesses auto --dist loadgroup
+# A module's tests stay in one process: many share an export that takes half a minute.
+PARALLEL := --numprocesses auto --dist loadfile
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help

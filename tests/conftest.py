@@ -9,22 +9,11 @@ from pathlib import Path
 
 import pytest
 
-# Modules whose tests share nothing that is dear to make: their tests may run in any process.
-_SPREAD = ("test_families.py",)
-
 _BESIDE_THE_REPOSITORY = Path(__file__).parents[2] / "shared" / "data"
 
 
 # A shell ignores Ctrl-C for what it runs in the background, and children of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the mark
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist a module's tests stay in one process: many share an export that takes half a minute."""
-    for item in items:
-        if item.path.name not in _SPREAD:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 @pytest.fixture(scope="session")

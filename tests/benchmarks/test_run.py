@@ -25,6 +25,10 @@ BUNDLE = Path(__file__).parents[1] / "data" / "one_tap.edgefeat"
 QUICK = ["--sizes", "320x240,array", "--pictures", "2", "--rounds", "2", "--no-cold", "--no-bulk", "--no-peak"]
 OURS = ["--only", "edgefeat tflite-float32 litert", "--only", "edgefeat onnx-float32 onnxruntime"]
 
+# A shell shows both as 130. Python ends itself by the signal, whatever its exit status, where the interruption came
+# while a string was evaluated, as psutil does now and then.
+INTERRUPTED = (130, -signal.SIGINT)
+
 # A contender of the user's own. It says what it is told to as its feature; at the `last` picture it ends.
 OWN = """
 import json, sys
@@ -240,7 +244,7 @@ def test_a_run_that_is_told_to_end_ends_its_frozen_contenders(photos: Path, tmp_
     assert len(workers) == 2
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    assert process.returncode in INTERRUPTED, said
     assert "--resume" in said
     assert not any(worker.is_running() for worker in workers)
 
@@ -258,7 +262,7 @@ def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, t
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    assert process.returncode in INTERRUPTED, said
     assert "--resume" in said
     before = Run.read(path)
     assert before.after is None

@@ -151,7 +151,11 @@ def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bo
         echo_json({"event": "end", **facts, "variant": result.variant, "engine": result.engine, "again": again})
     if result.signal is not None:
         done = result.computed + result.moved + result.failed
-        so_far = f"; the {done} photos done so far are in {into}" if done else " before a photo was done"
+        so_far = (
+            f"; the {_counted(done, 'photo')} done so far {'is' if done == 1 else 'are'} in {into}"
+            if done
+            else " before a photo was done"
+        )
         click.echo(f"edgefeat: interrupted{so_far}. Go on with:\n{again}", err=True)
         return 128 + result.signal
     seen = sum(counts.values())
@@ -194,13 +198,17 @@ def _summary(
     variant: str, engine: str, reason: str, workers: int, seconds: float, into: Path, counts: dict[str, int]
 ) -> str:
     rate = (counts["computed"] + counts["moved"] + counts["failed"]) / max(seconds, 1e-9)
-    parts = [f"{counts['computed']} features by {variant} on {engine} ({reason}) in {into}"]
+    parts = [f"{_counted(counts['computed'], 'feature')} by {variant} on {engine} ({reason}) in {into}"]
     if counts["moved"]:
         parts.append(f"{counts['moved']} taken over from photos of the same content")
     if counts["unchanged"]:
         parts.append(f"{counts['unchanged']} were there")
     if counts["failed"]:
-        parts.append(f"{counts['failed']} photos failed")
+        parts.append(f"{_counted(counts['failed'], 'photo')} failed")
     if counts["failed_before"]:
         parts.append(f"{counts['failed_before']} failed before (--retry-failed tries them again)")
-    return "; ".join(parts) + f". {rate:.1f} photos/s with {workers} workers"
+    return "; ".join(parts) + f". {rate:.1f} photos/s with {_counted(workers, 'worker')}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
