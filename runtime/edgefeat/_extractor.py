@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle import Bundle
-from edgefeat._engines import Session, run
+from edgefeat._engines import Session, resize_threads, run
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
 from edgefeat._manifest import Tap
 from edgefeat._old_pillow import warn_of_old_pillow
@@ -47,10 +47,20 @@ class Extraction(Generic[S]):
 class Extractor:
     """A bundle loaded into an engine. Made by `load`. Threads may share one."""
 
-    def __init__(self, bundle: Bundle, choice: Choice, session: Session, *, threads: int, decoding: Decoding) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        choice: Choice,
+        session: Session,
+        *,
+        threads: int,
+        resize_threads: int,
+        decoding: Decoding,
+    ) -> None:
         self._bundle = bundle
         self._choice = choice
         self._threads = threads
+        self._resize_threads = resize_threads
         self._decoding: Decoding = decoding
         self._process = os.getpid()
         self._opened = session, _turns(session)
@@ -88,8 +98,8 @@ class Extractor:
 
     @property
     def resize_threads(self) -> int:
-        """How many threads resize one picture: as many, unless the engine's own are still in their way."""
-        return 1 if self._threads > 1 and self._opened[0].spins else self._threads
+        """How many threads resize one picture."""
+        return self._resize_threads
 
     @property
     def decoding(self) -> Decoding:
@@ -246,9 +256,9 @@ def load(
     """An extractor on the bundle's `variant`, run by `engine` with `threads` threads.
 
     What is None is chosen: what `tune` found fastest on this device, else the first of `edgefeat.VARIANTS` that the
-    bundle has and an installed engine opens, and one thread a core, at most four. Raises BundleError, ArgumentError,
-    EngineError, or MissingExtraError, whose text has the command that installs what is missing. Warns of a Pillow with
-    known flaws.
+    bundle has and an installed engine opens, and one thread a core, at most four. As many resize the picture. Raises
+    BundleError, ArgumentError, EngineError, or MissingExtraError, whose text has the command that installs what is
+    missing. Warns of a Pillow with known flaws.
     """
     if threads is not None and threads < 1:
         raise ArgumentError(f"threads is {threads} (allowed: 1 or more)")
@@ -257,4 +267,11 @@ def load(
     warn_of_old_pillow()
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     loaded = open_session(opened, variant, engine, threads)
-    return Extractor(opened, loaded.choice, loaded.session, threads=loaded.threads, decoding=decoding)
+    return Extractor(
+        opened,
+        loaded.choice,
+        loaded.session,
+        threads=loaded.threads,
+        resize_threads=resize_threads(loaded.session, loaded.threads, threads or default_threads()),
+        decoding=decoding,
+    )

@@ -20,7 +20,7 @@ from edgefeat._errors import ArgumentError
 from edgefeat._limits import MAX_PIXELS, check_size
 from edgefeat._manifest import PictureForm
 from edgefeat._picture_file import as_picture_errors, opened_image, opened_stream
-from edgefeat._resize import resized
+from edgefeat._resize import Frame, resized
 
 __all__ = [
     "MAX_PIXELS",
@@ -88,12 +88,7 @@ def read_picture(
     if channels not in ("rgb", "bgr"):
         raise ArgumentError(f"channels {channels!r} is unknown (allowed: 'rgb', 'bgr')")
     if isinstance(source, np.ndarray):
-        array = _checked_array(source)
-        if channels == "bgr" and array.ndim == 3:
-            array = array[:, :, (2, 1, 0, 3)[: array.shape[2]]]
-        if array.shape == (form.height, form.width, 3):
-            return np.ascontiguousarray(array)
-        return fitted(Image.fromarray(np.ascontiguousarray(array)), form, threads=threads)
+        return _fitted_array(_checked_array(source), form, channels, threads)
     with decoded(source, form, decoding) as image, as_picture_errors():
         return fitted(image, form, threads=threads)
 
@@ -145,6 +140,19 @@ def fitted(image: Image.Image, form: PictureForm, *, threads: int = 1) -> NDArra
     if orientation != 1:
         picture = picture.transpose(_TRANSPOSES[orientation])
     return np.asarray(picture.convert("RGB"))
+
+
+def _fitted_array(array: NDArray[np.uint8], form: PictureForm, channels: Channels, threads: int) -> NDArray[np.uint8]:
+    if array.shape == (form.height, form.width, 3):
+        return np.ascontiguousarray(array[:, :, ::-1] if channels == "bgr" else array)
+    if array.ndim == 3 and array.shape[2] == 3:
+        frame = Frame(array, channels.upper())
+        if form.fit == "stretch":
+            return np.asarray(resized(frame, (form.width, form.height), threads=threads))
+        return fitted(frame.image(), form, threads=threads)
+    if array.ndim == 3 and channels == "bgr":
+        array = array[:, :, (2, 1, 0, 3)]
+    return fitted(Image.fromarray(np.ascontiguousarray(array)), form, threads=threads)
 
 
 def _mend_transparency(image: ImageFile) -> None:

@@ -12,6 +12,8 @@ __all__ = ["Trial", "run_trial"]
 
 _TIMEOUT = 120.0
 _WARMING_SECONDS = 0.3
+# Width and height of what is resized before each inference.
+_FRAME = (640, 480)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,14 @@ def _cause(status: int) -> str:
 
 def _main(task: dict[str, Any]) -> int:
     import numpy as np
+    from PIL import Image
 
     from edgefeat._bundle import Bundle
-    from edgefeat._engines import engine_named
+    from edgefeat._engines import engine_named, resize_threads
     from edgefeat._errors import EdgefeatError
     from edgefeat._golden import read_golden
+    from edgefeat._resize import resized
+    from edgefeat._selection import default_threads
 
     try:
         bundle = Bundle.open(task["bundle"])
@@ -89,10 +94,15 @@ def _main(task: dict[str, Any]) -> int:
     except EdgefeatError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    form = bundle.manifest.picture
+    frame = Image.new("RGB", _FRAME)
+    resizers = resize_threads(session, task["threads"], default_threads())
     samples: list[float] = []
     started = time.perf_counter()
     turn = 0
     while not samples or time.perf_counter() - started < _WARMING_SECONDS + task["seconds"]:
+        # In use something is resized before: threads that wake up late, or are in the way, show only so.
+        resized(frame, (form.width, form.height), threads=resizers)
         before = time.perf_counter()
         session.run(pictures[turn % len(pictures)][np.newaxis])
         if before - started > _WARMING_SECONDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from PIL import Image
 
 import edgefeat
 from edgefeat._manifest import PictureForm
-from edgefeat._picture import Decoding, read_picture
+from edgefeat._picture import Channels, Decoding, read_picture
 from edgefeat._resize import resized
 
+Fit = Literal["stretch", "crop", "pad"]
 NOISE = Image.fromarray(np.random.default_rng(5).integers(0, 256, (900, 1200, 3), np.uint8))
 
 
@@ -34,6 +36,26 @@ def test_every_band_is_as_pillow_has_it(
     assert mine.mode == mode
     np.testing.assert_array_equal(
         np.asarray(mine), np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=edges))
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 900), st.integers(1, 1200)),
+    size=st.tuples(st.integers(1, 400), st.integers(1, 400)),
+    threads=st.integers(1, 4),
+    bgr=st.booleans(),
+    fit=st.sampled_from(["stretch", "crop", "pad"]),
+)
+def test_an_array_is_as_its_image_in_either_order_of_its_channels(
+    shape: tuple[int, int], size: tuple[int, int], threads: int, bgr: bool, fit: Fit
+) -> None:
+    array = np.asarray(NOISE)[-shape[0] :, : shape[1]]
+    channels: Channels = "bgr" if bgr else "rgb"
+    form = PictureForm(size[1], size[0], fit=fit)
+    np.testing.assert_array_equal(
+        read_picture(array[:, :, ::-1] if bgr else array, form, channels=channels, threads=threads),
+        read_picture(Image.fromarray(np.ascontiguousarray(array)), form),
     )
 
 

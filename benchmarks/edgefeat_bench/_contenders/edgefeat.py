@@ -6,7 +6,8 @@ import time
 
 import edgefeat
 from edgefeat._engines import engine_named
-from edgefeat._picture import decoded, fitted
+from edgefeat._picture import decoded, fitted, read_picture
+from edgefeat._selection import count_threads
 from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out
 
 __all__ = ["open_contender", "open_reference"]
@@ -15,28 +16,30 @@ __all__ = ["open_contender", "open_reference"]
 def open_contender(task: Task) -> Opened:
     """The bundle loaded; its stages are those of `Extractor.extract`, in the same order."""
     contender = task.contender
-    extractor = edgefeat.load(task.bundle, variant=contender.variant, engine=contender.engine, threads=task.threads)
-    form = extractor.bundle.manifest.picture
+    # The tuned one takes as many threads as were found fastest, of those that all may have.
+    threads = task.threads if contender.variant else None
+    extractor = edgefeat.load(task.bundle, variant=contender.variant, engine=contender.engine, threads=threads)
+    form, resizers = extractor.bundle.manifest.picture, min(extractor.resize_threads, task.threads)
 
     def extract(picture: Picture) -> Answer:
         started = time.perf_counter()
         if not isinstance(picture, str):
-            pixels = extractor.prepare(picture)
+            pixels = read_picture(picture, form, threads=resizers)
             prepared = time.perf_counter()
             return Answer(
                 laid_out(extractor.run(pixels[None])), (0.0, prepared - started, time.perf_counter() - prepared)
             )
         with decoded(picture, form, extractor.decoding) as image:
             whole = time.perf_counter()
-            pixels = fitted(image, form, threads=extractor.resize_threads)
+            pixels = fitted(image, form, threads=resizers)
         prepared = time.perf_counter()
         features = extractor.run(pixels[None])
         return Answer(laid_out(features), (whole - started, prepared - whole, time.perf_counter() - prepared))
 
     distribution = engine_named(extractor.engine).distribution
     size = extractor.bundle.variant(extractor.variant).file.size
-    remark = "" if contender.variant else f"{extractor.variant} on {extractor.engine}"
-    return Opened(extract, ("edgefeat", distribution, "numpy", "pillow"), size, remark)
+    words = f"{extractor.variant} on {extractor.engine}, {count_threads(extractor.threads)}"
+    return Opened(extract, ("edgefeat", distribution, "numpy", "pillow"), size, "" if contender.variant else words)
 
 
 def open_reference(task: Task) -> Opened:

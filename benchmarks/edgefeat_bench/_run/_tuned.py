@@ -24,7 +24,7 @@ def is_tuned(bundle: edgefeat.Bundle, folder: Path) -> bool:
 
 
 def tuned_cache(bundle: edgefeat.Bundle, folder: Path, threads: int) -> Path:
-    """`folder`, a cache in which `load` finds what is fastest with so many threads. Raises EdgefeatError.
+    """`folder`, a cache in which `load` finds what is fastest with at most so many threads. Raises EdgefeatError.
 
     Measured anew each time, in a process of its own: engines leave threads behind.
     """
@@ -46,12 +46,12 @@ def _main(path: str, folder: str, threads: int) -> int:
     bundle = edgefeat.Bundle.open(path)
     tuning = edgefeat.tune(bundle)
     file = Path(folder) / tuned_file(bundle)
-    kept = tuple(one for one in tuning.candidates if one.threads == threads)
+    kept = tuple(one for one in tuning.candidates if one.threads <= threads)
     if not any(one.status == "ok" for one in kept):
         # Else `load` would take what it takes untuned, and the run would call it tuned.
         file.unlink(missing_ok=True)
         tried = sorted({one.threads for one in tuning.candidates if one.threads})
-        sys.exit(f"none of its choices has {threads} threads (it tried {', '.join(map(str, tried))})")
+        sys.exit(f"none of its choices has at most {threads} threads (it tried {', '.join(map(str, tried))})")
     text = json.dumps(to_json(replace(tuning, candidates=kept)), indent=1)
     write_file(file, lambda stream: stream.write(text.encode()))
     return 0

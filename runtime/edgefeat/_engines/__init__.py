@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 from edgefeat._manifest import Format, Tap
 
-__all__ = ["ENGINES", "Engine", "Session", "engine_named", "run"]
+__all__ = ["ENGINES", "Engine", "Session", "engine_named", "resize_threads", "run"]
 
 # `key: "location"` of TensorProto.external_data in protobuf, whose numbers may be longer than need be: weights outside
 # the hashed file.
@@ -94,6 +94,11 @@ def engine_named(name: str) -> Engine:
         if engine.name == name:
             return engine
     raise ArgumentError(f"engine {name!r} is unknown (allowed: {', '.join(engine.name for engine in ENGINES)})")
+
+
+def resize_threads(session: Session, threads: int, allowed: int) -> int:
+    """How many of the `allowed` threads should resize beside a session of `threads`: one, if its own are in the way."""
+    return 1 if threads > 1 and session.spins else allowed
 
 
 def run(session: Session, pictures: NDArray[np.uint8], taps: Sequence[Tap]) -> list[NDArray[np.float32]]:
