@@ -18,7 +18,7 @@ from edgefeat_bench._reading._questions import (
 )
 from edgefeat_bench._reading._statistics import FEWEST, ratio
 from edgefeat_bench._reading._wording import gigabytes, joined, milliseconds, plain, times
-from edgefeat_bench._records import Photos, Quality, Run
+from edgefeat_bench._records import Photos, Quality, Result, Run
 
 # Beyond this a cosine is printed as 1.0000.
 _AS_GOOD_AS_EQUAL = 0.99995
@@ -101,7 +101,8 @@ def against_peers(run: Run) -> str:
             fast = times_as_fast(mine, peer, photos.name)
             if fast is None:
                 continue
-            cell = f"{peer.contender.name} on {photos.name} ({times(fast.low)} to {times(fast.high)})"
+            ratios = f"{times(fast.low)} to {times(fast.high)}{_farther_off(peer, run)}"
+            cell = f"{peer.contender.name} on {photos.name} ({ratios})"
             (ahead if fast.low > 1 else behind if fast.high < 1 else level).append(cell)
     told = [
         f"Beside {len(peers)} peer{'s' * (len(peers) != 1)} it is ahead in {len(ahead)} of ",
@@ -112,6 +113,12 @@ def against_peers(run: Run) -> str:
     if behind:
         told.append(f"; behind {joined(behind)}")
     return "".join(told) + "." + _cold_peers(run)
+
+
+def _farther_off(peer: Result, run: Run) -> str:
+    """What a peer's speed costs, where its features are below what counts as right and known to be."""
+    cosine = peer.minimum_cosine
+    return f", with features of a cosine down to {cosine:.2f}" if cosine and cosine < run.right_cosine else ""
 
 
 def _cold_peers(run: Run) -> str:
