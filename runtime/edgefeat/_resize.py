@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -92,7 +92,7 @@ def _bands(source: tuple[int, int], size: tuple[int, int], box: tuple[int, int, 
     if threads < 2 or (box[2] - box[0]) * (box[3] - box[1]) < _LEAST_PIXELS:
         return []
     for count in (4, 2):
-        for axis in (_COLUMNS, _ROWS):
+        for axis in (_ROWS, _COLUMNS):  # rows first: they lie together
             if count > min(threads, _MOST_BANDS) or size[axis] % count:
                 continue
             bands = [_band(axis, index, count, source, size, box) for index in range(count)]
@@ -143,27 +143,25 @@ def _side_by_side(jobs: list[Callable[[], None]]) -> None:
     """Does the first job in this thread and each other one in a thread of its own. Raises what one of them raises."""
     failures: list[Exception] = []
 
-    def do(job: Callable[[], None], done: _thread.LockType | None = None) -> None:
+    def do(job: Callable[[], None]) -> None:
         try:
             job()
         except Exception as error:  # noqa: BLE001  raised below, in the thread that asked
             failures.append(error)
-        finally:
-            if done is not None:
-                done.release()
 
-    locks = []
+    others = []
     for job in jobs[1:]:
-        done = _thread.allocate_lock()
-        done.acquire()
-        locks.append(done)
+        # Its start waits until the other thread runs. That is as well: where an engine's thread still spins on another
+        # core, the system would else leave both of ours on this one.
+        other = threading.Thread(target=do, args=(job,))
         try:
-            # Not threading.Thread: its start waits until the other thread runs, a tenth of what that saves.
-            _thread.start_new_thread(do, (job, done))
+            other.start()
         except RuntimeError:  # the system allows no more threads
-            do(job, done)
+            do(job)
+        else:
+            others.append(other)
     do(jobs[0])
-    for done in locks:
-        done.acquire()
+    for other in others:
+        other.join()
     if failures:
         raise failures[0]
