@@ -230,6 +230,10 @@ def _circumstances(run: Run) -> list[str]:
         told.append(
             "Some of the pictures were made up, not photographed: they may decode quicker or slower than yours."
         )
+    told.append(
+        "Pictures among many: each contender works for some 50 ms before each picture that is timed, so the first one "
+        "after a pause takes longer."
+    )
     counts = [
         len(series.seconds)
         for result in kept(run)
