@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ __all__ = ["Frame", "resized"]
 
 # Fewer pixels than these are resized sooner than another thread is started.
 _LEAST_PIXELS = 100_000
-_MOST_BANDS = 4
 _COLUMNS, _ROWS = 0, 1
 
 
@@ -39,9 +39,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """A band of the resized picture, `size` with its beginning at `place`, and its box in the source's piece.
+    """A band of the resized picture, `size` with its beginning at `place`, and its box in the source.
 
-    The piece is the columns or rows from `first` to before `last`: all that weigh in.
+    The source's columns or rows from `first` to before `last` are all that weigh in: the band's piece.
     """
 
     axis: int
@@ -80,7 +80,7 @@ def resized(
         image, part = piece(band)
         whole.paste(image.resize(band.size, Image.Resampling.BILINEAR, box=part), band.place)
 
-    _side_by_side([lambda band=band: fill(band) for band in bands])  # type: ignore[misc]  # mypy sees no default
+    _side_by_side([partial(fill, band) for band in bands])
     return whole
 
 
@@ -93,7 +93,7 @@ def _bands(source: tuple[int, int], size: tuple[int, int], box: tuple[int, int, 
         return []
     for count in (4, 2):
         for axis in (_ROWS, _COLUMNS):  # rows first: they lie together
-            if count > min(threads, _MOST_BANDS) or size[axis] % count:
+            if count > threads or size[axis] % count:
                 continue
             bands = [_band(axis, index, count, source, size, box) for index in range(count)]
             if _passes(source, bands[0].size) == _passes(source, size):
@@ -151,8 +151,6 @@ def _side_by_side(jobs: list[Callable[[], None]]) -> None:
 
     others = []
     for job in jobs[1:]:
-        # Its start waits until the other thread runs. That is as well: where an engine's thread still spins on another
-        # core, the system would else leave both of ours on this one.
         other = threading.Thread(target=do, args=(job,))
         try:
             other.start()

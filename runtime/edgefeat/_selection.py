@@ -13,7 +13,7 @@ from edgefeat._engines import ENGINES, Engine, engine_named
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 from edgefeat._manifest import VARIANTS, Variant
 
-__all__ = ["Choice", "available_cores", "candidates", "count_threads", "default_threads"]
+__all__ = ["Choice", "available_cores", "candidates", "default_threads", "variants_in_order"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,6 @@ def default_threads() -> int:
     return min(4, available_cores())
 
 
-def count_threads(count: int) -> str:
-    """The number of threads in words, as `1 thread`."""
-    return f"{count} thread{'' if count == 1 else 's'}"
-
-
 def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = None) -> Iterator[Choice]:
     """Every choice that the arguments leave open and the installed engines allow, best first.
 
@@ -56,7 +51,7 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
     installed = [one for one in ENGINES if one.version() is not None and engine in (None, one.name)]
     if not installed:
         raise MissingExtraError(f"no engine is installed; {_advice()}")
-    variants = [wanted] if wanted is not None else _in_order(bundle)
+    variants = [wanted] if wanted is not None else variants_in_order(bundle)
     found = [(one, other) for one in variants for other in installed if other.format == one.format]
     if not found:
         able = {one.format for one in variants}
@@ -72,7 +67,8 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
         yield Choice(one, other, reason)
 
 
-def _in_order(bundle: Bundle) -> list[Variant]:
+def variants_in_order(bundle: Bundle) -> list[Variant]:
+    """The bundle's variants, those first that are taken first."""
     return sorted(bundle.manifest.variants, key=lambda variant: VARIANTS.index(variant.name))
 
 

@@ -101,8 +101,9 @@ def _main(task: dict[str, Any]) -> int:
     started = time.perf_counter()
     turn = 0
     while not samples or time.perf_counter() - started < _WARMING_SECONDS + task["seconds"]:
-        # In use something is resized before: threads that wake up late, or are in the way, show only so.
-        resized(frame, (form.width, form.height), threads=resizers)
+        if task["seconds"]:
+            # In use something is resized before: threads that wake up late, or are in the way, show only so.
+            resized(frame, (form.width, form.height), threads=resizers)
         before = time.perf_counter()
         session.run(pictures[turn % len(pictures)][np.newaxis])
         if before - started > _WARMING_SECONDS:

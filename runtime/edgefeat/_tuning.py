@@ -16,7 +16,8 @@ from edgefeat._errors import EngineError
 from edgefeat._gate import shortfall
 from edgefeat._manifest import Gate, Variant
 from edgefeat._records import to_json
-from edgefeat._selection import Choice, available_cores, candidates, count_threads
+from edgefeat._selection import Choice, available_cores, candidates
+from edgefeat._text import counted
 from edgefeat._trial import Trial, run_trial
 from edgefeat._tuned import Candidate, Tuning, tuned_file
 
@@ -109,7 +110,7 @@ def _passes(
             before = trials[key]
             if before and before[-1].status != "ok":
                 continue
-            tell(f"{key.variant} on {key.engine}, {count_threads(key.threads)}")
+            tell(f"{key.variant} on {key.engine}, {counted(key.threads, 'thread')}")
             trial = run_trial(
                 str(bundle.path),
                 variant=key.variant,

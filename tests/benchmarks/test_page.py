@@ -21,6 +21,7 @@ from tests.benchmarks.plausible import FEW, KERAS, MANY, SETS, TUNED, Plan, plau
 
 from edgefeat_bench._page import page, pictures
 from edgefeat_bench._page._scatter import Dot, front
+from edgefeat_bench._reading._prose import against_peers
 from edgefeat_bench._reading._questions import quality_of
 from edgefeat_bench._reading._report import all_tables
 from edgefeat_bench._records import Run
@@ -120,6 +121,15 @@ def test_wrong_ones_are_struck_and_hollow_absent_ones_have_their_remedy(read: Do
     assert "edgefeat tuned is what edgefeat tune found quickest here: tflite-int8 on litert." in read.text
     assert "MediaPipe has no setting for its threads" in read.text
     assert "Not here, so not compared: pytorch timm and edgefeat tflite-int8 tflite-runtime" in read.text
+
+
+def test_a_quicker_peer_is_named_with_how_far_off_its_features_are() -> None:
+    quick = Plan("mediapipe quick", "mediapipe", "peer", 0.5, 0.1, 0.853)
+    told = against_peers(plausible_run((KERAS, TUNED, quick), extras=False))
+    assert "behind mediapipe quick" in told
+    assert "with features of a cosine down to 0.85" in told
+    quick = replace(quick, cosine=0.99)
+    assert "cosine" not in against_peers(plausible_run((KERAS, TUNED, quick), extras=False))
 
 
 def test_a_wrong_contender_is_in_no_ratio_and_no_front() -> None:

@@ -18,7 +18,10 @@ from PIL import Image
 
 pytest.importorskip("psutil", reason="needs the bench extra")
 
-from edgefeat_bench._records import Result, Run
+import edgefeat
+from edgefeat_bench._contenders import KINDS, opening_of
+from edgefeat_bench._contenders._base import Task
+from edgefeat_bench._records import Contender, Result, Run
 from edgefeat_bench._run._pictures import make_pictures
 
 BUNDLE = Path(__file__).parents[1] / "data" / "one_tap.edgefeat"
@@ -124,6 +127,13 @@ def test_every_engine_that_runs_a_file_is_listed_and_brought_by_a_command_where_
             assert one.remedy.startswith("pip install 'edgefeat[")
         else:
             assert one.status == "ok", one.reason
+
+
+def test_the_tuned_contender_says_what_it_took(tmp_path: Path) -> None:
+    task = Task(Contender("edgefeat tuned", "edgefeat-tuned", "edgefeat"), str(BUNDLE), str(tmp_path), 1)
+    taken = edgefeat.load(BUNDLE)
+    threads = f"{taken.threads} thread{'s' * (taken.threads != 1)}"
+    assert opening_of(KINDS["edgefeat-tuned"])(task).remark == f"{taken.variant} on {taken.engine}, {threads}"
 
 
 def test_a_bundle_whose_model_is_broken_shows_it_as_wrong(photos: Path, tmp_path: Path) -> None:

@@ -95,3 +95,23 @@ def test_many_threads_share_an_extractor_that_has_threads_of_its_own(one_tap: Pa
     for user in users:
         user.join()
     assert found == [True] * 80
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (480, 640)])
+def test_more_threads_than_one_do_work_on_it(width: int, height: int) -> None:
+    array, form = np.asarray(NOISE.resize((width, height))), PictureForm(224, 224)
+    seen: set[int] = set()
+    threading.setprofile(lambda *_: seen.add(threading.get_ident()))  # of threads that begin from now on
+    try:
+        read_picture(array, form, threads=1)
+        assert not seen
+        read_picture(array, form, threads=2)
+        assert len(seen) == 1
+    finally:
+        threading.setprofile(None)
+
+
+def test_one_thread_resizes_where_the_engines_own_keep_their_cores_busy(one_tap: Path) -> None:
+    extractor = edgefeat.load(one_tap, threads=2)
+    assert extractor.resize_threads == (2 if extractor.engine in ("litert", "tflite-runtime") else 1)
+    assert edgefeat.load(one_tap, threads=1).resize_threads == 1

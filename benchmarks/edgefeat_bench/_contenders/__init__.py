@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import edgefeat
 from edgefeat._engines import ENGINES
-from edgefeat._manifest import VARIANTS
+from edgefeat._selection import variants_in_order
 from edgefeat_bench._contenders._base import Opened, Task
 from edgefeat_bench._records import Contender, Side
 from edgefeat_bench._run._prepared import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, Prepared
@@ -98,7 +98,7 @@ def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:
     found.append(Contender(TUNED, "edgefeat-tuned", "edgefeat"))
     found += [
         Contender(f"edgefeat {variant.name} {engine.name}", "edgefeat", "edgefeat", variant.name, engine.name)
-        for variant in sorted(bundle.manifest.variants, key=lambda one: VARIANTS.index(one.name))
+        for variant in variants_in_order(bundle)
         for engine in ENGINES
         if engine.format == variant.format
     ]

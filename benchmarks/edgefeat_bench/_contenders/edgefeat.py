@@ -7,7 +7,7 @@ import time
 import edgefeat
 from edgefeat._engines import engine_named
 from edgefeat._picture import decoded, fitted, read_picture
-from edgefeat._selection import count_threads
+from edgefeat._text import counted
 from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out
 
 __all__ = ["open_contender", "open_reference"]
@@ -38,7 +38,7 @@ def open_contender(task: Task) -> Opened:
 
     distribution = engine_named(extractor.engine).distribution
     size = extractor.bundle.variant(extractor.variant).file.size
-    words = f"{extractor.variant} on {extractor.engine}, {count_threads(extractor.threads)}"
+    words = f"{extractor.variant} on {extractor.engine}, {counted(extractor.threads, 'thread')}"
     return Opened(extract, ("edgefeat", distribution, "numpy", "pillow"), size, "" if contender.variant else words)
 
 

@@ -15,6 +15,7 @@ import click
 from edgefeat._commands._options import echo_json
 from edgefeat._errors import ArgumentError
 from edgefeat._picture import Decoding
+from edgefeat._text import counted
 
 if TYPE_CHECKING:
     from edgefeat._bulk import BulkOptions, BulkResult
@@ -152,7 +153,7 @@ def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bo
     if result.signal is not None:
         done = result.computed + result.moved + result.failed
         so_far = (
-            f"; the {_counted(done, 'photo')} done so far {'is' if done == 1 else 'are'} in {into}"
+            f"; the {counted(done, 'photo')} done so far {'is' if done == 1 else 'are'} in {into}"
             if done
             else " before a photo was done"
         )
@@ -198,17 +199,13 @@ def _summary(
     variant: str, engine: str, reason: str, workers: int, seconds: float, into: Path, counts: dict[str, int]
 ) -> str:
     rate = (counts["computed"] + counts["moved"] + counts["failed"]) / max(seconds, 1e-9)
-    parts = [f"{_counted(counts['computed'], 'feature')} by {variant} on {engine} ({reason}) in {into}"]
+    parts = [f"{counted(counts['computed'], 'feature')} by {variant} on {engine} ({reason}) in {into}"]
     if counts["moved"]:
         parts.append(f"{counts['moved']} taken over from photos of the same content")
     if counts["unchanged"]:
         parts.append(f"{counts['unchanged']} were there")
     if counts["failed"]:
-        parts.append(f"{_counted(counts['failed'], 'photo')} failed")
+        parts.append(f"{counted(counts['failed'], 'photo')} failed")
     if counts["failed_before"]:
         parts.append(f"{counts['failed_before']} failed before (--retry-failed tries them again)")
-    return "; ".join(parts) + f". {rate:.1f} photos/s with {_counted(workers, 'worker')}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return "; ".join(parts) + f". {rate:.1f} photos/s with {counted(workers, 'worker')}"

@@ -14,7 +14,7 @@ from edgefeat._errors import ArgumentError
 from edgefeat._extractor import load
 from edgefeat._files import pictures_in, write_file
 from edgefeat._records import to_json
-from edgefeat._selection import count_threads
+from edgefeat._text import counted
 
 __all__ = ["command"]
 
@@ -80,7 +80,7 @@ def _report(run: DeviceRun) -> None:
     megapixels = sorted(pixels / 1e6 for pixels in run.pixels)
     click.echo(f"{run.device}, {run.cores} cores, {run.architecture}, {run.system}, Python {run.python}")
     click.echo(
-        f"{run.bundle}: {run.variant} on {run.engine} {run.engine_version}, {count_threads(run.threads)}, "
+        f"{run.bundle}: {run.variant} on {run.engine} {run.engine_version}, {counted(run.threads, 'thread')}, "
         f"{run.decoding} decoding, {len(run.photos)} photos of {megapixels[0]:.1f} to {megapixels[-1]:.1f} megapixels"
     )
     stages = {"decode": run.decode, "resize": run.resize, "inference": run.inference, "total": run.total}

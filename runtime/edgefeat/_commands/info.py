@@ -16,7 +16,8 @@ from edgefeat._errors import EngineError
 from edgefeat._old_pillow import old_pillow
 from edgefeat._opening import open_session
 from edgefeat._records import to_json
-from edgefeat._selection import count_threads, default_threads
+from edgefeat._selection import default_threads
+from edgefeat._text import counted
 from edgefeat._version import __version__
 
 __all__ = ["command"]
@@ -36,7 +37,7 @@ def command(bundle: str | None, as_json: bool) -> int:
         return 0
     click.echo(
         f"edgefeat {__version__}, Python {machine['python']}, NumPy {machine['numpy']}, Pillow {machine['pillow']}, "
-        f"{machine['platform']}, {count_threads(machine['threads'])}"
+        f"{machine['platform']}, {counted(machine['threads'], 'thread')}"
     )
     echo_table(
         ("engine", "version", "runs", "install with"),

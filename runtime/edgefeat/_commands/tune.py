@@ -15,7 +15,7 @@ from edgefeat._files import pictures_in
 from edgefeat._gate import parse_gate
 from edgefeat._picture import read_picture
 from edgefeat._records import to_json
-from edgefeat._selection import count_threads
+from edgefeat._text import counted
 from edgefeat._tuned import Candidate
 from edgefeat._tuning import tune
 
@@ -52,7 +52,7 @@ def command(bundle: str, photos: str | None, min_fidelity: str | None, as_json: 
         click.echo(sentence)
     best = tuning.best
     click.echo(
-        f"fastest here: {best.variant} on {best.engine}, {count_threads(best.threads)}, {best.milliseconds:.2f} ms"
+        f"fastest here: {best.variant} on {best.engine}, {counted(best.threads, 'thread')}, {best.milliseconds:.2f} ms"
     )
     if tuning.remembered:
         click.echo(f"remembered in {cache_folder()}")
