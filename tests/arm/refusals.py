@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.arm.boards import BARE_SYSTEMS
+from tests.arm.boards import System
 from tests.arm.checks import CHECKOUT, Row, last_line
 from tests.arm.machine import EMULATOR, Machine, arm_machine, pip_install, qemu
 
@@ -35,12 +35,13 @@ def refusal_rows(machine: Machine, work: Path, here: Path) -> Iterator[Row]:
         yield _numpy_2(machine, work, here)
 
 
-def bare_rows(x86: Machine, work: Path, wheel: Path, here: Path) -> Iterator[Row]:
+def bare_rows(
+    system: System, wanted: Sequence[str], x86: Machine, work: Path, wheel: Path, here: Path
+) -> Iterator[Row]:
     """What is said on a 32-bit system without an engine: where one can be installed, and where none exists."""
-    for system, wanted in BARE_SYSTEMS:
-        machine = arm_machine(system, x86=x86, work=work, wheel=wheel, testing=False)
-        command: list[str | Path] = ["extract", _BUNDLE, here / "photos", "-o", here / "bare.npz"]
-        yield _refused(machine, "pi2", "no engine", command, wanted, {"EDGEFEAT_CACHE": str(here / "bare")})
+    machine = arm_machine(system, x86=x86, work=work, wheel=wheel, testing=False)
+    command: list[str | Path] = ["extract", _BUNDLE, here / "photos", "-o", here / "bare.npz"]
+    yield _refused(machine, "pi2", "no engine", command, wanted, {"EDGEFEAT_CACHE": str(here / "bare")})
 
 
 def _illegal_instruction(machine: Machine, work: Path, here: Path) -> Iterator[Row]:
