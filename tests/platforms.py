@@ -26,6 +26,9 @@ RESULTS = REPOSITORY / "results" / "platforms"
 KEPT = REPOSITORY / "docs" / "platforms.json"
 WHEELS = REPOSITORY / "docs" / "wheels.json"
 PAGE = REPOSITORY / "docs" / "platforms.md"
+#: The variant of a row that is no variant's: of a run of tests.
+TESTS = "all"
+_PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,14 +100,27 @@ def page(rows: Sequence[Row], wheels: Sequence[dict[str, str]]) -> str:
     parts = [
         "# Where it runs",
         "Made by `make platforms` from what the test targets measured: not written by hand. *How* is the command that "
-        "makes a row again. The cosine is the lowest, and the difference the largest absolute one, to the features "
-        "that command compares with: the bundle's golden ones for `make platforms`, those of the same engine on x86 "
-        "for `make test-arm`, edgefeat's own of the same photo for `make test-web`. Emulated boards run the very "
+        "makes a row again, and [platforms.json](platforms.json) has each bundle apart. Emulated boards run the very "
         "wheels that a Raspberry Pi installs.",
-        "## Measured",
+        "## Features",
+        "Each cell: the lowest cosine and the largest absolute difference of all bundles to the features that the "
+        "command compares with: the bundle's golden ones for `make platforms`, those of the same engine on x86 for "
+        "`make test-arm`, edgefeat's own of the same photo for `make test-web`. An empty cell: the engine does not "
+        "run such files or the bundle has none.",
         _table(
-            ("platform", "Python", "engine", "variant", "result", "cosine", "difference", "bundle", "how", "date"),
-            [_cells(row) for row in rows],
+            ("platform", "Python", "engine", *_PRECISIONS, "bundles", "how", "date"),
+            _feature_lines([row for row in rows if row.variant != TESTS]),
+        ),
+        "## The device side's own tests",
+        "What `tests/runtime` came to, run from the installed wheel with the system's Python; those that emulation "
+        "itself breaks are among the skipped, each with its reason.",
+        _table(
+            ("platform", "Python", "engines", "result", "how", "date"),
+            [
+                (row.platform, row.python, row.engine, row.status, f"`{row.how}`", row.date)
+                for row in rows
+                if row.variant == TESTS
+            ],
         ),
         "## What can be installed",
         "Whether `pip install 'edgefeat[extra]'` finds wheels for everything, asked of a resolver that honours the "
@@ -118,19 +134,32 @@ def page(rows: Sequence[Row], wheels: Sequence[dict[str, str]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
-        row.platform,
-        row.python,
-        f"{row.engine} {row.engine_version}",
-        row.variant,
-        row.status,
-        "" if row.cosine is None else f"{row.cosine:.6f}",
-        "" if row.difference is None else f"{row.difference:.1e}",
-        row.bundle,
-        f"`{row.how}`",
-        row.date,
-    )
+def _feature_lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """One line for all variants and bundles of an engine on a platform."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.platform, row.python, f"{row.engine} {row.engine_version}", row.how), []).append(row)
+    return [
+        (
+            *key[:3],
+            *(_worst([row for row in group if row.variant.partition("-")[2] == one]) for one in _PRECISIONS),
+            ", ".join(sorted({row.bundle for row in group})),
+            f"`{group[0].how}`",
+            min(row.date for row in group),
+        )
+        for key, group in groups.items()
+    ]
+
+
+def _worst(rows: list[Row]) -> str:
+    """The worst of several bundles: what was not well if something was not."""
+    bad = [f"{row.bundle} {row.status}" for row in rows if row.status != "ok"]
+    cosines = [row.cosine for row in rows if row.cosine is not None]
+    differences = [row.difference for row in rows if row.difference is not None]
+    parts = bad or ["ok"] if rows else []
+    parts += [f"{min(cosines):.6f}"] if cosines else []
+    parts += [f"{max(differences):.0e}" if max(differences) else "0"] if differences else []
+    return ", ".join(parts)
 
 
 def _wheel_table(wheels: Sequence[dict[str, str]]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tests.arm.boards import BOARDS, SYSTEMS
 from tests.arm.checks import Row
-from tests.platforms import RESULTS, write_rows
+from tests.platforms import RESULTS, TESTS, write_rows
 from tests.platforms import Row as PlatformRow
 
 __all__ = ["write_platform_rows"]
@@ -32,7 +32,7 @@ def write_platform_rows(rows: Sequence[Row]) -> None:
                 python=system.python,
                 engine=" and ".join(system.engines) if tests else row.engine,
                 engine_version="" if tests else row.detail.removeprefix(row.engine).strip(),
-                variant="all" if tests else row.variant,
+                variant=TESTS if tests else row.variant,
                 how=_HOW,
                 bundle="tests/runtime" if tests else name,
                 status=("ok" if row.ok else "FAILED") + (f": {row.detail}" if tests else ""),

@@ -36,7 +36,23 @@ def test_rows_come_from_verify_and_newer_ones_replace_older(tmp_path: Path) -> N
     kept = script["merged"](rows[1:], rows[:1])
     assert [(row.variant, row.status) for row in kept] == [("onnx-float32", "ok"), ("onnx-int8", "off by far")]
     page = script["page"](kept, [])
-    assert "| A \\| board | 3.11.2 | onnxruntime 9 | onnx-int8 | off by far | 0.500000 |" in page
+    # An older release of the engine keeps its own line.
+    assert "| A \\| board | 3.11.2 | onnxruntime 9 |  |  |  | one_tap off by far, 0.500000 | one_tap |" in page
+    assert page.count("| A \\| board |") == 2
+
+
+def test_a_line_of_the_page_has_the_worst_of_all_bundles_and_tests_have_a_table_of_their_own(tmp_path: Path) -> None:
+    script: dict[str, Any] = runpy.run_path(str(SCRIPT))
+    common = {"platform": "P", "python": "3.13", "engine_version": "2", "how": "make test-arm", "date": "2026-01-02"}
+    one = script["Row"](**common, engine="litert", variant="tflite-int8", bundle="a", status="ok", cosine=0.9995,
+                        difference=1e-3)  # fmt: skip
+    other = script["Row"](**common, engine="litert", variant="tflite-int8", bundle="b", status="ok", cosine=1.0,
+                          difference=0.0)  # fmt: skip
+    tests = script["Row"](**common, engine="litert", variant="all", bundle="tests/runtime",
+                          status="FAILED: 3 failed, 7 passed", cosine=None, difference=None)  # fmt: skip
+    features, _, ran = script["page"]([one, other, tests], []).partition("## The device side")
+    assert "| P | 3.13 | litert 2 |  |  |  | ok, 0.999500, 1e-03 | a, b | `make test-arm` | 2026-01-02 |" in features
+    assert "| P | 3.13 | litert | FAILED: 3 failed, 7 passed | `make test-arm` | 2026-01-02 |" in ran
 
 
 def test_the_committed_page_is_made_of_the_committed_rows() -> None:
