@@ -3,12 +3,18 @@
 // The resize is Pillow's bilinear one in the same whole numbers, because a canvas resizes without antialiasing, and the
 // features of such a picture are others.
 
+import { quarterTurned } from "./orientation.js";
+
 // Larger ones are refused, as edgefeat does: four bytes a pixel are held twice.
 const MAX_PIXELS = 64_000_000;
 const PRECISION = 22; // bits behind the point of a weight
 
-/** The pixels of a picture file (a File or Blob): { width, height, data: Uint8ClampedArray RGBA }. */
+/**
+ * The pixels of a picture file (a File or Blob): { width, height, data: Uint8ClampedArray RGBA, turned }, the last
+ * telling that the file has them turned by a quarter.
+ */
 export async function decoded(file, form) {
+  const turned = form.orientation === "exif" && (await quarterTurned(file));
   const bitmap = await createImageBitmap(file, {
     imageOrientation: form.orientation === "exif" ? "from-image" : "none",
     colorSpaceConversion: "none",
@@ -17,7 +23,8 @@ export async function decoded(file, form) {
     throw new Error(`${file.name ?? "the picture"} cannot be read: not a picture this browser knows, or damaged`);
   });
   try {
-    return pixelsOf(bitmap, bitmap.width, bitmap.height, form);
+    const { width, height, data } = pixelsOf(bitmap, bitmap.width, bitmap.height, form);
+    return { width, height, data, turned };
   } finally {
     bitmap.close();
   }
@@ -37,14 +44,14 @@ export function pixelsOf(source, width, height, form) {
 }
 
 /** The model's input for decoded pixels: Uint8Array of height x width x 3. */
-export function fitted({ width, height, data }, form) {
+export function fitted({ width, height, data, turned = false }, form) {
   const rgb = new Uint8Array(width * height * 3);
   for (let from = 0, to = 0; to < rgb.length; from += 4) {
     rgb[to++] = data[from];
     rgb[to++] = data[from + 1];
     rgb[to++] = data[from + 2];
   }
-  const image = { width, height, data: rgb };
+  const image = { width, height, data: rgb, turned };
   if (form.fit === "stretch") return resized(image, form.width, form.height).data;
   if (form.fit === "crop") return resized(image, form.width, form.height, middle(image, form)).data;
   return padded(image, form);
@@ -82,9 +89,20 @@ function roundHalfEven(value) {
   return whole % 2 === 0 ? whole : whole + 1;
 }
 
-/** `part` of `image` ({ width, height, data: RGB bytes }) in another size: first across, then down, each in bytes. */
+/** `part` of `image` ({ width, height, data: RGB bytes }) in another size: across and down, each rounded to bytes. */
 export function resized(image, width, height, part = { left: 0, top: 0, width: image.width, height: image.height }) {
-  return down(across(image, width, part.left, part.width), height, part.top, part.height);
+  if (acrossFirst(image, width, height)) {
+    return down(across(image, width, part.left, part.width), height, part.top, part.height);
+  }
+  return across(down(image, height, part.top, part.height), width, part.left, part.width);
+}
+
+/** As Pillow 13 chooses for the file's own rows and columns; older ones differ in the last bit of very tall photos. */
+function acrossFirst(image, width, height) {
+  const less = { across: image.width - width, down: image.height - height };
+  const [rows, columns] = image.turned ? [less.down, less.across] : [less.across, less.down];
+  const columnsFirst = columns > Math.max(0, 2 * rows);
+  return image.turned ? columnsFirst : !columnsFirst;
 }
 
 function across({ width, height, data }, newWidth, left, partWidth) {

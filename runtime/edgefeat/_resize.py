@@ -119,7 +119,8 @@ def _passes(source: tuple[int, int], size: tuple[int, int]) -> tuple[bool, bool]
 
     Found by experiment for Pillow 13.0. Older ones always begin with the rows.
     """
-    return source[1] - size[1] > 2 * (source[0] - size[0]), source[1] > 100 * source[0]
+    less = source[0] - size[0], source[1] - size[1]
+    return less[1] > max(0, 2 * less[0]), source[1] > 100 * source[0]
 
 
 def _pieces(

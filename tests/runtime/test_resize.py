@@ -43,6 +43,14 @@ def test_every_band_is_as_pillow_has_it(
     )
 
 
+@pytest.mark.parametrize("shape", [(400, 550), (300, 590), (224, 600), (640, 500), (900, 400)])
+def test_bands_of_a_picture_that_is_enlarged_are_as_pillow_has_them(shape: tuple[int, int]) -> None:
+    image = Image.fromarray(np.asarray(NOISE)[: shape[1], : shape[0]])
+    for threads in (2, 4):
+        mine = resized(image, (600, 600), threads=threads)
+        np.testing.assert_array_equal(np.asarray(mine), np.asarray(image.resize((600, 600), Image.Resampling.BILINEAR)))
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 900), st.integers(1, 1200)),

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 import edgefeat
 from edgefeat._manifest import PictureForm
@@ -88,14 +89,20 @@ def make_photos(folder: Path, bundle: edgefeat.Bundle) -> dict[str, Path]:
     with np.load(bundle.path / "golden.npz") as golden:
         own = golden["pictures"][0]
     rough = Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)).resize((1203, 901), Image.Resampling.BICUBIC)
-    exif = Image.Exif()
-    exif[0x0112] = 3
+    turned = {}
+    for orientation in (3, 6):
+        turned[orientation] = Image.Exif()
+        turned[orientation][0x0112] = orientation
     seethrough = rough.resize((301, 207)).convert("RGBA")
     seethrough.putalpha(Image.linear_gradient("L").resize((301, 207)))
-    photos = {name: folder / name for name in ("own.png", "large.jpg", "turned.jpg", "seethrough.png", "small.png")}
+    photos = {
+        name: folder / name
+        for name in ("own.png", "large.jpg", "turned.jpg", "quarter.jpg", "seethrough.png", "small.png")
+    }
     Image.fromarray(own).save(photos["own.png"])
     rough.save(photos["large.jpg"], quality=90)
-    rough.save(photos["turned.jpg"], quality=90, exif=exif)
+    rough.save(photos["turned.jpg"], quality=90, exif=turned[3])
+    rough.save(photos["quarter.jpg"], quality=90, exif=turned[6])
     seethrough.save(photos["seethrough.png"])
     rough.resize((19, 23)).save(photos["small.png"])
     return photos
@@ -170,31 +177,72 @@ def record(bundle: Path, variant: str, lowest: float) -> None:
 _FIT = """
 import { readFileSync, writeFileSync } from "node:fs";
 import { fitted } from "%s";
-for (const { width, height, form, input, output } of JSON.parse(process.argv[2])) {
-  writeFileSync(output, fitted({ width, height, data: readFileSync(input) }, form));
+for (const { width, height, form, turned, input, output } of JSON.parse(process.argv[2])) {
+  writeFileSync(output, fitted({ width, height, data: readFileSync(input), turned }, form));
 }
 """
+_QUARTER = """
+import { readFileSync } from "node:fs";
+import { quarterTurned } from "%s";
+const found = process.argv.slice(2).map(async (path) => quarterTurned(new Blob([readFileSync(path)])));
+console.log(JSON.stringify(await Promise.all(found)));
+"""
+_SIZES = [(500, 375), (375, 500), (1201, 33), (20, 19), (96, 64), (1, 1), (97, 45)]
+# Of very tall photos newer Pillows resize the columns first, and so does the page.
+_TALL = [(33, 1201), (350, 900)] if int(PIL.__version__.partition(".")[0]) >= 13 else []
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-def test_the_resize_is_that_of_edgefeat_to_the_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_resize_is_that_of_edgefeat_to_the_bit(tmp_path: Path, orientation: int) -> None:
     rng = np.random.default_rng(3)
     jobs: list[dict[str, Any]] = []
     expected = []
-    for index, (width, height) in enumerate([(500, 375), (375, 500), (1201, 33), (20, 19), (96, 64), (1, 1), (97, 45)]):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for index, (width, height) in enumerate([*_SIZES, *_TALL]):
         for fit in ("stretch", "crop", "pad"):
             form = PictureForm(height=64, width=96, fit=fit)
-            picture = rng.integers(0, 256, (height, width, 4), np.uint8)
+            stored = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+            stored.save(tmp_path / "stored.png", exif=exif)
+            expected.append(read_picture(tmp_path / "stored.png", form))
+            with Image.open(tmp_path / "stored.png") as opened:
+                upright = ImageOps.exif_transpose(opened).convert("RGBA")
             paths = {"input": str(tmp_path / f"{index}{fit}.in"), "output": str(tmp_path / f"{index}{fit}.out")}
-            Path(paths["input"]).write_bytes(picture.tobytes())
-            jobs.append({"width": width, "height": height, "form": {"height": 64, "width": 96, "fit": fit}, **paths})
-            expected.append(read_picture(Image.fromarray(np.ascontiguousarray(picture[:, :, :3])), form))
+            Path(paths["input"]).write_bytes(upright.tobytes())
+            jobs.append({"width": upright.width, "height": upright.height, "turned": orientation >= 5,
+                         "form": {"height": 64, "width": 96, "fit": fit}, **paths})  # fmt: skip
     script = tmp_path / "fit.mjs"
     script.write_text(_FIT % (EXAMPLE / "picture.js"))
     subprocess.run(["node", str(script), json.dumps(jobs)], check=True, timeout=100)
     for job, picture in zip(jobs, expected, strict=True):
         found = np.fromfile(job["output"], np.uint8).reshape(64, 96, 3)
         assert np.array_equal(found, picture), (job["width"], job["height"], job["form"])
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_a_quarter_turn_is_read_from_the_photo_and_damaged_exif_is_none(tmp_path: Path) -> None:
+    cases: dict[str, bool] = {}
+    for orientation in range(1, 9):
+        for order in ("<", ">"):
+            exif = Image.Exif()
+            exif.endian = order
+            exif[0x010F], exif[0x0112] = "a maker", orientation
+            path = tmp_path / f"{orientation}{ord(order)}.jpg"
+            Image.new("RGB", (9, 7)).save(path, exif=exif)
+            cases[str(path)] = orientation >= 5
+    whole = Path(next(path for path, quarter in cases.items() if quarter)).read_bytes()
+    for cut in (0, 1, 3, 25, 40):
+        (tmp_path / f"cut{cut}.jpg").write_bytes(whole[:cut])
+        cases[str(tmp_path / f"cut{cut}.jpg")] = False
+    Image.new("RGB", (9, 7)).save(tmp_path / "none.jpg")
+    Image.new("RGB", (9, 7)).save(tmp_path / "none.png")
+    (tmp_path / "text.jpg").write_text("no picture")
+    cases |= {str(tmp_path / name): False for name in ("none.jpg", "none.png", "text.jpg")}
+    script = tmp_path / "quarter.mjs"
+    script.write_text(_QUARTER % (EXAMPLE / "orientation.js"))
+    done = subprocess.run(["node", str(script), *cases], check=True, timeout=100, capture_output=True, text=True)
+    assert dict(zip(cases, json.loads(done.stdout), strict=True)) == cases
 
 
 @needs_browser
