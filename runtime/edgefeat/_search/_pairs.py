@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._search._progress import counted
+from edgefeat._search._progress import with_bar
 from edgefeat._search._spill import Spill, spilled
 
 __all__ = ["near_pairs"]
@@ -43,7 +43,7 @@ def near_pairs(features: Spill, threshold: float, *, progress: bool = False) -> 
         if short:
             _bound(features, bounds)
         blocks = list(_blocks(count))
-        shown = counted(blocks, len(blocks), "comparing", "block", show=progress)
+        shown = with_bar(blocks, len(blocks), "comparing", "block", show=progress)
         for done, (start, other) in enumerate(shown):
             pairs = _reaching(bounds.rows if short else features.rows, start, other, least)
             if short and len(pairs[0]) > _WORTH_A_BLOCK:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-__all__ = ["Bar", "bar", "counted"]
+__all__ = ["Bar", "bar", "with_bar"]
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def bar(total: int, what: str, unit: str, *, show: bool) -> Iterator[Bar]:
         yield shown
 
 
-def counted(items: Iterable[T], total: int, what: str, unit: str, *, show: bool) -> Iterator[T]:
+def with_bar(items: Iterable[T], total: int, what: str, unit: str, *, show: bool) -> Iterator[T]:
     """The items, with a bar of how many are done."""
     with bar(total, what, unit, show=show) as shown:
         for item in items:
