@@ -102,7 +102,7 @@ matrix: install  ## every backbone as every variant against Keras, for hours; re
 	$(BIN)/python tests/export/matrix.py $(if $(NETS),--nets '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)')
 
 # Downloads and what is made of them stay in .arm/. Neither root nor an environment is needed.
-test-arm:  ## tests/runtime, verify and features on emulated Raspberry Pis, for hours (BUNDLES="a.edgefeat b.edgefeat")
+test-arm:  ## tests/runtime, verify and features on emulated Raspberry Pis, one a processor, for hours (BUNDLES="a.edgefeat b.edgefeat")
 	$(PYTHON) -m tests.arm $(BUNDLES)
 
 test-arm-short:  ## the least of it: LiteRT on an emulated Raspberry Pi 4, in minutes

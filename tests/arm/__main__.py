@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.arm.boards import BARE_SYSTEMS, BOARDS, SYSTEMS, Board, System
 from tests.arm.checks import Row, bundle_rows, reference_features, test_row
-from tests.arm.machine import arm_machine, project_wheel, x86_machine
+from tests.arm.machine import Machine, arm_machine, project_wheel, x86_machine
 from tests.arm.packages import ArmError, UnavailableError
 from tests.arm.platform_rows import write_platform_rows
 from tests.arm.refusals import bare_rows, refusal_rows
@@ -59,7 +61,7 @@ def main() -> int:
         print(_table(rows))
         print(f"{sum(row.ok for row in rows)} passed, {sum(not row.ok for row in rows)} failed")
     for reason in absent:
-        print(f"tests.arm: not tried, because it cannot be had here: {reason}", file=sys.stderr)
+        print(f"tests.arm: not tried, because it cannot be had here: {reason.splitlines()[0]}", file=sys.stderr)
     return 1 if not good else 3 if absent else 0
 
 
@@ -83,38 +85,30 @@ def _rows(given: argparse.Namespace, bundles: Sequence[Path], started: float, ab
     work.mkdir(parents=True, exist_ok=True)
     wheel = project_wheel(_CHECKOUT, work)
     _tell(started, f"{wheel.name} is built")
+    tests: list[tuple[Machine, Board, list[str]]] = []
     for system, boards in _chosen(given):
         with tempfile.TemporaryDirectory(dir=work, prefix="run-") as folder:
             here = Path(folder)
-            yield from _had(_system_rows(given, system, boards, bundles, wheel, here, started), system, absent)
-            if system.bits == 32:
+            try:
                 x86 = x86_machine(system, work=work, wheel=wheel)
-                for bare, wanted in BARE_SYSTEMS:
-                    yield from _had(bare_rows(bare, wanted, x86, work, wheel, here), bare, absent)
-
-
-def _system_rows(
-    given: argparse.Namespace,
-    system: System,
-    boards: Sequence[Board],
-    bundles: Sequence[Path],
-    wheel: Path,
-    here: Path,
-    started: float,
-) -> Iterator[Row]:
-    work = given.work.resolve()
-    x86 = x86_machine(system, work=work, wheel=wheel)
-    machine = arm_machine(system, x86=x86, work=work, wheel=wheel)
-    _tell(started, f"{system.key}: Python {system.python}, {system.architecture}, is installed")
-    references = reference_features(x86, bundles, here)
-    for board in boards:
-        for bundle in bundles:
-            yield from bundle_rows(machine, x86, board, bundle, references[bundle], here)
-    if not given.short:
-        yield from refusal_rows(machine, work, here)
-    for board in boards:
-        if tests := _tests(given, system, board):
-            yield test_row(machine, board, tests, work)
+                machine = arm_machine(system, x86=x86, work=work, wheel=wheel)
+            except UnavailableError as error:
+                absent.append(f"{system.key}: {error}")
+                continue
+            _tell(started, f"{system.key}: Python {system.python}, {system.architecture}, is installed")
+            references = reference_features(x86, bundles, here)
+            for board in boards:
+                for bundle in bundles:
+                    yield from bundle_rows(machine, x86, board, bundle, references[bundle], here)
+            if not given.short:
+                yield from _had(refusal_rows(machine, work, here), system, absent)
+            for bare, wanted in BARE_SYSTEMS if system.bits == 32 else ():
+                yield from _had(bare_rows(bare, wanted, x86, work, wheel, here), bare, absent)
+        tests += [(machine, board, paths) for board in boards if (paths := _tests(given, system, board))]
+    # A processor for each: an emulated board's tests take one and many minutes.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = [pool.submit(test_row, machine, board, paths, work) for machine, board, paths in tests]
+        yield from (done.result() for done in as_completed(running))
 
 
 def _had(rows: Iterator[Row], system: System, absent: list[str]) -> Iterator[Row]:
