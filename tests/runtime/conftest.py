@@ -110,3 +110,17 @@ def edgefeat_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProces
         )
 
     return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pictures: list[NDArray[np.uint8]]) -> Path:
+    """Eleven photos in two folders, one name that is not ASCII, and three files that are no photo."""
+    folder = tmp_path / "in"
+    (folder / "süd").mkdir(parents=True)
+    for index, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / ("süd" if index % 2 else "") / f"{index}.png")
+    (folder / "empty.jpg").touch()
+    (folder / "words.jpg").write_text("these are words")
+    whole = (folder / "0.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    return folder
