@@ -226,4 +226,4 @@ class Workers:
                 worker.seconds += passed
                 most = self._seconds if worker.ready else _LOADING_SECONDS
                 if worker.seconds > most and worker.ended_because is None:
-                    worker.end(f"took longer than {most:.0f} s and was ended")
+                    worker.end(f"took longer than {most:g} s and was ended")
