@@ -183,7 +183,7 @@ def test_a_worker_killed_before_it_has_loaded_is_replaced(
 ) -> None:
     command = [sys.executable, "-m", "edgefeat", "extract", str(one_tap), "in", "--into", "f.db", "--workers", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not (workers := _workers(process.pid)):
+    while not (workers := _workers(process.pid)) and process.poll() is None:
         time.sleep(0.005)
     os.kill(workers[0], signal.SIGKILL)
     process.communicate(timeout=60)
