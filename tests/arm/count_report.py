@@ -21,8 +21,9 @@ instructions save (the Cortex-A76 has them, the Cortex-A72 has none), and, from 
 dearer. For milliseconds run `edgefeat bench` on the board.
 
 One thread. The photo is a generated JPEG of 1600 x 1200 pixels, {photo} kB. edgefeat has it made smaller while it is
-decoded, as is its default. Plain TensorFlow Lite decodes all of it with Pillow, resizes it, preprocesses it in NumPy as keras.applications does, runs the stock converter's file and
-divides by the length; edgefeat's files have all that in them. tflite-runtime has fast kernels for float alone.
+decoded, as is its default. Plain TensorFlow Lite decodes all of it with Pillow, resizes it, preprocesses it in NumPy
+as keras.applications does, runs the stock converter's file and divides by the length; edgefeat's files have all that
+in them. tflite-runtime has fast kernels for float alone.
 Counted twice, no figure differed from itself by more than {worst}. Millions of instructions:"""
 
 
