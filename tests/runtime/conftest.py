@@ -20,6 +20,9 @@ from PIL import Image
 from edgefeat._engines import ENGINES, Engine
 
 DATA = Path(__file__).parents[1] / "data"
+# An old Pillow, such as Debian's on 32-bit boards, is warned of once by each process: what test_old_pillow.py is about,
+# and no other test.
+os.environ["PYTHONWARNINGS"] = "ignore:Pillow"
 
 
 def _usable(engine: Engine) -> bool:

@@ -19,7 +19,7 @@ from edgefeat._records import to_json
 
 Rows = NDArray[np.float32]
 
-NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False)
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 6)) | st.tuples(
     st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)
 )

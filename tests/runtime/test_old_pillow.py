@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ def run(version: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line in a process whose Pillow says that it is of another version."""
     code = f"import sys, PIL.Image; PIL.__version__ = {version!r}; from edgefeat.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, env=environment)
 
 
 @pytest.mark.parametrize("version", ["9.4.0", "10.2.0", "10.0.0.dev0"])
