@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,7 +55,7 @@ def measure(features: NDArray[np.float32], reference: NDArray[np.float32]) -> Fi
         mean_cosine=float(cosine.mean()),
         low_cosine=float(np.percentile(cosine, 5)),
         minimum_cosine=float(cosine.min()),
-        maximum_difference=float(difference) if np.isfinite(difference) else float(np.finfo(np.float64).max),
+        maximum_difference=float(difference) if np.isfinite(difference) else sys.float_info.max,
         overlap=_overlap(nearest(features, features), nearest(reference, reference)) if enough else None,
         mixed_overlap=_overlap(nearest(features, reference), nearest(reference, reference)) if enough else None,
         threshold_shift=_threshold(features) - _threshold(reference) if enough else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,4 +110,4 @@ def _off(
 
 def _difference(features: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
     difference = float(np.abs(features.astype(np.float64) - reference.astype(np.float64)).max())
-    return difference if np.isfinite(difference) else float(np.finfo(np.float64).max)  # JSON has no infinity
+    return difference if np.isfinite(difference) else sys.float_info.max  # JSON has no infinity
