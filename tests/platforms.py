@@ -107,8 +107,7 @@ def page(rows: Sequence[Row], wheels: Sequence[dict[str, str]]) -> str:
         "command compares with: the bundle's golden ones for `make platforms`, those of the same engine on x86 for "
         "`make test-arm`, edgefeat's own of the same photo for `make test-web`. An empty cell: the engine does not "
         "run such files or the bundle has none. `make test-arm` wants float32 within 1e-4 and a cosine of 0.999 "
-        "otherwise, of tflite-runtime's int8 0.99, because its kernels on ARM are others than on x86: see "
-        "[Raspberry Pi](raspberry-pi.md).",
+        "otherwise, which tflite-runtime's int8 fails with larger networks: see [Raspberry Pi](raspberry-pi.md).",
         _table(
             ("platform", "Python", "engine", *_PRECISIONS, "bundles", "how", "date"),
             _feature_lines([row for row in rows if row.variant != TESTS]),

@@ -131,10 +131,12 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the kernel does not tell what was held at most")
-@pytest.mark.parametrize(("mode", "allowed"), [("LA", 330), ("L", 150), ("I;16", 250), ("RGBA", 330)])
+@pytest.mark.parametrize(("mode", "allowed"), [("LA", 330), ("L", 150), ("I;16", 220), ("RGBA", 330)])
 def test_a_large_picture_is_not_copied_whole_on_its_way(mode: str, allowed: int, tmp_path: Path) -> None:
     """30 megapixels, 120 MB in Pillow: the picture, and where it has transparency one more, not three."""
     Image.new(mode, (6000, 5000)).save(tmp_path / "large.png", compress_level=1)
+    with Image.open(tmp_path / "large.png") as opened:
+        allowed += 60 * (opened.mode == "I")  # an older Pillow holds four bytes for each of two in the file
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, tmp_path / "large.png"], check=True, capture_output=True, text=True
     )
