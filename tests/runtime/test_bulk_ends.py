@@ -178,14 +178,18 @@ def test_workers_that_are_killed_are_replaced_and_no_photo_is_lost(
 
 
 @linux_only
+@pytest.mark.parametrize("started", [1, 2])
 def test_a_worker_killed_before_it_has_loaded_is_replaced(
-    edgefeat_command: Run, one_tap: Path, folder: Path, tmp_path: Path
+    started: int, edgefeat_command: Run, one_tap: Path, folder: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "edgefeat", "extract", str(one_tap), "in", "--into", "f.db", "--workers", "1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not (workers := _workers(process.pid)) and process.poll() is None:
-        time.sleep(0.005)
-    os.kill(workers[0], signal.SIGKILL)
+    """The second one waits, until the first has chosen what both load."""
+    command = [sys.executable, "-m", "edgefeat", "extract", str(one_tap), "in", "--into", "f.db"]
+    process = subprocess.Popen(
+        [*command, "--workers", str(started)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while len(workers := _workers(process.pid)) < started and process.poll() is None:
+        time.sleep(0.002)
+    os.kill(max(workers), signal.SIGKILL)
     process.communicate(timeout=60)
     assert len(rows(tmp_path / "f.db")) == 14
 

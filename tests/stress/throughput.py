@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 _READY = "ready"
 
@@ -102,19 +103,14 @@ class Contender:
         running = [
             subprocess.Popen(
                 self._command(),
-                stdin=subprocess.PIPE,
+                stdin=_spooled("\n".join(share)),  # not a pipe: one that is not read holds 64 KB
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
                 env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             )
-            for _ in self._shares
+            for share in self._shares
         ]
-        for process, share in zip(running, self._shares, strict=True):
-            assert process.stdin is not None
-            process.stdin.write("\n".join(share))
-            process.stdin.close()
-            process.stdin = None  # `communicate` must not write to it again
         ready = begun
         for process in running:
             assert process.stdout is not None
@@ -130,6 +126,13 @@ class Contender:
         self.loaded.append(self._count / (done - ready))
         self.total.append(self._count / (done - begun))
         self.used.append(1e3 * (_processor_seconds() - used) / self._count)
+
+
+def _spooled(text: str) -> IO[str]:
+    stream = tempfile.TemporaryFile("w+")  # noqa: SIM115 - its reader outlives this function
+    stream.write(text)
+    stream.seek(0)
+    return stream
 
 
 def _processor_seconds() -> float:

@@ -40,7 +40,7 @@ class Event:
 class WorkerProcess:
     """One worker. `tasks` are those it was given and has not answered, the one it is at first."""
 
-    def __init__(self, settings: WorkerSettings, events: queue.SimpleQueue[list[Event]]) -> None:
+    def __init__(self, events: queue.SimpleQueue[list[Event]]) -> None:
         if not sys.executable:
             raise EngineError("Python is embedded in another program: workers cannot be started")
         # -P: what lies in the current folder is not imported in the place of an engine or of NumPy. One thread for
@@ -59,13 +59,16 @@ class WorkerProcess:
         self.ended_because: str | None = None
         #: Seconds at the current task, or at loading.
         self.seconds = 0.0
-        self._send(settings)
         threading.Thread(target=self._listen, args=(events,), daemon=True).start()
 
     @property
     def pid(self) -> int:
         """Its process number."""
         return self._process.pid
+
+    def load(self, settings: WorkerSettings) -> None:
+        """Has it load a bundle; tasks may follow at once."""
+        self._send(settings)
 
     def give(self, tasks: Sequence[Task]) -> None:
         """Adds tasks."""

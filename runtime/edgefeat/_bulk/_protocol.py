@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from edgefeat._records import to_json
-
 __all__ = [
     "Answer",
     "Hello",
@@ -58,7 +56,7 @@ class Task:
     """A picture to compute, unless its content has one of the `known` SHA-256."""
 
     path: str
-    known: tuple[str, ...]
+    known: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class Answer:
     data: int
 
 
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (WorkerSettings, Hello, Refusal, Answer)}
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (WorkerSettings, Hello, Refusal, Task, Answer)}
 
 
 def write_records(stream: BinaryIO, records: Sequence[object], payload: bytes = b"") -> None:
@@ -105,16 +103,12 @@ def take_records(buffer: bytearray) -> list[tuple[object, bytes]]:
     return taken
 
 
-def _line(record: object) -> bytes:
-    if isinstance(record, Task):  # by far the most frequent
-        return json.dumps([record.path, *record.known]).encode("ascii") + b"\n"
-    return json.dumps({type(record).__name__: to_json(record)}).encode("ascii") + b"\n"
+def _line(record: Any) -> bytes:
+    fields = [getattr(record, name) for name in record.__slots__]
+    return json.dumps([type(record).__name__, *fields]).encode("ascii") + b"\n"
 
 
 def _record(line: bytes | bytearray) -> object:
     # Not by the strict reader: both ends are this version, a path or a reason may hold anything, and it takes longer.
-    value = json.loads(line)
-    if isinstance(value, list):
-        return Task(value[0], tuple(value[1:]))
-    ((name, fields),) = value.items()
-    return _KINDS[name](**fields)
+    kind, *fields = json.loads(line)
+    return _KINDS[kind](*fields)

@@ -121,9 +121,11 @@ class _Run:
                 retry_failed=options.retry_failed,
                 looked=lambda _: self._stopped.signal is None,
             )
-            if self._plan is not None and self._is_needed(self._plan) and self._await_first(workers):
-                self._begin(workers, self._plan)
-                self._work(workers, rows, self._plan, heat)
+            if self._plan is not None and self._is_needed(self._plan):
+                workers.start_others(self._plan.count)
+                if self._await_first(workers):
+                    self._begin(workers, self._plan)
+                    self._work(workers, rows, self._plan, heat)
         finally:
             workers.end()
             if heat is not None:

@@ -110,7 +110,7 @@ def _read(task: Task) -> _Read:
             with open(task.path, "rb", buffering=0) as stream:
                 status = os.fstat(stream.fileno())
                 if status.st_size <= _READ_AT_ONCE:
-                    data = stream.read(_READ_AT_ONCE + 1) or b""
+                    data = stream.read(status.st_size + 1) or b""
                     if len(data) > status.st_size:  # it is being written: the facts are those of the next run
                         data = data[: status.st_size]
                     sha256 = hashlib.sha256(data).hexdigest()

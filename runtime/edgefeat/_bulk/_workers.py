@@ -37,6 +37,8 @@ class Workers:
         self._events = events
         self._seconds = seconds
         self._alive: list[WorkerProcess] = []
+        # Started ahead, while the first worker finds out what all are to load.
+        self._waiting: list[WorkerProcess] = []
         self._work: Iterator[Work] = iter(())
         self._task_of: Callable[[Work], Task] = lambda work: Task(work.path, ())
         self._first: deque[Task] = deque()  # before all others: what a worker that ended had not begun
@@ -53,7 +55,15 @@ class Workers:
 
     def start_first(self) -> None:
         """Starts one worker, which finds out what all will load."""
-        self._alive.append(WorkerProcess(self.settings, self._events))
+        self._alive.append(self._loading())
+
+    def start_others(self, photos: int) -> None:
+        """Starts the other workers that so many photos want; they wait where the first is to choose what to load."""
+        for _ in range(len(self._alive), min(self.count, photos)):
+            if self.settings.variant and self.settings.engine:
+                self._alive.append(self._loading())
+            else:
+                self._waiting.append(WorkerProcess(self._events))
 
     def first_hello(self, seconds: float) -> Hello | None:
         """What the first worker loaded, once it has. Raises what it says, or EngineError where it ends without."""
@@ -63,7 +73,8 @@ class Workers:
             return None
         if event.record is None:
             self._ended(event.worker)
-            self.start_first()
+            if not self._alive:
+                self.start_first()
             return None
         hello = self._heard(event)
         if isinstance(hello, Hello):
@@ -122,25 +133,35 @@ class Workers:
 
     def end(self) -> None:
         """Ends every worker."""
-        for worker in self._alive:
+        every = self._alive + self._waiting
+        for worker in every:
             worker.end()
-        for worker in self._alive:
+        for worker in every:
             worker.release()
         self._alive.clear()
+        self._waiting.clear()
+
+    def _loading(self) -> WorkerProcess:
+        worker = self._waiting.pop() if self._waiting else WorkerProcess(self._events)
+        worker.load(self.settings)
+        return worker
 
     def _fill(self) -> None:
         while len(self._alive) < self.count and (task := self._next_task()) is not None:
-            self._alive.append(WorkerProcess(self.settings, self._events))
+            self._alive.append(self._loading())
             self._alive[-1].give([task])
         each = max(_TASKS_EACH, min(_MOST_TASKS_EACH, round(3 * PAUSE_SECONDS / self._pace)))
-        given: dict[int, list[Task]] = {index: [] for index in range(len(self._alive))}
+        # One that has half of them is left in peace: each time, waking it takes from its work.
+        given: list[tuple[WorkerProcess, list[Task]]] = [
+            (worker, []) for worker in self._alive if len(worker.tasks) <= each // 2
+        ]
         for depth in range(1, each + 1):  # one each before the second: the last photos are shared out evenly
-            for index, worker in enumerate(self._alive):
-                if len(worker.tasks) + len(given[index]) < depth and (task := self._next_task()) is not None:
-                    given[index].append(task)
-        for index, tasks in given.items():
+            for worker, tasks in given:
+                if len(worker.tasks) + len(tasks) < depth and (task := self._next_task()) is not None:
+                    tasks.append(task)
+        for worker, tasks in given:
             if tasks:
-                self._alive[index].give(tasks)
+                worker.give(tasks)
 
     def _next_task(self) -> Task | None:
         if self._first:
@@ -158,7 +179,7 @@ class Workers:
             worker.release()
         del self._alive[1:]
         if not self._alive:
-            self._alive.append(WorkerProcess(self.settings, self._events))
+            self._alive.append(self._loading())
         self._alone = self._suspects.popleft()
         self._alive[0].give([self._alone[0]])
 
@@ -181,6 +202,9 @@ class Workers:
         return event.record
 
     def _ended(self, worker: WorkerProcess) -> None:
+        if worker in self._waiting:
+            self._waiting.remove(worker)
+            worker.release()
         if worker not in self._alive:  # it was let go
             return
         self._alive.remove(worker)

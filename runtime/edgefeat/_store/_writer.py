@@ -173,16 +173,14 @@ class StoreWriter:
             if not self._connection.in_transaction:
                 self._connection.execute("BEGIN IMMEDIATE")
             self._is_needless = False
-            found = self._connection.execute("SELECT id FROM photos WHERE path = ?", (path,)).fetchone()
-            if found is None:
-                cursor = self._connection.execute(
-                    "INSERT INTO photos (size, mtime_ns, sha256, status, error, run, crc32, path)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*facts, path),
-                )
-                row = cursor.lastrowid
-            else:
-                (row,) = found
+            put = self._connection.execute(
+                "INSERT INTO photos (size, mtime_ns, sha256, status, error, run, crc32, path)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (*facts, path),
+            )
+            row = put.lastrowid
+            if not put.rowcount:
+                (row,) = self._connection.execute("SELECT id FROM photos WHERE path = ?", (path,)).fetchone()
                 self._connection.execute(
                     "UPDATE photos SET size = ?, mtime_ns = ?, sha256 = ?, status = ?, error = ?, run = ?, crc32 = ?"
                     " WHERE id = ?",
