@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -342,6 +343,20 @@ def test_an_index_finds_nearly_all_and_follows_the_database(
     made(one_tap, tmp_path / "one more.png", database)
     again = json.loads(edgefeat_command(*arguments, "--index").stdout)
     assert again["queries"][0]["neighbours"][0]["path"] == str(tmp_path / "one more.png")
+
+
+def test_what_a_killed_build_of_the_index_left_is_removed_and_one_at_work_stays(tmp_path: Path) -> None:
+    pytest.importorskip("usearch", reason="the extra index is not installed")
+    write_many(tmp_path / "many.db", 100, 64)
+    for name, hours in (("killed", 48), ("working", 1)):
+        left = tmp_path / f".many.db.index.{name}"
+        left.mkdir()
+        (left / "paths").write_bytes(b"photo.jpg")
+        for one in (left / "paths", left):
+            os.utime(one, (time.time() - hours * 3600,) * 2)
+    with edgefeat.FeatureStore.open(tmp_path / "many.db") as store:
+        edgefeat.search(store, np.ones(64, np.float32), 1, index=True)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".many.db.index.working", "many.db", "many.db.index"]
 
 
 def test_without_its_extra_the_index_names_the_command(

@@ -8,10 +8,12 @@ paths, ends    the paths one after another, and where each ends (int64)
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,8 @@ _SPARE = 4
 _LEAST_ASKED = 64
 # How widely the graph is searched: recall is measured in tests and documented.
 _EXPANSION = 256
+# A build that has not written for so long was killed.
+_LEFT_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ def place(store: FeatureStore) -> Path:
 
 
 def _build(usearch: Any, store: FeatureStore, tap: str, folder: Path, about: dict[str, Any], progress: bool) -> None:
+    _sweep(folder)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         with open(temporary / "paths", "wb") as paths, open(temporary / "ends", "wb") as ends:
@@ -106,6 +111,15 @@ def _build(usearch: Any, store: FeatureStore, tap: str, folder: Path, about: dic
         os.rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what builds that were killed have left behind: another that is at work touches its files."""
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        with contextlib.suppress(FileNotFoundError):  # its build has just ended
+            touched = max(one.stat().st_mtime for one in (left, *left.iterdir()))
+            if time.time() - touched > _LEFT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _graph(usearch: Any, store: FeatureStore, tap: str, paths: BinaryIO, ends: BinaryIO, progress: bool) -> Any:
