@@ -24,7 +24,7 @@ __all__ = ["PAUSE_SECONDS", "Event", "WorkerProcess"]
 #: How long answers wait at most until they are looked at.
 PAUSE_SECONDS = 0.01
 
-_MOST_AT_ONCE = 1 << 20
+_MOST_AT_ONCE = 1 << 16
 _WAITS_BELOW = 1 << 15
 
 
