@@ -145,7 +145,7 @@ def _show_neighbours(features: Path, folder: Path, random: bool) -> None:
         click.echo(f"... and {len(paths) - len(shown)} more photos.")
     sheet = folder / "neighbours.png"
     sheet_rows = [
-        SheetRow(path, Tile(path, os.path.basename(path)), [Tile(one.path, f"{one.cosine:.3f}") for one in row])
+        SheetRow(path, Tile(path, "query"), [Tile(one.path, f"{one.cosine:.3f}") for one in row])
         for path, row in zip(shown, neighbours, strict=True)
     ]
     write_sheet(Sheet("Each photo's nearest neighbours", f"Among {len(paths)} photos, by cosine.", sheet_rows), sheet)

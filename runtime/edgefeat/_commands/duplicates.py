@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import asdict
 
@@ -87,4 +86,4 @@ def _sheet_rows(groups: list[list[Duplicate]]) -> list[SheetRow]:
 
 
 def _caption(said: str, one: Duplicate) -> str:
-    return f"{said}, {(one.size or 0) / 1000:.0f} kB, {os.path.basename(one.path)}"
+    return f"{said}, {(one.size or 0) / 1000:.0f} kB"

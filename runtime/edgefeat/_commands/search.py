@@ -146,7 +146,7 @@ def _sheet(answers: list[_Answer], identity: StoreIdentity, photos: int) -> Shee
         SheetRow(
             answer.query,
             Tile(answer.query, "query"),
-            [Tile(one.path, f"{one.cosine:.3f} {os.path.basename(one.path)}") for one in answer.neighbours],
+            [Tile(one.path, f"{one.cosine:.3f}") for one in answer.neighbours],
         )
         for answer in answers
     ]

@@ -19,7 +19,7 @@ _MOST_TILES = {".html": 3000, ".png": 600}
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A photo with what is written below it."""
+    """A photo with what is written below it: the caption, then the file's name."""
 
     path: str
     caption: str

@@ -48,8 +48,10 @@ figure {{ margin: 0; min-width: 0; }}
 figure > a, .gone {{ display: grid; place-items: center; aspect-ratio: 1; background: var(--empty); border-radius: 4px;
   overflow: hidden; }}
 .gone {{ padding: .5rem; text-align: center; font-size: .85rem; color: var(--faint); }}
-img {{ max-width: 100%; max-height: 100%; width: 100%; height: 100%; object-fit: contain; display: block; }}
+figure > a {{ position: relative; }}
+img {{ position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; }}
 figcaption {{ font-size: .8rem; margin-top: .25rem; overflow-wrap: anywhere; }}
+figcaption span {{ display: block; color: var(--faint); }}
 .lead > a, .lead > .gone {{ outline: 2px solid var(--faint); outline-offset: 1px; }}
 @media (max-width: 40rem) {{
   section {{ grid-template-columns: 1fr; }}
@@ -102,7 +104,7 @@ def _figure(tile: Tile, kind: str) -> str:
             f'<a href="{_text(Path(os.path.abspath(tile.path)).as_uri())}" title="{_text(tile.path)}">'
             f'<img src="data:image/jpeg;base64,{source}" {size} alt="{name}" loading="lazy"></a>'
         )
-    return f"<figure{kind}>{picture}<figcaption>{caption}</figcaption></figure>\n"
+    return f"<figure{kind}>{picture}<figcaption>{caption}<span>{name}</span></figcaption></figure>\n"
 
 
 def _text(value: str) -> str:

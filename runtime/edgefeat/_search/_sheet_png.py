@@ -17,8 +17,9 @@ from edgefeat._text import printable
 __all__ = ["write_png"]
 
 _TILE, _GAP, _LINE = 150, 12, 18
+_HEIGHT = _TILE + 2 * _LINE + _GAP  # of a tile with what is written below it
 _COLUMNS = 6  # beside the lead
-_PAPER, _INK, _FAINT, _EMPTY = "#ffffff", "#1b1b1b", "#5f5f5f", "#e6e6e6"
+_PAPER, _INK, _FAINT, _BEHIND, _EMPTY = "#ffffff", "#1b1b1b", "#5f5f5f", "#f3f3f3", "#e6e6e6"
 
 
 def write_png(sheet: Sheet, path: str | os.PathLike[str]) -> None:
@@ -27,7 +28,7 @@ def write_png(sheet: Sheet, path: str | os.PathLike[str]) -> None:
     font, heading = _font(12), _font(15)
     about = list(_wrapped(sheet.about, font, max(columns, 3) * (_TILE + _GAP)))
     top = _GAP + 28 + _LINE * len(about)
-    heights = [_LINE + 8 + _lines(row) * (_TILE + _LINE + _GAP) for row in sheet.rows]
+    heights = [_LINE + 8 + _lines(row) * _HEIGHT for row in sheet.rows]
     width = 4 * _GAP + (max(columns, 3) + 1) * (_TILE + _GAP)
     image = Image.new("RGB", (width, top + sum(heights) + _GAP), _PAPER)
     draw = ImageDraw.Draw(image)
@@ -55,19 +56,23 @@ def _places(row: SheetRow, top: int) -> Iterator[tuple[Tile, int, int]]:
     yield row.lead, _GAP, top
     for number, tile in enumerate(row.tiles):
         line, column = divmod(number, _COLUMNS)
-        yield tile, 3 * _GAP + (column + 1) * (_TILE + _GAP), top + line * (_TILE + _LINE + _GAP)
+        yield tile, 3 * _GAP + (column + 1) * (_TILE + _GAP), top + line * _HEIGHT
 
 
 def _draw(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int, font: Any) -> None:
+    place = (x, y, x + _TILE - 1, y + _TILE - 1)
     try:
         small = thumbnail(tile.path, _TILE)
     except PictureError as error:
-        draw.rectangle((x, y, x + _TILE - 1, y + _TILE - 1), fill=_EMPTY)
+        draw.rectangle(place, fill=_EMPTY)
         for number, line in enumerate(list(_wrapped(str(error), font, _TILE - 12))[:7]):
             draw.text((x + 6, y + 6 + number * _LINE), line, fill=_FAINT, font=font)
     else:
+        draw.rectangle(place, fill=_BEHIND)
         image.paste(small, (x + (_TILE - small.width) // 2, y + (_TILE - small.height) // 2))
-    draw.text((x, y + _TILE + 2), _fitting(tile.caption, font, _TILE), fill=_INK, font=font)
+    below = ((tile.caption, _INK), (os.path.basename(tile.path), _FAINT))
+    for number, (text, colour) in enumerate(below):
+        draw.text((x, y + _TILE + 2 + number * (_LINE - 2)), _fitting(text, font, _TILE), fill=colour, font=font)
 
 
 def _font(size: int) -> Any:
