@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from tests.runtime.databases import made, write_album, write_many
 
 import edgefeat
 from edgefeat._search import rank
@@ -24,25 +23,9 @@ from edgefeat._search import rank
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def made(bundle: Path, folder: Path, database: Path, *options: str) -> Path:
-    """The database of the folder's pictures, by the command line."""
-    command = [sys.executable, "-m", "edgefeat", "extract", bundle, folder, "--into", database, *options]
-    done = subprocess.run([*map(str, command)], check=False, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return database
-
-
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 40 small pictures, four variations of each of ten."""
-    folder = tmp_path_factory.mktemp("album")
-    random = np.random.default_rng(11)
-    for number in range(40):
-        if number % 4 == 0:
-            coarse = random.integers(0, 256, (4, 5, 3))
-        picture = Image.fromarray((coarse * 0.92 + random.integers(0, 20, coarse.shape)).astype(np.uint8))
-        picture.resize((60, 48)).save(folder / f"{number:02d}.png")
-    return folder
+    return write_album(tmp_path_factory.mktemp("album"))
 
 
 @pytest.fixture(scope="module", params=["float32", "float16", "int8"])
@@ -275,96 +258,3 @@ def test_features_of_zeros_are_near_to_nothing(tmp_path: Path) -> None:
             (near,) = edgefeat.search(store, query, 5, index=True)
             assert near == exact[:5]
         assert all(len(group) < 100 for group in edgefeat.duplicates(store, 0.9))
-
-
-def write_many(database: Path, count: int, dimensions: int, zeros: int = 0) -> NDArray[np.float32]:
-    """A database of features at random around a few hundred centres, by the store's own writer."""
-    from edgefeat._store import Photo, StoreIdentity, StoreTap
-    from edgefeat._store._precision import encode
-    from edgefeat._store._writer import StoreWriter
-
-    random = np.random.default_rng(7)
-    centres = random.standard_normal((300, dimensions)).astype(np.float32)
-    taps = (StoreTap("features", (dimensions,)),)
-    identity = StoreIdentity("many", "/none", "ab" * 32, "tflite-float32", "litert", "fast", "float32", taps)
-    writer, _ = StoreWriter.open(database)
-    rows = []
-    try:
-        writer.begin(identity, "1")
-        for number in range(count):
-            noise = random.standard_normal(dimensions, np.float32)
-            rows.append(centres[number % len(centres)] + noise)
-            if number < zeros:
-                rows[-1] = np.zeros(dimensions, np.float32)
-            scales, data = encode([rows[-1]], "float32")
-            photo = Photo(f"/photos/{number:06d}.jpg", number, 0, f"{number:064x}", "ok", None, writer.run)
-            writer.put(photo, scales, data)
-        writer.commit()
-    finally:
-        writer.close()
-    return np.stack(rows)
-
-
-def test_an_index_finds_nearly_all_and_follows_the_database(
-    edgefeat_command: Run, plain: Path, one_tap: Path, album: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("usearch", reason="the extra index is not installed")
-    features = write_many(tmp_path / "many.db", 6000, 64)
-    with edgefeat.FeatureStore.open(tmp_path / "many.db") as store:
-        queries = features[::100] + 0.3 * np.random.default_rng(1).standard_normal((60, 64)).astype(np.float32)
-        exact = edgefeat.search(store, queries, 10)
-        with pytest.raises(edgefeat.ArgumentError, match="k is 0"):
-            edgefeat.search(store, queries, 0, index=True)
-        near = edgefeat.search(store, queries, 10, index=True)
-        stamp = (tmp_path / "many.db.index" / "vectors").stat().st_mtime_ns
-        assert edgefeat.search(store, queries, 10, index=True) == near
-        assert (tmp_path / "many.db.index" / "vectors").stat().st_mtime_ns == stamp
-    folder, beside = (tmp_path / "many.db.index").stat(), (tmp_path / "many.db").stat()
-    assert folder.st_mode & 0o444 == beside.st_mode & 0o444  # who may read the database may search by its index
-    cosines = [{one.path: one.cosine for one in row} for row in exact]
-    recall = [len({one.path for one in row} & known.keys()) / 10 for row, known in zip(near, cosines, strict=True)]
-    assert np.mean(recall) > 0.98
-    for row, known in zip(near, cosines, strict=True):  # the cosines are those of the stored features, not the index's
-        assert all(one.cosine == pytest.approx(known[one.path], abs=1e-6) for one in row if one.path in known)
-        assert [one.cosine for one in row] == sorted((one.cosine for one in row), reverse=True)
-    vectors = tmp_path / "many.db.index" / "vectors"
-    vectors.write_bytes(vectors.read_bytes()[:1000])  # cut, and so built again
-    with edgefeat.FeatureStore.open(tmp_path / "many.db") as store:
-        assert [row[0] for row in edgefeat.search(store, queries, 1, index=True)] == [row[0] for row in near]
-    database = tmp_path / "features.db"
-    shutil.copy(plain, database)
-    query = album / "07.png"
-    arguments = ("search", database, query, "-k", "3", "--json")
-    exactly = json.loads(edgefeat_command(*arguments, "--exact").stdout)
-    by_index = json.loads(edgefeat_command(*arguments, "--index").stdout)
-    assert by_index["index"] is True
-    assert by_index["queries"] == exactly["queries"]
-    shutil.copy(query, tmp_path / "one more.png")
-    made(one_tap, tmp_path / "one more.png", database)
-    again = json.loads(edgefeat_command(*arguments, "--index").stdout)
-    assert again["queries"][0]["neighbours"][0]["path"] == str(tmp_path / "one more.png")
-
-
-def test_what_a_killed_build_of_the_index_left_is_removed_and_one_at_work_stays(tmp_path: Path) -> None:
-    pytest.importorskip("usearch", reason="the extra index is not installed")
-    write_many(tmp_path / "many.db", 100, 64)
-    for name, hours in (("killed", 48), ("working", 1)):
-        left = tmp_path / f".many.db.index.{name}"
-        left.mkdir()
-        (left / "paths").write_bytes(b"photo.jpg")
-        for one in (left / "paths", left):
-            os.utime(one, (time.time() - hours * 3600,) * 2)
-    with edgefeat.FeatureStore.open(tmp_path / "many.db") as store:
-        edgefeat.search(store, np.ones(64, np.float32), 1, index=True)
-    assert sorted(one.name for one in tmp_path.iterdir()) == [".many.db.index.working", "many.db", "many.db.index"]
-
-
-def test_without_its_extra_the_index_names_the_command(
-    edgefeat_command: Run, plain: Path, album: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "usearch.py").write_text("raise ImportError\n")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    done = edgefeat_command("search", plain, album / "00.png", "--index", env=environment)
-    assert done.returncode == 1
-    assert "pip install 'edgefeat[index]'" in done.stderr
-    assert edgefeat_command("search", plain, album / "00.png", env=environment).returncode == 0
