@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,14 @@ def test_again_only_what_is_new_or_changed_is_computed(
     assert features["8.png"] == features["6.png"] == old["6.png"] != old["8.png"]
     assert after[str(folder / "10.png")][3] == "failed"
     assert after[str(folder / "0.png")][1] == 1
+
+
+def test_a_rate_is_told_of_photos_that_were_done_alone(edgefeat_command: Run, one_tap: Path, folder: Path) -> None:
+    (photo,) = folder.glob("0.png")
+    for said in (r"1 feature by .* photos/s with 1 worker\n", r"0 features by .*; 1 were there\n"):
+        done = edgefeat_command("extract", one_tap, photo, "--into", "f.db", "--workers", "9")
+        assert done.returncode == 0
+        assert re.fullmatch(said, done.stdout)
 
 
 def test_what_failed_is_tried_again_when_it_changes_or_when_told_to(

@@ -198,7 +198,6 @@ def _again(options: BulkOptions, *, as_json: bool) -> str:
 def _summary(
     variant: str, engine: str, reason: str, workers: int, seconds: float, into: Path, counts: dict[str, int]
 ) -> str:
-    rate = (counts["computed"] + counts["moved"] + counts["failed"]) / max(seconds, 1e-9)
     parts = [f"{counted(counts['computed'], 'feature')} by {variant} on {engine} ({reason}) in {into}"]
     if counts["moved"]:
         parts.append(f"{counts['moved']} taken over from photos of the same content")
@@ -208,4 +207,7 @@ def _summary(
         parts.append(f"{counted(counts['failed'], 'photo')} failed")
     if counts["failed_before"]:
         parts.append(f"{counts['failed_before']} failed before (--retry-failed tries them again)")
-    return "; ".join(parts) + f". {rate:.1f} photos/s with {counted(workers, 'worker')}"
+    done = counts["computed"] + counts["moved"] + counts["failed"]
+    if not done:
+        return "; ".join(parts)
+    return "; ".join(parts) + f". {done / max(seconds, 1e-9):.1f} photos/s with {counted(min(workers, done), 'worker')}"
