@@ -61,7 +61,7 @@ def test_every_format_has_the_same_rows(edgefeat_command: Run, database: Path, t
         done = edgefeat_command("convert", database, name)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("4950 features in f.")
-        assert done.stdout.endswith("; 50 photos that failed are left out\n")
+        assert done.stdout.endswith("; left out: 50 photos that failed\n")
     with np.load(tmp_path / "f.npz") as arrays:
         assert arrays["paths"].tolist() == paths
         np.testing.assert_array_equal(arrays["features"], features)

@@ -83,6 +83,8 @@ def test_the_command_prints_groups(edgefeat_command: Run, database: Path, tmp_pa
     assert (value["photos"], value["threshold"]) == (17, 0.9999)
     assert [len(group) for group in value["groups"]] == [3, 2, 2, 2]
     assert set(value["groups"][0][0]) == {"path", "cosine", "same_file", "size"}
+    one = edgefeat_command("duplicates", database, "--threshold", "1e-6").stdout.splitlines()[-1]
+    assert one == "1 group among 17 photos, 16 photos beside the first of each, cosine 1e-06"
     assert edgefeat_command("duplicates", database, "--threshold", "2").returncode == 2
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgefeat._commands._options import echo_json, json_option
 from edgefeat._outputs import check_output, write_features
 from edgefeat._store import FeatureStore
+from edgefeat._text import counted
 
 __all__ = ["command"]
 
@@ -36,8 +37,8 @@ def command(database: str, output: str, as_json: bool) -> int:
     if as_json:
         echo_json({"rows": count, "failed": failed, "files": [str(path) for path in written]})
     else:
-        left_out = f"; {failed} photos that failed are left out" if failed else ""
-        click.echo(f"{count} features in {' and '.join(map(str, written))}{left_out}")
+        left_out = f"; left out: {counted(failed, 'photo')} that failed" if failed else ""
+        click.echo(f"{counted(count, 'feature')} in {' and '.join(map(str, written))}{left_out}")
     return 0
 
 

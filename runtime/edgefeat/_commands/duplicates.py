@@ -12,6 +12,7 @@ from edgefeat._errors import ArgumentError
 from edgefeat._search._groups import DEFAULT_THRESHOLD, Duplicate, duplicates
 from edgefeat._search._sheet import Sheet, SheetRow, Tile, check_sheet, write_sheet
 from edgefeat._store import FeatureStore
+from edgefeat._text import counted
 
 __all__ = ["command"]
 
@@ -42,7 +43,10 @@ def command(database: str, threshold: float, tap: str | None, sheet: str | None,
         groups = duplicates(store, threshold, tap=tap, progress=sys.stderr.isatty() and not as_json)
         photos = len(store)
     spare = sum(len(group) - 1 for group in groups)
-    said = f"{len(groups)} groups among {photos} photos, {spare} photos beside the first of each, cosine {threshold:g}"
+    said = (
+        f"{counted(len(groups), 'group')} among {counted(photos, 'photo')}, {counted(spare, 'photo')} "
+        f"beside the first of each, cosine {threshold:g}"
+    )
     if as_json:
         echo_json(
             {
@@ -77,7 +81,7 @@ def _rows(groups: list[list[Duplicate]]) -> list[tuple[str, ...]]:
 def _sheet_rows(groups: list[list[Duplicate]]) -> list[SheetRow]:
     return [
         SheetRow(
-            f"{number}: {len(group)} photos",
+            f"{number}: {counted(len(group), 'photo')}",
             Tile(group[0].path, _caption("largest", group[0])),
             [Tile(one.path, _caption("same file" if one.same_file else f"{one.cosine:.3f}", one)) for one in group[1:]],
         )

@@ -17,7 +17,7 @@ from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._files import pictures_in
 from edgefeat._outputs import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
 from edgefeat._picture import Decoding
-from edgefeat._text import printable
+from edgefeat._text import counted, printable
 
 __all__ = ["command"]
 
@@ -114,8 +114,8 @@ def _extract_to_file(extractor: Extractor, paths: Iterable[str], output: str, *,
         click.echo("edgefeat: no picture could be read: nothing was written", err=True)
     elif not as_json:
         click.echo(
-            f"{len(read)} features by {extractor.variant} on {extractor.engine} ({extractor.reason}) "
-            f"in {' and '.join(map(str, written))}" + (f"; {len(failed)} pictures failed" if failed else "")
+            f"{counted(len(read), 'feature')} by {extractor.variant} on {extractor.engine} ({extractor.reason}) "
+            f"in {' and '.join(map(str, written))}" + (f"; {counted(len(failed), 'picture')} failed" if failed else "")
         )
     return 0 if read and not failed else 1
 

@@ -17,7 +17,7 @@ from edgefeat._search._ranking import Neighbour
 from edgefeat._search._searching import INDEXED_FROM, indexed, search
 from edgefeat._search._sheet import Sheet, SheetRow, Tile, check_sheet, write_sheet
 from edgefeat._store import FeatureStore, StoreIdentity
-from edgefeat._text import printable
+from edgefeat._text import counted, printable
 
 __all__ = ["command"]
 
@@ -127,7 +127,7 @@ def _about(identity: StoreIdentity) -> dict[str, str]:
 
 def _sentence(identity: StoreIdentity, photos: int) -> str:
     stored = "" if identity.precision == "float32" else f", stored as {identity.precision}"
-    return f"{photos} photos by {identity.bundle}, {identity.variant} on {identity.engine}{stored}"
+    return f"{counted(photos, 'photo')} by {identity.bundle}, {identity.variant} on {identity.engine}{stored}"
 
 
 def _echo(answers: list[_Answer], identity: StoreIdentity, photos: int, by_index: bool) -> None:
