@@ -68,6 +68,11 @@ class Extractor:
         taps = extractor.taps
         names = [features] if len(taps) == 1 else [f"{features}/{tap.name}" for tap in taps]
         self._widths = {name: int(np.prod(tap.shape)) for name, tap in zip(names, taps, strict=True)}
+        added = [*names, error, origin]
+        if twice := [name for name in added if added.count(name) > 1]:
+            raise ArgumentError(
+                f"two new columns are named {twice[0]!r}: choose another with features=, error= or origin="
+            )
         manifest = extractor.bundle.manifest.name
         self._about = f"{manifest} sha256:{extractor.bundle.identity} {extractor.variant} {extractor.engine}"
 

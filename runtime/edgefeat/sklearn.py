@@ -161,6 +161,8 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         """The picture and why it cannot be read; raises that instead where it is to be raised."""
         source, error = extraction.source, extraction.error
         assert isinstance(error, EdgefeatError)
+        if _is_missing(source):
+            error = PictureError("is missing")
         name = repr(os.fspath(source)) if isinstance(source, str | os.PathLike) else f"number {row}"
         if self.unreadable == "nan" and isinstance(error, PictureError):
             return f"{name}: {error}"
@@ -169,6 +171,11 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
 
 # Open extractors live beside the transformers, not in them: so they are neither pickled, cloned nor hashed with them.
 _open: weakref.WeakKeyDictionary[ImageFeatures, tuple[object, Extractor]] = weakref.WeakKeyDictionary()
+
+
+def _is_missing(source: object) -> bool:
+    """Whether a table had nothing in the place of a picture: None, NaN, or the NA of pandas."""
+    return source is None or (isinstance(source, float) and np.isnan(source)) or type(source).__name__ == "NAType"
 
 
 def _pictures(given: object) -> list[Any]:

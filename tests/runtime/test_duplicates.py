@@ -62,6 +62,10 @@ def test_groups_of_photos_that_are_nearly_the_same(database: Path, album: Path) 
             [f"0{number}.jpg", f"0{number} small.jpg"] for number in (1, 2, 3)
         ]
         assert [len(group) for group in edgefeat.duplicates(store, 1e-6)] == [17]  # all features have a common part
+        for exactly in (0.9999, 0.99995, 1):
+            for group in edgefeat.duplicates(store, exactly):
+                if len(group) == 2:
+                    assert group[1].cosine > exactly - 2e-6
         for wrong in (0, -0.5, 1.1, float("nan")):
             with pytest.raises(edgefeat.ArgumentError, match=r"threshold is .* \(allowed: above 0, at most 1\)"):
                 edgefeat.duplicates(store, wrong)

@@ -93,3 +93,44 @@ def test_without_its_extra_the_index_names_the_command(
     assert done.returncode == 1
     assert "pip install 'edgefeat[index]'" in done.stderr
     assert edgefeat_command("search", plain, album / "00.png", env=environment).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["vectors", "paths", "ends"])
+def test_a_damaged_index_of_the_same_size_is_built_again(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("usearch", reason="the extra index is not installed")
+    features = write_many(tmp_path / "many.db", 500, 64)
+    file = tmp_path / "many.db.index" / name
+    with edgefeat.FeatureStore.open(tmp_path / "many.db") as store:
+        found = edgefeat.search(store, features[:5], 3, index=True)
+        for damage in (bytes(file.stat().st_size), os.urandom(file.stat().st_size)):
+            file.write_bytes(damage)
+            assert edgefeat.search(store, features[:5], 3, index=True) == found
+            assert file.read_bytes() != damage
+
+
+def test_builds_of_the_index_at_once_all_give_the_answer(tmp_path: Path) -> None:
+    pytest.importorskip("usearch", reason="the extra index is not installed")
+    write_many(tmp_path / "many.db", 300, 64)
+    program = (
+        "import shutil, sys, numpy as np, edgefeat\n"
+        "with edgefeat.FeatureStore.open(sys.argv[1]) as store:\n"
+        "    for _ in range(30):\n"
+        "        (row,) = edgefeat.search(store, np.ones(64, np.float32), 3, index=True)\n"
+        "        assert len(row) == 3\n"
+        "        shutil.rmtree(sys.argv[1] + '.index', ignore_errors=True)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "many.db")]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate()[1] for process in running] == [""] * 4
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_folder_in_the_place_of_the_index_is_never_replaced(tmp_path: Path) -> None:
+    pytest.importorskip("usearch", reason="the extra index is not installed")
+    write_many(tmp_path / "many.db", 20, 8)
+    (tmp_path / "many.db.index").mkdir()
+    (tmp_path / "many.db.index" / "mine.txt").write_text("mine")
+    refused = pytest.raises(edgefeat.OutputError, match=r"holds 'mine.txt': move it away")
+    with edgefeat.FeatureStore.open(tmp_path / "many.db") as store, refused:
+        edgefeat.search(store, np.ones(8, np.float32), 1, index=True)
+    assert (tmp_path / "many.db.index" / "mine.txt").read_text() == "mine"

@@ -81,6 +81,10 @@ def test_a_table_of_arrow_gets_lists_of_one_length_and_nulls(one_tap: Path, batc
 def test_a_batch_without_pictures_or_with_these_columns_already_is_refused(
     one_tap: Path, batch: dict[str, Any]
 ) -> None:
+    with pytest.raises(edgefeat.ArgumentError, match="two new columns are named 'origin'"):
+        Extractor(one_tap, error="origin")
+    with pytest.raises(edgefeat.ArgumentError, match="two new columns are named 'error'"):
+        Extractor(one_tap, features="error")
     with pytest.raises(edgefeat.ArgumentError, match=r"no column 'image' \(it has: bytes, path\)"):
         Extractor(one_tap, picture="image")(batch)
     for name in ("features", "error", "origin"):

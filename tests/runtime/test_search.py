@@ -258,3 +258,46 @@ def test_features_of_zeros_are_near_to_nothing(tmp_path: Path) -> None:
             (near,) = edgefeat.search(store, query, 5, index=True)
             assert near == exact[:5]
         assert all(len(group) < 100 for group in edgefeat.duplicates(store, 0.9))
+
+
+def test_a_tap_that_is_not_there_is_told_before_the_work(
+    edgefeat_command: Run, two_taps: Path, album: Path, tmp_path: Path
+) -> None:
+    database = made(two_taps, album, tmp_path / "two.db")
+    done = edgefeat_command("search", database, tmp_path / "none.jpg", "--tap", "nope")
+    assert done.returncode == 2
+    assert "tap 'nope' is not in" in done.stderr
+    assert "none.jpg" not in done.stderr
+
+
+def test_a_query_behind_a_link_is_not_its_own_neighbour(
+    edgefeat_command: Run, plain: Path, album: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(album)
+    arguments = ("search", plain, tmp_path / "link" / "07.png", album / "07.png", "-k", "3", "--json")
+    linked, direct = json.loads(edgefeat_command(*arguments).stdout)["queries"]
+    assert linked["neighbours"] == direct["neighbours"]
+    assert len(linked["neighbours"]) == 3
+
+
+def test_a_sheet_never_replaces_a_photo(edgefeat_command: Run, one_tap: Path, album: Path, tmp_path: Path) -> None:
+    shutil.copytree(album, tmp_path / "photos")
+    database = made(one_tap, tmp_path / "photos", tmp_path / "f.db")
+    shutil.copy(album / "00.png", tmp_path / "query.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    for arguments in (
+        ("search", database, "query.png", "--sheet", "query.png"),
+        ("search", database, "query.png", "--sheet", "photos/01.png"),
+        ("duplicates", database, "--sheet", "photos/01.png"),
+    ):
+        done = edgefeat_command(*arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "would replace a photo" in done.stderr
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+
+
+def test_cosines_are_at_most_one(tmp_path: Path) -> None:
+    features = write_many(tmp_path / "many.db", 500, 64)
+    with edgefeat.FeatureStore.open(tmp_path / "many.db") as store:
+        for index in (False, True) if importlib.util.find_spec("usearch") else (False,):
+            assert max(row[0].cosine for row in edgefeat.search(store, features, 1, index=index)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import os
 import re
@@ -188,3 +189,11 @@ def test_a_name_of_two_lines_is_shown_in_one(photos: list[str], tmp_path: Path) 
         write_sheet(Sheet("A sheet", "Of photos.", [row]), tmp_path / "sheet.png")
         sheets.append((tmp_path / "sheet.png").read_bytes())
     assert sheets[0] == sheets[1] != sheets[2]
+
+
+def test_tiles_that_are_left_out_are_told_of(photos: list[str], tmp_path: Path) -> None:
+    rows = [SheetRow(heading, Tile(photos[0], "first"), [Tile("/gone.jpg", "x")] * 3500) for heading in ("one", "two")]
+    write_sheet(Sheet("Many", "All of them.", rows), tmp_path / "sheet.html")
+    source = html.unescape((tmp_path / "sheet.html").read_text(encoding="utf-8"))
+    assert "All of them. The first 1 of 2 are shown. Of 'one' the first 3000 of 3501 photos are shown." in source
+    assert source.count("<figure") == 3000

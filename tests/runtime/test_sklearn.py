@@ -127,7 +127,7 @@ def test_rows_are_the_features_whatever_the_pictures_are_given_as(one_tap: Path,
         (np.zeros((3, 4, 3), np.uint8), r"X is an array of uint8 \(3, 4, 3\)"),
         (np.array([b"ab"]), r"X is an array of \|S2"),
         ([np.zeros((3, 4, 3))], "picture number 0: an array of float64 is not a picture"),
-        ([None], "picture number 0: a picture cannot be read from NoneType"),
+        ([1.5], "picture number 0: a picture cannot be read from float"),
     ],
 )
 @pytest.mark.parametrize("unreadable", ["raise", "nan"])
@@ -145,6 +145,15 @@ def test_an_unreadable_picture_is_an_error_or_a_row_of_nan(one_tap: Path, photos
         features = ImageFeatures(one_tap, unreadable="nan").transform(mixed)
     assert np.isnan(features[[1, 3]]).all()
     np.testing.assert_array_equal(features[[0, 2]], ImageFeatures(one_tap).transform(photos[:2]))
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_table_without_a_picture_in_a_row(one_tap: Path, photos: list[str], missing: object) -> None:
+    with pytest.raises(edgefeat.PictureError, match=r"^picture number 1: is missing$"):
+        ImageFeatures(one_tap).transform([photos[0], missing])
+    with pytest.warns(UserWarning, match=r"^rows of NaN for .*number 1: is missing$"):
+        features = ImageFeatures(one_tap, unreadable="nan").transform([photos[0], missing])
+    assert np.isnan(features).all(axis=1).tolist() == [False, True]
 
 
 def test_parameters_are_checked_by_fit_and_not_before(one_tap: Path) -> None:

@@ -38,6 +38,8 @@ def command(database: str, threshold: float, tap: str | None, sheet: str | None,
     if sheet is not None:
         check_sheet(sheet)
     with FeatureStore.open(database) as store:
+        if sheet is not None:
+            check_sheet(sheet, store.paths())
         if tap is None and len(store.taps) > 1:
             raise ArgumentError(f"{database} has the taps {', '.join(one.name for one in store.taps)}: name one: --tap")
         groups = duplicates(store, threshold, tap=tap, progress=sys.stderr.isatty() and not as_json)

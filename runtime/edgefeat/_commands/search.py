@@ -52,10 +52,15 @@ def command(
     database itself is not shown among its own neighbours.
     """
     if sheet is not None:
-        check_sheet(sheet)
+        check_sheet(sheet, queries)
     with FeatureStore.open(database) as store:
+        if sheet is not None:
+            check_sheet(sheet, store.paths())
+        taps = ", ".join(one.name for one in store.taps)
         if tap is None and len(store.taps) > 1:
-            raise ArgumentError(f"{database} has the taps {', '.join(one.name for one in store.taps)}: name one: --tap")
+            raise ArgumentError(f"{database} has the taps {taps}: name one: --tap")
+        if tap is not None and tap not in {one.name for one in store.taps}:
+            raise ArgumentError(f"tap {tap!r} is not in {database} (it has: {taps})")
         extractor = extractor_for(store, bundle=bundle)
         progress = sys.stderr.isatty() and not as_json
         answers, failed = _answers(store, extractor, queries, count, tap, index, progress)
@@ -115,9 +120,18 @@ def _answers(
     )
     answers = []
     for (path, _), neighbours in zip(read, found, strict=True):
-        own = os.path.abspath(path)
-        answers.append(_Answer(path, [one for one in neighbours if one.path != own][:count]))
+        own = _own(path, neighbours)
+        answers.append(_Answer(path, [one for one in neighbours if one is not own][:count]))
     return answers, failed
+
+
+def _own(query: str, neighbours: list[Neighbour]) -> Neighbour | None:
+    """The query's own row, by its path or else by where links lead."""
+    for path_of in (os.path.abspath, os.path.realpath):
+        for one in neighbours:
+            if path_of(one.path) == path_of(query):
+                return one
+    return None
 
 
 def _about(identity: StoreIdentity) -> dict[str, str]:

@@ -8,12 +8,14 @@ paths, ends    the paths one after another, and where each ends (int64)
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import json
 import os
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +34,10 @@ from edgefeat._store import FeatureStore
 
 __all__ = ["Index"]
 
-_FORM = 1
+_FORM = 2
+_NAMES = frozenset({"about.json", "vectors", "paths", "ends"})
+# Times that an index is put in place or opened while other processes replace it.
+_TRIES = 20
 # Asked of the index for each photo that is wanted, then put in order by exact cosines: int8 confuses close ones.
 _SPARE = 4
 _LEAST_ASKED = 64
@@ -61,14 +66,21 @@ class Index:
         """
         name = tap if tap is not None else store.taps[0].name
         usearch = _usearch()
+        about, folder = _about(store, name), place(store)
         with _as_output_errors(store):
-            about = _about(store, name)
-            folder = place(store)
-            if not _is_of(folder, about):
-                _build(usearch, store, name, folder, about, progress)
-        ends = np.fromfile(folder / "ends", np.int64)
-        paths = np.memmap(folder / "paths", np.uint8, "r") if len(ends) else np.zeros(0, np.uint8)
-        return cls(store, name, usearch.Index.restore(str(folder / "vectors"), view=True), paths, ends)
+            for _ in range(_TRIES):
+                if not _is_of(folder, about):
+                    _build(usearch, store, name, folder, about, progress)
+                with contextlib.suppress(FileNotFoundError):  # another process is just replacing it
+                    ends = np.fromfile(folder / "ends", np.int64)
+                    paths = np.memmap(folder / "paths", np.uint8, "r") if len(ends) else np.zeros(0, np.uint8)
+                    graph = _opened(usearch, folder / "vectors")
+                    if graph is not None:
+                        return cls(store, name, graph, paths, ends)
+                    (folder / "about.json").unlink()  # damaged, and so to be built again
+        raise OutputError(
+            f"the index beside {store.path} is replaced or damaged again and again; search exactly, with --exact"
+        )
 
     def search(self, queries: NDArray[np.float32], count: int) -> list[list[Neighbour]]:
         """For each row of `queries` about its `count` nearest photos, by exact cosine, nearest first."""
@@ -83,7 +95,9 @@ class Index:
     def _nearest(self, query: NDArray[np.float32], places: list[int], count: int) -> list[Neighbour]:
         paths = [self._path(place) for place in sorted(places)]
         found = [(path, feature) for path in paths if (feature := self.store.feature(path, self.tap)) is not None]
-        cosines = unit(np.stack([feature for _, feature in found])) @ query
+        if not found:
+            return []
+        cosines = np.clip(unit(np.stack([feature for _, feature in found])) @ query, -1, 1)
         order = np.argsort(-cosines, kind="stable")[:count].tolist()
         return [Neighbour(found[one][0], float(cosines[one])) for one in order]
 
@@ -97,20 +111,56 @@ def place(store: FeatureStore) -> Path:
     return store.path.with_name(f"{store.path.name}.index")
 
 
+def _opened(usearch: Any, vectors: Path) -> Any:
+    """The graph, mapped; None where the file holds none."""
+    try:
+        return usearch.Index.restore(str(vectors), view=True)
+    except (ValueError, RuntimeError):
+        return None
+
+
 def _build(usearch: Any, store: FeatureStore, tap: str, folder: Path, about: dict[str, Any], progress: bool) -> None:
+    _check_own(folder)
     _sweep(folder)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         with open(temporary / "paths", "wb") as paths, open(temporary / "ends", "wb") as ends:
             graph = _graph(usearch, store, tap, paths, ends, progress)
         graph.save(str(temporary / "vectors"))
-        written = {**about, "bytes": _sizes(temporary)}
+        written = {**about, "files": _facts(temporary)}
         (temporary / "about.json").write_text(json.dumps(written), encoding="utf-8")
         os.chmod(temporary, 0o777 & ~umask())  # whoever may read the database may use it
-        shutil.rmtree(folder, ignore_errors=True)
-        os.rename(temporary, folder)
+        for name in _NAMES:
+            with open(temporary / name, "rb") as stream:
+                os.fsync(stream.fileno())
+        _replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_own(folder: Path) -> None:
+    """Raises OutputError where the folder holds what no build wrote: it would be replaced."""
+    try:
+        others = sorted({one.name for one in folder.iterdir()} - _NAMES)
+    except FileNotFoundError:
+        return
+    if others:
+        raise OutputError(
+            f"{folder} is where the index goes, and holds {others[0]!r}: move it away, or search exactly, with --exact"
+        )
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """Puts a folder in the place of another. Several builds may do so at once: the last one's stays."""
+    for attempt in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.rename(temporary, folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == _TRIES - 1:
+                raise
+        else:
+            return
 
 
 def _sweep(folder: Path) -> None:
@@ -156,15 +206,24 @@ def _about(store: FeatureStore, tap: str) -> dict[str, Any]:
     return {"form": _FORM, "tap": tap, "rows": list(rows), "identity": json.loads(json.dumps(identity))}
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """What a cut file is told by before usearch maps it."""
-    return {name: (folder / name).stat().st_size for name in ("vectors", "paths", "ends")}
+def _facts(folder: Path) -> dict[str, int]:
+    """What a damaged file is told by: of the vectors the size alone, as they are mapped and not read."""
+    checksums = {name: _checksum(folder / name) for name in ("paths", "ends")}
+    return {"vectors": (folder / "vectors").stat().st_size, **checksums}
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with open(path, "rb") as stream:
+        while piece := stream.read(1 << 20):
+            value = zlib.crc32(piece, value)
+    return value
 
 
 def _is_of(folder: Path, about: dict[str, Any]) -> bool:
     try:
         written = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        return bool(written == {**about, "bytes": _sizes(folder)})
+        return bool(written == {**about, "files": _facts(folder)})
     except (FileNotFoundError, ValueError):
         return False
 

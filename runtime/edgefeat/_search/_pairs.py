@@ -20,8 +20,8 @@ _GATHERED = 2048  # pairs of whole features multiplied at a time
 # So many pairs one by one take as long as the whole block's product of whole features.
 _WORTH_A_BLOCK = 40_000
 _LET_GO = 32  # blocks after which memory of what was read is given back
-# What rounding may take from a bound or a cosine in float32.
-_SLACK = 1e-5
+# What rounding may take in float32 from a bound, and from the cosine of two rows.
+_SLACK, _ROUNDING = 1e-5, 1e-6
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -37,7 +37,7 @@ def near_pairs(features: Spill, threshold: float, *, progress: bool = False) -> 
     in full.
     """
     count, dimensions = features.rows.shape
-    least = threshold - _SLACK
+    least = threshold - _ROUNDING
     with spilled() as bounds:
         short = dimensions > 2 * _DIRECTIONS and count > _BLOCK
         if short:
@@ -45,12 +45,13 @@ def near_pairs(features: Spill, threshold: float, *, progress: bool = False) -> 
         blocks = list(_blocks(count))
         shown = with_bar(blocks, len(blocks), "comparing", "block", show=progress)
         for done, (start, other) in enumerate(shown):
-            pairs = _reaching(bounds.rows if short else features.rows, start, other, least)
-            if short and len(pairs[0]) > _WORTH_A_BLOCK:
+            bounded = _reaching(bounds.rows, start, other, threshold - _SLACK) if short else None
+            if bounded is not None and len(bounded[0]) <= _WORTH_A_BLOCK:
+                pairs = _confirmed(features, bounded, least)
+            else:
                 pairs = _reaching(features.rows, start, other, least)
-                features.let_go()
-            elif short:
-                pairs = _confirmed(features, pairs, least)
+                if short:
+                    features.let_go()
             if len(pairs[0]):
                 yield pairs
             if done % _LET_GO == 0:

@@ -47,7 +47,8 @@ class _Best:
         self._cosines = joined[order]
 
     def neighbours(self) -> list[Neighbour]:
-        return [Neighbour(path, float(cosine)) for path, cosine in zip(self._paths, self._cosines, strict=True)]
+        cosines = np.clip(self._cosines, -1, 1).tolist()  # rounding goes a little beyond
+        return [Neighbour(path, cosine) for path, cosine in zip(self._paths, cosines, strict=True)]
 
 
 def rank(

@@ -43,8 +43,8 @@ class Sheet:
     rows: Sequence[SheetRow]
 
 
-def check_sheet(path: str | os.PathLike[str]) -> None:
-    """Raises ArgumentError now where `write_sheet` could not write `path` after long work."""
+def check_sheet(path: str | os.PathLike[str], photos: Iterable[str] = ()) -> None:
+    """Raises ArgumentError now where `write_sheet` could not write `path` after long work, or would replace a photo."""
     target = Path(path)
     if target.suffix.lower() not in SHEET_SUFFIXES:
         raise ArgumentError(
@@ -56,6 +56,11 @@ def check_sheet(path: str | os.PathLike[str]) -> None:
         )
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK):
         raise ArgumentError(f"contact sheet {os.fspath(path)!r} cannot be made: its folder cannot be written")
+    if target.exists():
+        # By name first: of a million photos, where each leads would take long to ask.
+        for photo in photos:
+            if os.path.basename(photo) == target.name and os.path.realpath(photo) == os.path.realpath(target):
+                raise ArgumentError(f"contact sheet {os.fspath(path)!r} would replace a photo: give another name")
 
 
 def write_sheet(sheet: Sheet, path: str | os.PathLike[str]) -> None:
@@ -67,9 +72,13 @@ def write_sheet(sheet: Sheet, path: str | os.PathLike[str]) -> None:
     check_sheet(path)
     suffix = Path(path).suffix.lower()
     rows = _first(sheet.rows, _MOST_TILES[suffix])
-    shown = replace(sheet, rows=rows)
+    about = sheet.about
     if len(rows) < len(sheet.rows):
-        shown = replace(shown, about=f"{sheet.about} The first {len(rows)} of {len(sheet.rows)} are shown.")
+        about += f" The first {len(rows)} of {len(sheet.rows)} are shown."
+    for row, whole in zip(rows, sheet.rows, strict=False):
+        if len(row.tiles) < len(whole.tiles):
+            about += f" Of {whole.heading!r} the first {len(row.tiles) + 1} of {len(whole.tiles) + 1} photos are shown."
+    shown = replace(sheet, rows=rows, about=about)
     if suffix == ".html":
         from edgefeat._search._sheet_html import write_html
 
