@@ -11,11 +11,12 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFont
 
 import edgefeat
 from edgefeat._search._sheet import Sheet, SheetRow, Tile, check_sheet, write_sheet
@@ -197,3 +198,16 @@ def test_tiles_that_are_left_out_are_told_of(photos: list[str], tmp_path: Path) 
     source = html.unescape((tmp_path / "sheet.html").read_text(encoding="utf-8"))
     assert "All of them. The first 1 of 2 are shown. Of 'one' the first 3000 of 3501 photos are shown." in source
     assert source.count("<figure") == 3000
+
+
+def test_letters_that_the_font_lacks_are_drawn_plain(photos: list[str], tmp_path: Path) -> None:
+    font: Any = ImageFont.load_default()
+    if bytes(font.getmask("\u00fc")) != bytes(font.getmask("\uffff")):
+        pytest.skip("this Pillow's font has these letters")
+    sheets = []
+    for name in ("\u00fcn\u00efc\u00f6d\u00e9 \u05d0.jpg", "unicode ?.jpg"):
+        shutil.copy(photos[1], tmp_path / name)
+        row = SheetRow("a heading", Tile(photos[0], "query"), [Tile(str(tmp_path / name), "0.5")])
+        write_sheet(Sheet("A sheet", "Of photos.", [row]), tmp_path / "sheet.png")
+        sheets.append((tmp_path / "sheet.png").read_bytes())
+    assert sheets[0] == sheets[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -20,6 +22,8 @@ _TILE, _GAP, _LINE = 150, 12, 18
 _HEIGHT = _TILE + 2 * _LINE + _GAP  # of a tile with what is written below it
 _COLUMNS = 6  # beside the lead
 _PAPER, _INK, _FAINT, _BEHIND, _EMPTY = "#ffffff", "#1b1b1b", "#5f5f5f", "#f3f3f3", "#e6e6e6"
+
+_NO_LETTER = "\uffff"  # no font has one: it is drawn as what stands for letters that are missing
 
 
 def write_png(sheet: Sheet, path: str | os.PathLike[str]) -> None:
@@ -108,8 +112,25 @@ def _fitting(text: str, font: Any, width: int) -> str:
 
 
 def _drawable(text: str, font: Any) -> str:
+    """The text with what the font lacks by its plain letters, u for \u00fc, or else a question mark."""
     known = printable(text).encode("utf-8", "replace").decode("utf-8")
-    return known if isinstance(font, ImageFont.FreeTypeFont) else known.encode("latin-1", "replace").decode("latin-1")
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        return known.encode("latin-1", "replace").decode("latin-1")
+    empty = _shape(_NO_LETTER, font)
+
+    def drawn(letter: str) -> str:
+        if letter == " " or _shape(letter, font) != empty:
+            return letter
+        plain = unicodedata.normalize("NFKD", letter)[0]
+        return plain if plain != letter and _shape(plain, font) != empty else "?"
+
+    return "".join(map(drawn, unicodedata.normalize("NFC", known)))
+
+
+@functools.lru_cache(4096)
+def _shape(letter: str, font: Any) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(letter)
+    return mask.size, bytes(mask)
 
 
 def _length(text: str, font: Any) -> float:
