@@ -43,6 +43,8 @@ _SPARE = 4
 _LEAST_ASKED = 64
 # How widely the graph is searched: recall is measured in tests and documented.
 _EXPANSION = 256
+# So many photos are added by one thread: several that begin a graph together leave some that no search reaches.
+_ALONE = 1024
 # A build that has not written for so long was killed.
 _LEFT_SECONDS = 24 * 3600
 
@@ -180,7 +182,8 @@ def _graph(usearch: Any, store: FeatureStore, tap: str, paths: BinaryIO, ends: B
         for names, features in store.chunks(tap, rows=CHUNK):
             full = features.any(axis=1)  # usearch finds zeros near to everything
             if full.any():
-                graph.add(np.flatnonzero(full).astype(np.uint64) + np.uint64(first), _int8(unit(features[full])))
+                places = np.flatnonzero(full).astype(np.uint64) + np.uint64(first)
+                graph.add(places, _int8(unit(features[full])), threads=0 if len(graph) >= _ALONE else 1)
             encoded = [os.fsencode(name) for name in names]
             lengths = np.cumsum([len(name) for name in encoded], dtype=np.int64) + end
             first, end = first + len(names), int(lengths[-1])
