@@ -13,7 +13,7 @@ from edgefeat._gate import DEFAULT_GATE
 from edgefeat._records import to_json
 from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._photos import SYNTHETIC
-from edgefeat_export._spec import Fit, Normalization, Pooling
+from edgefeat_export._spec import Fit, Normalization, Pooling, parse_input
 
 __all__ = ["command"]
 
@@ -26,7 +26,15 @@ __all__ = ["command"]
 @click.option(
     "--preprocess",
     metavar="MODE",
-    help="tf, torch, caffe, raw, or mean/deviation as R,G,B/R,G,B.  [default: the backbone's own; raw for a file]",
+    help="How pixels are scaled: tf (-1 to 1), unit (0 to 1), torch, caffe, raw (0 to 255), or MEAN/DEVIATION, each one "
+    "figure or R,G,B.  [default: the backbone's own; a saved model that does not scale its own pixels requires it]",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUES",
+    help="Fix an input of a saved model that is no picture, such as speed=0 or pose=0,0,1.",
 )
 @click.option(
     "--layer", "layers", multiple=True, metavar="NAME", help="Cut here; several give several taps.  [default: the last]"
@@ -97,6 +105,7 @@ def command(
     alpha: float | None,
     input_size: str | None,
     preprocess: str | None,
+    inputs: tuple[str, ...],
     layers: tuple[str, ...],
     pooling: Pooling,
     normalize: Normalization,
@@ -116,7 +125,10 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> int:
-    """Turn BACKBONE into a bundle: a name such as mobilenet_v2, resnet50 or alexnet, or a saved Keras model.
+    """Turn BACKBONE into a bundle: a name such as mobilenet_v2, resnet50 or alexnet, or a saved model.
+
+    A saved model is a .keras or .h5 file that Keras 2 or 3 wrote (a Teachable Machine export, for example), or a
+    SavedModel folder.
 
     Each model file is checked against Keras before anything is written.
     """
@@ -130,6 +142,7 @@ def command(
         alpha=alpha,
         input_size=input_size,
         preprocess=preprocess,
+        inputs=dict(map(parse_input, inputs)),
         layers=layers,
         pooling=pooling,
         normalize=normalize,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -41,6 +42,7 @@ def export(
     alpha: float | None = None,
     input_size: int | str | Sequence[int] | None = None,
     preprocess: str | None = None,
+    inputs: Mapping[str, float | Sequence[float]] | None = None,
     layers: Sequence[str] = (),
     pooling: Pooling = "avg",
     normalize: Normalization = "l2",
@@ -62,11 +64,11 @@ def export(
     """The bundle written to `output`, loaded.
 
     `backbone` is a name of `keras.applications`, `alexnet` or `googlenet`, in any spelling of case, `_` and `-`, or the
-    path of a saved Keras model, which has its weights. `weights` of the others are "imagenet" (the default), "random",
+    path of a saved model, which has its weights: a file that Keras 2 or 3 saved, or a SavedModel folder. `weights` of the others are "imagenet" (the default), "random",
     or a file: `.h5`, `.weights.h5`, `.keras`, and torchvision's as `.safetensors` for AlexNet and GoogLeNet.
-    `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own,
-    and for a saved model to "raw" (see `preprocessing_named`). `layers` are where it is cut, each a tap (none: the
-    last).
+    `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own. For a
+    saved model it must be given unless the model scales its own pixels (see `preprocessing_named`). `inputs` fixes
+    inputs of a saved model that are no picture, by name. `layers` are where it is cut, each a tap (none: the last).
     `calibration` is a folder of photos or "synthetic"; fidelity is measured on the photos in `evaluation` (or in one
     sub-folder per label), else on a fifth of the former that is kept apart. An int8 variant must reach `min_fidelity`,
     a mean cosine (or "overlap=0.9"), with the `correction` pieces given (all by default, none for the stock
@@ -87,6 +89,7 @@ def export(
             seed=seed,
             size=None if input_size is None else parsed_size(input_size),
             preprocess=preprocess,
+            inputs={name: _numbers(name, values) for name, values in (inputs or {}).items()},
             layers=tuple(layers),
             pooling=pooling,
             normalization=normalize,
@@ -171,6 +174,16 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
     if not is_colour(spec.background):
         raise ArgumentError(f"background {spec.background!r} (allowed: white, black or a colour as #rrggbb)")
     return spec
+
+
+def _numbers(name: str, values: float | Sequence[float]) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(value) for value in (values if isinstance(values, Sequence) else [values]))
+    except (TypeError, ValueError):
+        numbers = ()
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise ArgumentError(f"input {name} is {values!r} (allowed: a number, or one for each element)")
+    return numbers
 
 
 def _checked(values: Sequence[str], allowed: Sequence[str], what: str, *, some: bool = True) -> list[str]:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from edgefeat import ExportError
 from edgefeat._records import from_json, to_json
 
-__all__ = ["SavedArray", "SavedLayer", "SavedLayers", "saved_layers"]
+__all__ = ["SavedArray", "SavedLayer", "SavedLayers", "hdf5_attributes", "saved_layers"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -119,11 +119,25 @@ def saved_layers(path: Path) -> Iterator[SavedLayers]:
         yield SavedLayers(layers, listing.by_class)
 
 
+def hdf5_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return those attributes of the file's root that it has, as text.
+
+    Raises ExportError for a file that is damaged, or that has a link or an array that leads to another file.
+    """
+    found = _apart("attributes", path, *names)
+    return {name: str(value) for name, value in found.items()}
+
+
 def _list_apart(path: Path) -> _Listing:
-    """`_list` in a process of its own: over damaged heaps of names HDF5 never ends, dies, or reads foreign memory."""
+    """The layers with weights of the file."""
+    return from_json(_Listing, _apart("list", path))
+
+
+def _apart(task: str, path: Path, *names: str) -> dict[str, Any]:
+    """What `task` gives, from a process of its own: HDF5 can hang, die or read foreign memory on a damaged file."""
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", __name__, os.fspath(path)],
+            [sys.executable, "-P", "-m", __name__, task, os.fspath(path), *names],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -138,7 +152,36 @@ def _list_apart(path: Path) -> _Listing:
     said = json.loads(done.stdout)
     if "error" in said:
         raise ExportError(said["error"])
-    return from_json(_Listing, said)
+    found: dict[str, Any] = said["found"]
+    return found
+
+
+def _attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
+    with _whole_file(), h5py.File(path, "r") as file:
+        _check_links(file)
+        values = {name: file.attrs[name] for name in names if name in file.attrs}
+        return {
+            name: value.decode("utf-8") if isinstance(value, bytes) else str(value) for name, value in values.items()
+        }
+
+
+def _check_links(group: h5py.Group) -> None:
+    """Raises ExportError for a link or an array in the group that takes its content from elsewhere."""
+    waiting, seen = [group], set()
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ExportError(f"its {name!r} is a link (allowed: arrays in the file itself)")
+            item = group[name]
+            place = h5py.h5o.get_info(item.id).addr
+            if place in seen:
+                continue
+            seen.add(place)
+            if isinstance(item, h5py.Group):
+                waiting.append(item)
+            elif isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                raise ExportError(f"its {name!r} takes its values from another file")
 
 
 def _list(path: Path) -> _Listing:
@@ -249,12 +292,13 @@ def _has(group: h5py.Group, name: str) -> bool:
     return bool(name) and bool(group.id.links.exists(name.encode()))
 
 
-def _main(path: str) -> None:
+def _main(task: str, path: str, *names: str) -> None:
     try:
-        said = to_json(_list(Path(path)))
+        found = to_json(_list(Path(path))) if task == "list" else _attributes(Path(path), names)
+        said: dict[str, Any] = {"found": found}
     except ExportError as error:
         said = {"error": str(error)}
-    print(json.dumps(said))  # noqa: T201  this is for `_list_apart`
+    print(json.dumps(said))  # noqa: T201  this is for `_apart`
 
 
 if __name__ == "__main__":

@@ -12,15 +12,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import edgefeat
 from edgefeat import EdgefeatError, ExportError
 from edgefeat._records import from_json, to_json
-from edgefeat_export._spec import RANDOM, NetworkSpec
-
-if TYPE_CHECKING:
-    import keras
+from edgefeat_export._spec import RANDOM, NetworkSpec, is_model_file, model_name
 
 __all__ = ["Layer", "LayerList", "costs", "list_layers", "listed_apart"]
 
@@ -31,7 +28,8 @@ class Layer:
 
     `shape` is its output's for one picture, None where it gives several tensors and cannot be cut at. The cumulative
     figures are what a cut here costs: the layer and all it depends on, what is shared counted once. `top` is True for
-    layers of the classifier, which a backbone has only where it is built with one.
+    layers of the classifier, which a backbone has only where it is built with one. `inputs` are the names of the model's
+    inputs that the layer depends on: it can be cut at where that is one picture.
     """
 
     name: str
@@ -42,6 +40,7 @@ class Layer:
     cumulative_parameters: int
     cumulative_macs: int
     top: bool
+    inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +62,14 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     import keras
 
     from edgefeat_export._backbones import backbone_named
-    from edgefeat_export._model_file import is_model_file, load_model, model_name
+    from edgefeat_export._model_file import load_model
+    from edgefeat_export._models.pictures import pictures_of
     from edgefeat_export._trunk import build_trunk
 
     if is_model_file(spec.backbone):  # all of it, though it may have outputs that no one cut gives
         model = load_model(spec)
-        height, width = model.inputs[0].shape[1:3]
-        return LayerList(model_name(spec.backbone), int(height), int(width), costs(model))
+        picture = next(iter(pictures_of(model).values()))
+        return LayerList(model_name(spec.backbone), picture.height or 0, picture.width or 0, costs(model))
     trunk = build_trunk(replace(spec, weights=RANDOM, layers=()))
     layers = costs(trunk.model)
     backbone = backbone_named(spec.backbone)
@@ -103,101 +103,137 @@ def listed_apart(spec: NetworkSpec) -> LayerList:
     return from_json(LayerList, said)
 
 
-def costs(model: keras.Model) -> tuple[Layer, ...]:
+def costs(model: Any) -> tuple[Layer, ...]:
     """The layers of a model, in the order of `layer_names`: those of an inner model behind it, named by path."""
-    layers, _ = _walk(model, "", [_Value(source, {}, {}) for source in model.inputs], ())
-    return tuple(layers)
+    from edgefeat_export._models.graph import inputs_of
+    from edgefeat_export._models.pictures import input_name
+
+    given = [
+        _Value(source, tuple(source.shape), {}, {}, frozenset([input_name(source)])) for source in inputs_of(model)
+    ]
+    layers, _ = _walk(model, "", given, ())
+    order = [input_name(source) for source in inputs_of(model)]
+    return tuple(replace(layer, inputs=tuple(sorted(layer.inputs, key=order.index))) for layer in layers)
 
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A tensor and the work for it: MACs of each call and size of each weight, by identity, so that unions are sums."""
+    """A tensor and the work for it: MACs of each call and size of each weight, by identity, so that unions are sums.
+
+    `shape` is the tensor's with its batch; `inputs` are the names of the inputs it depends on.
+    """
 
     tensor: Any
+    shape: tuple[int | None, ...]
     calls: dict[tuple[int, ...], int]
     weights: dict[int, int]
+    inputs: frozenset[str]
 
 
 def _walk(
-    model: keras.Model, prefix: str, given: Sequence[_Value], place: tuple[int, ...]
+    model: Any, prefix: str, given: Sequence[_Value], place: tuple[int, ...]
 ) -> tuple[list[Layer], list[_Value]]:
     """The layers of `model` called on `given`, and its outputs. `place` tells this call of the model from others."""
-    import keras
+    from edgefeat_export._models.graph import calls, inputs_of, is_layer, is_model, key
 
-    graph = getattr(model, "_functional", model)  # a Sequential keeps its graph in an inner model
-    values = {id(source): value for source, value in zip(graph.inputs, given, strict=True)}
-    nodes = [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
-    within = {id(node) for node in nodes}
+    graph = getattr(model, "_functional", None) or model  # a Sequential of Keras 3 keeps its graph in an inner model
+    values = {key(source): value for source, value in zip(inputs_of(model), given, strict=True)}
+    made = calls(model)
+    within = {id(call.node) for call in made}
     rows: dict[int, list[Layer]] = {}
-    for node in nodes:
-        operation, here = node.operation, (*place, id(node))
-        sources = [values[id(tensor)] for tensor in node.input_tensors]
+    for call in made:
+        operation, here = call.layer, (*place, id(call.node))
+        sources = [values[key(tensor)] for tensor in call.sources]
         inner: list[Layer] = []
-        if node.is_input:
-            results = [values[id(tensor)] for tensor in node.output_tensors]
-        elif isinstance(operation, keras.Model) and getattr(operation, "inputs", None):
+        if call.is_input:
+            results = [values[key(tensor)] for tensor in call.results]
+        elif is_model(operation):
             inner, results = _walk(operation, f"{prefix}{operation.name}/", sources, here)
         else:
-            results = _called(node, sources, values, here)
-        values.update({id(tensor): value for tensor, value in zip(node.output_tensors, results, strict=True)})
+            results = _called(call, sources, values, here)
+        values.update({key(tensor): value for tensor, value in zip(call.results, results, strict=True)})
         # A layer that is called several times is cut at its last call: `cut` does so, too.
-        last = next(call for call in reversed(operation._inbound_nodes) if id(call) in within)
-        if node is last and isinstance(operation, keras.Layer):
+        last = next(node for node in reversed(operation._inbound_nodes) if id(node) in within)
+        if call.node is last and is_layer(operation):
             rows[id(operation)] = [_layer(prefix, operation, sources, results), *inner]
-    return [row for layer in model.layers for row in rows[id(layer)]], [values[id(output)] for output in graph.outputs]
+    listed = [row for layer in model.layers for row in rows[id(layer)]]
+    return listed, [values[key(output)] for output in graph.outputs]
 
 
-def _called(node: Any, sources: Sequence[_Value], values: dict[int, _Value], here: tuple[int, ...]) -> list[_Value]:
+def _called(call: Any, sources: Sequence[_Value], values: dict[Any, _Value], here: tuple[int, ...]) -> list[_Value]:
     """What an operation makes of `sources`."""
-    tensors = node.output_tensors
-    if any(None in tensor.shape[1:] for tensor in tensors):  # inside a model that was made for pictures of any size
-        args, kwargs = node.arguments.fill_in({key: value.tensor for key, value in values.items()})
-        made = node.operation.compute_output_spec(*args, **kwargs)
-        tensors = list(made) if isinstance(made, list | tuple) else [made]
-    calls, weights = _work(sources)
-    calls[here] = _macs(node.operation, [source.tensor.shape for source in sources], tensors[0].shape)
-    weights.update({id(weight): _size(weight.shape) for weight in getattr(node.operation, "weights", ())})
-    return [_Value(tensor, calls, weights) for tensor in tensors]
+    shapes = [tuple(tensor.shape) for tensor in call.results]
+    if any(None in shape[1:] for shape in shapes):  # inside a model that was made for pictures of any size
+        shapes = _shapes_of(call, sources, values)
+    made, weights, inputs = _work(sources)
+    made[here] = _macs(call.layer, [source.shape for source in sources], shapes[0])
+    weights.update({id(weight): _size(weight.shape) for weight in getattr(call.layer, "weights", ())})
+    return [_Value(tensor, shape, made, weights, inputs) for tensor, shape in zip(call.results, shapes, strict=True)]
 
 
-def _work(values: Sequence[_Value]) -> tuple[dict[tuple[int, ...], int], dict[int, int]]:
-    """The calls and the weights that `values` need together."""
-    calls = {call: macs for value in values for call, macs in value.calls.items()}
-    return calls, {weight: size for value in values for weight, size in value.weights.items()}
+def _shapes_of(call: Any, sources: Sequence[_Value], values: dict[Any, _Value]) -> list[tuple[int | None, ...]]:
+    """The shapes of what a call gives for sources of fixed size."""
+    from edgefeat_export._models.graph import is_keras2
+
+    if not is_keras2(call.layer):
+        import keras
+
+        given = {
+            id(tensor): keras.KerasTensor(value.shape, dtype=tensor.dtype)
+            for tensor, value in zip(call.sources, sources, strict=True)
+        }
+        args, kwargs = call.node.arguments.fill_in(given)
+        made = call.layer.compute_output_spec(*args, **kwargs)
+        return [tuple(one.shape) for one in (made if isinstance(made, list | tuple) else [made])]
+    import tensorflow as tf
+
+    taken = [tf.TensorShape(source.shape) for source in sources]
+    found = call.layer.compute_output_shape(taken[0] if len(taken) == 1 else taken)
+    return [tuple(shape) for shape in (found if isinstance(found, list) else [found])]
 
 
-def _layer(prefix: str, layer: keras.Layer, sources: Sequence[_Value], results: Sequence[_Value]) -> Layer:
-    before, _ = _work(sources)
-    calls, weights = _work(results)
-    shape = tuple(results[0].tensor.shape[1:])
+def _work(values: Sequence[_Value]) -> tuple[dict[tuple[int, ...], int], dict[int, int], frozenset[str]]:
+    """The calls, the weights and the inputs that `values` need together."""
+    made = {call: macs for value in values for call, macs in value.calls.items()}
+    weights = {weight: size for value in values for weight, size in value.weights.items()}
+    return made, weights, frozenset().union(*(value.inputs for value in values))
+
+
+def _layer(prefix: str, layer: Any, sources: Sequence[_Value], results: Sequence[_Value]) -> Layer:
+    before, _, _ = _work(sources)
+    made, weights, inputs = _work(results)
+    shape = tuple(side for side in results[0].shape[1:] if side is not None)
     return Layer(
         name=prefix + layer.name,
         kind=type(layer).__name__,
-        shape=shape if len(results) == 1 and None not in shape else None,
+        shape=shape if len(results) == 1 and None not in results[0].shape[1:] else None,
         parameters=layer.count_params(),
-        macs=sum(macs for call, macs in calls.items() if call not in before),
+        macs=sum(macs for call, macs in made.items() if call not in before),
         cumulative_parameters=sum(weights.values()),
-        cumulative_macs=sum(calls.values()),
+        cumulative_macs=sum(made.values()),
         top=False,
+        inputs=tuple(inputs),
     )
 
 
 def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Sequence[int | None]) -> int:
     """The multiply-accumulates of a convolution or a dense layer, from shapes with their batch; 0 for any other."""
-    from keras import layers
+    from edgefeat_export._models.graph import is_layer
 
-    if not isinstance(operation, layers.Layer) or not operation.weights or None in (*sources[0][1:], *result[1:]):
+    if not is_layer(operation) or not operation.weights or not sources or None in (*sources[0][1:], *result[1:]):
         return 0
     taken, made = (math.prod(side for side in shape[1:] if side) for shape in (sources[0], result))
-    if isinstance(operation, layers.SeparableConv2D):
+    kinds = {kind.__name__ for kind in type(operation).__mro__}
+    if "SeparableConv2D" in kinds:
         pixels = made // int(operation.filters)
         return pixels * (_size(operation.depthwise_kernel.shape) + _size(operation.pointwise_kernel.shape))
-    if isinstance(operation, layers.Conv2DTranspose):  # every value that comes in is spread over the whole kernel
+    if "DepthwiseConv2D" in kinds:  # in tf-keras a Conv2D, too
+        kernel = getattr(operation, "depthwise_kernel", None)
+        return made * _size((kernel if kernel is not None else operation.kernel).shape[:2])
+    if "Conv2DTranspose" in kinds:  # every value that comes in is spread over the whole kernel
         return taken * _size(operation.kernel.shape[:3])
-    if isinstance(operation, layers.Conv2D | layers.Dense):  # the kernel's last axis is the filters
+    if kinds & {"Conv2D", "Dense"}:  # the kernel's last axis is the filters
         return made * _size(operation.kernel.shape[:-1])
-    if isinstance(operation, layers.DepthwiseConv2D):
-        return made * _size(operation.kernel.shape[:2])
     return 0
 
 

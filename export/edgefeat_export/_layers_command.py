@@ -41,15 +41,18 @@ def command(backbone: str, alpha: float | None, size: str | None, as_json: bool)
 
 def _report(listed: LayerList) -> None:
     click.echo(f"{listed.backbone} at {listed.height}x{listed.width}")
+    several = len({name for layer in listed.layers for name in layer.inputs}) > 1
     echo_table(
-        ("layer", "kind", "output", "parameters", "MACs", "parameters to here", "MACs to here", ""),
-        [_row(layer) for layer in listed.layers],
+        ("layer", "kind", "output", "parameters", "MACs", "parameters to here", "MACs to here", "needs" if several else ""),
+        [_row(layer, several) for layer in listed.layers],
     )
+    if several:
+        click.echo("needs: the inputs that a layer depends on. Cut where that is one picture, or fix the others: --input")
     if any(layer.top for layer in listed.layers):
         click.echo("top: part of the classifier, which a backbone has only where it is cut there.")
 
 
-def _row(layer: Layer) -> tuple[str, ...]:
+def _row(layer: Layer, several: bool) -> tuple[str, ...]:
     return (
         layer.name,
         layer.kind,
@@ -58,7 +61,7 @@ def _row(layer: Layer) -> tuple[str, ...]:
         _short(layer.macs),
         _short(layer.cumulative_parameters),
         _short(layer.cumulative_macs),
-        "top" if layer.top else "",
+        ", ".join(layer.inputs) if several else "top" if layer.top else "",
     )
 
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -36,9 +36,11 @@ _BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """A backbone cut at one or more layers: from preprocessed float32 (N, H, W, 3) to each layer's output.
+    """A backbone cut at one or more layers: from preprocessed float32 pictures to each layer's output.
 
-    `name` is the backbone's, `preprocessing` says in words what `preprocess` does, `size` is height and width.
+    `name` is the backbone's, `size` is height and width. `preprocess` makes of float32 RGB 0..255 (N, H, W, 3) what
+    `model` takes, which is (N, H, W, 1) or (N, H, W) where `color` is "gray"; `preprocessing` says so in words.
+    `notes` are for the user.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Trunk:
     layers: tuple[str, ...]
     preprocess: Callable[[Any], Any]
     preprocessing: str
+    color: Literal["rgb", "gray"] = "rgb"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

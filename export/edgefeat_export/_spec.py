@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from edgefeat import ArgumentError
 __all__ = [
     "IMAGENET",
     "MODEL_SUFFIXES",
+    "MODES",
     "RANDOM",
     "Fit",
     "NetworkSpec",
@@ -21,6 +23,8 @@ __all__ = [
     "Pooling",
     "input_size",
     "is_model_file",
+    "model_name",
+    "parse_input",
     "weights_file",
 ]
 
@@ -31,7 +35,11 @@ Fit = Literal["stretch", "crop", "pad"]
 #: Weights that are no file.
 IMAGENET, RANDOM = "imagenet", "random"
 
+#: How pixels may be scaled, by name.
+MODES = ("tf", "torch", "caffe", "unit", "raw")
+
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+_FOLDER_MARK = "saved_model.pb"
 
 _LARGEST_SIDE = 2048
 _WEIGHTS_SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors")
@@ -51,9 +59,11 @@ _PICKLED = {
 class NetworkSpec:
     """A backbone, where it is cut, what is baked in behind the cut, and the pictures it is fitted and checked on.
 
-    `backbone` is a name or the path of a saved Keras model. `weights` is "imagenet", "random" or a file; None means
+    `backbone` is a name or the path of a saved model, a file or a SavedModel folder. `weights` is "imagenet", "random" or a file; None means
     "imagenet" for a name, and for a saved model the weights it was saved with. `size` is height and width; None means
-    the model's own. `preprocess` None means the backbone's own. `layers` empty means the backbone's last; `project` is
+    the model's own. `preprocess` None means the backbone's own, and for a
+    saved model what it does itself. `inputs` fixes other inputs of a saved model, by name, to numbers for each picture.
+    `layers` empty means the backbone's last; `project` is
     the number of PCA dimensions. `calibration` is a folder of photos, or "synthetic"; `evaluation` a folder to measure
     fidelity on.
     """
@@ -64,6 +74,7 @@ class NetworkSpec:
     seed: int = 0
     size: tuple[int, ...] | None = None
     preprocess: str | None = None
+    inputs: dict[str, tuple[float, ...]] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
     pooling: Pooling = "avg"
     normalization: Normalization = "l2"
@@ -85,8 +96,32 @@ class NetworkSpec:
 
 
 def is_model_file(backbone: str) -> bool:
-    """Whether `backbone` is meant as a path rather than a name."""
-    return backbone.lower().endswith(MODEL_SUFFIXES)
+    """Return whether `backbone` is meant as the path of a saved model rather than a name.
+
+    It is where it ends as such a file does, has a folder in it, or names a SavedModel folder here.
+    """
+    if backbone.lower().endswith(MODEL_SUFFIXES) or "/" in backbone or os.sep in backbone:
+        return True
+    return os.path.isfile(os.path.join(backbone, _FOLDER_MARK)) or ("." in backbone and os.path.isfile(backbone))
+
+
+def model_name(path: str) -> str:
+    """Return the name of a saved model: that of its file, without the suffix by which it is known."""
+    name = os.path.basename(os.path.abspath(path))
+    suffix = next((suffix for suffix in MODEL_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(suffix)] or name
+
+
+def parse_input(text: str) -> tuple[str, tuple[float, ...]]:
+    """Return name and numbers of `NAME=1,2,3`. Raises ArgumentError for anything else."""
+    name, equals, values = text.partition("=")
+    try:
+        numbers = tuple(float(value) for value in values.split(","))
+    except ValueError:
+        numbers = ()
+    if not name or not equals or not numbers or not all(map(math.isfinite, numbers)):
+        raise ArgumentError(f"input {text!r} (allowed: NAME=NUMBER or NAME=NUMBER,NUMBER..., one for each element)")
+    return name, numbers
 
 
 def weights_file(weights: str) -> Path:

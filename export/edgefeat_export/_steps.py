@@ -61,8 +61,9 @@ def _network(work: Workspace) -> None:
 
     spec = work.spec
     trunk = build_trunk(spec)
-    form = PictureForm(height=trunk.size[0], width=trunk.size[1], fit=spec.fit, transparency=spec.background)
-    notes: list[str] = []
+    height, width = trunk.size
+    form = PictureForm(height, width, fit=spec.fit, transparency=spec.background, color=trunk.color)
+    notes = list(trunk.notes)
     pictures = gather(spec.calibration, spec.evaluation, form, seed=spec.seed, tell=notes.append)
     work.write_pictures(pictures)
     if spec.weights == "random":

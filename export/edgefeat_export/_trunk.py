@@ -11,19 +11,15 @@ import keras
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._backbones import Backbone, backbone_named
 from edgefeat_export._cut import cut
-from edgefeat_export._model_file import is_model_file, load_model, model_name
 from edgefeat_export._network import Trunk
 from edgefeat_export._preprocessing import preprocessing_named
-from edgefeat_export._spec import IMAGENET, RANDOM, NetworkSpec
+from edgefeat_export._saved_trunk import check_layers, saved_trunk
+from edgefeat_export._spec import IMAGENET, RANDOM, NetworkSpec, is_model_file
 from edgefeat_export._weights import copy_weights, load_weights
 
 __all__ = ["build_trunk"]
 
 Size = tuple[int, int]
-
-# What TensorFlow's name scopes take.
-_SCOPE = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"
-
 
 def build_trunk(spec: NetworkSpec) -> Trunk:
     """The backbone that `spec` names, or the saved model at that path, cut at its layers; nothing behind is left.
@@ -32,36 +28,17 @@ def build_trunk(spec: NetworkSpec) -> Trunk:
     cannot be had.
     """
     if is_model_file(spec.backbone):
-        keras.utils.set_random_seed(spec.seed)
-        name, whole = model_name(spec.backbone), load_model(spec)
-        preprocessing = spec.preprocess or "raw"
-        preprocess = preprocessing_named(preprocessing)
-    else:
-        backbone = backbone_named(spec.backbone)
-        name, whole = backbone.name, _with_weights(backbone, spec)
-        preprocessing = spec.preprocess or backbone.preprocessing
-        preprocess = preprocessing_named(spec.preprocess) if spec.preprocess else backbone.preprocess
+        return saved_trunk(spec)
+    if spec.inputs:
+        raise ArgumentError(f"backbone {spec.backbone} takes one picture and nothing else: leave --input out")
+    backbone = backbone_named(spec.backbone)
+    whole = _with_weights(backbone, spec)
+    preprocessing = spec.preprocess or backbone.preprocessing
+    preprocess = preprocessing_named(spec.preprocess) if spec.preprocess else backbone.preprocess
     model, layers = cut(whole, spec.layers)
-    _check_layers(model)
+    check_layers(model)
     height, width = whole.inputs[0].shape[1:3]
-    return Trunk(name, model, (int(height), int(width)), layers, preprocess, preprocessing)
-
-
-def _check_layers(model: keras.Model) -> None:
-    """Raises ArgumentError, naming the layer, where one of the trunk is known not to convert."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            _check_layers(layer)
-        if re.fullmatch(_SCOPE, layer.name) is None:
-            raise ArgumentError(
-                f"layer {layer.name!r} has a name that TensorFlow does not take (allowed: ASCII letters, digits, "
-                "_ . - /, the first a letter or digit): give the layer another name and save the model again"
-            )
-        if isinstance(layer, keras.layers.RNN):
-            raise ArgumentError(
-                f"layer {layer.name!r} ({type(layer).__name__}) loops, which cannot be converted: "
-                "cut before it with --layer"
-            )
+    return Trunk(backbone.name, model, (int(height), int(width)), layers, preprocess, preprocessing)
 
 
 def _with_weights(backbone: Backbone, spec: NetworkSpec) -> keras.Model:

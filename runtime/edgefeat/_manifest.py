@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from edgefeat._errors import BundleError
@@ -49,7 +49,9 @@ VARIANTS = ("tflite-float32", "onnx-float32", "tflite-float16", "tflite-int8", "
 class PictureForm:
     """How a photo becomes the model's input: uint8 RGB of `height` x `width` pixels.
 
-    `transparency` is the colour that what is transparent is laid over: `white`, `black` or `#rrggbb`.
+    `transparency` is the colour that what is transparent is laid over: `white`, `black` or `#rrggbb`. `color` is "gray"
+    for a network of one channel: the picture is turned to gray as Pillow's `convert("L")` does before it is resized, and
+    its three channels are equal. The model itself turns any RGB picture to gray.
     """
 
     height: int
@@ -59,6 +61,8 @@ class PictureForm:
     orientation: Literal["exif", "ignore"] = "exif"
     transparency: str = "white"
     profile: Literal["ignore"] = "ignore"
+    # Bundles written before gray networks were supported do not have it.
+    color: Literal["rgb", "gray"] = field(default="rgb", metadata={"optional": True})
 
 
 @dataclass(frozen=True, slots=True)

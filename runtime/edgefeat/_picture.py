@@ -80,6 +80,8 @@ def read_picture(
 ) -> NDArray[np.uint8]:
     """The picture as the model takes it: uint8, RGB, shape (form.height, form.width, 3), C-contiguous.
 
+    For a network of one channel (`form.color` is "gray") the three channels are equal.
+
     With `decoding="exact"` it equals `keras.utils.load_img(path, target_size=..., interpolation="bilinear")` bit for
     bit on upright RGB files. `channels` is the order in an array (OpenCV's is "bgr"). So many `threads` resize it,
     which changes no bit. Raises PictureError for anything that is not a whole, readable picture of at most
@@ -143,11 +145,11 @@ def fitted(image: Image.Image, form: PictureForm, *, threads: int = 1) -> NDArra
 
 
 def _fitted_array(array: NDArray[np.uint8], form: PictureForm, channels: Channels, threads: int) -> NDArray[np.uint8]:
-    if array.shape == (form.height, form.width, 3):
+    if array.shape == (form.height, form.width, 3) and form.color == "rgb":
         return np.ascontiguousarray(array[:, :, ::-1] if channels == "bgr" else array)
     if array.ndim == 3 and array.shape[2] == 3:
         frame = Frame(array, channels.upper())
-        if form.fit == "stretch":
+        if form.fit == "stretch" and form.color == "rgb":
             return np.asarray(resized(frame, (form.width, form.height), threads=threads))
         return fitted(frame.image(), form, threads=threads)
     if array.ndim == 3 and channels == "bgr":
@@ -169,7 +171,12 @@ def _mend_transparency(image: ImageFile) -> None:
 
 
 def _flat(image: Image.Image, form: PictureForm) -> Image.Image:
-    """In gray or RGB, of eight bits and without transparency."""
+    """In gray or RGB, of eight bits and without transparency; in gray where the network takes gray."""
+    image = _opaque(image, form)
+    return image if form.color == "rgb" or image.mode == "L" else image.convert("L")
+
+
+def _opaque(image: Image.Image, form: PictureForm) -> Image.Image:
     if image.mode.startswith("I"):
         image = _in_strips(image, "L", _upper_bits)
     if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:

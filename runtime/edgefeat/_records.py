@@ -1,5 +1,6 @@
 """Frozen dataclasses to and from JSON values, strictly: an unknown, missing or mistyped field is an error.
 
+A field whose metadata says `optional` may be missing, which means its default, and is not written while it has that.
 Fields may be str, int, float, bool, Literal, another record, `X | None`, `tuple[X, ...]` and `dict[str, X]`.
 """
 
@@ -30,20 +31,27 @@ def from_json(record: type[R], value: object, where: str = "") -> R:
     if not isinstance(value, dict):
         raise RecordError(f"{where or 'the whole'} is {_kind(value)}, expected an object")
     hints = typing.get_type_hints(record)
-    names = [field.name for field in dataclasses.fields(record)]  # type: ignore[arg-type]  # R is always a dataclass
+    fields = dataclasses.fields(record)  # type: ignore[arg-type]  # R is always a dataclass
+    names = [field.name for field in fields]
     for name in value:
         if name not in names:
             raise RecordError(f"{_join(where, str(name))} is unknown (allowed here: {', '.join(names)})")
-    for name in names:
-        if name not in value:
-            raise RecordError(f"{_join(where, name)} is missing")
-    return record(**{name: _value(hints[name], value[name], _join(where, name)) for name in names})
+    for field in fields:
+        if field.name not in value and not field.metadata.get("optional"):
+            raise RecordError(f"{_join(where, field.name)} is missing")
+    return record(
+        **{name: _value(hints[name], value[name], _join(where, name)) for name in names if name in value}
+    )
 
 
 def to_json(record: object) -> Any:
     """The JSON value of a record: what `from_json` reads back."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        return {field.name: to_json(getattr(record, field.name)) for field in dataclasses.fields(record)}
+        return {
+            field.name: to_json(getattr(record, field.name))
+            for field in dataclasses.fields(record)
+            if not field.metadata.get("optional") or getattr(record, field.name) != field.default
+        }
     if isinstance(record, dict):
         return {key: to_json(item) for key, item in record.items()}
     if isinstance(record, tuple | list):
