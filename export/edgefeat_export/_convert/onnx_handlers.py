@@ -1,4 +1,4 @@
-"""Translations that tf2onnx lacks. Importing this module teaches them to it."""
+"""Translations that tf2onnx lacks or gets wrong. Importing this module teaches them to it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,27 @@ from typing import Any
 import numpy as np
 from tf2onnx import utils
 from tf2onnx.handler import tfl_op
+from tf2onnx.tflite_handlers.tfl_math import TflFullyConnectedOp
 
-__all__ = ["Gelu"]
+__all__ = ["FullyConnected", "Gelu"]
+
+
+@tfl_op(["TFL_FULLY_CONNECTED"], tf_op="MatMul")
+class FullyConnected:
+    """A dense layer; where it takes a feature map as it is, tf2onnx 1.17 loses the bias."""
+
+    @classmethod
+    def to_tf(cls, ctx: Any, node: Any, **options: Any) -> None:
+        """Makes a row of the feature map first, so that tf2onnx does not."""
+        source = node.input[0]
+        if node.attr["keep_num_dims"].i == 0 and ctx.get_rank(source) != 2:
+            width = ctx.get_shape(node.input[1])[1]
+            shape = ctx.make_const(utils.make_name("row"), np.array([-1, width], np.int64)).output[0]
+            rows = ctx.get_shape(source)[:1] if ctx.get_shape(source) else [-1]
+            made = ctx.make_node("Reshape", [source, shape], shapes=[[*rows, width]], dtypes=[ctx.get_dtype(source)])
+            made.skip_conversion = True
+            ctx.replace_inputs(node, [made.output[0], *node.input[1:]])
+        TflFullyConnectedOp.to_tf(ctx, node, **options)
 
 
 @tfl_op(["TFL_GELU"])

@@ -21,8 +21,9 @@ __all__ = ["float_nodes", "int8"]
 #: Pictures per run while calibrating: more would only take more memory.
 _BATCH = 8
 
-#: What preprocessing is made of: arithmetic with constants, and the exchange of channels.
+#: What preprocessing is made of: arithmetic with constants, the exchange of channels, and the sum that is gray.
 _HEAD = frozenset({"Cast", "Mul", "Add", "Sub", "Div", "Slice", "Concat", "Gather", "Split", "Squeeze", "Unsqueeze"})
+_HEAD |= {"ReduceSum", "Floor", "Reshape"}
 
 #: Operators that belong to the trunk wherever they stand.
 _TRUNK = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax"})

@@ -13,10 +13,10 @@ __all__ = ["float_operators", "head", "tail"]
 
 _OP = schema.BuiltinOperator
 
-#: What preprocessing is made of: arithmetic with constants, and the exchange of channels.
+#: What preprocessing is made of: arithmetic with constants, the exchange of channels, and the sum that is gray.
 _HEAD = frozenset(
     {_OP.CAST, _OP.MUL, _OP.ADD, _OP.SUB, _OP.DIV, _OP.STRIDED_SLICE, _OP.SLICE, _OP.PACK, _OP.UNPACK, _OP.SPLIT}
-    | {_OP.REVERSE_V2, _OP.CONCATENATION, _OP.GATHER, _OP.RESHAPE}
+    | {_OP.REVERSE_V2, _OP.CONCATENATION, _OP.GATHER, _OP.RESHAPE, _OP.SUM, _OP.FLOOR, _OP.SQUEEZE}
 )
 
 #: Operators that belong to the trunk wherever they stand.
