@@ -47,14 +47,26 @@ export function pixelsOf(source, width, height, form) {
 export function fitted({ width, height, data, turned = false }, form) {
   const rgb = new Uint8Array(width * height * 3);
   for (let from = 0, to = 0; to < rgb.length; from += 4) {
-    rgb[to++] = data[from];
-    rgb[to++] = data[from + 1];
-    rgb[to++] = data[from + 2];
+    if (form.color === "gray") {
+      const gray = grayOf(data[from], data[from + 1], data[from + 2]);
+      rgb[to++] = gray;
+      rgb[to++] = gray;
+      rgb[to++] = gray;
+    } else {
+      rgb[to++] = data[from];
+      rgb[to++] = data[from + 1];
+      rgb[to++] = data[from + 2];
+    }
   }
   const image = { width, height, data: rgb, turned };
   if (form.fit === "stretch") return resized(image, form.width, form.height).data;
   if (form.fit === "crop") return resized(image, form.width, form.height, middle(image, form)).data;
   return padded(image, form);
+}
+
+/** Pillow's gray of a colour: ITU-R 601-2, in 65536ths. */
+function grayOf(red, green, blue) {
+  return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
 }
 
 /** The part in the middle that has the picture's shape; its edges are weighed with what lies beyond them. */

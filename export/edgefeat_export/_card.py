@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgefeat import Manifest
-from edgefeat._manifest import Variant
+from edgefeat._manifest import PictureForm, Variant
 from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._snippets import snippets
 
@@ -23,7 +23,7 @@ def card(manifest: Manifest) -> str:
         f"exported by edgefeat {manifest.edgefeat}.",
         f"Input: `image`, uint8, RGB 0-255, N x {form.height} x {form.width} x 3 (N is 1 in TFLite, free in ONNX). "
         f"Preprocessing (`{backbone.preprocessing}`) is inside the model: resize the photo "
-        f"({form.fit}, {form.filter}, turned upright by its EXIF orientation{ground}) and give it as it is.",
+        f"({form.fit}, {form.filter}, turned upright by its EXIF orientation{ground}) and give it as it is.{_gray(form)}",
         _taps(manifest),
         "## Files",
         _variants(manifest),
@@ -32,6 +32,16 @@ def card(manifest: Manifest) -> str:
         snippets(manifest),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _gray(form: PictureForm) -> str:
+    """What there is to say of a network of one channel."""
+    if form.color == "rgb":
+        return ""
+    return (
+        " The network takes gray pictures: the model turns RGB to gray itself (ITU-R 601-2, as Pillow's "
+        '`convert("L")`), so give it camera frames in colour, or gray ones with three equal channels.'
+    )
 
 
 def _taps(manifest: Manifest) -> str:

@@ -130,9 +130,7 @@ class _Value:
     inputs: frozenset[str]
 
 
-def _walk(
-    model: Any, prefix: str, given: Sequence[_Value], place: tuple[int, ...]
-) -> tuple[list[Layer], list[_Value]]:
+def _walk(model: Any, prefix: str, given: Sequence[_Value], place: tuple[int, ...]) -> tuple[list[Layer], list[_Value]]:
     """The layers of `model` called on `given`, and its outputs. `place` tells this call of the model from others."""
     from edgefeat_export._models.graph import calls, inputs_of, is_layer, is_model, key
 

@@ -43,11 +43,22 @@ def _report(listed: LayerList) -> None:
     click.echo(f"{listed.backbone} at {listed.height}x{listed.width}")
     several = len({name for layer in listed.layers for name in layer.inputs}) > 1
     echo_table(
-        ("layer", "kind", "output", "parameters", "MACs", "parameters to here", "MACs to here", "needs" if several else ""),
+        (
+            "layer",
+            "kind",
+            "output",
+            "parameters",
+            "MACs",
+            "parameters to here",
+            "MACs to here",
+            "needs" if several else "",
+        ),
         [_row(layer, several) for layer in listed.layers],
     )
     if several:
-        click.echo("needs: the inputs that a layer depends on. Cut where that is one picture, or fix the others: --input")
+        click.echo(
+            "needs: the inputs that a layer depends on. Cut where that is one picture, or fix the others: --input"
+        )
     if any(layer.top for layer in listed.layers):
         click.echo("top: part of the classifier, which a backbone has only where it is cut there.")
 

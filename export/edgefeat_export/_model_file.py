@@ -131,13 +131,13 @@ def _sized(model: Any, spec: NetworkSpec) -> Any:
             shapes.append(tuple(source.shape)[1:])
             continue
         own = (picture.height, picture.width)
-        wanted = spec.size or tuple(side or other for side, other in zip(own, wanted_size(model, source) or (224, 224), strict=True))
+        wanted = spec.size or tuple(
+            side or other for side, other in zip(own, wanted_size(model, source) or (224, 224), strict=True)
+        )
         if len(sources) == 1 and any(
             side is not None and side != other for side, other in zip(own, wanted, strict=True)
         ):
-            raise ArgumentError(
-                f"model {spec.backbone} takes {own[0]}x{own[1]} pictures, not {wanted[0]}x{wanted[1]}"
-            )
+            raise ArgumentError(f"model {spec.backbone} takes {own[0]}x{own[1]} pictures, not {wanted[0]}x{wanted[1]}")
         height, width = (side or other for side, other in zip(own, wanted, strict=True))
         shapes.append(picture.shape(height, width))
     model = _in_float32(model, spec)

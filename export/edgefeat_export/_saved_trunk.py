@@ -96,7 +96,9 @@ def _check_inputs(spec: NetworkSpec, whole: Any, outputs: Any, fixed: dict[str, 
         return
     names = [input_name(source) for source in inputs_of(whole)]
     if not needed:
-        raise ArgumentError(f"model {spec.backbone}: --input fixes all of {', '.join(names)} (allowed: not the picture)")
+        raise ArgumentError(
+            f"model {spec.backbone}: --input fixes all of {', '.join(names)} (allowed: not the picture)"
+        )
     place = f"layer {', '.join(spec.layers)}" if spec.layers else "its output"
     wanted = sorted((input_name(source) for source in needed), key=names.index)
     raise ArgumentError(

@@ -21,6 +21,7 @@ __all__ = ["build_trunk"]
 
 Size = tuple[int, int]
 
+
 def build_trunk(spec: NetworkSpec) -> Trunk:
     """The backbone that `spec` names, or the saved model at that path, cut at its layers; nothing behind is left.
 

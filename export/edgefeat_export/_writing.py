@@ -16,6 +16,7 @@ from edgefeat._golden import GOLDEN_NAME, KERAS, Golden, write_golden
 from edgefeat._manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Gate, Refusal, Variant
 from edgefeat_export._card import CARD_NAME, card
 from edgefeat_export._making import Made
+from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import Workspace
 
 __all__ = ["bundle_name", "write_bundle"]
@@ -25,6 +26,7 @@ _GOLDEN_BYTES = 64_000_000  # of features: unpooled ones of an early layer have 
 _TOOLS = (
     "tensorflow",
     "keras",
+    "tf-keras",
     "tf2onnx",
     "onnx",
     "onnxruntime",
@@ -85,6 +87,13 @@ def _golden(work: Workspace, made: Sequence[Made]) -> Golden:
     )
 
 
+def _options(spec: NetworkSpec) -> dict[str, str]:
+    """What the backbone was built with, and its other inputs, by name."""
+    alpha = {} if spec.alpha is None else {"alpha": f"{spec.alpha:g}"}
+    fixed = {f"input {name}": ",".join(f"{value:g}" for value in values) for name, values in spec.inputs.items()}
+    return alpha | fixed
+
+
 def _manifest(
     work: Workspace, gate: Gate, variants: Sequence[Variant], refusals: Sequence[Refusal], golden: File
 ) -> Manifest:
@@ -97,7 +106,7 @@ def _manifest(
         tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
         backbone=Backbone(
             name=facts.backbone,
-            options={} if spec.alpha is None else {"alpha": f"{spec.alpha:g}"},
+            options=_options(spec),
             weights=spec.weights_origin,
             weights_sha256=facts.weights_sha256,
             preprocessing=facts.preprocessing,

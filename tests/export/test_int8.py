@@ -159,7 +159,9 @@ def test_a_network_without_layers_to_quantize_keeps_its_float_files(tmp_path: Pa
     picture = keras.Input((32, 32, 3))
     path = tmp_path / "pool.keras"
     keras.Model(picture, keras.layers.MaxPooling2D(4)(picture)).save(path)
-    extractor = edgefeat_export.export(path, tmp_path / "p.edgefeat", variants=["tflite-float32", "tflite-int8"])
+    extractor = edgefeat_export.export(
+        path, tmp_path / "p.edgefeat", preprocess="raw", variants=["tflite-float32", "tflite-int8"]
+    )
     (refusal,) = extractor.bundle.manifest.refusals
     assert "nothing to quantize" in refusal.reason
 
@@ -171,4 +173,4 @@ def test_features_that_say_nothing_are_refused_in_those_words(tmp_path: Path) ->
     path = tmp_path / "zero.keras"
     keras.Model(picture, keras.layers.Conv2D(4, 3, kernel_initializer="zeros")(picture)).save(path)
     with pytest.raises(edgefeat.ExportError, match="all zero"):
-        edgefeat_export.export(path, tmp_path / "z.edgefeat", variants=["tflite-float32"])
+        edgefeat_export.export(path, tmp_path / "z.edgefeat", preprocess="raw", variants=["tflite-float32"])

@@ -224,6 +224,7 @@ def test_what_lies_behind_the_last_cut_is_gone_from_the_files(tmp_path: Path) ->
                 tmp_path / "whole.keras",
                 tmp_path / f"{len(taps)}.edgefeat",
                 layers=taps,
+                preprocess="raw",
                 calibration=tmp_path / "photos",
                 variants=["tflite-float32", "onnx-float32"],
             ).bundle

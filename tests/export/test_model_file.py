@@ -176,7 +176,7 @@ def test_a_function_of_code_is_not_run(tmp_path: Path) -> None:
 def test_what_is_no_model_is_said_so(tmp_path: Path) -> None:
     for name in ("no.keras", "no.h5"):
         (tmp_path / name).write_bytes(b"no model")
-        with pytest.raises(ExportError, match="cannot be loaded by Keras"):
+        with pytest.raises(ExportError, match="is no Keras model: it begins with b'no model'"):
             load_model(spec_of(tmp_path / name))
 
 

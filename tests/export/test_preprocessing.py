@@ -12,7 +12,7 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 import keras
 
 from edgefeat import ArgumentError
-from edgefeat_export._preprocessing import MODES, preprocessing_named
+from edgefeat_export._preprocessing import MODES, gray, preprocessing_named
 
 #: A module of keras.applications for each mode.
 OWN = {
@@ -31,10 +31,44 @@ def pixels() -> Any:
 
 
 def test_every_mode_is_tried_here() -> None:
-    assert set(OWN) == set(MODES)
+    assert {*OWN, "unit"} == set(MODES)
 
 
-@pytest.mark.parametrize("mode", MODES)
+def test_unit_is_the_usual_rescaling(pixels: Any) -> None:
+    expected = np.asarray(keras.layers.Rescaling(1 / 255)(pixels))
+    np.testing.assert_allclose(preprocessing_named("unit")(pixels), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["0/255", "0/1", "127.5/127.5", "0.5/0.25"])
+def test_one_figure_is_for_all_channels(text: str, pixels: Any) -> None:
+    mean, deviation = text.split("/")
+    three = f"{mean},{mean},{mean}/{deviation},{deviation},{deviation}"
+    np.testing.assert_array_equal(preprocessing_named(text)(pixels), preprocessing_named(three)(pixels))
+    gray = pixels[..., :1]
+    for one in (text, three):
+        np.testing.assert_array_equal(preprocessing_named(one, "gray")(gray), preprocessing_named(text)(gray))
+
+
+@pytest.mark.parametrize("text", ["torch", "caffe", "0,0,1/1,1,1"])
+def test_gray_pictures_have_no_mode_of_three_colours(text: str) -> None:
+    with pytest.raises(ArgumentError, match="takes gray pictures"):
+        preprocessing_named(text, "gray")
+
+
+def test_gray_is_that_of_pillow_in_arrays_and_graphs() -> None:
+    from PIL import Image
+
+    colours = np.random.default_rng(3).integers(0, 256, (1, 256, 512, 3), np.uint8)
+    expected = np.asarray(Image.fromarray(colours[0]).convert("L"))[np.newaxis, ..., np.newaxis]
+    pixels = colours.astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(gray(pixels)), expected)
+    picture = keras.Input(pixels.shape[1:])
+    np.testing.assert_array_equal(np.asarray(keras.Model(picture, gray(picture))(pixels)), expected)
+    every = np.broadcast_to(np.arange(256, dtype=np.float32)[np.newaxis, :, np.newaxis, np.newaxis], (1, 256, 1, 3))
+    np.testing.assert_array_equal(np.asarray(gray(every)), every[..., :1])
+
+
+@pytest.mark.parametrize("mode", sorted(OWN))
 def test_a_mode_is_that_of_keras(mode: str, pixels: Any) -> None:
     expected = OWN[mode].preprocess_input(pixels.copy())
     assert mode == "raw" or not np.allclose(expected, pixels)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgefeat import ArgumentError, ExportError
+from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._hdf5 import hdf5_attributes
 
 __all__ = ["SavedModel", "saved_model"]
@@ -105,6 +105,8 @@ def _archive(path: Path) -> SavedModel:
                 raise ArgumentError(_other_archive(path, names))
             config = _parsed(path, _member(archive, "config.json"))
             metadata = _parsed(path, _member(archive, "metadata.json")) if "metadata.json" in names else {}
+    except EdgefeatError:
+        raise
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
         raise ExportError(f"model {path} cannot be loaded: it is not a whole .keras archive: {error}") from error
     version = str(metadata.get("keras_version", ""))

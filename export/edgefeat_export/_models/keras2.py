@@ -89,6 +89,7 @@ def _portable(weights: bytes) -> bytes:
                 new.require_group(name)
             else:
                 new[name] = item[()]
+        new.require_group("vars")
         for name in [name for name in _groups(new) if name.rpartition("/")[2] == _OLD_LAYERS]:
             _renumber(new, name)
     return target.getvalue()

@@ -82,9 +82,7 @@ def _behind(model: Any, source: Any) -> Iterator[str]:
         layer = call.layer
         if is_model(layer):
             (taken, *_) = [
-                inside
-                for inside, given in zip(inputs_of(layer), call.sources, strict=False)
-                if key(given) in reached
+                inside for inside, given in zip(inputs_of(layer), call.sources, strict=False) if key(given) in reached
             ] or [None]
             inner = list(_behind(layer, taken)) if taken is not None else []
             yield from inner
