@@ -13,7 +13,7 @@ PARALLEL := --numprocesses auto --dist loadfile
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-device check format bench bench-full bench-publish matrix stress soak hostile clean test-arm test-arm-short bench-arm test-web check-wheels platforms
+.PHONY: help install demo test test-device check format bench bench-full bench-publish matrix saved-models stress soak hostile clean test-arm test-arm-short bench-arm test-web check-wheels platforms
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -100,6 +100,9 @@ bench-publish: install  ## results as docs/benchmarks, and their figures into RE
 
 matrix: install  ## every backbone as every variant against Keras, for hours; resumes (NETS=a,b PHOTOS=folder)
 	$(BIN)/python tests/export/matrix.py $(if $(NETS),--nets '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)')
+
+saved-models: install  ## saved models of every format and Keras version against their own Keras: docs/your-model.md (minutes)
+	$(BIN)/python tests/export/saved_models.py
 
 # Downloads and what is made of them stay in .arm/. Neither root nor an environment is needed.
 test-arm:  ## tests/runtime, verify and features on emulated Raspberry Pis, one a processor, for hours (BUNDLES="a.edgefeat b.edgefeat")

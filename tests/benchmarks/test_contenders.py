@@ -79,6 +79,9 @@ def test_each_peer_that_is_installed_is_right_and_any_other_has_its_remedy(measu
         assert found.status == "absent"
         assert found.remedy.startswith("pip install")
         return
+    if found.status == "absent":  # on a machine without a desktop it wants libraries of the system's
+        assert "cannot open shared object file" in found.reason
+        pytest.skip(f"{found.reason} ({found.remedy})")
     assert found.minimum_cosine is not None, found.reason
     assert [len(series.seconds) for series in found.series] == [4, 4]
     if kind in ("litert", "onnxruntime"):  # the others scale in ways of their own, which a random network makes much of

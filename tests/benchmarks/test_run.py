@@ -228,6 +228,7 @@ def test_a_program_that_cannot_run_here_costs_only_itself(
     peer = result(run, "mediapipe tflite-float32")
     assert peer.status == "absent"
     assert "libGLESv2.so.2" in peer.reason
+    assert peer.remedy.startswith("apt-get install libgles2 ")
     assert [one.name for one in run.cold_starts] == ["edgefeat extract"]
     assert run.after is not None
 

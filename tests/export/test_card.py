@@ -40,8 +40,11 @@ def run(code: str, folder: Path) -> np.ndarray:
     done = subprocess.run(
         [sys.executable, "-c", prologue + code + epilogue], cwd=folder, capture_output=True, text=True, timeout=200
     )
-    if "libEGL" in done.stderr or "libGLES" in done.stderr or "No module named 'mediapipe'" in done.stderr:
-        pytest.skip("MediaPipe is not here (pip install mediapipe; on Debian also: apt-get install libegl1 libgles2)")
+    lacking = re.search(r"No module named 'mediapipe'|\S+: cannot open shared object file", done.stderr)
+    if lacking is not None:
+        pytest.skip(
+            f"MediaPipe: {lacking[0]} (pip install mediapipe; on Debian also: apt-get install libxcb1 libegl1 libgles2)"
+        )
     assert done.returncode == 0, done.stderr
     feature: np.ndarray = np.load(folder / "feature.npy")
     return feature

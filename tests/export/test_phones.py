@@ -51,7 +51,7 @@ def embed(tmp_path_factory: pytest.TempPathFactory) -> Embed:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
         if done.returncode == 3:
             why = done.stderr.strip().splitlines()[-1]
-            pytest.skip(f"{why} (pip install mediapipe; on Debian also: apt-get install libegl1 libgles2)")
+            pytest.skip(f"{why} (pip install mediapipe; on Debian also: apt-get install libxcb1 libegl1 libgles2)")
         assert done.returncode == 0, done.stderr
         with np.load(folder / "out.npz") as found:
             return [
@@ -89,7 +89,11 @@ def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.
 
 def metadata_of(path: Path) -> Any:
     """The metadata, read by the classes that MediaPipe's package has of the published schema."""
-    published = pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
+    published = pytest.importorskip(
+        "mediapipe.tasks.metadata.metadata_schema_py_generated",
+        reason="MediaPipe cannot be imported (pip install mediapipe; on Debian also: apt-get install libxcb1)",
+        exc_type=ImportError,
+    )
     model = flatbuffer.read(path)
     (place,) = [entry.buffer for entry in model.metadata if bytes(entry.name) == METADATA.encode()]
     content = bytes(model.buffers[place].data)

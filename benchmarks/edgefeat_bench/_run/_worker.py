@@ -15,6 +15,7 @@ import base64
 import importlib.metadata
 import json
 import os
+import re
 import sys
 import time
 from typing import Any, TextIO
@@ -23,7 +24,7 @@ import numpy as np
 
 from edgefeat import EdgefeatError
 from edgefeat._records import from_json
-from edgefeat_bench._contenders import KINDS, opening_of
+from edgefeat_bench._contenders import KINDS, Kind, opening_of
 from edgefeat_bench._contenders._base import Opened, Picture, Task
 from edgefeat_bench._measures._memory import peak_memory
 
@@ -32,6 +33,15 @@ __all__ = ["main"]
 # How long a process that was stopped works before it is timed: so long the system takes to spread its threads over the
 # cores again. What is timed then is a picture among many, as of a folder or a camera, not the first one after a pause.
 _WARM_SECONDS = 0.05
+
+#: Debian's packages of the system's libraries that peers want, by the library's name.
+_DEBIAN = {
+    "libEGL": "libegl1",
+    "libGL": "libgl1",
+    "libGLESv2": "libgles2",
+    "libglib": "libglib2.0-0",
+    "libxcb": "libxcb1",
+}
 
 
 def main(task_json: str) -> int:
@@ -45,8 +55,7 @@ def main(task_json: str) -> int:
         opening = opening_of(kind)
     except Exception as error:  # noqa: BLE001  packages that do not fit together raise anything
         names = ", ".join(kind.modules) or "edgefeat"
-        mended = kind.remedy.replace("pip install", "pip install --upgrade")
-        _answer(answers, {"absent": f"{names} cannot be imported: {error}", "remedy": mended})
+        _answer(answers, {"absent": f"{names} cannot be imported: {error}", "remedy": _remedy(kind, error)})
         return 0
     try:
         opened = opening(task)
@@ -65,6 +74,15 @@ def main(task_json: str) -> int:
             _warm(opened, arrays[warm])
         _answer(answers, _timed(opened, arrays[asked["array"]] if "array" in asked else asked["file"]))
     return 0
+
+
+def _remedy(kind: Kind, error: Exception) -> str:
+    """The command that brings what an import lacked: a library of the system, or else a package that fits."""
+    library = re.search(r"(lib\w+)\.so[\w.]*: cannot open shared object file", str(error))
+    if library is None:
+        return kind.remedy.replace("pip install", "pip install --upgrade")
+    package = _DEBIAN.get(library[1], library[1].lower())
+    return f"apt-get install {package} (on Debian; it has {library[1]})"
 
 
 def _warm(opened: Opened, picture: Picture) -> None:

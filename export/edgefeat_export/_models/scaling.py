@@ -45,7 +45,7 @@ _FAMILIES = tuple(
     _Family(frozenset(layers.split()), name, mode)
     for layers, name, mode in (
         ("conv2_block1_preact_bn", "ResNet V2", "tf"),
-        ("conv2_block1_0_bn conv2_block1_1_conv", "DenseNet", "torch"),
+        ("conv2_block1_concat", "DenseNet", "torch"),
         ("conv1_conv conv2_block1_1_conv", "ResNet", "caffe"),
         ("res2a_branch2a", "ResNet", "caffe"),
         ("block2_sepconv1", "Xception", "tf"),
