@@ -23,7 +23,8 @@ def card(manifest: Manifest) -> str:
         f"exported by edgefeat {manifest.edgefeat}.",
         f"Input: `image`, uint8, RGB 0-255, N x {form.height} x {form.width} x 3 (N is 1 in TFLite, free in ONNX). "
         f"Preprocessing (`{backbone.preprocessing}`) is inside the model: resize the photo "
-        f"({form.fit}, {form.filter}, turned upright by its EXIF orientation{ground}) and give it as it is.{_gray(form)}",
+        f"({form.fit}, {form.filter}, turned upright by its EXIF orientation{ground}) and give it as it is."
+        f"{_gray(form)}",
         _taps(manifest),
         "## Files",
         _variants(manifest),

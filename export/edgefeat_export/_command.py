@@ -26,8 +26,8 @@ __all__ = ["command"]
 @click.option(
     "--preprocess",
     metavar="MODE",
-    help="How pixels are scaled: tf (-1 to 1), unit (0 to 1), torch, caffe, raw (0 to 255), or MEAN/DEVIATION, each one "
-    "figure or R,G,B.  [default: the backbone's own; a saved model that does not scale its own pixels requires it]",
+    help="How pixels are scaled: tf (-1 to 1), unit (0 to 1), torch, caffe, raw (0 to 255), or MEAN/DEVIATION, each "
+    "one figure or R,G,B.  [default: the backbone's own; a saved model that does not scale its own pixels requires it]",
 )
 @click.option(
     "--input",

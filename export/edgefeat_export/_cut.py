@@ -15,7 +15,7 @@ __all__ = ["cut", "layer_names"]
 
 
 def cut(whole: Any, names: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
-    """Return the part of `whole` up to the layers of these names, and the names; up to its last layer where none is given.
+    """Return the part of `whole` up to the layers of these names, and the names; none given means its last layer.
 
     A layer of a model inside the model is named by its path, `inner/layer`. The part has only those inputs of `whole`
     that it depends on. Raises ArgumentError for an unknown name, and for two whose taps would have the same.

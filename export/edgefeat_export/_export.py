@@ -64,8 +64,9 @@ def export(
     """The bundle written to `output`, loaded.
 
     `backbone` is a name of `keras.applications`, `alexnet` or `googlenet`, in any spelling of case, `_` and `-`, or the
-    path of a saved model, which has its weights: a file that Keras 2 or 3 saved, or a SavedModel folder. `weights` of the others are "imagenet" (the default), "random",
-    or a file: `.h5`, `.weights.h5`, `.keras`, and torchvision's as `.safetensors` for AlexNet and GoogLeNet.
+    path of a saved model, which has its weights: a file that Keras 2 or 3 saved, or a SavedModel folder. `weights` of
+    the others are "imagenet" (the default), "random", or a file: `.h5`, `.weights.h5`, `.keras`, and torchvision's as
+    `.safetensors` for AlexNet and GoogLeNet.
     `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own. For a
     saved model it must be given unless the model scales its own pixels (see `preprocessing_named`). `inputs` fixes
     inputs of a saved model that are no picture, by name. `layers` are where it is cut, each a tap (none: the last).

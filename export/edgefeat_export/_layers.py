@@ -28,8 +28,8 @@ class Layer:
 
     `shape` is its output's for one picture, None where it gives several tensors and cannot be cut at. The cumulative
     figures are what a cut here costs: the layer and all it depends on, what is shared counted once. `top` is True for
-    layers of the classifier, which a backbone has only where it is built with one. `inputs` are the names of the model's
-    inputs that the layer depends on: it can be cut at where that is one picture.
+    layers of the classifier, which a backbone has only where it is built with one. `inputs` are the names of those
+    inputs of the model that the layer depends on: it can be cut at where that is one picture.
     """
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -81,7 +80,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _foreign(saved: SavedModel) -> str | None:
-    """What is said of the first layer that is code rather than a layer of Keras 3; None if there is none to be found."""
+    """What is said of the first layer that is code and no layer of Keras 3; None if there is none to be found."""
     try:
         config = saved.config
         if _is_foreign(config):
@@ -153,7 +152,8 @@ def _check_axes(model: Any, spec: NetworkSpec) -> None:
         if getattr(layer, "data_format", None) == "channels_first":
             raise ArgumentError(
                 f"model {spec.backbone} has its channels first: layer {layer.name!r} has data_format channels_first "
-                "(allowed: channels_last, which TFLite and phones take): build it with channels_last and copy its weights"
+                "(allowed: channels_last, which TFLite and phones take): build it with channels_last and copy its "
+                "weights"
             )
 
 

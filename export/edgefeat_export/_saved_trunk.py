@@ -41,7 +41,8 @@ def saved_trunk(spec: NetworkSpec) -> Trunk:
     free = [source for source in inputs_of(model) if input_name(source) not in fixed]
     picture = picture_input(free[0])
     assert picture is not None  # _check_inputs has seen to it
-    assert picture.height is not None and picture.width is not None  # load_model has fixed them
+    assert picture.height is not None  # load_model has fixed it
+    assert picture.width is not None
     preprocess, preprocessing, notes = _preprocessing(spec, whole, model, picture)
     if is_keras2(model) or len(inputs_of(model)) > 1:
         used = {input_name(source) for source in inputs_of(model)}
@@ -83,7 +84,9 @@ def _fixed_inputs(spec: NetworkSpec, whole: Any) -> dict[str, NDArray[np.float32
             raise ArgumentError(
                 f"input {name} of {spec.backbone} takes {math.prod(shape)} numbers, not {len(numbers)} (or one for all)"
             )
-        fixed[name] = np.broadcast_to(np.float32(numbers).reshape(-1 if len(numbers) == 1 else shape), shape)
+        fixed[name] = np.broadcast_to(
+            np.asarray(numbers, np.float32).reshape(-1 if len(numbers) == 1 else shape), shape
+        )
     return fixed
 
 

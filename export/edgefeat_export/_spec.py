@@ -59,13 +59,12 @@ _PICKLED = {
 class NetworkSpec:
     """A backbone, where it is cut, what is baked in behind the cut, and the pictures it is fitted and checked on.
 
-    `backbone` is a name or the path of a saved model, a file or a SavedModel folder. `weights` is "imagenet", "random" or a file; None means
-    "imagenet" for a name, and for a saved model the weights it was saved with. `size` is height and width; None means
-    the model's own. `preprocess` None means the backbone's own, and for a
-    saved model what it does itself. `inputs` fixes other inputs of a saved model, by name, to numbers for each picture.
-    `layers` empty means the backbone's last; `project` is
-    the number of PCA dimensions. `calibration` is a folder of photos, or "synthetic"; `evaluation` a folder to measure
-    fidelity on.
+    `backbone` is a name or the path of a saved model, a file or a SavedModel folder. `weights` is "imagenet", "random"
+    or a file; None means "imagenet" for a name, and for a saved model the weights it was saved with. `size` is height
+    and width; None means the model's own. `preprocess` None means the backbone's own, and for a saved model what it
+    does itself. `inputs` fixes other inputs of a saved model, by name, to numbers for each picture. `layers` empty
+    means the backbone's last; `project` is the number of PCA dimensions. `calibration` is a folder of photos, or
+    "synthetic"; `evaluation` a folder to measure fidelity on.
     """
 
     backbone: str

@@ -50,8 +50,8 @@ class PictureForm:
     """How a photo becomes the model's input: uint8 RGB of `height` x `width` pixels.
 
     `transparency` is the colour that what is transparent is laid over: `white`, `black` or `#rrggbb`. `color` is "gray"
-    for a network of one channel: the picture is turned to gray as Pillow's `convert("L")` does before it is resized, and
-    its three channels are equal. The model itself turns any RGB picture to gray.
+    for a network of one channel: the picture is turned to gray as Pillow's `convert("L")` does before it is resized,
+    and its three channels are equal. The model itself turns any RGB picture to gray.
     """
 
     height: int

@@ -39,9 +39,7 @@ def from_json(record: type[R], value: object, where: str = "") -> R:
     for field in fields:
         if field.name not in value and not field.metadata.get("optional"):
             raise RecordError(f"{_join(where, field.name)} is missing")
-    return record(
-        **{name: _value(hints[name], value[name], _join(where, name)) for name in names if name in value}
-    )
+    return record(**{name: _value(hints[name], value[name], _join(where, name)) for name in names if name in value})
 
 
 def to_json(record: object) -> Any:

@@ -69,7 +69,7 @@ def reference(path: Path) -> Any:
     if path.name == "keras213_windows_gray48.keras":
         return _windows(path)
     new = zipfile.is_zipfile(path) and _version(path).startswith("3")
-    new = new or (h5py.is_hdf5(path) if path.is_file() else False) and _version(path).startswith("3")
+    new = new or (path.is_file() and h5py.is_hdf5(path) and _version(path).startswith("3"))
     load: Any = keras.models.load_model if new else tf_keras.models.load_model
     model = load(path, compile=False)
     cut = CUTS.get(path.name)

@@ -102,7 +102,7 @@ def replaced(**entries: Any) -> Callable[[dict[str, Any]], None]:
 
 def lambda_model(folder: Path, canary: Path) -> Path:
     place = os.fspath(canary)
-    code = layers.Lambda(lambda x: (open(place, "w").close(), x)[1], name="code")  # noqa: SIM115
+    code = layers.Lambda(lambda x: (Path(place).write_text("run"), x)[1], name="code")
     path = folder / "lambda.h5"
     plain(code).save(path)
     canary.unlink(missing_ok=True)  # it ran when it was made
@@ -160,7 +160,9 @@ def writes(folder: Path, canary: Path) -> Path:
 
 def reads(folder: Path, secret: Path) -> Path:
     def body(photo: Any) -> Any:
-        return tf.reduce_mean(photo, [1, 2]) + tf.cast(tf.strings.length(tf.io.read_file(os.fspath(secret))), tf.float32)
+        return tf.reduce_mean(photo, [1, 2]) + tf.cast(
+            tf.strings.length(tf.io.read_file(os.fspath(secret))), tf.float32
+        )
 
     return module_model(folder, "reads", body)
 
@@ -169,7 +171,7 @@ def hidden(folder: Path, canary: Path) -> Path:
     """Writes in a function that is named as the one that saves variables."""
 
     @tf.function
-    def __inference__traced_save_1(photo: Any) -> Any:  # noqa: N807
+    def __inference__traced_save_1(photo: Any) -> Any:
         with tf.control_dependencies([tf.io.write_file(os.fspath(canary), "written")]):
             return tf.identity(photo)
 
@@ -178,7 +180,7 @@ def hidden(folder: Path, canary: Path) -> Path:
 
 def calls_python(folder: Path, canary: Path) -> Path:
     def body(photo: Any) -> Any:
-        found = tf.py_function(lambda x: (canary.touch(), x)[1], [photo], tf.float32)
+        found = tf.py_function(lambda x: (canary.write_text("run"), x)[1], [photo], tf.float32)
         return tf.reduce_mean(tf.ensure_shape(found, [None, SIDE, SIDE, 3]), [1, 2])
 
     path = module_model(folder, "python", body)
@@ -212,7 +214,7 @@ def with_link(folder: Path, secret: Path) -> Path:
 def metadata_lambda(folder: Path, canary: Path) -> Path:
     path = folder / "metadata"
     place = os.fspath(canary)
-    code = layers.Lambda(lambda x: (open(place, "w").close(), x)[1], name="code")  # noqa: SIM115
+    code = layers.Lambda(lambda x: (Path(place).write_text("run"), x)[1], name="code")
     plain(code).save(path, save_format="tf")
     canary.unlink(missing_ok=True)
     return path

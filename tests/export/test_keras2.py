@@ -266,7 +266,7 @@ def test_a_second_input_is_cut_off_or_fixed(tmp_path: Path) -> None:
     cut = tf_keras.Model(model.inputs[0], model.get_layer("flat").output)
     spec = spec_of(path, preprocess="unit", layers=("flat",))
     close(outputs(spec, given), cut.predict(given / 255, verbose=0))
-    speeds = np.tile(np.float32([[3, -1]]), (3, 1))
+    speeds = np.tile(np.asarray([[3, -1]], np.float32), (3, 1))
     spec = spec_of(path, preprocess="unit", inputs={"speed": (3.0, -1.0)})
     close(outputs(spec, given), model.predict([given / 255, speeds], verbose=0))
 

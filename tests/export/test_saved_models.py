@@ -89,7 +89,9 @@ def test_a_bare_mobilenet_v2_is_refused_with_its_own_preprocessing(tmp_path: Pat
 
     path = tmp_path / "mine.keras"
     keras.applications.MobileNetV2(weights=None, alpha=0.35, input_shape=(96, 96, 3), include_top=False).save(path)
-    with pytest.raises(ArgumentError, match=r"its layers are those of MobileNetV2, whose own is `tf`.*--preprocess tf$"):
+    with pytest.raises(
+        ArgumentError, match=r"its layers are those of MobileNetV2, whose own is `tf`.*--preprocess tf$"
+    ):
         build_trunk(NetworkSpec(str(path)))
 
 

@@ -56,8 +56,8 @@ def check_keras2(saved: SavedModel) -> None:
     for entry in _classes(config.get("config")):
         if not _is_known(entry):
             raise ExportError(
-                f"model {saved.path} names {entry.get('module') or ''} {entry.get('class_name')!r}, which is no part of "
-                f"Keras, {REMEDY}"
+                f"model {saved.path} names {entry.get('module') or ''} {entry.get('class_name')!r}, "
+                f"which is no part of Keras, {REMEDY}"
             )
 
 

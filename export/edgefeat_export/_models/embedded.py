@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -50,8 +50,9 @@ class _Embedded(keras.Layer):  # type: ignore[misc]  # keras has no types
             return [tf.cast(output, tf.float32) for output in tf.nest.flatten(result)]
 
         # In closures: Keras would follow attributes, and find models that are not its own.
-        self._call, self._shapes = call, lambda: shapes
-        self._own_weights = lambda: [_Weight(weight) for weight in model.weights]
+        self._call: Callable[[Any], list[Any]] = call
+        self._shapes: Callable[[], list[Any]] = lambda: shapes
+        self._own_weights: Callable[[], list[Any]] = lambda: [_Weight(weight) for weight in model.weights]
 
     def call(self, picture: Any) -> list[Any]:
         return self._call(picture)

@@ -81,7 +81,7 @@ def _from_archive(saved: SavedModel) -> Any:
 
 
 def _portable(weights: bytes) -> bytes:
-    """The weights with the group names of tf-keras: `/` for the backslashes of Windows, and layers counted from zero."""
+    """The weights with the group names of tf-keras: `/` for the backslashes of Windows, layers counted from zero."""
     target = io.BytesIO()
     with h5py.File(io.BytesIO(weights), "r") as old, h5py.File(target, "w") as new:
         for name, item in _items(old):

@@ -107,7 +107,7 @@ def _only_passes(model: Any) -> bool:
 
 
 def _kind(layer: Any) -> str | None:
-    """What a layer does to pixels: words where it scales them, empty where nothing, None where it is a network's own."""
+    """What a layer does to pixels: words where it scales them, empty where nothing, None where it is the network."""
     kind = type(layer).__name__
     if kind in _PASSED:
         return ""

@@ -58,7 +58,7 @@ def load_signature(saved: SavedModel) -> Any:
                 return dict(rows)
             return dict(function(**{source: given}))
 
-    if spec.shape.rank is None or None in tuple(spec.shape)[1:] and spec.shape.rank not in (3, 4):
+    if spec.shape.rank is None or (None in tuple(spec.shape)[1:] and spec.shape.rank not in (3, 4)):
         raise ArgumentError(f"model {saved.path} takes a tensor of shape {spec.shape} (allowed: one picture)")
     given = tf_keras.Input(tuple(spec.shape)[1:], dtype=spec.dtype, name=source)
     results = Signature()(given)
