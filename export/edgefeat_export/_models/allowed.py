@@ -38,15 +38,15 @@ PARTS = ("layers", "initializers", "regularizers", "constraints", "activations",
 FUNCTIONS = frozenset(
     """
     __operators__.add __operators__.eq __operators__.getitem __operators__.ne abs add cast ceil clip_by_value concat
-    convert_to_tensor divide einsum exp expand_dims floor gather identity image.adjust_brightness image.adjust_contrast
-    image.central_crop image.crop_to_bounding_box image.flip_left_right image.flip_up_down
+    convert_to_tensor divide einsum exp expand_dims floor gather identity image.adjust_brightness
+    image.adjust_contrast image.central_crop image.crop_to_bounding_box image.flip_left_right image.flip_up_down
     image.grayscale_to_rgb image.per_image_standardization image.resize image.resize_with_crop_or_pad
     image.resize_with_pad image.rgb_to_grayscale linalg.l2_normalize linalg.matmul math.abs math.add math.add_n
-    math.ceil math.divide math.divide_no_nan math.exp math.floor math.l2_normalize math.log math.log1p math.maximum math.minimum
-    math.multiply math.multiply_no_nan math.negative math.pow math.reciprocal math.reduce_max math.reduce_mean
-    math.reduce_min math.reduce_sum math.reduce_variance math.rsqrt math.scalar_mul math.sigmoid math.sign
-    math.softplus math.sqrt math.square math.squared_difference math.subtract math.tanh math.truediv maximum minimum
-    multiply negative nn.avg_pool nn.avg_pool2d nn.batch_normalization nn.bias_add nn.conv2d nn.convolution
+    math.ceil math.divide math.divide_no_nan math.exp math.floor math.l2_normalize math.log math.log1p math.maximum
+    math.minimum math.multiply math.multiply_no_nan math.negative math.pow math.reciprocal math.reduce_max
+    math.reduce_mean math.reduce_min math.reduce_sum math.reduce_variance math.rsqrt math.scalar_mul math.sigmoid
+    math.sign math.softplus math.sqrt math.square math.squared_difference math.subtract math.tanh math.truediv maximum
+    minimum multiply negative nn.avg_pool nn.avg_pool2d nn.batch_normalization nn.bias_add nn.conv2d nn.convolution
     nn.depth_to_space nn.depthwise_conv2d nn.elu nn.gelu nn.l2_normalize nn.leaky_relu nn.local_response_normalization
     nn.log_softmax nn.lrn nn.max_pool nn.max_pool2d nn.moments nn.relu nn.relu6 nn.selu nn.sigmoid nn.silu nn.softmax
     nn.softplus nn.softsign nn.space_to_depth nn.swish nn.tanh ones_like pad pow realdiv reduce_max reduce_mean
