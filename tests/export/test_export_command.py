@@ -162,7 +162,7 @@ def test_photos_calibrate_and_bad_ones_are_told_of(run: Run, model: Path, tmp_pa
         Image.fromarray(picture).resize((50, 40)).save(photos / f"{index}.png")
     (photos / "text.jpg").write_text("these are words")
     (photos / "unplugged.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    done = run(model, "--variants", "tflite-float32", "--calibration", photos, cwd=tmp_path)
+    done = run(model, "--preprocess", "raw", "--variants", "tflite-float32", "--calibration", photos, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "text.jpg: not a JPEG" in done.stderr
     assert "unplugged.jpg: no such file" in done.stderr
@@ -186,7 +186,7 @@ def test_photos_calibrate_and_bad_ones_are_told_of(run: Run, model: Path, tmp_pa
         (["MODEL", "--seed", "-1"], 2, "seed -1 (allowed: 0 to 4294967295)"),
         (["nowhere.keras"], 2, "model 'nowhere.keras' does not exist"),
         (["MODEL", "--calibration", "nowhere"], 2, "calibration 'nowhere' is not a folder (allowed: a folder of"),
-        (["MODEL", "--calibration", "unreadable"], 1, "no readable photo in unreadable"),
+        (["MODEL", "--preprocess", "raw", "--calibration", "unreadable"], 1, "no readable photo in unreadable"),
         (["MODEL", "-o", "taken.edgefeat"], 2, "taken.edgefeat exists already; give another name with -o, or"),
         (["MODEL", "-o", "unreadable", "--overwrite"], 2, "unreadable is not a bundle: --overwrite replaces only"),
         (["MODEL", "-o", "file/out.edgefeat"], 2, "is not a folder that can be written"),
@@ -223,7 +223,9 @@ def test_weights_that_cannot_be_had_name_the_three_ways_out(run: Run, tmp_path: 
 def test_files_that_cannot_be_written_whole_leave_no_bundle(run: Run, model: Path, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="only POSIX can limit the size of files")
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))}
-    done = run(model, "-o", tmp_path / "out.edgefeat", env={"PYTHONDONTWRITEBYTECODE": "1"}, **limit)
+    done = run(
+        model, "--preprocess", "raw", "-o", tmp_path / "out.edgefeat", env={"PYTHONDONTWRITEBYTECODE": "1"}, **limit
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("edgefeat: step network failed: ")
     assert list(tmp_path.iterdir()) == []
@@ -239,7 +241,7 @@ def test_an_interrupt_leaves_nothing_and_no_converter_running(model: Path, tmp_p
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (24, 80))
     process = subprocess.Popen(
-        [sys.executable, "-m", "edgefeat", "export", str(model), "-o", "out.edgefeat"],
+        [sys.executable, "-m", "edgefeat", "export", str(model), "--preprocess", "raw", "-o", "out.edgefeat"],
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(scratch)},
         stdout=subprocess.PIPE,

@@ -140,6 +140,8 @@ def test_a_file_in_the_users_folder_is_no_module_of_ours(model: Path, tmp_path: 
             "edgefeat",
             "export",
             str(model),
+            "--preprocess",
+            "raw",
             "--variants",
             "tflite-float32",
             "-o",
