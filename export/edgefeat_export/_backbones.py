@@ -130,7 +130,7 @@ def backbone_named(name: str) -> Backbone:
     if name in (".", "..") or set(name) & {"/", os.sep, os.altsep}:
         raise ArgumentError(
             f"backbone {name!r} is a path, but not that of a saved model "
-            f"(allowed: a file {', '.join(MODEL_SUFFIXES)}, or a backbone's name)"
+            f"(allowed: a file {', '.join(MODEL_SUFFIXES)}, a SavedModel folder, or a backbone's name)"
         )
     by_key = {_key(backbone.name): backbone for backbone in backbones()}
     backbone = by_key.get(_key(name))

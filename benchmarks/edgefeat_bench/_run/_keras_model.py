@@ -24,6 +24,7 @@ from edgefeat._golden import KERAS, read_golden
 from edgefeat_bench._run._prepared import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, Prepared
 from edgefeat_export._backbones import backbone_named
 from edgefeat_export._layers import costs
+from edgefeat_export._models.embedded import is_embedded
 from edgefeat_export._network import Trunk, build
 from edgefeat_export._photos import gather
 from edgefeat_export._random_weights import condition
@@ -150,6 +151,11 @@ def _write_tflite(model: keras.Model, path: Path) -> None:
 def _prepare(bundle: edgefeat.Bundle, folder: Path, model_file: str, calibration: str, files: Sequence[str]) -> None:
     spec = network_spec(bundle.manifest, model_file, calibration)
     trunk, model = _built(bundle.manifest, spec)
+    if is_embedded(trunk.model) or trunk.color == "gray":
+        raise EdgefeatError(
+            f"{bundle.manifest.backbone.name} is compared with its own Keras by the export alone: TensorFlow's ways are "
+            "timed for networks of Keras 3 that take one RGB picture"
+        )
     model.save(folder / KERAS_MODEL)
     scale, shift, turned = _figures(trunk)
     text = bundle.manifest.backbone.preprocessing

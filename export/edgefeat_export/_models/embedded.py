@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["embedded"]
+__all__ = ["embedded", "is_embedded"]
 
 
 class _Weight:
@@ -74,3 +74,8 @@ def embedded(model: Any, fixed: Mapping[str, NDArray[np.float32]]) -> keras.Mode
     (free,) = [source for source in model.inputs if source.name.partition(":")[0] not in fixed]
     picture = keras.Input(tuple(free.shape[1:]), dtype="float32", name="picture")
     return keras.Model(picture, _Embedded(model, fixed)(picture))
+
+
+def is_embedded(model: keras.Model) -> bool:
+    """Whether `embedded` made the model, which Keras 3 can then run but not save."""
+    return any(isinstance(layer, _Embedded) for layer in model.layers)
