@@ -14,7 +14,7 @@ import numpy as np
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.config import MODELS, REMEDY, saved_layers
-from edgefeat_export._models.content import SavedModel, saved_model
+from edgefeat_export._models.content import SavedModel, first_line, saved_model
 from edgefeat_export._models.graph import inputs_of, is_keras2, is_model
 from edgefeat_export._models.keras2 import load_keras2
 from edgefeat_export._models.pictures import input_name, picture_input, pictures_of, wanted_size, why_no_picture
@@ -73,10 +73,9 @@ def _known_by_name(saved: SavedModel) -> Iterator[Path]:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if "safe_mode" in str(error) or "unsafe_deserialization" in str(error):  # that is how to run it all the same
         return "it holds Python code, which is not run"
-    return lines[0] if lines else type(error).__name__
+    return first_line(error)
 
 
 def _foreign(saved: SavedModel) -> str | None:

@@ -13,12 +13,14 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
-from edgefeat import ArgumentError
+from edgefeat import ArgumentError, ExportError
 from edgefeat._manifest import PictureForm
 from edgefeat._picture import read_picture
 from edgefeat_export._network import build
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._trunk import build_trunk
+
+tf_keras: Any = pytest.importorskip("tf_keras", reason="the export extra is not installed")
 
 _SPEC = importlib.util.spec_from_file_location("saved_models", Path(__file__).with_name("saved_models.py"))
 assert _SPEC is not None
@@ -60,6 +62,19 @@ def test_a_gray_network_is_exported_whole_by_the_command_line(models: Path) -> N
     path = models / "keras213_windows_gray48.keras"
     cosines = saved_models.lowest_cosines(path, "unit", photos(models))
     assert min(cosines.values()) >= 0.9999
+
+
+@pytest.mark.parametrize("lost", ["variables.index", "variables.data-00000-of-00001"])
+@pytest.mark.parametrize("kind", ["keras", "signature"])
+def test_a_folder_without_its_weights_is_told_what_it_lacks(kind: str, lost: str, tmp_path: Path) -> None:
+    source = tf_keras.Input((8, 8, 3))
+    model = tf_keras.Model(source, tf_keras.layers.Conv2D(4, 3)(tf_keras.layers.Rescaling(1 / 255)(source)))
+    model.save(tmp_path / "m", save_format="tf")
+    if kind == "signature":
+        (tmp_path / "m" / "keras_metadata.pb").unlink()
+    (tmp_path / "m" / "variables" / lost).unlink()
+    with pytest.raises(ExportError, match=rf"m is not whole: variables/{lost}.* copy the whole folder"):
+        build_trunk(NetworkSpec(str(tmp_path / "m")))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._hdf5 import hdf5_attributes
 
-__all__ = ["SavedModel", "saved_model"]
+__all__ = ["SavedModel", "first_line", "missing_weights", "saved_model"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -156,3 +156,20 @@ def _folder(path: Path) -> SavedModel:
 
     config = layers_of_folder(path)
     return SavedModel(path, "folder", 2 if config else None, "2" if config else "", config)
+
+
+def missing_weights(saved: SavedModel) -> str | None:
+    """Return what to say of a folder without the files that hold its weights; None where they are there."""
+    if saved.kind != "folder":
+        return None
+    weights = saved.path / "variables"
+    index = (weights / "variables.index").is_file()
+    if index and any(weights.glob("variables.data-*-of-*")):
+        return None
+    lacking = "variables/variables.data-00000-of-00001" if index else "variables/variables.index"
+    return f"model {saved.path} is not whole: {lacking}, with its weights, is missing: copy the whole folder"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, else its kind."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

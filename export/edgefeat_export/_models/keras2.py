@@ -15,7 +15,7 @@ import h5py
 
 from edgefeat import ExportError
 from edgefeat_export._models.config import check_keras2
-from edgefeat_export._models.content import SavedModel
+from edgefeat_export._models.content import SavedModel, first_line, missing_weights
 
 __all__ = ["load_keras2"]
 
@@ -45,16 +45,13 @@ def load_keras2(saved: SavedModel) -> Any:
         raise
     except Exception as error:  # tf-keras raises many kinds for a model that it cannot build
         raise ExportError(
-            f"model {saved.path}, saved by Keras {saved.version}, cannot be loaded by tf-keras "
-            f"{tf_keras.__version__}: {_first_line(error)}"
+            missing_weights(saved)
+            or f"model {saved.path}, saved by Keras {saved.version}, cannot be loaded by tf-keras "
+            f"{tf_keras.__version__}: {first_line(error)}"
         ) from error
     if not isinstance(model, tf_keras.Model):
         raise ExportError(f"model {saved.path} is a {type(model).__name__} (allowed: a functional or sequential model)")
     return model
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _named(path: Path, suffix: str) -> Any:

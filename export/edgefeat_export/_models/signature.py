@@ -7,7 +7,7 @@ from typing import Any
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.allowed import OPERATIONS
-from edgefeat_export._models.content import SavedModel
+from edgefeat_export._models.content import SavedModel, first_line, missing_weights
 from edgefeat_export._models.metadata import saved_graph
 
 __all__ = ["load_signature"]
@@ -31,7 +31,8 @@ def load_signature(saved: SavedModel) -> Any:
         loaded = tf.saved_model.load(str(saved.path))
         function = loaded.signatures[name]
     except Exception as error:  # TensorFlow raises many kinds for a damaged folder
-        raise ExportError(f"model {saved.path} cannot be loaded by TensorFlow: {error}") from error
+        why = missing_weights(saved) or f"model {saved.path} cannot be loaded by TensorFlow: {first_line(error)}"
+        raise ExportError(why) from error
     (specs,) = [function.structured_input_signature[1]]
     if len(specs) != 1:
         raise ArgumentError(
