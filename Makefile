@@ -1,5 +1,6 @@
-# `make demo` and `make test` do all their own set-up. PYTHON picks the interpreter (3.11 to 3.13).
-PYTHON ?= python3
+# `make demo` and `make test` do all their own set-up, with the newest Python here that TensorFlow has wheels for, else
+# with one that they get (see .ci/environment.sh). PYTHON=... chooses another.
+PYTHON ?= $(shell sh .ci/python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
 PHOTOS ?=
@@ -21,11 +22,7 @@ help:  ## list the targets
 install: $(VENV)/.installed  ## make .venv with edgefeat[all] and the developer tools
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "edgefeat's export needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP) --upgrade 'pip>=25.1'
-	$(BIN)/python $(PIP) --constraint constraints.txt --editable '.[all]' --group dev
+	sh .ci/environment.sh $(PYTHON) $(VENV)
 	@touch $@
 
 demo: install  ## export MobileNetV2, extract features without TensorFlow, show what that buys (PHOTOS=folder)

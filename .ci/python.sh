@@ -1,7 +1,6 @@
 #!/bin/sh
 # Prints the Python that the environments are made with: the newest on this machine for which TensorFlow has wheels
-# (3.11 to 3.13), as long as it can make environments. Where there is none it prints python3, which `.ci/environment.sh`
-# then finds a way for. PYTHON=... on make's command line chooses another.
+# (3.11 to 3.13) and that can make environments; else python3, for which `environment.sh` finds a way.
 for version in 3.13 3.12 3.11; do
     # A name may be there and no Python behind it (pyenv), or one that Debian split venv off from.
     if "python$version" -c 'import ensurepip, venv' >/dev/null 2>&1; then
@@ -9,4 +8,4 @@ for version in 3.13 3.12 3.11; do
         exit
     fi
 done
-command -v python3 || echo python3
+echo python3
