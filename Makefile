@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PHOTOS ?=
 BUNDLES ?=
 RESULTS ?= results/*.json
+PYTHONS ?=
+SUITES ?= bookworm trixie forky
 LABELLED ?=
 # The environments of the device side: one engine each, no TensorFlow.
 DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.version_info < (3, 12) else "")' 2>/dev/null)
@@ -14,7 +16,7 @@ PARALLEL := --numprocesses auto --dist loadfile
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-device check format bench bench-full bench-publish matrix saved-models stress soak hostile clean test-arm test-arm-short bench-arm test-web check-wheels platforms
+.PHONY: help install demo test test-device check format bench bench-full bench-publish matrix saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -62,6 +64,19 @@ check-wheels: .venv-wheels/.installed  ## do the extras resolve to wheels alone,
 .venv-wheels/.installed:
 	$(PYTHON) -m venv .venv-wheels
 	.venv-wheels/bin/python $(PIP) 'uv>=0.5'
+	@touch $@
+
+test-python: .venv-wheels/.installed dist/.built  ## the device side on each Python here, oldest and newest packages (minutes; PYTHONS="3.11 3.14")
+	.venv-wheels/bin/python tests/pythons.py dist/*.whl $(PYTHONS)
+
+test-bare:  ## README's two commands in bare Debian systems, for an hour; needs root and debootstrap (SUITES="bookworm forky")
+	@for suite in $(SUITES); do sh tests/bare.sh $$suite || exit 1; done
+
+test-candidate: .venv-candidate/.installed  ## tests/export with the release candidate of the next TensorFlow
+	.venv-candidate/bin/python -m pytest $(PARALLEL) tests/export
+
+.venv-candidate/.installed: pyproject.toml constraints.txt .ci/tensorflow-candidate.txt
+	sh .ci/environment.sh $(PYTHON) .venv-candidate --candidate
 	@touch $@
 
 platforms: test-device  ## docs/platforms.md, from what was measured here and the rows of test-arm and test-web
