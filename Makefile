@@ -72,6 +72,9 @@ test-python: .venv-wheels/.installed dist/.built  ## the device side on each Pyt
 test-bare:  ## README's two commands in bare Debian systems, for an hour; needs root and debootstrap (SUITES="bookworm forky")
 	@for suite in $(SUITES); do sh tests/bare.sh $$suite || exit 1; done
 
+test-x86: install  ## features on emulated older x86 processors, without VNNI and without AVX (minutes; BUNDLES="a.edgefeat")
+	$(BIN)/python -m tests.x86 $(BUNDLES)
+
 test-candidate: .venv-candidate/.installed  ## tests/export with the release candidate of the next TensorFlow
 	.venv-candidate/bin/python -m pytest $(PARALLEL) tests/export
 

@@ -1,4 +1,4 @@
-"""The device side on every Python here, with the oldest packages that the metadata allows and the newest: `make test-python`.
+"""The device side on every Python here, with the oldest packages allowed and the newest: `make test-python`.
 
 `python tests/pythons.py WHEEL [PYTHON...]` makes an environment for each Python (3.11 to 3.14; those on this machine,
 else one that uv gets) and each end of the bounds, installs the wheel with both engines, verifies the bundles of
@@ -13,6 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ REPOSITORY = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 RESOLUTIONS = ("lowest-direct", "highest")
 #: What the tests are run with, in the versions of their day.
-TESTING = ("pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100")
+TESTING = ("pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "hypothesis>=6.100")
 NAMES = ("numpy", "pillow", "click", "tqdm", "ai-edge-litert", "onnxruntime")
 PASSED, FAILED, ABSENT = "passed", "failed", "absent"
 
@@ -52,6 +53,14 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     return lines[-1] if lines else f"exit status {done.returncode}"
 
 
+def bounds() -> list[str]:
+    """Return the requirements of the device side: named directly, they are what the lowest versions are taken of."""
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *extras["litert"], *extras["onnx"]]
+
+
 def environment(python: str, resolution: str, wheel: Path) -> Path | Row:
     """Return the folder of the environment, or the row that says why there is none."""
     folder = REPOSITORY / "build" / "pythons" / f"{python}-{resolution}"
@@ -61,11 +70,8 @@ def environment(python: str, resolution: str, wheel: Path) -> Path | Row:
         first = next((line for line in made.stderr.splitlines() if line.strip()), "uv failed")
         return Row(python, resolution, ABSENT, f"no Python {python} here, and uv cannot get one: {first.strip()}")
     target = ("--python", folder / "bin" / "python", "--quiet")
-    wanted = f"edgefeat[litert,onnx] @ {wheel.resolve().as_uri()}"
-    for arguments in (
-        ("--only-binary", ":all:", "--resolution", resolution, wanted),
-        TESTING,
-    ):
+    wanted = (f"edgefeat[litert,onnx] @ {wheel.resolve().as_uri()}", *bounds())
+    for arguments in (("--only-binary", ":all:", "--resolution", resolution, *wanted), TESTING):
         done = uv("pip", "install", *target, *arguments)
         if done.returncode != 0:
             return Row(python, resolution, FAILED, " ".join(done.stderr.split()))
@@ -84,7 +90,8 @@ def tried(python: str, resolution: str, wheel: Path) -> Row:
         done = run(folder / "bin" / "edgefeat", "verify", bundle)
         if done.returncode != 0:
             return Row(python, resolution, FAILED, f"verify {bundle.name}: {_last_line(done)}", versions)
-    done = run(folder / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/runtime")
+    parallel = ("--numprocesses", "auto", "--dist", "loadfile")
+    done = run(folder / "bin" / "python", "-m", "pytest", "-q", *parallel, "-p", "no:cacheprovider", "tests/runtime")
     status = PASSED if done.returncode == 0 else FAILED
     if status == FAILED:
         print(done.stdout, file=sys.stderr)

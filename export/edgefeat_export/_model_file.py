@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +69,10 @@ def _known_by_name(saved: SavedModel) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
         link = Path(folder) / f"model{suffix}"
-        link.symlink_to(saved.path.resolve())
+        try:
+            link.symlink_to(saved.path.resolve())
+        except OSError:  # Windows has links for administrators alone
+            shutil.copyfile(saved.path, link)
         yield link
 
 

@@ -83,7 +83,7 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Pat
         yield temporary
         for file in temporary.iterdir():
             _sync(file)
-        _sync(temporary)
+        _sync_folder(temporary)
         os.chmod(temporary, 0o777 & ~umask())
         _replace_folder(temporary, target)
     except OSError as error:
@@ -166,7 +166,8 @@ def _replace_folder(temporary: Path, target: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows writes out what was opened for writing alone, and POSIX a folder only where it was opened for reading.
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -159,7 +159,8 @@ def _replace(temporary: Path, folder: Path) -> None:
         try:
             os.rename(temporary, folder)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == _TRIES - 1:
+            # Windows says EACCES where another process has a file of the folder open.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES) or attempt == _TRIES - 1:
                 raise
         else:
             return
