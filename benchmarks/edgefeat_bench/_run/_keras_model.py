@@ -153,8 +153,8 @@ def _prepare(bundle: edgefeat.Bundle, folder: Path, model_file: str, calibration
     trunk, model = _built(bundle.manifest, spec)
     if is_embedded(trunk.model) or trunk.color == "gray":
         raise EdgefeatError(
-            f"{bundle.manifest.backbone.name} is compared with its own Keras by the export alone: TensorFlow's ways are "
-            "timed for networks of Keras 3 that take one RGB picture"
+            f"{bundle.manifest.backbone.name} is compared with its own Keras by the export alone: TensorFlow's ways "
+            "are timed for networks of Keras 3 that take one RGB picture"
         )
     model.save(folder / KERAS_MODEL)
     scale, shift, turned = _figures(trunk)
