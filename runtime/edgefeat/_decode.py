@@ -16,7 +16,7 @@ from edgefeat._errors import ArgumentError
 from edgefeat._formats import opened_image
 from edgefeat._limits import DEFAULT_LIMITS, Limits, check_size
 from edgefeat._manifest import PictureForm
-from edgefeat._orientation import TRANSPOSES, orientation, stored_orientation
+from edgefeat._orientation import TRANSPOSES, orientation, tag_orientation
 from edgefeat._picture_file import as_picture_errors, opened_stream
 from edgefeat._truncated import is_truncation, partly_decoded
 
@@ -55,7 +55,7 @@ def decoded_with_share(
     with as_picture_errors(), opened_stream(source) as stream:
         opening = _Opening(form, decoding, limits)
         with opening.open(stream) as image:
-            before = stored_orientation(image) if image.format == "TIFF" else 1
+            before = tag_orientation(image) if image.format == "TIFF" else 1
             try:
                 image.load()
             except OSError as error:
@@ -95,7 +95,7 @@ def _least(side: int) -> int:
 
 
 def _as_stored(image: Image.Image, form: PictureForm, before: int) -> Image.Image:
-    """The image, turned back where that is wanted: since 10.1 Pillow itself turns a TIFF upright."""
-    if form.orientation == "ignore" and before in TRANSPOSES and stored_orientation(image) == 1:
+    """The image, turned back where that is wanted: Pillow itself turns a TIFF upright."""
+    if form.orientation == "ignore" and before in TRANSPOSES:
         return image.transpose(_TURNED_BACK[before])
     return image

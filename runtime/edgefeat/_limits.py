@@ -8,11 +8,14 @@ from PIL import Image
 
 from edgefeat._errors import ArgumentError, PictureError
 
-__all__ = ["DEFAULT_LIMITS", "MAX_PIXELS", "Limits", "check_size"]
+__all__ = ["DEFAULT_LIMITS", "LEAST_SHARE", "MAX_PIXELS", "Limits", "check_size", "raised", "truncation"]
 
 #: The most pixels that are held decoded. Pillow takes 4 bytes a pixel, so this is 256 MB: what a Raspberry Pi with 1 GB
 #: can spare.
 MAX_PIXELS = 64_000_000
+
+#: The share of its rows that a truncated picture must have where such are accepted, unless asked otherwise.
+LEAST_SHARE = 0.5
 
 # A side of 2 billion pixels is none that a decoder could be asked for.
 _MOST_PIXELS = 4_000_000_000
@@ -45,6 +48,11 @@ class Limits:
                 f"{what} of {width}x{height} pixels (allowed: {int(self.max_pixels / cost):,}): "
                 + raised(int(width * height * cost))
             )
+
+
+def truncation(share: float) -> str | None:
+    """What to say of a picture of whose rows only a share is there; None of a whole one."""
+    return None if share >= 1 else f"truncated: {int(100 * share)} % of its rows are there"
 
 
 #: What is read unless asked otherwise.

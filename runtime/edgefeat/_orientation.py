@@ -10,7 +10,7 @@ from edgefeat._errors import PictureError
 from edgefeat._formats import check_directory
 from edgefeat._manifest import PictureForm
 
-__all__ = ["MIRRORED_ACROSS", "MIRRORED_DOWN", "TRANSPOSES", "orientation", "stored_orientation"]
+__all__ = ["MIRRORED_ACROSS", "MIRRORED_DOWN", "TRANSPOSES", "orientation", "stored_orientation", "tag_orientation"]
 
 #: How a picture of each EXIF orientation is turned upright.
 TRANSPOSES = {
@@ -36,6 +36,13 @@ def orientation(image: Image.Image, form: PictureForm) -> int:
 
 
 def stored_orientation(image: Image.Image) -> int:
+    """How the pixels still have to be turned, 1 to 8; 1 where they need not, or nothing that can be read says so."""
+    if image.format == "TIFF":  # Pillow itself turns it while it decodes; some versions leave the tag
+        return 1
+    return tag_orientation(image)
+
+
+def tag_orientation(image: Image.Image) -> int:
     """The orientation that the file gives, 1 to 8; 1 where there is none that can be read."""
     if image.format in ("JPEG", "MPO") and not {"exif", "xmp"} & image.info.keys():
         return 1

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
@@ -19,7 +20,7 @@ __all__ = ["is_truncation", "partly_decoded"]
 _END_OF_JPEG = b"\xff\xd9"
 # Decoded as more of a picture it gives anything but gray.
 _NOISE = bytes((37 * index * index + 91) % 251 for index in range(1024))
-# Formats that Pillow decodes row by row from the top, so that what is there can be told from what is not.
+# Formats that Pillow decodes row by row, so that what is there can be told from what is not.
 _BY_ROWS = ("PNG", "BMP", "PPM")
 # All of a picture is there but not in its full quality: as much as one may be without being whole.
 _ALMOST_ALL = 0.99
@@ -61,13 +62,14 @@ def partly_decoded(
 
 def _jpeg(stream: BinaryIO, opener: Opener, error: OSError) -> tuple[Image.Image, float]:
     stream.seek(0)
-    data = stream.read()
+    data = stream.read().rstrip(b"\xff")  # half of a marker, as which what is put after it would be read
     every_scan, every_mean = scans_begun(data)
     calm, noisy = (_decoded(opener, data + rest + _END_OF_JPEG, error) for rest in (b"", _NOISE))
-    rows = _same_rows(calm, noisy)
-    if every_scan and rows == calm.height:
+    same = _same_rows(calm, noisy)
+    if every_scan and same.all():
         return calm, 1.0
-    return calm, min(_ALMOST_ALL, 1.0 if every_mean else rows / calm.height)
+    rows = int(np.argmin(same)) if not same.all() else len(same)  # below, the noise has ended in both
+    return calm, min(_ALMOST_ALL, 1.0 if every_mean else rows / len(same))
 
 
 def _decoded(opener: Opener, data: bytes, error: OSError) -> ImageFile:
@@ -85,7 +87,7 @@ def _by_rows(stream: BinaryIO, opener: Opener, error: OSError) -> tuple[Image.Im
     white, black = (_over(stream, opener, ground) for ground in (255, 0))
     if white.size != black.size or white.mode != black.mode:
         raise error
-    return black, _same_rows(white, black) / black.height
+    return black, float(_same_rows(white, black).mean())
 
 
 def _over(stream: BinaryIO, opener: Opener, ground: int) -> ImageFile:
@@ -103,14 +105,13 @@ def _over(stream: BinaryIO, opener: Opener, ground: int) -> ImageFile:
     return image
 
 
-def _same_rows(one: Image.Image, other: Image.Image) -> int:
-    """How many rows from the top are the same in both."""
+def _same_rows(one: Image.Image, other: Image.Image) -> NDArray[np.bool_]:
+    """Which rows are the same in both."""
     width, height = one.size
     step = max(1, _STRIP_PIXELS // width)
+    same = []
     for top in range(0, height, step):
         box = (0, top, width, min(height, top + step))
         strips = [np.asarray(image.crop(box)) for image in (one, other)]
-        differ = (strips[0] != strips[1]).reshape(box[3] - top, -1).any(axis=1)
-        if differ.any():
-            return top + int(np.argmax(differ))
-    return height
+        same.append((strips[0] == strips[1]).reshape(box[3] - top, -1).all(axis=1))
+    return np.concatenate(same)

@@ -6,11 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgefeat._limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
 from edgefeat._picture import Decoding
 from edgefeat._selection import available_cores
 from edgefeat._store import Precision
 
-__all__ = ["PHOTO_SECONDS", "WORKER_MEMORY", "BulkOptions", "BulkResult", "default_workers"]
+__all__ = ["PHOTO_SECONDS", "WORKER_MEMORY", "BulkOptions", "BulkResult", "default_memory", "default_workers"]
 
 #: What one photo may take, in seconds, and one worker, in bytes: a picture of the most pixels allowed fits.
 PHOTO_SECONDS, WORKER_MEMORY = 60.0, 1_000_000_000
@@ -40,11 +41,13 @@ class BulkOptions:
     seconds: float = PHOTO_SECONDS
     memory: int = WORKER_MEMORY
     pause_at: float | None = None
+    limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
     """What a run did. Counts are of photos; `computed` and `moved` have features now, `moved` without computing.
+    Of the computed, `truncated` were of photos cut short.
 
     `signal` is the number of the signal that ended it early, or None.
     """
@@ -61,6 +64,12 @@ class BulkResult:
     unlisted: int
     seconds: float
     signal: int | None
+    truncated: int
+
+
+def default_memory(limits: Limits) -> int:
+    """What a worker may take: more where larger pictures are asked for, so that they do not fail for that."""
+    return max(WORKER_MEMORY, limits.max_pixels * WORKER_MEMORY // MAX_PIXELS)
 
 
 def default_workers() -> int:

@@ -148,6 +148,8 @@ class _Run:
             decoding=held.decoding if held else options.decoding or "fast",
             precision=held.precision if held else options.precision or "float32",
             memory=options.memory,
+            max_pixels=options.limits.max_pixels,
+            least_share=options.limits.least_share,
         )
 
     def _is_needed(self, found: Plan) -> bool:
@@ -226,6 +228,7 @@ class _Run:
             len(found.unlisted),
             seconds,
             self._stopped.signal,
+            rows.truncated,
         )
 
 

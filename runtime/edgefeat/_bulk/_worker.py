@@ -22,6 +22,7 @@ from edgefeat._bulk._memory import limit_memory
 from edgefeat._bulk._protocol import Answer, Hello, Refusal, Task, WorkerSettings, read_record, write_records
 from edgefeat._errors import BundleError, EdgefeatError
 from edgefeat._extractor import Extractor, load
+from edgefeat._limits import truncation
 from edgefeat._picture import Decoding
 from edgefeat._store import Precision
 from edgefeat._store._precision import encode
@@ -62,6 +63,8 @@ def main() -> int:
             engine=settings.engine,
             threads=settings.threads,
             decoding=cast(Decoding, settings.decoding),
+            max_pixels=settings.max_pixels,
+            least_share=settings.least_share,
         )
         if extractor.bundle.identity != settings.identity:
             raise BundleError(f"bundle {settings.bundle} was replaced while photos were extracted with it")
@@ -128,9 +131,10 @@ def _answer(extractor: Extractor, settings: WorkerSettings, file: _Read) -> tupl
     same = file.sha256 is not None and file.sha256 in file.task.known
     if not same:
         try:
-            picture = extractor.prepare(file.task.path if file.data is None else file.data)
+            picture, share = extractor.prepare_with_share(file.task.path if file.data is None else file.data)
             features = [rows[0] for rows in extractor.run(picture[np.newaxis])]
             scales, data = encode(features, cast(Precision, settings.precision))
+            error = truncation(share)
         except EdgefeatError as reason:
             error = str(reason)
         except MemoryError:

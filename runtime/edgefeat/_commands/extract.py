@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._commands._into import bulk_options, check_bulk_only, extract_to_store
-from edgefeat._commands._options import choice_options, echo_json, json_option
+from edgefeat._commands._options import choice_options, echo_json, json_option, limit_options, limits_of
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._files import pictures_in
+from edgefeat._limits import truncation
 from edgefeat._outputs import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
 from edgefeat._picture import Decoding
 from edgefeat._text import counted, printable
@@ -37,6 +38,7 @@ _OUTPUT = "features.npz"
     help="Threads for one picture.  [default: one a core, at most 4; with --into 1 in each worker]",
 )
 @click.option("--exact", is_flag=True, help="Decode every pixel, as Keras does, instead of scaling while decoding.")
+@limit_options
 @bulk_options
 @json_option
 def command(
@@ -47,6 +49,9 @@ def command(
     engine: str | None,
     threads: int | None,
     exact: bool,
+    max_pixels: int | None,
+    truncated: str,
+    least_share: float | None,
     into: str | None,
     precision: str | None,
     workers: int | None,
@@ -64,6 +69,7 @@ def command(
     With --into, for very many photos: a database that is brought up to date each time, and loses nothing when the run
     is interrupted, killed or out of disk: the same command goes on. A failed photo is a row with its reason there.
     """
+    limits = limits_of(max_pixels, truncated, least_share)
     if into is not None:
         if output is not None:
             raise ArgumentError("-o and --into cannot go together: `edgefeat convert` makes other files of a database")
@@ -82,6 +88,7 @@ def command(
             photo_seconds=photo_seconds,
             worker_memory=worker_memory,
             pause_when_hot=pause_when_hot,
+            limits=limits,
             as_json=as_json,
         )
     check_bulk_only(
@@ -94,20 +101,31 @@ def command(
         pause_when_hot=pause_when_hot,
     )
     decoding: Decoding = "exact" if exact else "fast"
-    extractor = load(bundle, variant=variant, engine=engine, threads=threads, decoding=decoding)
+    extractor = load(
+        bundle,
+        variant=variant,
+        engine=engine,
+        threads=threads,
+        decoding=decoding,
+        max_pixels=limits.max_pixels,
+        least_share=limits.least_share,
+    )
     return _extract_to_file(extractor, paths, output or _OUTPUT, as_json=as_json)
 
 
 def _extract_to_file(extractor: Extractor, paths: Iterable[str], output: str, *, as_json: bool) -> int:
     check_output(output, [tap.name for tap in extractor.taps])
     pictures, unlisted = _expanded(paths)
-    read, unread = _extract(extractor, pictures)
+    read, unread, truncated = _extract(extractor, pictures)
     failed = unlisted + unread
     written = write_features(_table(extractor, read), output) if read else []
     if as_json:
-        echo_json({"ok": len(read), "failed": [{"path": path, "reason": reason} for path, reason in failed]})
+        marks = {"truncated": [{"path": path, "share": share} for path, share in truncated]} if truncated else {}
+        echo_json({"ok": len(read), "failed": [{"path": path, "reason": reason} for path, reason in failed], **marks})
     for path, reason in failed:
         click.echo(f"{printable(path)}: {reason}", err=True)
+    for path, share in truncated:
+        click.echo(f"{printable(path)}: {truncation(share)}", err=True)
     if not pictures and not failed:
         click.echo(f"edgefeat: no picture in {', '.join(paths)}: nothing was written", err=True)
     elif not read:
@@ -135,18 +153,21 @@ def _expanded(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
 
 def _extract(
     extractor: Extractor, pictures: list[str]
-) -> tuple[list[tuple[str, list[NDArray[np.float32]]]], list[tuple[str, str]]]:
-    """The features of each picture by tap, and the path and reason of each that failed."""
+) -> tuple[list[tuple[str, list[NDArray[np.float32]]]], list[tuple[str, str]], list[tuple[str, float]]]:
+    """The features of each picture by tap; path and reason of each that failed; path and share of each truncated."""
     read: list[tuple[str, list[NDArray[np.float32]]]] = []
     failed: list[tuple[str, str]] = []
+    truncated: list[tuple[str, float]] = []
     for extraction in _progress(extractor.stream(pictures), len(pictures)):
+        if extraction.share < 1:
+            truncated.append((extraction.source, extraction.share))
         if extraction.feature is None:
             failed.append((extraction.source, str(extraction.error)))
         elif isinstance(extraction.feature, dict):
             read.append((extraction.source, list(extraction.feature.values())))
         else:
             read.append((extraction.source, [extraction.feature]))
-    return read, failed
+    return read, failed, truncated
 
 
 def _progress(extractions: Iterator[Extraction[str]], total: int) -> Iterable[Extraction[str]]:
