@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgefeat._bundle import Bundle
+from edgefeat._cores import available_cores, cores
 from edgefeat._device import processor_key, read_cache
 from edgefeat._engines import ENGINES
 from edgefeat._records import RecordError, from_json
-from edgefeat._selection import Choice, available_cores
+from edgefeat._selection import Choice
 
 __all__ = ["Candidate", "Tuning", "remembered", "tuned_file"]
 
@@ -87,5 +88,7 @@ def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple
 
 
 def tuned_file(bundle: Bundle) -> str:
-    """The name under which the cache has what was found for the bundle on this processor."""
-    return f"tuned-{bundle.identity[:16]}-{processor_key()}.json"
+    """The name under which the cache has what was found for the bundle on this processor, or on a share of it."""
+    share = cores()
+    limited = f"-{share.usable}" if share.reason not in ("", "affinity") else ""
+    return f"tuned-{bundle.identity[:16]}-{processor_key()}{limited}.json"

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle import Bundle
+from edgefeat._cores import available_cores
 from edgefeat._device import processor_key, write_cache
 from edgefeat._errors import EngineError
 from edgefeat._gate import shortfall
 from edgefeat._manifest import Gate, Variant
 from edgefeat._records import to_json
-from edgefeat._selection import Choice, available_cores, candidates
+from edgefeat._selection import Choice, candidates
 from edgefeat._text import counted
 from edgefeat._trial import Trial, run_trial
 from edgefeat._tuned import Candidate, Tuning, tuned_file

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgefeat._cores import available_cores, memory
 from edgefeat._limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
 from edgefeat._picture import Decoding
-from edgefeat._selection import available_cores
 from edgefeat._store import Precision
 
 __all__ = ["PHOTO_SECONDS", "WORKER_MEMORY", "BulkOptions", "BulkResult", "default_memory", "default_workers"]
@@ -18,13 +17,16 @@ PHOTO_SECONDS, WORKER_MEMORY = 60.0, 1_000_000_000
 
 # What a worker takes with a small network, and half of a machine's memory is the run's to take.
 _WORKER_BYTES = 100_000_000
+# What the run itself takes beside its workers.
+_RUN_BYTES = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class BulkOptions:
     """What to extract, with what, into what. What is None is the database's, or chosen for a new one.
 
-    `seconds` and `memory` (bytes) are what one photo, and one worker, may take. `pause_at` is in degrees Celsius.
+    `seconds` and `memory` (bytes, None to choose) are what one photo, and one worker, may take. `pause_at` is in
+    degrees Celsius.
     """
 
     bundle: str
@@ -39,7 +41,7 @@ class BulkOptions:
     retry_failed: bool = False
     check: bool = False
     seconds: float = PHOTO_SECONDS
-    memory: int = WORKER_MEMORY
+    memory: int | None = None
     pause_at: float | None = None
     limits: Limits = DEFAULT_LIMITS
 
@@ -67,15 +69,22 @@ class BulkResult:
     truncated: int
 
 
-def default_memory(limits: Limits) -> int:
-    """What a worker may take: more where larger pictures are asked for, so that they do not fail for that."""
-    return max(WORKER_MEMORY, limits.max_pixels * WORKER_MEMORY // MAX_PIXELS)
+def default_memory(limits: Limits, workers: int) -> int:
+    """What each of so many workers may take: more where larger pictures are asked for, no more than a cgroup allows.
+
+    A worker that comes to the end of what it may take gives up one photo. At the end of the cgroup's memory the kernel
+    ends some process.
+    """
+    wanted = max(WORKER_MEMORY, limits.max_pixels * WORKER_MEMORY // MAX_PIXELS)
+    whole = memory()
+    if whole is None or not whole.is_limited:
+        return wanted
+    return min(wanted, max(_WORKER_BYTES, (whole.size - _RUN_BYTES) // workers))
 
 
 def default_workers() -> int:
     """One worker a core, as far as half of the memory reaches."""
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has none
+    whole = memory()
+    if whole is None:
         return available_cores()
-    return max(1, min(available_cores(), memory // 2 // _WORKER_BYTES))
+    return max(1, min(available_cores(), whole.size // 2 // _WORKER_BYTES))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from edgefeat._bulk._options import BulkOptions, BulkResult, default_workers
+from edgefeat._bulk._options import BulkOptions, BulkResult, default_memory, default_workers
 from edgefeat._bulk._plan import Plan, plan
 from edgefeat._bulk._process import Event
 from edgefeat._bulk._progress import Progress
@@ -107,8 +107,8 @@ class _Run:
 
     def run(self) -> BulkResult:
         options, began = self._options, time.monotonic()
-        settings = self._settings()
         count = options.workers or default_workers()
+        settings = self._settings(count)
         heat = _heat(options.pause_at)
         workers = Workers(settings, count, self._events, seconds=options.seconds)
         rows = Rows(self._store, self._progress)
@@ -134,7 +134,7 @@ class _Run:
         rows.commit()
         return self._result(rows, workers, time.monotonic() - began)
 
-    def _settings(self) -> WorkerSettings:
+    def _settings(self, workers: int) -> WorkerSettings:
         """What workers load: what was asked for, else what the database says, else what they choose."""
         options, held = self._options, self._store.identity
         if held is not None:
@@ -147,7 +147,7 @@ class _Run:
             threads=options.threads,
             decoding=held.decoding if held else options.decoding or "fast",
             precision=held.precision if held else options.precision or "float32",
-            memory=options.memory,
+            memory=options.memory or default_memory(options.limits, workers),
             max_pixels=options.limits.max_pixels,
             least_share=options.limits.least_share,
         )

@@ -101,7 +101,7 @@ def extract_to_store(
 ) -> int:
     """Runs the bulk path and gives the exit status."""
     from edgefeat._bulk import BulkOptions, extract_into
-    from edgefeat._bulk._options import PHOTO_SECONDS, default_memory
+    from edgefeat._bulk._options import PHOTO_SECONDS
     from edgefeat._bulk._progress import progress_for
 
     for name, number in (("photo-seconds", photo_seconds), ("pause-when-hot", pause_when_hot)):
@@ -120,7 +120,7 @@ def extract_to_store(
         retry_failed=retry_failed,
         check=check,
         seconds=photo_seconds or PHOTO_SECONDS,
-        memory=worker_memory * 1_000_000 if worker_memory else default_memory(limits),
+        memory=worker_memory * 1_000_000 if worker_memory else None,
         pause_at=pause_when_hot,
         limits=limits,
     )
@@ -176,7 +176,7 @@ def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bo
 
 def _again(options: BulkOptions, *, as_json: bool) -> str:
     """The command line that goes on, with all that was asked for: a database may not have been begun yet."""
-    from edgefeat._bulk._options import PHOTO_SECONDS, default_memory
+    from edgefeat._bulk._options import PHOTO_SECONDS
 
     limits = options.limits
     given: dict[str, object] = {
@@ -188,7 +188,7 @@ def _again(options: BulkOptions, *, as_json: bool) -> str:
         "workers": options.workers,
         "retry-failed": options.retry_failed,
         "photo-seconds": options.seconds if options.seconds != PHOTO_SECONDS else None,
-        "worker-memory": options.memory // 1_000_000 if options.memory != default_memory(limits) else None,
+        "worker-memory": options.memory // 1_000_000 if options.memory else None,
         "max-pixels": limits.max_pixels if limits.max_pixels != MAX_PIXELS else None,
         "truncated": "accept" if limits.least_share < 1 else None,
         "least-share": limits.least_share if limits.least_share not in (LEAST_SHARE, 1.0) else None,
