@@ -18,7 +18,6 @@ from edgefeat._limits import DEFAULT_LIMITS, Limits, check_size
 from edgefeat._manifest import PictureForm
 from edgefeat._orientation import TRANSPOSES, orientation, tag_orientation
 from edgefeat._picture_file import as_picture_errors, opened_stream
-from edgefeat._truncated import is_truncation, partly_decoded
 
 __all__ = ["Decoding", "decoded", "decoded_with_share", "target_size"]
 
@@ -59,6 +58,8 @@ def decoded_with_share(
             try:
                 image.load()
             except OSError as error:
+                from edgefeat._truncated import is_truncation, partly_decoded
+
                 if not is_truncation(error):
                     raise
                 yield partly_decoded(stream, image, opening.open, limits, error)

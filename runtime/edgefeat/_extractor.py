@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar, overload
@@ -31,6 +31,9 @@ __all__ = ["Extraction", "Extractor", "Feature", "load"]
 Feature: TypeAlias = "NDArray[np.float32] | dict[str, NDArray[np.float32]]"
 
 S = TypeVar("S", bound=PictureSource)
+
+# A picture as the model takes it, and the share of its rows that there was.
+_Prepared: TypeAlias = tuple[NDArray[np.uint8], float]
 
 # Pictures decoded at once by `extract`: enough to feed an engine that batches, little enough for a small device.
 _BATCH = 8
@@ -144,11 +147,11 @@ class Extractor:
         """The picture as the model takes it: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
         return self._prepare(picture, channels, self.resize_threads)[0]
 
-    def prepare_with_share(self, picture: PictureSource) -> tuple[NDArray[np.uint8], float]:
+    def prepare_with_share(self, picture: PictureSource) -> _Prepared:
         """As `prepare`, and the share of its rows that the picture has."""
         return self._prepare(picture, "rgb", self.resize_threads)
 
-    def _prepare(self, picture: PictureSource, channels: Channels, threads: int) -> tuple[NDArray[np.uint8], float]:
+    def _prepare(self, picture: PictureSource, channels: Channels, threads: int) -> _Prepared:
         form = self._bundle.manifest.picture
         return read_with_share(picture, form, self._decoding, channels, threads=threads, limits=self._limits)
 
@@ -157,19 +160,24 @@ class Extractor:
 
         The next pictures, at most `ahead`, are decoded in other threads while the engine works on this one.
         """
-        from concurrent.futures import Future, ThreadPoolExecutor  # costs 10 ms that a single picture need not pay
-
         if ahead < 1:
             raise ArgumentError(f"ahead is {ahead} (allowed: 1 or more)")
-        waiting: deque[tuple[S, Future[tuple[NDArray[np.uint8], float]]]] = deque()
+        if isinstance(pictures, Sequence) and len(pictures) == 1:
+            yield self._one(pictures[0], channels)
+            return
+        from concurrent.futures import Future, ThreadPoolExecutor  # costs 10 ms that a single picture need not pay
+
+        waiting: deque[tuple[S, Future[_Prepared]]] = deque()
         with ThreadPoolExecutor(max_workers=min(ahead, default_threads())) as pool:
             try:
                 for picture in pictures:
                     waiting.append((picture, pool.submit(self._prepare, picture, channels, 1)))
                     if len(waiting) > ahead:
-                        yield self._finished(*waiting.popleft())
+                        first, future = waiting.popleft()
+                        yield self._extraction(first, future.result)
                 while waiting:
-                    yield self._finished(*waiting.popleft())
+                    first, future = waiting.popleft()
+                    yield self._extraction(first, future.result)
             finally:
                 for _, future in waiting:
                     future.cancel()
@@ -200,12 +208,12 @@ class Extractor:
         self._process = os.getpid()
         _sessions.add(session)
 
-    def _finished(self, picture: S, future: object) -> Extraction[S]:
-        from concurrent.futures import Future
+    def _one(self, picture: S, channels: Channels) -> Extraction[S]:
+        return self._extraction(picture, lambda: self._prepare(picture, channels, self.resize_threads))
 
-        assert isinstance(future, Future)
+    def _extraction(self, picture: S, prepared_with_share: Callable[[], _Prepared]) -> Extraction[S]:
         try:
-            prepared, share = future.result()
+            prepared, share = prepared_with_share()
         except EdgefeatError as error:
             return Extraction(picture, None, error)
         return Extraction(picture, self._shaped([rows[0] for rows in self._run(prepared[np.newaxis])]), None, share)

@@ -7,7 +7,6 @@ import io
 from PIL import Image
 
 from edgefeat._errors import PictureError
-from edgefeat._formats import check_directory
 from edgefeat._manifest import PictureForm
 
 __all__ = ["MIRRORED_ACROSS", "MIRRORED_DOWN", "TRANSPOSES", "orientation", "stored_orientation", "tag_orientation"]
@@ -60,6 +59,8 @@ def _check_exif(image: Image.Image) -> None:
     """Raises PictureError for a block whose tags claim more than they could have: Pillow would copy it for each."""
     exif = image.info.get("exif", b"")
     if isinstance(exif, bytes) and len(exif) > _SMALL_EXIF:
+        from edgefeat._formats._tiff import check_directory
+
         check_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
     if len(image.info.get("Raw profile type exif", "")) > 2 * _SMALL_EXIF:  # in hexadecimal
         raise PictureError(f"an EXIF block in text of more than {_SMALL_EXIF:,} bytes")

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from edgefeat._errors import PictureError
-from edgefeat._formats import scans_begun
+from edgefeat._formats._jpeg import scans_begun
 from edgefeat._limits import Limits
 
 __all__ = ["is_truncation", "partly_decoded"]

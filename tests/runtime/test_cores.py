@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgefeat._bundle import Bundle
 from edgefeat._cgroup import cpu_quota, memory_limit
-from edgefeat._tuned import tuned_file
+from edgefeat._device import tuned_file
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -153,5 +153,5 @@ def test_what_tune_found_is_kept_for_each_share_of_the_processor(
     files = []
     for count in ("", "1", "2"):
         monkeypatch.setenv("PYTHON_CPU_COUNT", count)
-        files.append(tuned_file(bundle))
+        files.append(tuned_file(bundle.identity))
     assert len(set(files)) == 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +175,8 @@ def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bo
 
 def _again(options: BulkOptions, *, as_json: bool) -> str:
     """The command line that goes on, with all that was asked for: a database may not have been begun yet."""
+    import shlex
+
     from edgefeat._bulk._options import PHOTO_SECONDS
 
     limits = options.limits

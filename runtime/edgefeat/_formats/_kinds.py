@@ -5,18 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import BinaryIO
 
 from PIL.ImageFile import ImageFile
 
 from edgefeat._errors import PictureError
 from edgefeat._formats import _plugins
-from edgefeat._formats._chunks import check_gif, check_png
-from edgefeat._formats._jpeg import check_jpeg
-from edgefeat._formats._jpeg2000 import check_jpeg2000
-from edgefeat._formats._jxl import check_jxl
-from edgefeat._formats._pnm import check_pnm
-from edgefeat._formats._tiff import check_tiff
 from edgefeat._limits import Limits
 
 __all__ = ["PICTURE_SUFFIXES", "opened_image"]
@@ -29,29 +24,32 @@ _RUN_LENGTH_COST = 16.0
 class _Kind:
     """A format: how it is called, what opens it, and what a pixel of it costs against one of 4 bytes.
 
-    `check` refuses by the header what would take long or much, before anything is opened.
+    `check` names the function, and its module here, that refuses by the header what would take long or much, before
+    anything is opened. A process that reads one photo imports one of them.
     """
 
     name: str
     suffixes: tuple[str, ...]
     open: Callable[[BinaryIO], ImageFile]
     cost: float = 1.0
-    check: Callable[[BinaryIO, Limits], None] | None = None
+    check: tuple[str, str] | None = None
 
 
 # libjpeg scales by 8 while it decodes: what is left is checked once the scale is known.
-_JPEG = _Kind("JPEG", (".jpg", ".jpeg"), _plugins.open_jpeg, 1 / 8, check_jpeg)
-_PNG = _Kind("PNG", (".png",), _plugins.open_png, check=check_png)
+_JPEG = _Kind("JPEG", (".jpg", ".jpeg"), _plugins.open_jpeg, 1 / 8, ("_jpeg", "check_jpeg"))
+_PNG = _Kind("PNG", (".png",), _plugins.open_png, check=("_chunks", "check_png"))
 # libwebp holds two canvases of its own and hands over a copy: 16 bytes a pixel with Pillow's. libavif is alike.
 _WEBP = _Kind("WebP", (".webp",), _plugins.open_webp, 2)
 _AVIF = _Kind("AVIF", (".avif",), _plugins.open_avif, 2)
 _HEIC = _Kind("HEIC", (".heic", ".heif"), _plugins.open_heif)
-_TIFF = _Kind("TIFF", (".tif", ".tiff"), _plugins.open_tiff, check=check_tiff)
-_JPEG2000 = _Kind("JPEG 2000", (".jp2", ".j2k", ".jpx", ".jpf"), _plugins.open_jpeg2000, 4, check_jpeg2000)
-_JXL = _Kind("JPEG XL", (".jxl",), _plugins.open_jxl, 4, check_jxl)
+_TIFF = _Kind("TIFF", (".tif", ".tiff"), _plugins.open_tiff, check=("_tiff", "check_tiff"))
+_JPEG2000 = _Kind(
+    "JPEG 2000", (".jp2", ".j2k", ".jpx", ".jpf"), _plugins.open_jpeg2000, 4, ("_jpeg2000", "check_jpeg2000")
+)
+_JXL = _Kind("JPEG XL", (".jxl",), _plugins.open_jxl, 4, ("_jxl", "check_jxl"))
 _BMP = _Kind("BMP", (".bmp",), _plugins.open_bmp)
-_GIF = _Kind("GIF", (".gif",), _plugins.open_gif, check=check_gif)
-_PNM = _Kind("PNM", (".pnm", ".ppm", ".pgm", ".pbm"), _plugins.open_pnm, check=check_pnm)
+_GIF = _Kind("GIF", (".gif",), _plugins.open_gif, check=("_chunks", "check_gif"))
+_PNM = _Kind("PNM", (".pnm", ".ppm", ".pgm", ".pbm"), _plugins.open_pnm, check=("_pnm", "check_pnm"))
 _KINDS = (_JPEG, _PNG, _WEBP, _AVIF, _HEIC, _TIFF, _JPEG2000, _JXL, _BMP, _GIF, _PNM)
 
 #: The endings by which a folder's pictures are known. A file named by itself is tried whatever its ending.
@@ -84,7 +82,9 @@ def opened_image(stream: BinaryIO, limits: Limits) -> ImageFile:
     kind = _kind(stream.read(_HEAD))
     stream.seek(0)
     if kind.check is not None:
-        kind.check(stream, limits)
+        module, name = kind.check
+        check: Callable[[BinaryIO, Limits], None] = getattr(import_module(f"edgefeat._formats.{module}"), name)
+        check(stream, limits)
         stream.seek(0)
     try:
         image = kind.open(stream)

@@ -10,11 +10,11 @@ from typing import BinaryIO, Final
 from edgefeat._errors import PictureError
 from edgefeat._limits import Limits
 
-__all__ = ["MOST_EXIF_BYTES", "check_directory", "check_tiff"]
+__all__ = ["check_directory", "check_tiff"]
 
-#: What a directory's values may take together: an ICC profile and a few million offsets. They may overlap in the file,
-#: so a small one can claim terabytes.
-MOST_EXIF_BYTES = 32_000_000
+# What a directory's values may take together: an ICC profile and a few million offsets. They may overlap in the file,
+# so a small one can claim terabytes.
+_MOST_TAG_BYTES = 32_000_000
 
 _MOST_ENTRIES, _MOST_PIECES = 1_000, 100_000
 # Bytes a pixel that may be held: what a strip or tile takes beside the picture, 256 MB.
@@ -105,8 +105,8 @@ def _tags(stream: BinaryIO, offset: int, order: str, *, big: bool) -> dict[int, 
         held += size
         place = data[start + entry - (8 if big else 4) : start + entry]
         tags[tag] = _Entry(_value(stream, place, kind, size, order), values)
-    if held > MOST_EXIF_BYTES:
-        raise PictureError(f"tags of {held:,} bytes (allowed: {MOST_EXIF_BYTES:,})")
+    if held > _MOST_TAG_BYTES:
+        raise PictureError(f"tags of {held:,} bytes (allowed: {_MOST_TAG_BYTES:,})")
     return tags
 
 
