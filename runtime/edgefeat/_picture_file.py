@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,15 @@ from PIL import Image
 
 from edgefeat._errors import ArgumentError, PictureError
 
-__all__ = ["as_picture_errors", "opened_stream"]
+__all__ = ["URL", "as_picture_errors", "opened_stream", "url_advice"]
+
+#: What is no path, though it may look like one.
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def url_advice(url: str) -> str:
+    """What to say of a URL."""
+    return f"is a URL, which is not opened: download it first, with: curl -LO '{url}'"
 
 
 @contextmanager
@@ -23,8 +32,9 @@ def as_picture_errors() -> Iterator[None]:
         yield
     except (PictureError, ArgumentError):
         raise
-    except FileNotFoundError:
-        raise PictureError("no such file") from None
+    except FileNotFoundError as error:
+        name = str(error.filename or "")
+        raise PictureError(url_advice(name) if URL.match(name) else "no such file") from None
     except PermissionError:
         raise PictureError("may not be read (permission denied)") from None
     except MemoryError:
@@ -44,6 +54,12 @@ def opened_stream(source: object) -> Iterator[BinaryIO]:
     if isinstance(source, bytes | bytearray | memoryview):
         yield io.BytesIO(bytes(source))  # bytes() also takes a memoryview with gaps
     elif isinstance(source, str | os.PathLike):
+        if (path := os.fspath(source)) and isinstance(path, str) and "!/" in path:
+            from edgefeat._archives import member_path, read_member
+
+            if (member := member_path(path)) is not None:
+                yield io.BytesIO(read_member(*member))
+                return
         if not stat.S_ISREG(mode := os.stat(source).st_mode):  # asked before: opening a pipe waits for its other end
             raise PictureError(
                 "is a folder, not a picture" if stat.S_ISDIR(mode) else "is a pipe or device, not a file"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgefeat._cores import available_cores, memory
 from edgefeat._limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
 from edgefeat._picture import Decoding
+from edgefeat._sources import listed
 from edgefeat._store import Precision
 
 __all__ = ["PHOTO_SECONDS", "WORKER_MEMORY", "BulkOptions", "BulkResult", "default_memory", "default_workers"]
@@ -25,13 +27,15 @@ _RUN_BYTES = 60_000_000
 class BulkOptions:
     """What to extract, with what, into what. What is None is the database's, or chosen for a new one.
 
-    `seconds` and `memory` (bytes, None to choose) are what one photo, and one worker, may take. `pause_at` is in
-    degrees Celsius.
+    `lists` are files with a path a line, or `by_nul` up to each NUL; `-` is standard input. `seconds` and `memory`
+    (bytes, None to choose) are what one photo, and one worker, may take. `pause_at` is in degrees Celsius.
     """
 
     bundle: str
     paths: tuple[str, ...]
     into: Path
+    lists: tuple[str, ...] = ()
+    by_nul: bool = False
     variant: str | None = None
     engine: str | None = None
     decoding: Decoding | None = None
@@ -44,6 +48,12 @@ class BulkOptions:
     memory: int | None = None
     pause_at: float | None = None
     limits: Limits = DEFAULT_LIMITS
+
+    def named(self) -> Iterator[str]:
+        """Every path that was named, also in lists."""
+        yield from self.paths
+        for file in self.lists:
+            yield from listed(file, by_nul=self.by_nul)
 
 
 @dataclass(frozen=True, slots=True)

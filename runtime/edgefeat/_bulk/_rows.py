@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 
+from edgefeat._archives import file_facts
 from edgefeat._bulk._plan import Work
 from edgefeat._bulk._progress import Progress
 from edgefeat._bulk._protocol import Answer, Task
@@ -92,7 +92,6 @@ class Rows:
 def _facts(path: str) -> tuple[int | None, int | None]:
     """Size and time of change of a file, as far as they can be told."""
     try:
-        status = os.stat(path)
+        return file_facts(path)
     except OSError:
         return None, None
-    return status.st_size, status.st_mtime_ns

@@ -116,8 +116,9 @@ class _Run:
             # The first worker loads the bundle while the folders are looked through.
             workers.start_first()
             self._plan = plan(
-                options.paths,
+                options.named(),
                 self._store,
+                repeats=len(options.paths) > 1 or bool(options.lists),
                 retry_failed=options.retry_failed,
                 looked=lambda _: self._stopped.signal is None,
             )
@@ -240,14 +241,19 @@ def _heat(limit: float | None) -> HeatWatch | None:
     return HeatWatch(limit)
 
 
+def _from_lists(options: BulkOptions) -> list[str]:
+    return [f"--from-file={file}" for file in options.lists] + (["-0"] if options.by_nul else [])
+
+
 def _check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> None:
     """Raises ArgumentError, with what goes on, where the database is of something else than what is asked for."""
     into = options.into
     if held.manifest_sha256 != bundle.identity:
+        again = ["edgefeat", "extract", held.place, *options.paths, *_from_lists(options), "--into", str(into)]
         raise ArgumentError(
             f"{into} holds features of bundle {held.bundle} ({held.manifest_sha256[:12]}), {options.bundle} is "
             f"{bundle.manifest.name} ({bundle.identity[:12]}). Begin another file with --into other.db, or go on with "
-            f"that bundle: {shlex.join(['edgefeat', 'extract', held.place, *options.paths, '--into', str(into)])}"
+            f"that bundle: {shlex.join(again)}"
         )
     asked = {
         "variant": (options.variant, held.variant),

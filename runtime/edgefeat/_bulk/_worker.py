@@ -18,9 +18,10 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from edgefeat._archives import file_facts, member_path, read_member
 from edgefeat._bulk._memory import limit_memory
 from edgefeat._bulk._protocol import Answer, Hello, Refusal, Task, WorkerSettings, read_record, write_records
-from edgefeat._errors import BundleError, EdgefeatError
+from edgefeat._errors import BundleError, EdgefeatError, PictureError
 from edgefeat._extractor import Extractor, load
 from edgefeat._limits import truncation
 from edgefeat._picture import Decoding
@@ -109,6 +110,10 @@ def _announce(path: str) -> None:
 def _read(task: Task) -> _Read:
     size = mtime_ns = sha256 = data = None
     try:
+        if (member := member_path(task.path)) is not None:
+            size, mtime_ns = file_facts(task.path)
+            data = read_member(*member)
+            return _Read(task, data, size, mtime_ns, hashlib.sha256(data).hexdigest())
         if stat.S_ISREG(os.stat(task.path).st_mode):  # opening a pipe waits for its other end
             with open(task.path, "rb", buffering=0) as stream:
                 status = os.fstat(stream.fileno())
@@ -120,7 +125,7 @@ def _read(task: Task) -> _Read:
                 else:
                     sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
                 size, mtime_ns = status.st_size, status.st_mtime_ns
-    except (OSError, ValueError, MemoryError):
+    except (OSError, ValueError, MemoryError, PictureError):
         data = None  # decoding from disk meets the same, and says it in a sentence
     return _Read(task, data, size, mtime_ns, sha256)
 

@@ -82,8 +82,10 @@ def check_bulk_only(**options: object) -> None:
 def extract_to_store(
     bundle: str,
     paths: tuple[str, ...],
+    lists: tuple[str, ...],
     into: str,
     *,
+    by_nul: bool,
     variant: str | None,
     engine: str | None,
     threads: int | None,
@@ -110,6 +112,8 @@ def extract_to_store(
         bundle=bundle,
         paths=paths,
         into=Path(into),
+        lists=lists,
+        by_nul=by_nul,
         variant=variant,
         engine=engine,
         decoding=decoding,
@@ -169,7 +173,7 @@ def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bo
         if result.truncated:
             click.echo(f"{counted(result.truncated, 'photo')} of them truncated: SELECT path, error FROM photos")
     if not seen:
-        click.echo(f"edgefeat: no picture in {', '.join(options.paths)}", err=True)
+        click.echo(f"edgefeat: no picture in {', '.join((*options.paths, *options.lists))}", err=True)
     return 0 if seen and not result.failed and not result.unlisted else 1
 
 
@@ -181,6 +185,7 @@ def _again(options: BulkOptions, *, as_json: bool) -> str:
 
     limits = options.limits
     given: dict[str, object] = {
+        "null": options.by_nul,
         "variant": options.variant,
         "engine": options.engine,
         "threads": options.threads if options.threads > 1 else None,
@@ -201,6 +206,7 @@ def _again(options: BulkOptions, *, as_json: bool) -> str:
         for name, value in given.items()
         if value is not None and value is not False
     ]
+    more = [f"--from-file={file}" for file in options.lists] + more
     names, into = [options.bundle, *options.paths], ["--into", str(options.into)]
     if any(name.startswith("-") for name in names):
         return shlex.join(["edgefeat", "extract", *into, *more, "--", *names])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 import numpy as np
@@ -14,10 +13,10 @@ from edgefeat._commands._into import bulk_options, check_bulk_only, extract_to_s
 from edgefeat._commands._options import choice_options, echo_json, json_option, limit_options, limits_of
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extraction, Extractor, load
-from edgefeat._files import pictures_in
 from edgefeat._limits import truncation
 from edgefeat._outputs import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
 from edgefeat._picture import Decoding
+from edgefeat._sources import STANDARD_INPUT, listed, pictures_of
 from edgefeat._text import counted, printable
 
 __all__ = ["command"]
@@ -27,7 +26,16 @@ _OUTPUT = "features.npz"
 
 @click.command("extract")
 @click.argument("bundle", type=click.Path())
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
+@click.argument("paths", nargs=-1, type=click.Path(), metavar="PATH...")
+@click.option(
+    "--from-file",
+    "lists",
+    multiple=True,
+    type=click.Path(),
+    metavar="LIST",
+    help="Read more PATHs from this file, one a line; - is standard input.",
+)
+@click.option("-0", "--null", "by_nul", is_flag=True, help="Paths in lists end with NUL, as of find -print0.")
 @click.option(
     "-o", "--output", type=click.Path(), help=f"{' '.join(OUTPUT_SUFFIXES)}  [default: {_OUTPUT}, without --into]"
 )
@@ -44,6 +52,8 @@ _OUTPUT = "features.npz"
 def command(
     bundle: str,
     paths: tuple[str, ...],
+    lists: tuple[str, ...],
+    by_nul: bool,
     output: str | None,
     variant: str | None,
     engine: str | None,
@@ -62,7 +72,9 @@ def command(
     pause_when_hot: float | None,
     as_json: bool,
 ) -> int:
-    """Write the features of each PATH (a picture, or a folder that is searched for pictures).
+    """Write the features of each PATH: a picture, a folder or a .zip or .tar archive, which are searched for pictures.
+
+    The PATH - is a list of paths on standard input.
 
     Pictures that cannot be read are named with their reason and left out; the exit status is then 1.
 
@@ -70,13 +82,16 @@ def command(
     is interrupted, killed or out of disk: the same command goes on. A failed photo is a row with its reason there.
     """
     limits = limits_of(max_pixels, truncated, least_share)
+    paths, lists = _named(paths, lists, by_nul=by_nul)
     if into is not None:
         if output is not None:
             raise ArgumentError("-o and --into cannot go together: `edgefeat convert` makes other files of a database")
         return extract_to_store(
             bundle,
             paths,
+            lists,
             into,
+            by_nul=by_nul,
             variant=variant,
             engine=engine,
             threads=threads,
@@ -110,10 +125,22 @@ def command(
         max_pixels=limits.max_pixels,
         least_share=limits.least_share,
     )
-    return _extract_to_file(extractor, paths, output or _OUTPUT, as_json=as_json)
+    named = [*paths, *(path for file in lists for path in listed(file, by_nul=by_nul))]
+    return _extract_to_file(extractor, named, output or _OUTPUT, as_json=as_json)
 
 
-def _extract_to_file(extractor: Extractor, paths: Iterable[str], output: str, *, as_json: bool) -> int:
+def _named(paths: tuple[str, ...], lists: tuple[str, ...], *, by_nul: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The paths, and the lists of more; `-` among the paths is one. Raises ArgumentError where nothing is named."""
+    if STANDARD_INPUT in paths:
+        paths, lists = tuple(path for path in paths if path != STANDARD_INPUT), (*lists, STANDARD_INPUT)
+    if not paths and not lists:
+        raise ArgumentError("no PATH is given (allowed: a picture, folder or archive, - , or --from-file LIST)")
+    if by_nul and not lists:
+        raise ArgumentError("-0 is about lists (allowed with - or --from-file LIST): leave it out")
+    return paths, tuple(dict.fromkeys(lists))
+
+
+def _extract_to_file(extractor: Extractor, paths: Sequence[str], output: str, *, as_json: bool) -> int:
     check_output(output, [tap.name for tap in extractor.taps])
     pictures, unlisted = _expanded(paths)
     read, unread, truncated = _extract(extractor, pictures)
@@ -127,7 +154,7 @@ def _extract_to_file(extractor: Extractor, paths: Iterable[str], output: str, *,
     for path, share in truncated:
         click.echo(f"{printable(path)}: {truncation(share)}", err=True)
     if not pictures and not failed:
-        click.echo(f"edgefeat: no picture in {', '.join(paths)}: nothing was written", err=True)
+        click.echo(f"edgefeat: no picture in {', '.join(paths) or 'the list'}: nothing was written", err=True)
     elif not read:
         click.echo("edgefeat: no picture could be read: nothing was written", err=True)
     elif not as_json:
@@ -139,16 +166,9 @@ def _extract_to_file(extractor: Extractor, paths: Iterable[str], output: str, *,
 
 
 def _expanded(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The pictures that the paths stand for, and the path and reason of each folder that cannot be listed."""
-    pictures: list[str] = []
+    """The pictures that the paths stand for, and the path and reason of each of which none can be had."""
     unlisted: list[tuple[str, str]] = []
-
-    def note(error: OSError) -> None:
-        unlisted.append((error.filename, f"the folder cannot be listed: {error.strerror}"))
-
-    for path in paths:
-        pictures += pictures_in(path, unlisted=note) if os.path.isdir(path) else [path]
-    return pictures, unlisted
+    return list(pictures_of(paths, lambda path, reason: unlisted.append((path, reason)))), unlisted
 
 
 def _extract(
