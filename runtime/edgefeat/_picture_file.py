@@ -45,7 +45,8 @@ def as_picture_errors() -> Iterator[None]:
             f"the header claims more pixels than Pillow takes (allowed: {allowed:,}; PIL.Image.MAX_IMAGE_PIXELS)"
         ) from None
     except Exception as error:
-        raise PictureError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+        said = " ".join(str(error).split())  # on one line, whatever a plugin makes of it
+        raise PictureError(f"cannot be decoded: {said or type(error).__name__}") from error
 
 
 @contextmanager

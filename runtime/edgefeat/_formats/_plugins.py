@@ -114,7 +114,12 @@ def open_heif(stream: BinaryIO) -> ImageFile:
 
 def open_jxl(stream: BinaryIO) -> ImageFile:
     """A JPEG XL, by `pillow-jxl-plugin`."""
-    return _by_plugin(stream, "pillow_jxl", "JXL", "JPEG XL needs one more package: pip install pillow-jxl-plugin")
+    try:
+        return _by_plugin(stream, "pillow_jxl", "JXL", "JPEG XL needs one more package: pip install pillow-jxl-plugin")
+    except (PictureError, MemoryError):
+        raise
+    except Exception as error:
+        raise PictureError("cannot be decoded: the JPEG XL is damaged") from error
 
 
 def _by_plugin(stream: BinaryIO, module: str, kind: str, missing: str) -> ImageFile:
