@@ -156,6 +156,15 @@ def test_photos_in_an_archive_are_read_in_place(
     expected = edgefeat.load(one_tap).extract(photos[: len(members)])
     np.testing.assert_array_equal(features_in(tmp_path / "features.npz"), expected)
     np.testing.assert_array_equal(edgefeat.load(one_tap).extract(str(tmp_path / members[1])), np.asarray(expected)[1])
+
+
+@pytest.mark.parametrize("name", ["deflate.zip", "gnu.tar"])
+def test_photos_in_an_archive_are_rows_of_a_database(
+    edgefeat_command: Run, one_tap: Path, tmp_path: Path, photos: list[str], files: dict[str, bytes], name: str
+) -> None:
+    MADE[name](tmp_path / name, files)
+    members = [f"{name}!/{member}" for member in ("a.png", "süd/b.PNG", LONG)]
+    expected = edgefeat.load(one_tap).extract(photos[: len(members)])
     done = edgefeat_command("extract", one_tap, name, "--into", "f.db", "--json")
     end = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, end["computed"]) == (0, len(members))
