@@ -163,7 +163,8 @@ class Extractor:
         if ahead < 1:
             raise ArgumentError(f"ahead is {ahead} (allowed: 1 or more)")
         if isinstance(pictures, Sequence) and len(pictures) == 1:
-            yield self._one(pictures[0], channels)
+            only: S = pictures[0]
+            yield self._extraction(only, lambda: self._prepare(only, channels, self.resize_threads))
             return
         from concurrent.futures import Future, ThreadPoolExecutor  # costs 10 ms that a single picture need not pay
 
@@ -175,8 +176,7 @@ class Extractor:
                     if len(waiting) > ahead:
                         first, future = waiting.popleft()
                         yield self._extraction(first, future.result)
-                while waiting:
-                    first, future = waiting.popleft()
+                for first, future in waiting:
                     yield self._extraction(first, future.result)
             finally:
                 for _, future in waiting:
@@ -207,9 +207,6 @@ class Extractor:
         self._opened = session, _turns(session)
         self._process = os.getpid()
         _sessions.add(session)
-
-    def _one(self, picture: S, channels: Channels) -> Extraction[S]:
-        return self._extraction(picture, lambda: self._prepare(picture, channels, self.resize_threads))
 
     def _extraction(self, picture: S, prepared_with_share: Callable[[], _Prepared]) -> Extraction[S]:
         try:
