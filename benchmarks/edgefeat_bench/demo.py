@@ -1,7 +1,8 @@
 """The whole way in one go, as a newcomer would walk it: `python -m edgefeat_bench.demo [--photos FOLDER]`.
 
-Exports MobileNetV2 0.35, extracts features in a process that never loads TensorFlow, times that against Keras, and
-shows each photo's nearest neighbours. Everything it writes is below `demo/`.
+Exports MobileNetV2 0.35 (or, where its ImageNet weights cannot be had, a small network that it trains on made-up
+pictures), extracts features in a process that never loads TensorFlow, times that against Keras, and shows each photo's
+nearest neighbours. Everything it writes is below `demo/`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from edgefeat._search._sheet import Sheet, SheetRow, Tile, write_sheet
 from edgefeat._selection import default_threads
 from edgefeat_bench._command import exit_status
 from edgefeat_bench._reading._report import HEADER, markdown, rows
+from edgefeat_bench._run import _small_network
 from edgefeat_bench._run._pictures import make_pictures
 from edgefeat_bench._run._settings import SHORT, Settings
+from edgefeat_bench._run._small_network import LAST_LAYER, PREPROCESSING
 from edgefeat_bench._run._whole import run
 
 __all__ = ["main"]
@@ -52,16 +55,15 @@ def _demo(photos: str | None, output: str) -> int:
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     source = _photos(photos, folder)
-    bundle = folder / "mobilenet_v2_0.35_224.edgefeat"
-    random = _export(bundle, photos)
+    bundle, model = _export(folder, photos)
     features = folder / "features.npz"
     _heading("2. Extract features, without TensorFlow")
     status = _call([sys.executable, "-c", _WITHOUT_TENSORFLOW], ["extract", str(bundle), source, "-o", str(features)])
     if not features.exists():
         return status
     click.echo("That process never imported TensorFlow.")
-    _time(bundle, source, folder, photos)
-    _show_neighbours(features, folder, random)
+    _time(bundle, model, source, folder, photos)
+    _show_neighbours(features, folder, made=photos is None, own=bool(model))
     return 0
 
 
@@ -76,22 +78,29 @@ def _photos(given: str | None, folder: Path) -> str:
     return str(made)
 
 
-def _export(bundle: Path, photos: str | None) -> bool:
-    """Writes the bundle; whether its weights had to be random."""
+def _export(folder: Path, photos: str | None) -> tuple[Path, str]:
+    """Writes the bundle; and names the Keras file it was made from, where that had to be trained here."""
     _heading("1. Export: a Keras backbone becomes a bundle")
     calibration = ["--calibration", photos] if photos is not None else []
-    command = ["export", *_NETWORK, *calibration, "-o", str(bundle), "--overwrite"]
+    bundle = folder / "mobilenet_v2_0.35_224.edgefeat"
     edgefeat_command = [sys.executable, "-m", "edgefeat"]
-    if _call(edgefeat_command, command) == 0:
-        return False
+    if _call(edgefeat_command, ["export", *_NETWORK, *calibration, "-o", str(bundle), "--overwrite"]) == 0:
+        return bundle, ""
     click.echo("")
-    click.secho("The demo goes on with random weights: from here on THE FEATURES MEAN NOTHING.", bold=True)
-    if _call(edgefeat_command, [*command, "--weights", "random"]) != 0:
+    click.secho("No ImageNet weights here: the demo trains a small network of its own on made-up pictures.", bold=True)
+    model, bundle = folder / "made_up_scenes.keras", folder / "made_up_scenes.edgefeat"
+    training = [sys.executable, "-m", _small_network.__name__, str(model)]
+    trained = subprocess.run(training, check=False, stderr=subprocess.PIPE, text=True)  # TensorFlow talks there
+    if trained.returncode != 0:
+        raise edgefeat.EdgefeatError(f"the small network could not be trained: {trained.stderr[-2000:]}")
+    own = ["--layer", LAST_LAYER, "--preprocess", PREPROCESSING, "--pooling", "avg", "--normalize", "l2"]
+    calibration = calibration or ["--calibration", str(folder / "photos")]
+    if _call(edgefeat_command, ["export", str(model), *own, *calibration, "-o", str(bundle), "--overwrite"]) != 0:
         raise edgefeat.ExportError("the export failed, see above")
-    return True
+    return bundle, str(model)
 
 
-def _time(bundle: Path, source: str, folder: Path, photos: str | None) -> None:
+def _time(bundle: Path, model: str, source: str, folder: Path, photos: str | None) -> None:
     _heading("3. Time per photo, from file to feature, against Keras in the same run")
     settings = Settings(
         bundle,
@@ -104,7 +113,8 @@ def _time(bundle: Path, source: str, folder: Path, photos: str | None) -> None:
         cold=False,
         bulk=False,
         peaks=False,
-        calibration=source if photos is not None else "synthetic",
+        calibration=source if photos is not None or model else "synthetic",
+        model=model,
     )
     measured = run(settings, command="python -m edgefeat_bench.demo", tell=_ignore, show=True)
     measured.write(folder / "benchmark.json")
@@ -117,7 +127,7 @@ def _ignore(_: str) -> None:
     """What the benchmark does meanwhile is its own affair."""
 
 
-def _show_neighbours(features: Path, folder: Path, random: bool) -> None:
+def _show_neighbours(features: Path, folder: Path, *, made: bool, own: bool) -> None:
     _heading("4. Each photo's nearest neighbours, by cosine")
     with np.load(features) as table:
         paths, vectors = table["paths"].tolist(), table["features"]
@@ -150,8 +160,19 @@ def _show_neighbours(features: Path, folder: Path, random: bool) -> None:
     ]
     write_sheet(Sheet("Each photo's nearest neighbours", f"Among {len(paths)} photos, by cosine.", sheet_rows), sheet)
     click.echo(f"\nTo look at: {sheet}. Bundle, features and benchmark are in {folder}/.")
-    if random:
-        click.secho("The weights are random: these neighbours mean nothing.", bold=True)
+    if made:
+        right = sum(_scene_of(path) == _scene_of(row[0].path) for path, row in zip(shown, neighbours, strict=True))
+        click.echo(f"{right} of {len(shown)} pictures have one of the same scene as their nearest neighbour.")
+    elif own:
+        click.secho(
+            "The network was trained on made-up pictures alone: neighbours among your photos say little. "
+            "With ImageNet weights they do.",
+            bold=True,
+        )
+
+
+def _scene_of(path: str) -> str:
+    return os.path.basename(path).partition("_")[0]
 
 
 def _heading(text: str) -> None:

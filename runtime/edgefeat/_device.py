@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cache_folder", "processor", "processor_key", "read_cache", "write_cache"]
+from edgefeat._cores import cores
+
+__all__ = ["cache_folder", "processor", "processor_key", "read_cache", "tuned_file", "write_cache"]
 
 # What the kernel says of the first processor that decides which instructions it has.
 _TELLING = ("model name", "flags", "Features", "CPU implementer", "CPU part", "CPU revision", "Hardware", "Model")
@@ -32,6 +34,13 @@ def processor_key() -> str:
     told = _cpuinfo()
     facts += [told.get(name, "") for name in _TELLING] if told else [platform.processor()]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def tuned_file(identity: str) -> str:
+    """The name under which the cache has what `tune` found for a bundle on this processor, or on a share of it."""
+    share = cores()
+    limited = f"-{share.usable}" if share.reason not in ("", "affinity") else ""
+    return f"tuned-{identity[:16]}-{processor_key()}{limited}.json"
 
 
 def cache_folder() -> Path:

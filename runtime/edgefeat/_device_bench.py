@@ -17,11 +17,11 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from edgefeat._cores import available_cores
 from edgefeat._device import processor
 from edgefeat._errors import ArgumentError, PictureError
 from edgefeat._extractor import Extractor
 from edgefeat._picture import decoded, fitted
-from edgefeat._selection import available_cores
 from edgefeat._version import __version__
 
 __all__ = ["DeviceRun", "Health", "Stage", "bench"]

@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar, overload
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from edgefeat._bundle import Bundle
 from edgefeat._engines import Session, resize_threads, run
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
+from edgefeat._limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
 from edgefeat._manifest import Tap
 from edgefeat._old_pillow import warn_of_old_pillow
 from edgefeat._opening import open_session
-from edgefeat._picture import Channels, Decoding, PictureSource, read_picture
+from edgefeat._picture import Channels, Decoding, PictureSource, read_with_share
 from edgefeat._selection import Choice, default_threads
 
 __all__ = ["Extraction", "Extractor", "Feature", "load"]
@@ -31,17 +32,24 @@ Feature: TypeAlias = "NDArray[np.float32] | dict[str, NDArray[np.float32]]"
 
 S = TypeVar("S", bound=PictureSource)
 
+# A picture as the model takes it, and the share of its rows that there was.
+_Prepared: TypeAlias = tuple[NDArray[np.uint8], float]
+
 # Pictures decoded at once by `extract`: enough to feed an engine that batches, little enough for a small device.
 _BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction(Generic[S]):
-    """What came of one picture: `feature` or, where it could not be read, `error`."""
+    """What came of one picture: `feature` or, where it could not be read, `error`.
+
+    `share` is that of the rows that were there: below 1 for a truncated picture that `least_share` lets through.
+    """
 
     source: S
     feature: Feature | None
     error: EdgefeatError | None
+    share: float = 1.0
 
 
 class Extractor:
@@ -56,12 +64,14 @@ class Extractor:
         threads: int,
         resize_threads: int,
         decoding: Decoding,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._bundle = bundle
         self._choice = choice
         self._threads = threads
         self._resize_threads = resize_threads
         self._decoding: Decoding = decoding
+        self._limits = limits
         self._process = os.getpid()
         self._opened = session, _turns(session)
         _sessions.add(session)
@@ -135,29 +145,39 @@ class Extractor:
 
     def prepare(self, picture: PictureSource, *, channels: Channels = "rgb") -> NDArray[np.uint8]:
         """The picture as the model takes it: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
-        return self._prepare(picture, channels, self.resize_threads)
+        return self._prepare(picture, channels, self.resize_threads)[0]
 
-    def _prepare(self, picture: PictureSource, channels: Channels, threads: int) -> NDArray[np.uint8]:
-        return read_picture(picture, self._bundle.manifest.picture, self._decoding, channels, threads=threads)
+    def prepare_with_share(self, picture: PictureSource) -> _Prepared:
+        """As `prepare`, and the share of its rows that the picture has."""
+        return self._prepare(picture, "rgb", self.resize_threads)
+
+    def _prepare(self, picture: PictureSource, channels: Channels, threads: int) -> _Prepared:
+        form = self._bundle.manifest.picture
+        return read_with_share(picture, form, self._decoding, channels, threads=threads, limits=self._limits)
 
     def stream(self, pictures: Iterable[S], *, ahead: int = 4, channels: Channels = "rgb") -> Iterator[Extraction[S]]:
         """One Extraction a picture, in the order given, bad pictures included. Takes any iterable, however long.
 
         The next pictures, at most `ahead`, are decoded in other threads while the engine works on this one.
         """
-        from concurrent.futures import Future, ThreadPoolExecutor  # costs 10 ms that a single picture need not pay
-
         if ahead < 1:
             raise ArgumentError(f"ahead is {ahead} (allowed: 1 or more)")
-        waiting: deque[tuple[S, Future[NDArray[np.uint8]]]] = deque()
+        if isinstance(pictures, Sequence) and len(pictures) == 1:
+            only: S = pictures[0]
+            yield self._extraction(only, lambda: self._prepare(only, channels, self.resize_threads))
+            return
+        from concurrent.futures import Future, ThreadPoolExecutor  # costs 10 ms that a single picture need not pay
+
+        waiting: deque[tuple[S, Future[_Prepared]]] = deque()
         with ThreadPoolExecutor(max_workers=min(ahead, default_threads())) as pool:
             try:
                 for picture in pictures:
                     waiting.append((picture, pool.submit(self._prepare, picture, channels, 1)))
                     if len(waiting) > ahead:
-                        yield self._finished(*waiting.popleft())
-                while waiting:
-                    yield self._finished(*waiting.popleft())
+                        first, future = waiting.popleft()
+                        yield self._extraction(first, future.result)
+                for first, future in waiting:
+                    yield self._extraction(first, future.result)
             finally:
                 for _, future in waiting:
                     future.cancel()
@@ -188,15 +208,12 @@ class Extractor:
         self._process = os.getpid()
         _sessions.add(session)
 
-    def _finished(self, picture: S, future: object) -> Extraction[S]:
-        from concurrent.futures import Future
-
-        assert isinstance(future, Future)
+    def _extraction(self, picture: S, prepared_with_share: Callable[[], _Prepared]) -> Extraction[S]:
         try:
-            prepared = future.result()
+            prepared, share = prepared_with_share()
         except EdgefeatError as error:
             return Extraction(picture, None, error)
-        return Extraction(picture, self._shaped([rows[0] for rows in self._run(prepared[np.newaxis])]), None)
+        return Extraction(picture, self._shaped([rows[0] for rows in self._run(prepared[np.newaxis])]), None, share)
 
     def _extract_many(self, pictures: Sequence[PictureSource], channels: Channels) -> Feature:
         parts: list[list[NDArray[np.float32]]] = [
@@ -252,18 +269,22 @@ def load(
     engine: str | None = None,
     threads: int | None = None,
     decoding: Decoding = "fast",
+    max_pixels: int = MAX_PIXELS,
+    least_share: float = 1.0,
 ) -> Extractor:
     """An extractor on the bundle's `variant`, run by `engine` with `threads` threads.
 
     What is None is chosen: what `tune` found fastest on this device, else the first of `edgefeat.VARIANTS` that the
-    bundle has and an installed engine opens, and one thread a core, at most four. As many resize the picture. Raises
-    BundleError, ArgumentError, EngineError, or MissingExtraError, whose text has the command that installs what is
-    missing. Warns of a Pillow with known flaws.
+    bundle has and an installed engine opens, and one thread a core, at most four. As many resize the picture.
+    Pictures of more than `max_pixels` decoded are refused, and truncated ones of which less than `least_share` of the
+    rows is there, by default all but whole ones. Raises BundleError, ArgumentError, EngineError, or MissingExtraError,
+    whose text has the command that installs what is missing. Warns of a Pillow with known flaws.
     """
     if threads is not None and threads < 1:
         raise ArgumentError(f"threads is {threads} (allowed: 1 or more)")
     if decoding not in ("fast", "exact"):
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
+    limits = Limits(max_pixels, least_share)
     warn_of_old_pillow()
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     loaded = open_session(opened, variant, engine, threads)
@@ -274,4 +295,5 @@ def load(
         threads=loaded.threads,
         resize_threads=resize_threads(loaded.session, loaded.threads, threads or default_threads()),
         decoding=decoding,
+        limits=limits,
     )

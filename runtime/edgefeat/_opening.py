@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from edgefeat._bundle import Bundle
+from edgefeat._device import cache_folder, tuned_file
 from edgefeat._engines import Session
 from edgefeat._errors import EngineError
 from edgefeat._probe import unusable
 from edgefeat._selection import Choice, candidates, default_threads
-from edgefeat._tuned import remembered
 
 __all__ = ["Opened", "open_session"]
 
@@ -52,7 +52,12 @@ def open_session(bundle: Bundle, variant: str | None, engine: str | None, thread
 def _choices(bundle: Bundle, variant: str | None, engine: str | None) -> Iterator[tuple[Choice, int]]:
     """Every choice with its number of threads. One asked for is looked up too: `tune` knows its best engine."""
     found = list(candidates(bundle, variant, engine))
-    if tuned := remembered(bundle, variant, engine):
+    tuned = None
+    if (cache_folder() / tuned_file(bundle.identity)).exists():
+        from edgefeat._tuned import remembered
+
+        tuned = remembered(bundle, variant, engine)
+    if tuned is not None:
         yield tuned
     for choice in found:
         if tuned is None or (choice.variant.name, choice.engine.name) != (tuned[0].variant.name, tuned[0].engine.name):

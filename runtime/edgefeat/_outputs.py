@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -155,6 +154,8 @@ def _write_npy(rows: FeatureRows, path: Path) -> list[Path]:
 
 
 def _write_csv(rows: FeatureRows, path: Path) -> list[Path]:
+    import csv
+
     sizes = {column: math.prod(rows.shapes[tap]) for column, tap in _columns(rows).items()}
 
     def write(stream: BinaryIO) -> None:

@@ -5,25 +5,24 @@ Calibration, fidelity, golden vectors, benchmarks and devices all come through h
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.ImageFile import ImageFile
 
+from edgefeat._colours import flat
+from edgefeat._decode import Decoding, decoded, decoded_with_share, target_size
 from edgefeat._errors import ArgumentError
-from edgefeat._limits import MAX_PIXELS, check_size
+from edgefeat._formats import PICTURE_SUFFIXES
+from edgefeat._limits import DEFAULT_LIMITS, Limits
 from edgefeat._manifest import PictureForm
-from edgefeat._picture_file import as_picture_errors, opened_image, opened_stream
+from edgefeat._orientation import MIRRORED_ACROSS, MIRRORED_DOWN, TRANSPOSES, orientation
+from edgefeat._picture_file import as_picture_errors
 from edgefeat._resize import Frame, resized
 
 __all__ = [
-    "MAX_PIXELS",
     "PICTURE_SUFFIXES",
     "Channels",
     "Decoding",
@@ -31,6 +30,7 @@ __all__ = [
     "decoded",
     "fitted",
     "read_picture",
+    "read_with_share",
 ]
 
 #: What a picture can be given as: a path, an encoded file as bytes or file object, a PIL image, or a uint8 array of
@@ -39,35 +39,8 @@ PictureSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8]"
 )
 
-#: `exact` decodes every pixel, then resizes; `fast` lets libjpeg scale while it decodes, never below `_FAST_FLOOR`
-#: times the size nor `_FAST_SIDE` pixels.
-Decoding = Literal["fast", "exact"]
-
 #: The order of an array's channels. One of two dimensions is gray in either.
 Channels = Literal["rgb", "bgr"]
-
-#: The endings by which a folder's pictures are known. A file named by itself is tried whatever its ending.
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".heic", ".heif")
-
-# Chosen by the features of real networks and photos, see docs/pictures.md. The fewer cells a network averages over,
-# the more it sees of a pixel, so what is small is scaled down less.
-_FAST_FLOOR, _FAST_SIDE = 1.35, 300
-# Pixels converted at once where that takes copies: a strip of a large picture, all of a small one.
-_STRIP_PIXELS = 1_000_000
-_ORIENTATION_TAG = 0x0112
-_TRANSPOSES = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-# Pillow brings the pixels of a PNG to eight bits, but leaves its transparent colour in the depth of the file.
-_TRANSPARENT_SCALES = {"L;2": 85.0, "L;4": 17.0, "I;16B": 1 / 256, "RGB;16B": 1 / 256}
-# Which stored axes an orientation turns round on the way upright.
-_MIRRORED_ACROSS, _MIRRORED_DOWN = (2, 3, 7, 8), (3, 4, 6, 7)
 
 
 def read_picture(
@@ -77,6 +50,7 @@ def read_picture(
     channels: Channels = "rgb",
     *,
     threads: int = 1,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> NDArray[np.uint8]:
     """The picture as the model takes it: uint8, RGB, shape (form.height, form.width, 3), C-contiguous.
 
@@ -84,63 +58,37 @@ def read_picture(
 
     With `decoding="exact"` it equals `keras.utils.load_img(path, target_size=..., interpolation="bilinear")` bit for
     bit on upright RGB files. `channels` is the order in an array (OpenCV's is "bgr"). So many `threads` resize it,
-    which changes no bit. Raises PictureError for anything that is not a whole, readable picture of at most
-    `MAX_PIXELS`, and ArgumentError for an array of another type or shape.
+    which changes no bit. Raises PictureError for anything that is not a whole, readable picture within
+    `limits`, and ArgumentError for an array of another type or shape.
     """
+    return read_with_share(source, form, decoding, channels, threads=threads, limits=limits)[0]
+
+
+def read_with_share(
+    source: PictureSource,
+    form: PictureForm,
+    decoding: Decoding,
+    channels: Channels,
+    *,
+    threads: int,
+    limits: Limits,
+) -> tuple[NDArray[np.uint8], float]:
+    """As `read_picture`, and the share of its rows that the picture has: below 1 where a truncated one is accepted."""
     if channels not in ("rgb", "bgr"):
         raise ArgumentError(f"channels {channels!r} is unknown (allowed: 'rgb', 'bgr')")
     if isinstance(source, np.ndarray):
-        return _fitted_array(_checked_array(source), form, channels, threads)
-    with decoded(source, form, decoding) as image, as_picture_errors():
-        return fitted(image, form, threads=threads)
-
-
-@contextmanager
-def decoded(source: PictureSource, form: PictureForm, decoding: Decoding) -> Iterator[Image.Image]:
-    """The decoded image, as it is stored: `fitted` makes the picture of it. Raises as `read_picture` does."""
-    if decoding not in ("fast", "exact"):
-        raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
-    if isinstance(source, Image.Image):
-        check_size(source)
-        yield source
-        return
-    with as_picture_errors(), opened_stream(source) as stream, opened_image(stream) as image:
-        if decoding == "fast" and image.format in ("JPEG", "MPO"):
-            width, height = _target_size(form, _orientation(image, form))
-            image.draft(None, (_least(width), _least(height)))
-        _mend_transparency(image)
-        image.load()
-        yield image
-
-
-def _orientation(image: Image.Image, form: PictureForm) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) where there is none that can be read."""
-    if form.orientation == "ignore":
-        return 1
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # noqa: BLE001  a broken EXIF block must not lose a good picture; Pillow raises many kinds here
-        return 1
-    return value if value in _TRANSPOSES else 1
-
-
-def _least(side: int) -> int:
-    """The fewest pixels to which `fast` scales a side that becomes `side` pixels."""
-    return max(_FAST_SIDE, math.ceil(_FAST_FLOOR * side))
-
-
-def _target_size(form: PictureForm, orientation: int) -> tuple[int, int]:
-    """Width and height before the picture is turned upright."""
-    return (form.height, form.width) if orientation >= 5 else (form.width, form.height)
+        return _fitted_array(_checked_array(source), form, channels, threads), 1.0
+    with decoded_with_share(source, form, decoding, limits) as (image, share), as_picture_errors():
+        return fitted(image, form, threads=threads), share
 
 
 def fitted(image: Image.Image, form: PictureForm, *, threads: int = 1) -> NDArray[np.uint8]:
     """Resized first and turned after, so that only the small picture is ever held twice."""
-    orientation = _orientation(image, form)
-    mirrored = (orientation in _MIRRORED_ACROSS, orientation in _MIRRORED_DOWN)
-    picture = _fitted(_flat(image, form), _target_size(form, orientation), form.fit, mirrored, threads)
-    if orientation != 1:
-        picture = picture.transpose(_TRANSPOSES[orientation])
+    turn = orientation(image, form)
+    mirrored = (turn in MIRRORED_ACROSS, turn in MIRRORED_DOWN)
+    picture = _fitted(flat(image, form), target_size(form, turn), form.fit, mirrored, threads)
+    if turn != 1:
+        picture = picture.transpose(TRANSPOSES[turn])
     return np.asarray(picture.convert("RGB"))
 
 
@@ -155,61 +103,6 @@ def _fitted_array(array: NDArray[np.uint8], form: PictureForm, channels: Channel
     if array.ndim == 3 and channels == "bgr":
         array = array[:, :, (2, 1, 0, 3)]
     return fitted(Image.fromarray(np.ascontiguousarray(array)), form, threads=threads)
-
-
-def _mend_transparency(image: ImageFile) -> None:
-    """Brings the transparent colour of an opened, not yet decoded PNG to the eight bits its pixels will have."""
-    if image.format != "PNG" or "transparency" not in image.info or not image.tile:
-        return
-    scale, colour = _TRANSPARENT_SCALES.get(str(image.tile[0][3])), image.info["transparency"]
-    if image.mode == "1":  # older Pillows leave 1 there, where the pixels are 0 and 255
-        image.info["transparency"] = 255 if colour else 0
-    elif scale is not None:
-        image.info["transparency"] = (
-            tuple(int(sample * scale) for sample in colour) if isinstance(colour, tuple) else int(colour * scale)
-        )
-
-
-def _flat(image: Image.Image, form: PictureForm) -> Image.Image:
-    """In gray or RGB, of eight bits and without transparency; in gray where the network takes gray."""
-    image = _opaque(image, form)
-    return image if form.color == "rgb" or image.mode == "L" else image.convert("L")
-
-
-def _opaque(image: Image.Image, form: PictureForm) -> Image.Image:
-    if image.mode.startswith("I"):
-        image = _in_strips(image, "L", _upper_bits)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
-        return _in_strips(image, "RGB", lambda strip: _over(strip, form.transparency))
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
-
-
-def _in_strips(image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """`convert` of the whole image, strip by strip, so that its copies on the way never have all of a large one."""
-    width, height = image.size
-    rows = max(1, _STRIP_PIXELS // width)
-    if rows >= height:
-        return convert(image)
-    whole = Image.new(mode, image.size)
-    for top in range(0, height, rows):
-        whole.paste(convert(image.crop((0, top, width, min(height, top + rows)))), (0, top))
-    if "transparency" in image.info:
-        whole.info["transparency"] = image.info["transparency"]
-    return whole
-
-
-def _upper_bits(image: Image.Image) -> Image.Image:
-    """Of 16 bits a sample the upper eight, not clipped as Pillow's own conversion does."""
-    upper = Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8))
-    upper.info = image.info
-    return upper
-
-
-def _over(image: Image.Image, colour: str) -> Image.Image:
-    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-    ground = Image.new("RGB", rgba.size, colour)
-    ground.paste(rgba, mask=rgba)
-    return ground
 
 
 def _fitted(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from edgefeat._bundle import Bundle
 from edgefeat._device import cache_folder, processor_key, read_cache, write_cache
 from edgefeat._engines import Engine
-from edgefeat._trial import Trial, run_trial
+
+if TYPE_CHECKING:
+    from edgefeat._trial import Trial
 
 __all__ = ["unusable"]
 
@@ -48,6 +51,8 @@ def unusable(engine: Engine, bundle: Bundle, variant: str) -> str | None:
 
 
 def _tried(engine: str, bundle: str, variant: str) -> Trial:
+    from edgefeat._trial import Trial, run_trial  # once on a device
+
     if not sys.executable:  # Python is embedded in another program: there is no process to try it in
         return Trial("ok", "")
     return run_trial(bundle, variant=variant, engine=engine, threads=1, timeout=_TIMEOUT)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgefeat._bundle import Bundle
+from edgefeat._cores import available_cores
 from edgefeat._engines import ENGINES, Engine, engine_named
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 from edgefeat._manifest import VARIANTS, Variant
 
-__all__ = ["Choice", "available_cores", "candidates", "default_threads", "variants_in_order"]
+__all__ = ["Choice", "candidates", "default_threads", "variants_in_order"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,6 @@ class Choice:
     variant: Variant
     engine: Engine
     reason: str
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_threads() -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgefeat._bundle import Bundle
-from edgefeat._device import processor_key, read_cache
+from edgefeat._cores import available_cores
+from edgefeat._device import processor_key, read_cache, tuned_file
 from edgefeat._engines import ENGINES
 from edgefeat._records import RecordError, from_json
-from edgefeat._selection import Choice, available_cores
+from edgefeat._selection import Choice
 
-__all__ = ["Candidate", "Tuning", "remembered", "tuned_file"]
+__all__ = ["Candidate", "Tuning", "remembered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple
     None where there is none, the engine has another version now, or the process may use fewer cores.
     """
     try:
-        tuning = from_json(Tuning, read_cache(tuned_file(bundle)))
+        tuning = from_json(Tuning, read_cache(tuned_file(bundle.identity)))
     except RecordError:
         return None
     if tuning.identity != bundle.identity or tuning.processor != processor_key():
@@ -84,8 +85,3 @@ def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple
             reason = f"the fastest here by `edgefeat tune`: {candidate.milliseconds:.2f} ms"
             return Choice(variants[candidate.variant], engines[candidate.engine], reason), candidate.threads
     return None
-
-
-def tuned_file(bundle: Bundle) -> str:
-    """The name under which the cache has what was found for the bundle on this processor."""
-    return f"tuned-{bundle.identity[:16]}-{processor_key()}.json"

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle import Bundle
-from edgefeat._device import processor_key, write_cache
+from edgefeat._cores import available_cores
+from edgefeat._device import processor_key, tuned_file, write_cache
 from edgefeat._errors import EngineError
 from edgefeat._gate import shortfall
 from edgefeat._manifest import Gate, Variant
 from edgefeat._records import to_json
-from edgefeat._selection import Choice, available_cores, candidates
+from edgefeat._selection import Choice, candidates
 from edgefeat._text import counted
 from edgefeat._trial import Trial, run_trial
-from edgefeat._tuned import Candidate, Tuning, tuned_file
+from edgefeat._tuned import Candidate, Tuning
 
 __all__ = ["tune"]
 
@@ -64,7 +65,7 @@ def tune(
         reasons = "; ".join(f"{one.variant} on {one.engine}: {one.detail}" for one in ordered)
         raise EngineError(f"nothing works on this device: {reasons}")
     tuning = Tuning(opened.identity, processor_key(), tuple(ordered), True)
-    if write_cache(tuned_file(opened), to_json(tuning)):
+    if write_cache(tuned_file(opened.identity), to_json(tuning)):
         return tuning
     return Tuning(opened.identity, processor_key(), tuple(ordered), False)
 

@@ -28,14 +28,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 import edgefeat
+from edgefeat._limits import Limits
 from edgefeat._manifest import PictureForm
 from edgefeat._picture import read_picture
 
 RANDOM = np.random.default_rng(0)
-FORMS = (PictureForm(224, 224), PictureForm(96, 64, fit="crop"), PictureForm(64, 96, fit="pad", transparency="black"))
+FORMS = (
+    PictureForm(224, 224),
+    PictureForm(96, 64, fit="crop", color="gray"),
+    PictureForm(64, 96, fit="pad", transparency="black", orientation="ignore"),
+)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -73,6 +78,85 @@ def made() -> Iterator[tuple[str, bytes]]:
     for image in (noise, noise.convert("L"), noise.convert("1"), noise.quantize(64)):
         yield "bmp", encoded(image, "BMP")
     yield "bmp", run_length_bmp(300, 200)
+    yield from made_of_later_formats(noise, alpha, exif)
+
+
+def made_of_later_formats(noise: Image.Image, alpha: Image.Image, exif: Image.Exif) -> Iterator[tuple[str, bytes]]:
+    """TIFF of every compression and mode, JPEG 2000, PNM, and AVIF where Pillow writes it."""
+    for compression in (None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "tiff_jpeg", "jpeg"):
+        for image in (noise, noise.convert("L")):
+            yield "tif", encoded(image, "TIFF", compression=compression, exif=exif)
+    for compression in ("group3", "group4"):
+        yield "tif", encoded(noise.convert("1"), "TIFF", compression=compression)
+    deep = Image.fromarray(RANDOM.integers(0, 65536, (90, 70), np.uint16))
+    for image in (alpha, alpha.convert("LA"), noise.quantize(64), noise.convert("CMYK"), noise.convert("LAB"), deep):
+        yield "tif", encoded(image, "TIFF", compression="tiff_lzw")
+        yield "tif", encoded(image, "TIFF")
+    yield "tif", encoded(Image.fromarray(RANDOM.random((90, 70), np.float32)), "TIFF")
+    yield "tif", encoded(noise, "TIFF", save_all=True, append_images=[alpha, deep])
+    yield "tif", encoded(noise, "TIFF", big_tiff=True)
+    for image in (noise, alpha, noise.convert("L"), deep):
+        yield "jp2", encoded(image, "JPEG2000", tile_size=(128, 128))
+        yield "j2k", encoded(image, "JPEG2000", no_jp2=True)
+    for image in (noise, noise.convert("L"), noise.convert("1"), deep):
+        yield "ppm", encoded(image, "PPM")
+    yield "ppm", b"P3 # comment\n20 10 255\n" + b"1 2 3 " * 200
+    if features.check("avif"):
+        for image in (noise, alpha, noise.convert("L")):
+            yield "avif", encoded(image, "AVIF", exif=exif)
+
+
+def tiff_of(tags: list[tuple[int, int, int, int]], *, order: str = "<", after: bytes = b"") -> bytes:
+    """A TIFF of one directory: its entries are tag, type, count and value or place."""
+    entries = b"".join(struct.pack(f"{order}HHII", *tag) for tag in tags)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
+    return head + entries + bytes(4) + after
+
+
+def later_bombs() -> Iterator[tuple[str, bytes]]:
+    """What small TIFF, JPEG 2000, PNM and AVIF can claim."""
+    plain = [(256, 4, 1, 8_000), (257, 4, 1, 8_000), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1)]
+    strip = [(273, 4, 1, 200), (278, 4, 1, 8_000), (279, 4, 1, 64_000_000)]
+    yield "tif", tiff_of(plain + strip)
+    for compression in (5, 8, 7, 6, 32773, 32946, 34925, 50000, 50001, 34712):
+        yield "tif", tiff_of([*plain[:3], (259, 3, 1, compression), *plain[4:], *strip], after=bytes(3000))
+    yield "tif", tiff_of([(256, 4, 1, 60_000), (257, 4, 1, 60_000), *plain[2:], *strip])
+    yield "tif", tiff_of([*plain[:2], (258, 3, 1, 32), *plain[3:], *strip])
+    yield "tif", tiff_of([*plain, (322, 4, 1, 2**31), (323, 4, 1, 2**31), (324, 4, 1, 200), (325, 4, 1, 200)])
+    yield "tif", tiff_of([*plain, (322, 4, 1, 16), (323, 4, 1, 16), (324, 4, 250_000, 200), (325, 4, 250_000, 200)])
+    yield (
+        "tif",
+        tiff_of([*plain, (273, 4, 2_000_000, 200), (278, 4, 1, 1), (279, 4, 2_000_000, 200)], after=bytes(8_000_000)),
+    )
+    many = [(40_000 + number, 7, 20_000_000, 200) for number in range(20_000)]
+    yield "tif", tiff_of([*plain, *strip, *many], after=bytes(20_000_000))
+    yield "tif", tiff_of([*plain, *strip, *many[:900]], after=bytes(20_000_000))
+    yield "tif", tiff_of([*plain, *strip, (34665, 4, 1, 8), (34853, 4, 1, 8), (330, 4, 1, 8)])
+    one = tiff_of([(256, 4, 1, 1), (257, 4, 1, 1), *plain[2:], (273, 4, 1, 8), (278, 4, 1, 1), (279, 4, 1, 1)])
+    pages = b"".join(one[8:-4] + struct.pack("<I", 8 + (number + 1) * (len(one) - 8)) for number in range(100_000))
+    yield "tif", one[:8] + pages
+    size = encoded(Image.new("L", (16, 16)), "JPEG2000", no_jp2=True)
+    for claim in ((16_000, 16_000, 0, 0, 16_000, 16_000), (2**31, 2**31, 2**31 - 9, 2**31 - 9, 2**31, 2**31)):
+        yield "j2k", size[:8] + struct.pack(">6I", *claim) + size[32:]
+    yield "j2k", size[:8] + struct.pack(">6I", 4_000, 4_000, 0, 0, 1, 1) + size[32:]
+    yield "j2k", size[:8] + struct.pack(">6I", 4_000, 4_000, 0, 0, 4_000, 4_000) + size[32:]
+    yield "j2k", size[:40] + struct.pack(">H", 16_384) + b"\7\1\1" * 16_384 + size[45:]
+    jp2 = encoded(Image.new("L", (16, 16)), "JPEG2000")
+    yield "jp2", jp2[:32] + struct.pack(">I4s", 8, b"free") * 1_000_000 + jp2[32:]
+    for words in (b"P3 8000 8000 255 ", b"P5 8000 8000 77 ", b"P1 2000 2000 ", b"P6 2000 2000 12 ", b"P4 8000 8000 "):
+        yield "ppm", words + b"1 " * 1_000_000
+    for junk in (b" ", b"#", b"#\n", b"1"):
+        yield "ppm", b"P6 " + junk * 20_000_000
+    yield "ppm", b"P2 3 3 255 " + b"#x" * 20_000_000
+    if features.check("avif"):
+        yield "avif", encoded(Image.new("RGB", (5_600, 5_600)), "AVIF", speed=10)
+        small = encoded(Image.new("RGB", (64, 64)), "AVIF")
+        at = small.index(b"ispe") + 8
+        for side in (8_000, 16_384, 2**31):
+            yield "avif", small[:at] + struct.pack(">II", side, side) + small[at + 8 :]
+    for magic in (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"):
+        for _ in range(20):
+            yield "jxl", magic + RANDOM.bytes(300)
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -177,6 +261,8 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     for count in range(1, 40):
         yield "jpg", plain[:count]
         yield "heic", (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + RANDOM.bytes(400))[: count * 10]
+        yield "avif", (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + RANDOM.bytes(400))[: count * 10]
+    yield from later_bombs()
 
 
 def looping_exif() -> bytes:
@@ -251,7 +337,8 @@ def serve() -> None:
         path = line.rstrip("\n")
         started = time.process_time()
         try:
-            picture = read_picture(path, FORMS[number % 3], ("fast", "exact")[number % 2])
+            limits = Limits(least_share=(1.0, 0.2)[number // 2 % 2])
+            picture = read_picture(path, FORMS[number % 3], ("fast", "exact")[number % 2], limits=limits)
             verdict = "picture" if picture.shape[2] == 3 and picture.dtype == np.uint8 else f"shape {picture.shape}"
         except edgefeat.PictureError as error:
             text = str(error)

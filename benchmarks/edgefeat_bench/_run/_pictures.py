@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-__all__ = ["make_pictures", "make_scene"]
+__all__ = ["make_pictures", "make_scene", "whole_scene"]
 
 _SIZE = (960, 720)
 
@@ -17,7 +17,7 @@ def make_pictures(folder: Path, *, scenes: int = 6, views: int = 4, seed: int = 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for scene in range(scenes):
-        whole = _scene(np.random.default_rng([seed, scene]))
+        whole = whole_scene(np.random.default_rng([seed, scene]))
         for view in range(views):
             path = folder / f"scene{scene + 1}_view{view + 1}.jpg"
             _view(whole, np.random.default_rng([seed, scene, view])).save(path, quality=90)
@@ -28,14 +28,14 @@ def make_pictures(folder: Path, *, scenes: int = 6, views: int = 4, seed: int = 
 def make_scene(index: int, size: tuple[int, int], *, seed: int = 1) -> Image.Image:
     """One made-up scene of that width and height, with a sensor's grain: as a JPEG it weighs what a photo does."""
     random = np.random.default_rng([seed, index])
-    image = np.asarray(_scene(random).resize(size, Image.Resampling.BICUBIC), np.float32)
+    image = np.asarray(whole_scene(random).resize(size, Image.Resampling.BICUBIC), np.float32)
     coarse = random.normal(0, 14, (max(1, size[1] // 8), max(1, size[0] // 8))).astype(np.float32)
     shade = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))[:, :, None]
     grain = random.standard_normal((size[1], size[0], 1), dtype=np.float32) * 3
     return Image.fromarray((image + shade + grain).clip(0, 255).astype(np.uint8))
 
 
-def _scene(random: np.random.Generator) -> Image.Image:
+def whole_scene(random: np.random.Generator) -> Image.Image:
     """A ground of one colour running into another, and some dozens of objects of one family of shape and colour."""
     top, bottom = random.uniform(0, 255, 3), random.uniform(0, 255, 3)
     ramp = np.linspace(0, 1, _SIZE[1])[:, None, None]

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import edgefeat
 from edgefeat import EdgefeatError
+from edgefeat._device import tuned_file
 from edgefeat._files import write_file
 from edgefeat._records import to_json
-from edgefeat._tuned import tuned_file
 
 __all__ = ["is_tuned", "tuned_cache"]
 
 
 def is_tuned(bundle: edgefeat.Bundle, folder: Path) -> bool:
     """Whether `folder` is such a cache already; one whose making was interrupted is not."""
-    return (folder / tuned_file(bundle)).exists()
+    return (folder / tuned_file(bundle.identity)).exists()
 
 
 def tuned_cache(bundle: edgefeat.Bundle, folder: Path, threads: int) -> Path:
@@ -45,7 +45,7 @@ def tuned_cache(bundle: edgefeat.Bundle, folder: Path, threads: int) -> Path:
 def _main(path: str, folder: str, threads: int) -> int:
     bundle = edgefeat.Bundle.open(path)
     tuning = edgefeat.tune(bundle)
-    file = Path(folder) / tuned_file(bundle)
+    file = Path(folder) / tuned_file(bundle.identity)
     kept = tuple(one for one in tuning.candidates if one.threads <= threads)
     if not any(one.status == "ok" for one in kept):
         # Else `load` would take what it takes untuned, and the run would call it tuned.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from ai_edge_quantizer.qtyping import TFLOperationName
 from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils
 
 from edgefeat import ExportError
+from edgefeat._cores import available_cores
 from edgefeat_export._convert import flatbuffer, grid, tail
 from edgefeat_export._convert.graph import INPUT
 
@@ -36,7 +36,7 @@ def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int]
     Quantizer.calibrate would take a moving average of each picture's extremes instead, which depends on the order.
     """
     measured = calibrator.Calibrator(
-        float32.read_bytes(), num_threads=os.cpu_count() or 1, qsv_update_func=qsv_utils.min_max_update
+        float32.read_bytes(), num_threads=available_cores(), qsv_update_func=qsv_utils.min_max_update
     )
     data = {flatbuffer.SIGNATURE: [{INPUT: picture[np.newaxis]} for picture in pictures]}
     measured.calibrate(data, _recipe(float32, kept))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from edgefeat._archives import file_facts
 from edgefeat._errors import ArgumentError
-from edgefeat._files import walk_pictures
+from edgefeat._sources import pictures_of
 from edgefeat._store._writer import StoreWriter
 
 __all__ = ["Plan", "Work", "plan"]
@@ -32,7 +33,7 @@ class Plan:
     unchanged: int = 0
     #: Photos that failed in an earlier run and have not changed.
     failed_before: int = 0
-    #: Folders that cannot be listed, with the reason.
+    #: Folders, archives and URLs of which no photo can be had, with the reason.
     unlisted: list[tuple[str, str]] = field(default_factory=list)
     #: Photos to compute.
     count: int = 0
@@ -62,19 +63,20 @@ def _unpacked(entries: Sequence[bytes]) -> Iterator[Work]:
 
 
 def plan(
-    paths: Sequence[str], store: StoreWriter, *, retry_failed: bool, looked: Callable[[int], object]
+    paths: Iterable[str], store: StoreWriter, *, repeats: bool, retry_failed: bool, looked: Callable[[int], object]
 ) -> Plan | None:
     """What is new or changed among the pictures that `paths` stand for: by size and time of change.
 
-    A photo whose file is gone keeps its row. `looked` is told the number of photos seen, now and then; None where it
-    answers False. Raises ArgumentError for a path that no file can have.
+    A photo whose file is gone keeps its row. `repeats` says that a photo may be named twice. `looked` is told the
+    number of photos seen, now and then; None where it answers False. Raises ArgumentError for a path that no file can
+    have, or a list that cannot be read.
     """
     found = Plan()
     seen: set[str] = set()
     for count, path in enumerate(_expanded(paths, found), 1):
         if count % 500 == 0 and looked(count) is False:
             return None
-        if len(paths) > 1:  # only then a photo may be named twice
+        if repeats:
             if path in seen:
                 continue
             seen.add(path)
@@ -82,26 +84,21 @@ def plan(
     return found
 
 
-def _expanded(paths: Sequence[str], found: Plan) -> Iterator[str]:
-    def note(error: OSError) -> None:
-        found.unlisted.append((os.fsdecode(error.filename), f"the folder cannot be listed: {error.strerror}"))
+def _expanded(paths: Iterable[str], found: Plan) -> Iterator[str]:
+    return pictures_of(map(_checked, paths), lambda path, reason: found.unlisted.append((path, reason)), absolute=True)
 
-    for given in paths:
-        if "\0" in given:
-            raise ArgumentError(f"path {given!r} cannot be a file's: it holds a NUL")
-        path = os.path.abspath(given)
-        if os.path.isdir(path):
-            yield from walk_pictures(path, unlisted=note)
-        else:
-            yield path
+
+def _checked(given: str) -> str:
+    if "\0" in given:
+        raise ArgumentError(f"path {given!r} cannot be a file's: it holds a NUL")
+    return given
 
 
 def _sort(path: str, store: StoreWriter, found: Plan, *, retry_failed: bool) -> None:
     size = mtime_ns = None
     gone = False
     try:
-        status = os.stat(path)
-        size, mtime_ns = status.st_size, status.st_mtime_ns
+        size, mtime_ns = file_facts(path)
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
     known = store.known(path)

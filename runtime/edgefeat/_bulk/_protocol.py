@@ -21,7 +21,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker loads. `variant` and `engine` are None where it is to choose. `memory` in bytes."""
+    """What a worker loads. `variant` and `engine` are None where it is to choose. `memory` in bytes.
+
+    `max_pixels` and `least_share` are those of `edgefeat.load`.
+    """
 
     bundle: str
     identity: str
@@ -31,6 +34,8 @@ class WorkerSettings:
     decoding: str
     precision: str
     memory: int
+    max_pixels: int
+    least_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a task. `same` says that the content is known; `scales` and `data` count the bytes that follow."""
+    """What came of a task. `same` says that the content is known; `scales` and `data` count the bytes that follow.
+
+    `error` says why there is no feature, or where there is one, that its picture is truncated.
+    """
 
     size: int | None
     mtime_ns: int | None

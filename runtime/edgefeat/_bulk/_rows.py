@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 
+from edgefeat._archives import file_facts
 from edgefeat._bulk._plan import Work
 from edgefeat._bulk._progress import Progress
 from edgefeat._bulk._protocol import Answer, Task
@@ -29,6 +29,7 @@ class Rows:
         self.computed = 0
         self.moved = 0
         self.failed = 0
+        self.truncated = 0
 
     def task(self, work: Work) -> Task:
         """The task for a photo. One of the same size as others may be one of them, moved or touched: that is asked."""
@@ -37,7 +38,7 @@ class Rows:
 
     def put(self, task: Task, answer: Answer, payload: bytes) -> bool:
         """Writes the row; False where the photo has to be computed after all."""
-        if answer.error is not None:
+        if answer.error is not None and not answer.data:
             self._fail(task.path, answer)
             return True
         if answer.same:
@@ -47,9 +48,11 @@ class Rows:
                 return False
             self.moved += 1
         else:
-            photo = Photo(task.path, answer.size, answer.mtime_ns, answer.sha256, "ok", None, self._store.run)
+            facts = answer.size, answer.mtime_ns, answer.sha256
+            photo = Photo(task.path, *facts, "ok", answer.error, self._store.run)
             self._store.put(photo, payload[: answer.scales], payload[answer.scales :])
             self.computed += 1
+            self.truncated += answer.error is not None
         self._waiting += 1
         self._progress.done(task.path, None)
         return True
@@ -89,7 +92,6 @@ class Rows:
 def _facts(path: str) -> tuple[int | None, int | None]:
     """Size and time of change of a file, as far as they can be told."""
     try:
-        status = os.stat(path)
+        return file_facts(path)
     except OSError:
         return None, None
-    return status.st_size, status.st_mtime_ns

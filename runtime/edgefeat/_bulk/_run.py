@@ -14,7 +14,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from edgefeat._bulk._options import BulkOptions, BulkResult, default_workers
+from edgefeat._bulk._options import BulkOptions, BulkResult, default_memory, default_workers
 from edgefeat._bulk._plan import Plan, plan
 from edgefeat._bulk._process import Event
 from edgefeat._bulk._progress import Progress
@@ -107,8 +107,8 @@ class _Run:
 
     def run(self) -> BulkResult:
         options, began = self._options, time.monotonic()
-        settings = self._settings()
         count = options.workers or default_workers()
+        settings = self._settings(count)
         heat = _heat(options.pause_at)
         workers = Workers(settings, count, self._events, seconds=options.seconds)
         rows = Rows(self._store, self._progress)
@@ -116,8 +116,9 @@ class _Run:
             # The first worker loads the bundle while the folders are looked through.
             workers.start_first()
             self._plan = plan(
-                options.paths,
+                options.named(),
                 self._store,
+                repeats=len(options.paths) > 1 or bool(options.lists),
                 retry_failed=options.retry_failed,
                 looked=lambda _: self._stopped.signal is None,
             )
@@ -134,7 +135,7 @@ class _Run:
         rows.commit()
         return self._result(rows, workers, time.monotonic() - began)
 
-    def _settings(self) -> WorkerSettings:
+    def _settings(self, workers: int) -> WorkerSettings:
         """What workers load: what was asked for, else what the database says, else what they choose."""
         options, held = self._options, self._store.identity
         if held is not None:
@@ -147,7 +148,9 @@ class _Run:
             threads=options.threads,
             decoding=held.decoding if held else options.decoding or "fast",
             precision=held.precision if held else options.precision or "float32",
-            memory=options.memory,
+            memory=options.memory or default_memory(options.limits, workers),
+            max_pixels=options.limits.max_pixels,
+            least_share=options.limits.least_share,
         )
 
     def _is_needed(self, found: Plan) -> bool:
@@ -226,6 +229,7 @@ class _Run:
             len(found.unlisted),
             seconds,
             self._stopped.signal,
+            rows.truncated,
         )
 
 
@@ -237,14 +241,19 @@ def _heat(limit: float | None) -> HeatWatch | None:
     return HeatWatch(limit)
 
 
+def _from_lists(options: BulkOptions) -> list[str]:
+    return [f"--from-file={file}" for file in options.lists] + (["-0"] if options.by_nul else [])
+
+
 def _check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> None:
     """Raises ArgumentError, with what goes on, where the database is of something else than what is asked for."""
     into = options.into
     if held.manifest_sha256 != bundle.identity:
+        again = ["edgefeat", "extract", held.place, *options.paths, *_from_lists(options), "--into", str(into)]
         raise ArgumentError(
             f"{into} holds features of bundle {held.bundle} ({held.manifest_sha256[:12]}), {options.bundle} is "
             f"{bundle.manifest.name} ({bundle.identity[:12]}). Begin another file with --into other.db, or go on with "
-            f"that bundle: {shlex.join(['edgefeat', 'extract', held.place, *options.paths, '--into', str(into)])}"
+            f"that bundle: {shlex.join(again)}"
         )
     asked = {
         "variant": (options.variant, held.variant),

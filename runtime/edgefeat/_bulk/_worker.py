@@ -18,10 +18,12 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from edgefeat._archives import file_facts, member_path, read_member
 from edgefeat._bulk._memory import limit_memory
 from edgefeat._bulk._protocol import Answer, Hello, Refusal, Task, WorkerSettings, read_record, write_records
-from edgefeat._errors import BundleError, EdgefeatError
+from edgefeat._errors import BundleError, EdgefeatError, PictureError
 from edgefeat._extractor import Extractor, load
+from edgefeat._limits import truncation
 from edgefeat._picture import Decoding
 from edgefeat._store import Precision
 from edgefeat._store._precision import encode
@@ -62,6 +64,8 @@ def main() -> int:
             engine=settings.engine,
             threads=settings.threads,
             decoding=cast(Decoding, settings.decoding),
+            max_pixels=settings.max_pixels,
+            least_share=settings.least_share,
         )
         if extractor.bundle.identity != settings.identity:
             raise BundleError(f"bundle {settings.bundle} was replaced while photos were extracted with it")
@@ -106,6 +110,10 @@ def _announce(path: str) -> None:
 def _read(task: Task) -> _Read:
     size = mtime_ns = sha256 = data = None
     try:
+        if (member := member_path(task.path)) is not None:
+            size, mtime_ns = file_facts(task.path)
+            data = read_member(*member)
+            return _Read(task, data, size, mtime_ns, hashlib.sha256(data).hexdigest())
         if stat.S_ISREG(os.stat(task.path).st_mode):  # opening a pipe waits for its other end
             with open(task.path, "rb", buffering=0) as stream:
                 status = os.fstat(stream.fileno())
@@ -117,7 +125,7 @@ def _read(task: Task) -> _Read:
                 else:
                     sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
                 size, mtime_ns = status.st_size, status.st_mtime_ns
-    except (OSError, ValueError, MemoryError):
+    except (OSError, ValueError, MemoryError, PictureError):
         data = None  # decoding from disk meets the same, and says it in a sentence
     return _Read(task, data, size, mtime_ns, sha256)
 
@@ -128,9 +136,10 @@ def _answer(extractor: Extractor, settings: WorkerSettings, file: _Read) -> tupl
     same = file.sha256 is not None and file.sha256 in file.task.known
     if not same:
         try:
-            picture = extractor.prepare(file.task.path if file.data is None else file.data)
+            picture, share = extractor.prepare_with_share(file.task.path if file.data is None else file.data)
             features = [rows[0] for rows in extractor.run(picture[np.newaxis])]
             scales, data = encode(features, cast(Precision, settings.precision))
+            error = truncation(share)
         except EdgefeatError as reason:
             error = str(reason)
         except MemoryError:

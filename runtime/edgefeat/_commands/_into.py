@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from edgefeat._commands._options import echo_json
 from edgefeat._errors import ArgumentError
+from edgefeat._limits import LEAST_SHARE, MAX_PIXELS, Limits
 from edgefeat._picture import Decoding
 from edgefeat._text import counted
 
@@ -82,8 +82,10 @@ def check_bulk_only(**options: object) -> None:
 def extract_to_store(
     bundle: str,
     paths: tuple[str, ...],
+    lists: tuple[str, ...],
     into: str,
     *,
+    by_nul: bool,
     variant: str | None,
     engine: str | None,
     threads: int | None,
@@ -95,11 +97,12 @@ def extract_to_store(
     photo_seconds: float | None,
     worker_memory: int | None,
     pause_when_hot: float | None,
+    limits: Limits,
     as_json: bool,
 ) -> int:
     """Runs the bulk path and gives the exit status."""
     from edgefeat._bulk import BulkOptions, extract_into
-    from edgefeat._bulk._options import PHOTO_SECONDS, WORKER_MEMORY
+    from edgefeat._bulk._options import PHOTO_SECONDS
     from edgefeat._bulk._progress import progress_for
 
     for name, number in (("photo-seconds", photo_seconds), ("pause-when-hot", pause_when_hot)):
@@ -109,6 +112,8 @@ def extract_to_store(
         bundle=bundle,
         paths=paths,
         into=Path(into),
+        lists=lists,
+        by_nul=by_nul,
         variant=variant,
         engine=engine,
         decoding=decoding,
@@ -118,8 +123,9 @@ def extract_to_store(
         retry_failed=retry_failed,
         check=check,
         seconds=photo_seconds or PHOTO_SECONDS,
-        memory=worker_memory * 1_000_000 if worker_memory else WORKER_MEMORY,
+        memory=worker_memory * 1_000_000 if worker_memory else None,
         pause_at=pause_when_hot,
+        limits=limits,
     )
     again = _again(options, as_json=as_json)
     try:
@@ -149,6 +155,8 @@ def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bo
     }
     if as_json:
         facts = {"interrupted": result.signal is not None, "seconds": round(result.seconds, 3), **counts}
+        if result.truncated:
+            facts["truncated"] = result.truncated
         echo_json({"event": "end", **facts, "variant": result.variant, "engine": result.engine, "again": again})
     if result.signal is not None:
         done = result.computed + result.moved + result.failed
@@ -162,16 +170,22 @@ def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bo
     seen = sum(counts.values())
     if seen and not as_json:
         click.echo(_summary(result.variant, result.engine, result.reason, result.workers, result.seconds, into, counts))
+        if result.truncated:
+            click.echo(f"{counted(result.truncated, 'photo')} of them truncated: SELECT path, error FROM photos")
     if not seen:
-        click.echo(f"edgefeat: no picture in {', '.join(options.paths)}", err=True)
+        click.echo(f"edgefeat: no picture in {', '.join((*options.paths, *options.lists))}", err=True)
     return 0 if seen and not result.failed and not result.unlisted else 1
 
 
 def _again(options: BulkOptions, *, as_json: bool) -> str:
     """The command line that goes on, with all that was asked for: a database may not have been begun yet."""
-    from edgefeat._bulk._options import PHOTO_SECONDS, WORKER_MEMORY
+    import shlex
 
+    from edgefeat._bulk._options import PHOTO_SECONDS
+
+    limits = options.limits
     given: dict[str, object] = {
+        "null": options.by_nul,
         "variant": options.variant,
         "engine": options.engine,
         "threads": options.threads if options.threads > 1 else None,
@@ -180,7 +194,10 @@ def _again(options: BulkOptions, *, as_json: bool) -> str:
         "workers": options.workers,
         "retry-failed": options.retry_failed,
         "photo-seconds": options.seconds if options.seconds != PHOTO_SECONDS else None,
-        "worker-memory": options.memory // 1_000_000 if options.memory != WORKER_MEMORY else None,
+        "worker-memory": options.memory // 1_000_000 if options.memory else None,
+        "max-pixels": limits.max_pixels if limits.max_pixels != MAX_PIXELS else None,
+        "truncated": "accept" if limits.least_share < 1 else None,
+        "least-share": limits.least_share if limits.least_share not in (LEAST_SHARE, 1.0) else None,
         "pause-when-hot": options.pause_at,
         "json": as_json,
     }
@@ -189,6 +206,7 @@ def _again(options: BulkOptions, *, as_json: bool) -> str:
         for name, value in given.items()
         if value is not None and value is not False
     ]
+    more = [f"--from-file={file}" for file in options.lists] + more
     names, into = [options.bundle, *options.paths], ["--into", str(options.into)]
     if any(name.startswith("-") for name in names):
         return shlex.join(["edgefeat", "extract", *into, *more, "--", *names])

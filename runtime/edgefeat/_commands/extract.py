@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._commands._into import bulk_options, check_bulk_only, extract_to_store
-from edgefeat._commands._options import choice_options, echo_json, json_option
+from edgefeat._commands._options import choice_options, echo_json, json_option, limit_options, limits_of
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extraction, Extractor, load
-from edgefeat._files import pictures_in
+from edgefeat._limits import truncation
 from edgefeat._outputs import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
 from edgefeat._picture import Decoding
+from edgefeat._sources import STANDARD_INPUT, listed, pictures_of
 from edgefeat._text import counted, printable
 
 __all__ = ["command"]
@@ -26,7 +26,16 @@ _OUTPUT = "features.npz"
 
 @click.command("extract")
 @click.argument("bundle", type=click.Path())
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
+@click.argument("paths", nargs=-1, type=click.Path(), metavar="PATH...")
+@click.option(
+    "--from-file",
+    "lists",
+    multiple=True,
+    type=click.Path(),
+    metavar="LIST",
+    help="Read more PATHs from this file, one a line; - is standard input.",
+)
+@click.option("-0", "--null", "by_nul", is_flag=True, help="Paths in lists end with NUL, as of find -print0.")
 @click.option(
     "-o", "--output", type=click.Path(), help=f"{' '.join(OUTPUT_SUFFIXES)}  [default: {_OUTPUT}, without --into]"
 )
@@ -37,16 +46,22 @@ _OUTPUT = "features.npz"
     help="Threads for one picture.  [default: one a core, at most 4; with --into 1 in each worker]",
 )
 @click.option("--exact", is_flag=True, help="Decode every pixel, as Keras does, instead of scaling while decoding.")
+@limit_options
 @bulk_options
 @json_option
 def command(
     bundle: str,
     paths: tuple[str, ...],
+    lists: tuple[str, ...],
+    by_nul: bool,
     output: str | None,
     variant: str | None,
     engine: str | None,
     threads: int | None,
     exact: bool,
+    max_pixels: int | None,
+    truncated: str,
+    least_share: float | None,
     into: str | None,
     precision: str | None,
     workers: int | None,
@@ -57,20 +72,26 @@ def command(
     pause_when_hot: float | None,
     as_json: bool,
 ) -> int:
-    """Write the features of each PATH (a picture, or a folder that is searched for pictures).
+    """Write the features of each PATH: a picture, a folder or a .zip or .tar archive, which are searched for pictures.
+
+    The PATH - is a list of paths on standard input.
 
     Pictures that cannot be read are named with their reason and left out; the exit status is then 1.
 
     With --into, for very many photos: a database that is brought up to date each time, and loses nothing when the run
     is interrupted, killed or out of disk: the same command goes on. A failed photo is a row with its reason there.
     """
+    limits = limits_of(max_pixels, truncated, least_share)
+    paths, lists = _named(paths, lists, by_nul=by_nul)
     if into is not None:
         if output is not None:
             raise ArgumentError("-o and --into cannot go together: `edgefeat convert` makes other files of a database")
         return extract_to_store(
             bundle,
             paths,
+            lists,
             into,
+            by_nul=by_nul,
             variant=variant,
             engine=engine,
             threads=threads,
@@ -82,6 +103,7 @@ def command(
             photo_seconds=photo_seconds,
             worker_memory=worker_memory,
             pause_when_hot=pause_when_hot,
+            limits=limits,
             as_json=as_json,
         )
     check_bulk_only(
@@ -94,22 +116,45 @@ def command(
         pause_when_hot=pause_when_hot,
     )
     decoding: Decoding = "exact" if exact else "fast"
-    extractor = load(bundle, variant=variant, engine=engine, threads=threads, decoding=decoding)
-    return _extract_to_file(extractor, paths, output or _OUTPUT, as_json=as_json)
+    extractor = load(
+        bundle,
+        variant=variant,
+        engine=engine,
+        threads=threads,
+        decoding=decoding,
+        max_pixels=limits.max_pixels,
+        least_share=limits.least_share,
+    )
+    named = [*paths, *(path for file in lists for path in listed(file, by_nul=by_nul))]
+    return _extract_to_file(extractor, named, output or _OUTPUT, as_json=as_json)
 
 
-def _extract_to_file(extractor: Extractor, paths: Iterable[str], output: str, *, as_json: bool) -> int:
+def _named(paths: tuple[str, ...], lists: tuple[str, ...], *, by_nul: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The paths, and the lists of more; `-` among the paths is one. Raises ArgumentError where nothing is named."""
+    if STANDARD_INPUT in paths:
+        paths, lists = tuple(path for path in paths if path != STANDARD_INPUT), (*lists, STANDARD_INPUT)
+    if not paths and not lists:
+        raise ArgumentError("no PATH is given (allowed: a picture, folder or archive, - , or --from-file LIST)")
+    if by_nul and not lists:
+        raise ArgumentError("-0 is about lists (allowed with - or --from-file LIST): leave it out")
+    return paths, tuple(dict.fromkeys(lists))
+
+
+def _extract_to_file(extractor: Extractor, paths: Sequence[str], output: str, *, as_json: bool) -> int:
     check_output(output, [tap.name for tap in extractor.taps])
     pictures, unlisted = _expanded(paths)
-    read, unread = _extract(extractor, pictures)
+    read, unread, truncated = _extract(extractor, pictures)
     failed = unlisted + unread
     written = write_features(_table(extractor, read), output) if read else []
     if as_json:
-        echo_json({"ok": len(read), "failed": [{"path": path, "reason": reason} for path, reason in failed]})
+        marks = {"truncated": [{"path": path, "share": share} for path, share in truncated]} if truncated else {}
+        echo_json({"ok": len(read), "failed": [{"path": path, "reason": reason} for path, reason in failed], **marks})
     for path, reason in failed:
         click.echo(f"{printable(path)}: {reason}", err=True)
+    for path, share in truncated:
+        click.echo(f"{printable(path)}: {truncation(share)}", err=True)
     if not pictures and not failed:
-        click.echo(f"edgefeat: no picture in {', '.join(paths)}: nothing was written", err=True)
+        click.echo(f"edgefeat: no picture in {', '.join(paths) or 'the list'}: nothing was written", err=True)
     elif not read:
         click.echo("edgefeat: no picture could be read: nothing was written", err=True)
     elif not as_json:
@@ -121,32 +166,28 @@ def _extract_to_file(extractor: Extractor, paths: Iterable[str], output: str, *,
 
 
 def _expanded(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The pictures that the paths stand for, and the path and reason of each folder that cannot be listed."""
-    pictures: list[str] = []
+    """The pictures that the paths stand for, and the path and reason of each of which none can be had."""
     unlisted: list[tuple[str, str]] = []
-
-    def note(error: OSError) -> None:
-        unlisted.append((error.filename, f"the folder cannot be listed: {error.strerror}"))
-
-    for path in paths:
-        pictures += pictures_in(path, unlisted=note) if os.path.isdir(path) else [path]
-    return pictures, unlisted
+    return list(pictures_of(paths, lambda path, reason: unlisted.append((path, reason)))), unlisted
 
 
 def _extract(
     extractor: Extractor, pictures: list[str]
-) -> tuple[list[tuple[str, list[NDArray[np.float32]]]], list[tuple[str, str]]]:
-    """The features of each picture by tap, and the path and reason of each that failed."""
+) -> tuple[list[tuple[str, list[NDArray[np.float32]]]], list[tuple[str, str]], list[tuple[str, float]]]:
+    """The features of each picture by tap; path and reason of each that failed; path and share of each truncated."""
     read: list[tuple[str, list[NDArray[np.float32]]]] = []
     failed: list[tuple[str, str]] = []
+    truncated: list[tuple[str, float]] = []
     for extraction in _progress(extractor.stream(pictures), len(pictures)):
+        if extraction.share < 1:
+            truncated.append((extraction.source, extraction.share))
         if extraction.feature is None:
             failed.append((extraction.source, str(extraction.error)))
         elif isinstance(extraction.feature, dict):
             read.append((extraction.source, list(extraction.feature.values())))
         else:
             read.append((extraction.source, [extraction.feature]))
-    return read, failed
+    return read, failed, truncated
 
 
 def _progress(extractions: Iterator[Extraction[str]], total: int) -> Iterable[Extraction[str]]:

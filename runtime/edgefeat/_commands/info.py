@@ -11,6 +11,7 @@ import PIL
 
 from edgefeat._bundle import Bundle
 from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._cores import cores, memory
 from edgefeat._engines import ENGINES
 from edgefeat._errors import EngineError
 from edgefeat._old_pillow import old_pillow
@@ -39,6 +40,7 @@ def command(bundle: str | None, as_json: bool) -> int:
         f"edgefeat {__version__}, Python {machine['python']}, NumPy {machine['numpy']}, Pillow {machine['pillow']}, "
         f"{machine['platform']}, {counted(machine['threads'], 'thread')}"
     )
+    click.echo(f"cores: {cores()}" + (f"; memory: {machine['memory'] // 2**20} MB" if machine["memory"] else ""))
     echo_table(
         ("engine", "version", "runs", "install with"),
         [
@@ -55,6 +57,7 @@ def command(bundle: str | None, as_json: bool) -> int:
 
 
 def _machine() -> dict[str, Any]:
+    share, whole = cores(), memory()
     return {
         "edgefeat": __version__,
         "python": platform.python_version(),
@@ -62,6 +65,8 @@ def _machine() -> dict[str, Any]:
         "pillow": PIL.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
         "threads": default_threads(),
+        "cores": {"usable": share.usable, "present": share.present, "reason": share.reason},
+        "memory": None if whole is None else whole.size,
         "warnings": [sentence for sentence in (old_pillow(),) if sentence],
         "engines": {engine.name: engine.version() for engine in ENGINES},
     }

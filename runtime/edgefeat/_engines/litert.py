@@ -5,10 +5,12 @@ from __future__ import annotations
 from ai_edge_litert.interpreter import Interpreter
 
 from edgefeat._engines._interpreter import InterpreterSession
+from edgefeat._engines._quiet import without_greeting
 
 __all__ = ["open_session"]
 
 
 def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> InterpreterSession:
     """A session on a `.tflite` file's bytes. `Interpreter` verifies them; `CompiledModel` dies on a cut file."""
-    return InterpreterSession(Interpreter(model_content=model, num_threads=threads), taps)
+    with without_greeting():
+        return InterpreterSession(Interpreter(model_content=model, num_threads=threads), taps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgefeat._engines._interpreter import InterpreterSession
+from edgefeat._engines._quiet import without_greeting
 from edgefeat._errors import EngineError
 
 __all__ = ["open_session"]
@@ -18,4 +19,5 @@ def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> Interpret
         )
     from tflite_runtime.interpreter import Interpreter
 
-    return InterpreterSession(Interpreter(model_content=model, num_threads=threads), taps)
+    with without_greeting():
+        return InterpreterSession(Interpreter(model_content=model, num_threads=threads), taps)

@@ -65,7 +65,8 @@ class Photo:
     """One photo's row, without its feature. `path` is absolute.
 
     `size` in bytes, `mtime_ns` and `sha256` (hex, of the content) are None where the file could not be read; `error` is
-    the reason why a photo failed; `run` is the run that computed the feature.
+    the reason why a photo failed or, of one that is ok, how much of it is there; `run` is the run that computed the
+    feature.
     """
 
     path: str

@@ -207,7 +207,7 @@ class StoreWriter:
                 return False
         except TypeError:  # a damaged column is of another type
             return False
-        self.put(Photo(path, size, mtime_ns, sha256, "ok", None, other.run), scales, data)
+        self.put(Photo(path, size, mtime_ns, sha256, "ok", other.error, other.run), scales, data)
         return True
 
     def commit(self) -> None:

@@ -1,0 +1,53 @@
+"""PNG and GIF: the pieces before the pixels, counted, since Pillow reads each of them in Python."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from edgefeat._errors import PictureError
+from edgefeat._limits import Limits
+
+__all__ = ["check_gif", "check_png"]
+
+# Far above what any camera or editor writes, and still a fraction of a second of Pillow's time.
+_MAX_PNG_CHUNKS, _MAX_PNG_OTHER_CHUNKS = 100_000, 2_000
+_MAX_GIF_BLOCKS = 4_000
+
+# The chunks of which a picture or an animation has many by nature.
+_PNG_PIXEL_CHUNKS = (b"IDAT", b"fdAT", b"fcTL")
+
+
+def check_png(stream: BinaryIO, _: Limits) -> None:
+    """Raises PictureError for a PNG of too many chunks."""
+    position, chunks, others = 8, 0, 0
+    while chunks <= _MAX_PNG_CHUNKS and others <= _MAX_PNG_OTHER_CHUNKS:
+        stream.seek(position)
+        head = stream.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":
+            return
+        chunks += 1
+        others += head[4:] not in _PNG_PIXEL_CHUNKS
+        position += 12 + int.from_bytes(head[:4], "big")
+    allowed = f"{_MAX_PNG_CHUNKS:,}, {_MAX_PNG_OTHER_CHUNKS:,} of them without pixels"
+    raise PictureError(f"a PNG of too many chunks (allowed: {allowed})")
+
+
+def check_gif(stream: BinaryIO, _: Limits) -> None:
+    """Raises PictureError for a GIF of too many blocks before its first frame."""
+    head = stream.read(13)
+    if len(head) < 13:
+        return
+    if head[10] & 0x80:
+        stream.seek(3 << ((head[10] & 7) + 1), 1)  # the palette
+    blocks = 0
+    while (kind := stream.read(1)) not in (b"", b",", b";"):  # up to the first frame
+        if kind == b"!":
+            stream.seek(1, 1)
+            while (size := stream.read(1)) not in (b"", b"\0"):
+                stream.seek(size[0], 1)
+                blocks += 1
+                if blocks > _MAX_GIF_BLOCKS:
+                    break
+        blocks += 1
+        if blocks > _MAX_GIF_BLOCKS:
+            raise PictureError(f"a GIF of more than {_MAX_GIF_BLOCKS:,} blocks before the picture")
