@@ -7,6 +7,7 @@ Fields may be str, int, float, bool, Literal, another record, `X | None`, `tuple
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import sys
 import types
@@ -30,7 +31,7 @@ def from_json(record: type[R], value: object, where: str = "") -> R:
     """
     if not isinstance(value, dict):
         raise RecordError(f"{where or 'the whole'} is {_kind(value)}, expected an object")
-    hints = typing.get_type_hints(record)
+    hints = _hints(record)  # type: ignore[arg-type]  # a type can be hashed, whatever mypy says of its values
     fields = dataclasses.fields(record)  # type: ignore[arg-type]  # R is always a dataclass
     names = [field.name for field in fields]
     for name in value:
@@ -55,6 +56,11 @@ def to_json(record: object) -> Any:
     if isinstance(record, tuple | list):
         return [to_json(item) for item in record]
     return record
+
+
+@functools.cache
+def _hints(record: type) -> dict[str, Any]:
+    return typing.get_type_hints(record)
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
