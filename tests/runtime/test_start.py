@@ -31,7 +31,10 @@ NEEDLESS = {
     "gettext",
     "importlib.metadata",
     "multiprocessing",
+    "random",
     "sqlite3",
+    "tarfile",
+    "tempfile",
     "uuid",
 }
 
