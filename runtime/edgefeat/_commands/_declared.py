@@ -1,7 +1,6 @@
 """Options as data: click makes its own of them, and plain command lines are read without click."""
 
-from __future__ import annotations
-
+# No `annotations` from __future__: records would have to compile each of theirs when the program starts.
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
