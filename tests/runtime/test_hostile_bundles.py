@@ -227,9 +227,8 @@ bundle, folder, module = sys.argv[1:]
 edgefeat.load(bundle).extract(numpy.zeros((40, 40, 3), numpy.uint8))  # the engine's own start is its own affair
 Image.init()
 
-# The types of the manifest's fields are compiled from edgefeat's own source each time they are asked for.
-records = [one for one in vars(edgefeat._manifest).values() if dataclasses.is_dataclass(one)]
-records += [edgefeat._tuned.Tuning, edgefeat._tuned.Candidate]
+# The types of these records' fields are compiled from edgefeat's own source when they are asked for.
+records = (edgefeat._tuned.Tuning, edgefeat._tuned.Candidate)
 own = {field.type for one in records for field in dataclasses.fields(one)}
 own |= {compile(text, "<string>", "eval") for text in own}
 mine = ("edgefeat", "PIL", "numpy", "os", module)
