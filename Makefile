@@ -7,6 +7,8 @@ PHOTOS ?=
 BUNDLES ?=
 RESULTS ?= results/*.json
 PYTHONS ?=
+NETS ?=
+SIZE ?=
 SUITES ?= bookworm trixie forky
 LABELLED ?=
 # The environments of the device side: one engine each, no TensorFlow.
@@ -16,7 +18,7 @@ PARALLEL := --numprocesses auto --dist loadfile
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-device check format bench bench-full bench-publish matrix saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
+.PHONY: help install demo test test-device check format bench bench-full bench-publish matrix backbones saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -115,6 +117,9 @@ bench-publish: install  ## results as docs/benchmarks, and their figures into RE
 
 matrix: install  ## every backbone as every variant against Keras, for hours; resumes (NETS=a,b PHOTOS=folder)
 	$(BIN)/python tests/export/matrix.py $(if $(NETS),--nets '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)')
+
+backbones: install  ## every backbone exported whole: docs/backbones.md, for hours; resumes (NETS=a,b PHOTOS=folder SIZE=small)
+	$(BIN)/python tests/export/backbones.py $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
 
 saved-models: install  ## saved models of every format and Keras version against their own Keras: docs/your-model.md (minutes)
 	$(BIN)/python tests/export/saved_models.py
