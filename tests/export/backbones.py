@@ -91,7 +91,7 @@ def parameters(name: str, size: int | None) -> int:
     if done.returncode != 0:
         return 0
     layers: list[dict[str, Any]] = json.loads(done.stdout)["layers"]
-    return max(layer["cumulative_parameters"] for layer in layers if not layer["top"])
+    return max(int(layer["cumulative_parameters"]) for layer in layers if not layer["top"])
 
 
 def row(name: str, size: int | None, photos: str | None) -> Row:
