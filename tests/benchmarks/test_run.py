@@ -258,7 +258,7 @@ def test_a_command_that_is_not_there_died(photos: Path, tmp_path: Path) -> None:
 def test_a_run_that_is_told_to_end_ends_its_frozen_contenders(photos: Path, tmp_path: Path) -> None:
     import psutil
 
-    more = ["--rounds", "100000", "--threads", "1", "-o", tmp_path]
+    more: list[str | Path] = ["--rounds", "100000", "--threads", "1", "-o", tmp_path]
     with running("run", BUNDLE, photos, *QUICK, *OURS, *more) as process:
         until = time.monotonic() + 400
         while not (tmp_path / "tiny_last_32-1t.json").exists():
