@@ -15,6 +15,12 @@ LABELLED ?=
 DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.version_info < (3, 12) else "")' 2>/dev/null)
 # A module's tests stay in one process: many share an export that takes half a minute.
 PARALLEL := --numprocesses auto --dist loadfile
+# tests/runtime runs whole with LiteRT alone. With another engine alone those tests run that an engine has a part in, and
+# beside TensorFlow these and what needs the developers' packages: the others would find nothing new there.
+BY_ENGINE := $(addprefix tests/runtime/test_,$(addsuffix .py,boundaries bundle_reading command_extract command_verify \
+  device device_bench device_examples extractor fidelity hostile_bundles outputs probe quiet selection tuning verify))
+BY_PACKAGE := $(addprefix tests/runtime/test_,$(addsuffix .py,convert duplicates index picture ray search sklearn))
+REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/test_*.py))
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -33,12 +39,13 @@ demo: install  ## export MobileNetV2, extract features without TensorFlow, show 
 	$(BIN)/python -m edgefeat_bench.demo $(if $(PHOTOS),--photos '$(PHOTOS)')
 
 test: install test-device  ## run every test, the device side also without TensorFlow
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) $(REPEATED:%=--ignore=%)
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine
 	@for engine in $(DEVICE); do \
 	  echo "== tests/runtime with edgefeat[$$engine] alone"; \
-	  .venv-$$engine/bin/python -m pytest -q $(PARALLEL) -p no:cacheprovider tests/runtime || exit 1; \
+	  tests=$$([ $$engine = litert ] && echo tests/runtime || echo '$(BY_ENGINE)'); \
+	  .venv-$$engine/bin/python -m pytest -q $(PARALLEL) -p no:cacheprovider $$tests || exit 1; \
 	done
 
 # From the wheel, not the checkout: what is missing from it must be missed here.
