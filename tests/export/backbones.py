@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,10 @@ _LIST = "from edgefeat_export._backbones import backbones; print(*(one.name for 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of one backbone at one size. `refused` has the reason of each variant that was left out."""
+    """What came of one backbone at one size. `refused` has the reason of each variant that was left out.
+
+    `slower` names the int8 files that took longer than float here.
+    """
 
     backbone: str
     size: str
@@ -47,6 +51,7 @@ class Row:
     peak_bytes: int
     cosines: dict[str, float]
     refused: dict[str, str]
+    slower: list[str]
 
 
 def names() -> list[str]:
@@ -66,7 +71,7 @@ def _held(process: psutil.Process) -> int:
 
 
 def timed(command: Sequence[str]) -> tuple[int, str, float, int]:
-    """Run a command: its exit status, what it said last on standard error, its seconds, its tree's most memory."""
+    """Run a command: its exit status, what it said on standard error, its seconds, its tree's most memory."""
     began, peak = time.monotonic(), 0
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
@@ -79,8 +84,12 @@ def timed(command: Sequence[str]) -> tuple[int, str, float, int]:
             time.sleep(_SAMPLE_SECONDS)
         status = process.wait()
         said.seek(0)
-        lines = [line.strip() for line in said.read().splitlines() if line.strip()]
-    return status, lines[-1] if lines else "", time.monotonic() - began, peak
+        return status, said.read(), time.monotonic() - began, peak
+
+
+def _last(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
 
 
 def parameters(name: str, size: int | None) -> int:
@@ -101,9 +110,9 @@ def row(name: str, size: int | None, photos: str | None) -> Row:
         command = [sys.executable, "-m", "edgefeat", "export", name, "--weights", "random", "-o", str(bundle)]
         command += ["--input-size", str(size)] if size else []
         command += ["--calibration", photos] if photos else []
-        status, last, seconds, peak = timed(command)
+        status, said, seconds, peak = timed(command)
         if status != 0:
-            return Row(name, str(size or "own"), False, last, 0, seconds, peak, {}, {})
+            return Row(name, str(size or "own"), False, _last(said), 0, seconds, peak, {}, {}, [])
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
         form = manifest["picture"]
         verified = timed([sys.executable, "-m", "edgefeat", "verify", str(bundle)])
@@ -111,27 +120,27 @@ def row(name: str, size: int | None, photos: str | None) -> Row:
             one["name"]: min(figures["mean_cosine"] for figures in one["fidelity"].values())
             for one in manifest["variants"]
         }
-        refused = {one["variant"]: one["reason"] for one in manifest["refusals"]}
+        refused = {one["name"]: one["reason"] for one in manifest["refusals"]}
         shutil.rmtree(bundle)
     return Row(
         backbone=name,
         size=f"{form['height']}x{form['width']}",
         ok=verified[0] == 0,
-        note="" if verified[0] == 0 else f"verify: {verified[1]}",
+        note="" if verified[0] == 0 else f"verify: {_last(verified[1])}",
         parameters=parameters(name, size),
         seconds=seconds,
         peak_bytes=peak,
         cosines=cosines,
         refused=refused,
+        slower=re.findall(r"(\S+) does not pay here", said),
     )
 
 
 def cell(one: Row, variant: str) -> str:
-    """Return a variant's cosine, or why there is none, in a word."""
+    """Return a variant's cosine, with an asterisk where it is slower than float, or that it was left out."""
     if variant in one.cosines:
-        return f"{one.cosines[variant]:.5f}"
-    reason = one.refused.get(variant, "")
-    return "does not pay" if "does not pay" in reason else "below" if reason else "-"
+        return f"{one.cosines[variant]:.5f}{'*' if variant in one.slower else ''}"
+    return "left out" if variant in one.refused else "-"
 
 
 def table(rows: Sequence[Row]) -> str:
