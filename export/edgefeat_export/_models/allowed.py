@@ -42,7 +42,8 @@ FUNCTIONS = frozenset(
     image.central_crop image.crop_to_bounding_box image.flip_left_right image.flip_up_down
     image.grayscale_to_rgb image.per_image_standardization image.resize image.resize_with_crop_or_pad
     image.resize_with_pad image.rgb_to_grayscale linalg.l2_normalize linalg.matmul math.abs math.add math.add_n
-    math.ceil math.divide math.divide_no_nan math.exp math.floor math.l2_normalize math.log math.log1p math.maximum math.minimum
+    math.ceil math.divide math.divide_no_nan math.exp math.floor math.l2_normalize math.log math.log1p math.maximum
+    math.minimum
     math.multiply math.multiply_no_nan math.negative math.pow math.reciprocal math.reduce_max math.reduce_mean
     math.reduce_min math.reduce_sum math.reduce_variance math.rsqrt math.scalar_mul math.sigmoid math.sign
     math.softplus math.sqrt math.square math.squared_difference math.subtract math.tanh math.truediv maximum minimum
