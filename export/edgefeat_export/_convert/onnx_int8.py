@@ -13,8 +13,8 @@ from onnx import numpy_helper
 from onnxruntime import quantization
 
 from edgefeat_export._convert import grid
+from edgefeat_export._convert.batch import check_rows
 from edgefeat_export._convert.graph import INPUT
-from edgefeat_export._convert.onnx import check_rows
 
 __all__ = ["float_nodes", "int8"]
 
@@ -70,7 +70,7 @@ def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: 
     )
     model = onnx.load(output)
     onnx.checker.check_model(model, full_check=True)
-    check_rows(model)
+    check_rows(model, "int8")
 
 
 def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict[str, Any]]]:
