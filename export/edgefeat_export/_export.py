@@ -73,14 +73,15 @@ def export(
     `calibration` is a folder of photos or "synthetic"; fidelity is measured on the photos in `evaluation` (or in one
     sub-folder per label), else on a fifth of the former that is kept apart. An int8 variant must reach `min_fidelity`,
     a mean cosine (or "overlap=0.9"), with the `correction` pieces given (all by default, none for the stock
-    tools' own) and as few layers in float as will do; one that cannot is refused, which the manifest records.
+    tools' own) and as few layers in float as will do. A variant that cannot be made, or misses its gate, is left out,
+    and the manifest's `refusals` say why; the others are written.
     Transparent pictures are laid over `background`: "white", "black" or "#rrggbb".
     `jobs` conversions run at once, each in a process of its own: the largest backbones need 6 GB each.
     `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
     a progress bar to the terminal.
 
     Raises ArgumentError for what cannot be, OutputError where `output` exists or cannot be written, ExportError where
-    the weights cannot be had or a float variant's features are not Keras's.
+    the weights cannot be had, the float32 TFLite file's features are not Keras's, or none of `variants` can be written.
     """
     spec = _spec(
         NetworkSpec(

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edgefeat._gate import shortfall
-from edgefeat._manifest import Fidelity, Gate, Refusal
+from edgefeat._manifest import Gate
 from edgefeat_export._check import Measured, measure_variant
 from edgefeat_export._correct.record import PIECES
 from edgefeat_export._rung import EARLY_FILE, SENSITIVITY_FILE, Corrected, EarlySections, Rung, Sensitivity
 from edgefeat_export._workspace import Workspace
 
-__all__ = ["ALL_PIECES", "CORRECTED", "EARLY", "MIXED", "SENSITIVITY", "Faithful", "faithful_int8", "refusal"]
+__all__ = ["ALL_PIECES", "CORRECTED", "EARLY", "MIXED", "SENSITIVITY", "Faithful", "faithful_int8"]
 
 #: The steps this calls for by name.
 CORRECTED, SENSITIVITY, EARLY = "corrected weights", "sensitivity", "early layers"
@@ -96,16 +96,3 @@ def _ladder(work: Workspace, variant: str, pieces: tuple[str, ...], run: Callabl
         if count < len(groups):
             kept = dict.fromkeys([*early, *(name for group in groups[:count] for name in group)])
             yield Rung(tuple(kept), corrections)
-
-
-def refusal(variant: str, reason: str, others: dict[str, dict[str, Fidelity]]) -> Refusal:
-    """The record of a variant that was not written; `others` are those that were, with their fidelity by tap."""
-    preferred = (
-        ("tflite-dynamic", "tflite-float16", "tflite-float32") if variant.startswith("tflite") else ("onnx-float32",)
-    )
-    substitute = next((name for name in preferred if name in others), None)
-    advice = ""
-    if substitute is not None:
-        cosine = min(figures.mean_cosine for figures in others[substitute].values())
-        advice = f"; use {substitute} instead (mean cosine {cosine:.4f})"
-    return Refusal(variant, f"{variant} was not written: {reason}{advice}", substitute)

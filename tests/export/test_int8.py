@@ -91,8 +91,11 @@ def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp
     options = ["--preprocess", "tf", "--layer", "last", "--variants", "tflite-float32,tflite-float16,tflite-int8"]
     gate = ["--min-fidelity", "1.0"]
     done = command("export", str(model), *options, *gate, "-o", str(output))
-    assert done.returncode == 0, done.stderr
-    (refusal,) = edgefeat.Bundle.open(output).manifest.refusals
+    assert done.returncode == 1, done.stderr
+    assert "asked for by --variants and not written: tflite-int8" in done.stderr
+    manifest = edgefeat.Bundle.open(output).manifest
+    assert {variant.name for variant in manifest.variants} == {"tflite-float32", "tflite-float16"}
+    (refusal,) = manifest.refusals
     assert refusal.name == "tflite-int8"
     assert refusal.substitute == "tflite-float16"
     assert "allowed: 1 or more" in refusal.reason
@@ -101,9 +104,30 @@ def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp
     asked = command("extract", str(output), str(output), "--variant", "tflite-int8", "-o", str(tmp_path / "f.npz"))
     assert asked.returncode == 2
     assert refusal.reason in asked.stderr
-    strict = command("export", str(model), *options, *gate, "--strict", "--json", "--overwrite", "-o", str(output))
-    assert strict.returncode == 1
-    assert [one["name"] for one in json.loads(strict.stdout)["manifest"]["refusals"]] == ["tflite-int8"]
+
+
+def test_a_default_variant_that_misses_its_gate_is_left_out_and_the_others_are_written(tmp_path: Path) -> None:
+    import keras
+
+    def layer(size: float, **options: Any) -> keras.layers.Layer:
+        weights = keras.initializers.RandomNormal(stddev=size, seed=1)
+        return keras.layers.Conv2D(4, 3, kernel_initializer=weights, **options)
+
+    # Weights that float16 has no numbers for: too small, then too large.
+    picture = keras.Input((32, 32, 3))
+    path, output = tmp_path / "wide.keras", tmp_path / "wide.edgefeat"
+    keras.Model(picture, layer(1e9)(layer(1e-9, activation="relu")(picture))).save(path)
+    options = ["--preprocess", "raw", "--correction", "none", "--json", "-o", str(output)]
+    done = command("export", str(path), *options)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)["manifest"]
+    assert {one["name"] for one in manifest["variants"]} == {*edgefeat.VARIANTS} - {"tflite-float16"}
+    (refusal,) = manifest["refusals"]
+    assert refusal["name"] == "tflite-float16"
+    assert refusal["substitute"] == "tflite-float32"
+    assert "its mean cosine to Keras" in refusal["reason"]
+    assert refusal["reason"] in done.stderr
+    assert refusal["reason"] in (output / "README.md").read_text()
 
 
 def test_nothing_is_written_where_all_that_was_wanted_is_refused(model: Path, tmp_path: Path) -> None:
