@@ -16,7 +16,7 @@ from edgefeat_export._convert import grid
 from edgefeat_export._convert.batch import check_rows
 from edgefeat_export._convert.graph import INPUT
 
-__all__ = ["float_nodes", "int8"]
+__all__ = ["float_nodes", "int8", "quantize", "with_float"]
 
 #: Pictures per run while calibrating: more would only take more memory.
 _BATCH = 8
@@ -51,6 +51,17 @@ class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
 def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
     """Write `float32` with its trunk in int8 (QDQ), calibrated on `pictures` (N, H, W, 3); the batch stays free.
 
+    As `quantize`, and what is written is checked: the format, and that the pictures of a batch leave each other alone.
+    """
+    quantize(float32, pictures, output, kept=kept)
+    model = onnx.load(output)
+    onnx.checker.check_model(model, full_check=True)
+    check_rows(model, "int8")
+
+
+def quantize(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
+    """Write `float32` with its trunk in int8, unchecked.
+
     Weights are int8 with a scale per channel, activations uint8 between the extremes seen. u8s8 is the pair that
     x86 multiplies fastest; without VNNI, though, its 16-bit sums saturate where weights use all 8 bits. Weights that
     lie on an int8 grid, as corrected ones do, become its integers. Nodes named in `kept` stay float.
@@ -68,9 +79,42 @@ def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: 
         nodes_to_exclude=sorted({*float_nodes(model), *kept}),
         extra_options={"TensorQuantOverrides": _grids(model, kept)},
     )
-    model = onnx.load(output)
-    onnx.checker.check_model(model, full_check=True)
-    check_rows(model, "int8")
+
+
+def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
+    """Return `quantized`, which was made from `float32`, with the nodes in `kept` in float again.
+
+    The same as quantizing with these `kept`, in a tenth of the time; the scales of all else stay what they are. For
+    comparisons, not to be shipped: an activation that was merged into a layer that is not in `kept` stays so.
+    """
+    made = onnx.ModelProto()
+    made.CopyFrom(quantized)
+    present = {node.name: node for node in made.graph.node}
+    outputs = {name for node in made.graph.node for name in node.output}
+    kept_tensors = {name for node in float32.graph.node if node.name in kept for name in node.output}
+    constant = {tensor.name for tensor in float32.graph.initializer}
+    needed: set[str] = set()
+    for node in float32.graph.node:
+        if node.name not in kept:
+            continue
+        if node.name not in present:  # an activation; where its layer stays in int8 it is part of that
+            if not kept_tensors.issuperset(node.input):
+                continue
+            made.graph.node.append(node)
+            own = made.graph.node[-1]
+        else:
+            own = present[node.name]
+            own.CopyFrom(node)
+        # What comes from int8 layers stays rounded: an activation that was merged into them is in the rounding.
+        rounded = {name: f"{name}_DequantizeLinear_Output" for name in node.input if name not in kept_tensors}
+        own.input[:] = [
+            rounded[name] if rounded.get(name) in outputs and name not in constant else name for name in node.input
+        ]
+        needed.update(own.input)
+    needed -= {tensor.name for tensor in made.graph.initializer} | outputs
+    made.graph.initializer.extend(tensor for tensor in float32.graph.initializer if tensor.name in needed)
+    del made.graph.value_info[:]
+    return made
 
 
 def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict[str, Any]]]:
