@@ -13,7 +13,7 @@ from edgefeat._gate import DEFAULT_GATE
 from edgefeat._records import to_json
 from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._photos import SYNTHETIC
-from edgefeat_export._spec import Fit, Normalization, Pooling, parse_input
+from edgefeat_export._spec import Effort, Fit, Normalization, Pooling, parse_input
 
 __all__ = ["command"]
 
@@ -96,6 +96,14 @@ __all__ = ["command"]
     metavar="A,B|all|none",
     help="Of basis, bias, rounding, pairs and mixed, what may make int8 faithful; none: the stock tools' own rounding.",
 )
+@click.option(
+    "--effort",
+    default="normal",
+    show_default=True,
+    type=click.Choice(get_args(Effort)),
+    help="How long to search for a faithful int8 file: quick corrects once; normal also tries the layers in float that "
+    "should do; thorough tries one number of layers after another, for minutes.",
+)
 @click.option("--jobs", default=1, show_default=True, help="Conversions at once; each takes memory of its own.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @json_option
@@ -121,6 +129,7 @@ def command(
     min_fidelity: str,
     strict: bool,
     correction: str,
+    effort: Effort,
     jobs: int,
     overwrite: bool,
     as_json: bool,
@@ -154,6 +163,7 @@ def command(
         variants=VARIANTS if variants is None else _listed(variants),
         min_fidelity=min_fidelity,
         correction={"all": None, "none": []}.get(correction, _listed(correction)),
+        effort=effort,
         fit=fit,
         background=background,
         seed=seed,

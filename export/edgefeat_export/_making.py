@@ -13,6 +13,7 @@ from edgefeat_export._gates import refusal, unfaithful
 from edgefeat_export._int8 import faithful_int8
 from edgefeat_export._pays import slower_than_float
 from edgefeat_export._progress import Progress
+from edgefeat_export._spec import Effort
 from edgefeat_export._steps import ordered, waves
 from edgefeat_export._subprocess import run_step, stop_steps
 from edgefeat_export._workspace import NETWORK, Workspace
@@ -42,6 +43,7 @@ def make(
     wanted: Sequence[str],
     gate: Gate,
     pieces: tuple[str, ...],
+    effort: Effort,
     jobs: int,
     progress: Progress,
     tell: Callable[[str], None],
@@ -49,7 +51,8 @@ def make(
 ) -> tuple[list[Made], list[Refusal]]:
     """The variants made, in the order of VARIANTS, and those refused.
 
-    `jobs` steps run at once where they do not need each other; `network_made` is called once the network is known.
+    `effort` says how far the ladder of int8 is climbed. `jobs` steps run at once where they do not need
+    each other; `network_made` is called once the network is known.
     Raises ExportError where the float32 TFLite file is not faithful, or all that was wanted is refused.
     """
 
@@ -64,11 +67,14 @@ def make(
 
     int8 = [variant for variant in wanted if variant.endswith("-int8")]
     steps = ordered([*wanted] if not int8 else [*wanted, _CORRECTED_ON])
+    formats = tuple(variant.partition("-")[0] for variant in int8)
     made, reasons = _make_float(work, steps, gate, jobs, run, known)
     for variant in int8:
         # One that misses its own gate by a hair will do: int8 is held against Keras in any case.
-        missing = None if work.model(_CORRECTED_ON).exists() else reasons.get(_CORRECTED_ON)
-        result = _make_int8(work, variant, gate, pieces, run, missing)
+        missing = None
+        if not work.model(_CORRECTED_ON).exists():
+            missing = f"int8 is corrected on {_CORRECTED_ON}, which cannot be had: {reasons[_CORRECTED_ON]}"
+        result = missing or _make_int8(work, variant, gate, pieces, effort, formats, run)
         if isinstance(result, str):
             reasons[variant] = result
             continue
@@ -141,14 +147,13 @@ def _make_int8(
     variant: str,
     gate: Gate,
     pieces: tuple[str, ...],
+    effort: Effort,
+    formats: tuple[str, ...],
     run: Callable[[str], None],
-    missing: str | None,
 ) -> Made | str:
-    """The int8 variant, or why there is none; `missing` says why there is no float file to correct it on."""
-    if missing is not None:
-        return f"int8 is corrected on {_CORRECTED_ON}, which cannot be had: {missing}"
+    """The int8 variant, or why there is none."""
     try:
-        result = faithful_int8(work, variant, gate, pieces, run)
+        result = faithful_int8(work, variant, gate, pieces, effort, formats, run)
     except (EngineError, ExportError) as error:
         return str(error)
     if isinstance(result, str):

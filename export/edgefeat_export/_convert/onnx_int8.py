@@ -16,7 +16,7 @@ from edgefeat_export._convert import grid
 from edgefeat_export._convert.batch import check_rows
 from edgefeat_export._convert.graph import INPUT
 
-__all__ = ["float_nodes", "int8", "quantize", "with_float"]
+__all__ = ["check", "float_nodes", "int8", "quantize", "with_float"]
 
 #: Pictures per run while calibrating: more would only take more memory.
 _BATCH = 8
@@ -54,7 +54,12 @@ def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: 
     As `quantize`, and what is written is checked: the format, and that the pictures of a batch leave each other alone.
     """
     quantize(float32, pictures, output, kept=kept)
-    model = onnx.load(output)
+    check(output)
+
+
+def check(path: Path) -> None:
+    """Raise unless the int8 file is valid ONNX and the pictures of a batch leave each other alone."""
+    model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     check_rows(model, "int8")
 
@@ -95,16 +100,13 @@ def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Colle
     constant = {tensor.name for tensor in float32.graph.initializer}
     needed: set[str] = set()
     for node in float32.graph.node:
-        if node.name not in kept:
+        # An activation that is not there was merged into its layer, and is with it in float or in int8.
+        merged = node.name not in present
+        if not (kept_tensors >= set(node.input) - constant if merged else node.name in kept):
             continue
-        if node.name not in present:  # an activation; where its layer stays in int8 it is part of that
-            if not kept_tensors.issuperset(node.input):
-                continue
-            made.graph.node.append(node)
-            own = made.graph.node[-1]
-        else:
-            own = present[node.name]
-            own.CopyFrom(node)
+        own = made.graph.node.add() if merged else present[node.name]
+        own.CopyFrom(node)
+        kept_tensors.update(node.output)
         # What comes from int8 layers stays rounded: an activation that was merged into them is in the rounding.
         rounded = {name: f"{name}_DequantizeLinear_Output" for name in node.input if name not in kept_tensors}
         own.input[:] = [

@@ -44,14 +44,21 @@ def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int]
     return found
 
 
-def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[int] = ()) -> None:
+def int8(
+    float32: Path,
+    pictures: npt.NDArray[np.uint8],
+    output: Path,
+    *,
+    kept: Collection[int] = (),
+    known: Ranges | None = None,
+) -> None:
     """Write `float32` with its trunk in int8, calibrated on `pictures` (N, H, W, 3).
 
     Weights that lie on an int8 grid, as corrected ones do, become its integers. The operators with the indices `kept`
-    stay float.
+    stay float. `known` are the `ranges` of the whole trunk, where they are known already.
     """
     tool = quantizer.Quantizer(float32, _recipe(float32, kept).get_quantization_recipe())
-    found = ranges(float32, pictures, kept)
+    found = ranges(float32, pictures, kept) if known is None else known
     result = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
     model = flatbuffer.parse(result.quantized_model)
     source = flatbuffer.read(float32)
