@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,28 +71,22 @@ class Guard:
     calibrating: NDArray[np.uint8]
     checking: NDArray[np.uint8]
 
-    def without(self) -> tuple[float, ...]:
-        """Return the mean cosine to float of the stock tools' file in each format."""
+    def without(self) -> Iterator[float]:
+        """Yield the mean cosine to float of the stock tools' file in each format."""
         with tempfile.TemporaryDirectory() as folder:
             made = Models(Path(folder) / "stock.tflite", Path(folder) / "stock.onnx")
-            if "tflite" in self.formats:
-                self.stock.tflite(made.tflite, self.operators, self.calibrating)
             if "onnx" in self.formats:
                 self.stock.onnx(made.onnx, self.nodes)
-            return self._cosines(made)
+                yield features_cosine(made.onnx, self.stock.float32.onnx, self.checking)
+            if "tflite" in self.formats:
+                self.stock.tflite(made.tflite, self.operators, self.calibrating)
+                yield features_cosine(made.tflite, self.stock.float32.tflite, self.checking)
 
-    def reached(self, candidate: Models) -> tuple[float, ...]:
-        """Return the mean cosine to float of `candidate` as int8 in each format."""
-        if "tflite" in self.formats:
-            tflite_int8.int8(candidate.tflite, self.calibrating, self.int8.tflite, kept=self.operators)
+    def reached(self, candidate: Models) -> Iterator[float]:
+        """Yield the mean cosine to float of `candidate` as int8 in each format."""
         if "onnx" in self.formats:
             onnx_int8.quantize(candidate.onnx, self.calibrating, self.int8.onnx, kept=self.nodes)
-        return self._cosines(self.int8)
-
-    def _cosines(self, made: Models) -> tuple[float, ...]:
-        def paths(models: Models, form: str) -> Path:
-            return models.tflite if form == "tflite" else models.onnx
-
-        return tuple(
-            features_cosine(paths(made, form), paths(self.stock.float32, form), self.checking) for form in self.formats
-        )
+            yield features_cosine(self.int8.onnx, self.stock.float32.onnx, self.checking)
+        if "tflite" in self.formats:
+            tflite_int8.int8(candidate.tflite, self.calibrating, self.int8.tflite, kept=self.operators)
+            yield features_cosine(self.int8.tflite, self.stock.float32.tflite, self.checking)

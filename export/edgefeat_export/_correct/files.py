@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,13 +45,16 @@ class Models:
 
 
 class Comparison(Protocol):
-    """How near features of int8 files are to the float ones: mean cosines, one for each format that counts."""
+    """How near features of int8 files are to the float ones: mean cosines, one for each format that counts.
 
-    def without(self) -> tuple[float, ...]:
-        """Return those of the stock tools' files."""
+    One after the other, so that a second file need not be made where the first is too far off.
+    """
 
-    def reached(self, candidate: Models) -> tuple[float, ...]:
-        """Return those of the files made from corrected ones."""
+    def without(self) -> Iterator[float]:
+        """Yield those of the stock tools' files."""
+
+    def reached(self, candidate: Models) -> Iterator[float]:
+        """Yield those of the files made from corrected ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,12 @@ class _Conversions:
     nodes: Collection[str]
     operators: Collection[int]
 
-    def without(self) -> tuple[float, ...]:
+    def without(self) -> Iterator[float]:
         return self.reached(self.float32)
 
-    def reached(self, candidate: Models) -> tuple[float, ...]:
-        return (
-            mean_cosine(self.float32.tflite, candidate.tflite, self.pictures, self.checking, self.operators),
-            mean_cosine(self.float32.onnx, candidate.onnx, self.pictures, self.checking, self.nodes),
-        )
+    def reached(self, candidate: Models) -> Iterator[float]:
+        yield mean_cosine(self.float32.tflite, candidate.tflite, self.pictures, self.checking, self.operators)
+        yield mean_cosine(self.float32.onnx, candidate.onnx, self.pictures, self.checking, self.nodes)
 
 
 def correct(
@@ -98,14 +99,18 @@ def correct(
     if comparison is None:
         operators = prefix([part for part in sections(float32.onnx, float32.tflite) if part.name in kept])[1]
         comparison = _Conversions(float32, pictures, checking, kept, operators)
-    without = comparison.without()
+    without = tuple(comparison.without())
     for correction in ladder:
         layers, skipped = write_corrected(float32, corrected, pictures, correction, kept)
-        reached = comparison.reached(corrected)
-        if all(map(_is_as_near, reached, without)):
+        reached: list[float] = []
+        for cosine in comparison.reached(corrected):
+            reached.append(cosine)
+            if not _is_as_near(cosine, without[len(reached) - 1]):
+                break
+        else:
             break
     else:
-        correction, reached, layers, skipped = NONE, without, 0, ()
+        correction, reached, layers, skipped = NONE, [*without], 0, ()
         shutil.copyfile(float32.tflite, corrected.tflite)
         shutil.copyfile(float32.onnx, corrected.onnx)
     seconds = time.perf_counter() - began
