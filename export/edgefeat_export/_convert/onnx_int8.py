@@ -98,7 +98,6 @@ def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Colle
     outputs = {name for node in made.graph.node for name in node.output}
     kept_tensors = {name for node in float32.graph.node if node.name in kept for name in node.output}
     constant = {tensor.name for tensor in float32.graph.initializer}
-    needed: set[str] = set()
     for node in float32.graph.node:
         # An activation that is not there was merged into its layer, and is with it in float or in int8.
         merged = node.name not in present
@@ -110,13 +109,34 @@ def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Colle
         # What comes from int8 layers stays rounded: an activation that was merged into them is in the rounding.
         rounded = {name: f"{name}_DequantizeLinear_Output" for name in node.input if name not in kept_tensors}
         own.input[:] = [
-            rounded[name] if rounded.get(name) in outputs and name not in constant else name for name in node.input
+            f"{name}/float" if name in constant else rounded[name] if rounded.get(name) in outputs else name
+            for name in node.input
         ]
-        needed.update(own.input)
-    needed -= {tensor.name for tensor in made.graph.initializer} | outputs
-    made.graph.initializer.extend(tensor for tensor in float32.graph.initializer if tensor.name in needed)
+    _drop_unused(made)
+    # Under other names: an int8 layer may have the same constant, rounded.
+    needed = {name for node in made.graph.node for name in node.input}
+    for tensor in float32.graph.initializer:
+        if f"{tensor.name}/float" in needed:
+            made.graph.initializer.add().CopyFrom(tensor)
+            made.graph.initializer[-1].name = f"{tensor.name}/float"
     del made.graph.value_info[:]
     return made
+
+
+def _drop_unused(model: onnx.ModelProto) -> None:
+    """Remove nodes and constants that nothing reads, in place: engines would compute them."""
+    graph = model.graph
+    ends = {output.name for output in graph.output}
+    while True:
+        used = ends | {name for node in graph.node for name in node.input}
+        nodes = [node for node in graph.node if used & set(node.output)]
+        if len(nodes) == len(graph.node):
+            break
+        del graph.node[:]
+        graph.node.extend(nodes)
+    constants = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
 
 
 def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict[str, Any]]]:
