@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -116,6 +115,8 @@ def _member(archive: str, name: str) -> _Member:
 
 
 def _index(archive: str) -> dict[str, _Member]:
+    import tarfile  # only where an archive is named
+
     try:
         status = os.stat(archive)
         return _index_of(archive, status.st_size, status.st_mtime_ns)
@@ -185,11 +186,15 @@ class _Headers:
 
     def read(self, size: int) -> bytes:
         if size > _MOST_HEADER:
+            import tarfile
+
             raise tarfile.HeaderError(f"a header of {size:,} bytes (allowed: {_MOST_HEADER:,})")
         return self._stream.read(size)
 
 
 def _tarred(archive: str) -> Iterator[tuple[str, _Member]]:
+    import tarfile
+
     with open(archive, "rb") as stream:
         if stream.read(2) in (b"\x1f\x8b", b"BZ", b"\xfd7"):
             raise PictureError("a compressed tar file cannot be read in place: unpack it, or make a .zip or .tar of it")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgefeat._cgroup import cpu_quota, memory_limit
 
 __all__ = ["Cores", "Memory", "available_cores", "cores", "memory"]
 
 
-@dataclass(frozen=True, slots=True)
-class Cores:
+class Cores(NamedTuple):
     """How many cores may be used, of how many, and what says so; an empty reason where all may be."""
 
     usable: int
@@ -23,8 +22,7 @@ class Cores:
         return f"{self.usable} of {total}: {self.reason}" if self.reason else total
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """The bytes that may be used; `is_limited` where a control group says so, which ends a process that takes more."""
 
     size: int

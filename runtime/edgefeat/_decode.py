@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 from PIL import Image
 from PIL.ImageFile import ImageFile
@@ -67,8 +66,7 @@ def decoded_with_share(
                 yield _as_stored(image, form, before), 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Opening:
+class _Opening(NamedTuple):
     form: PictureForm
     decoding: Decoding
     limits: Limits

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -30,7 +29,7 @@ def written_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = Path(path)
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        descriptor, temporary = _new_file(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror}") from error
     try:
@@ -46,6 +45,12 @@ def written_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def _new_file(target: Path) -> tuple[int, str]:
+    """A new file beside `target`, open, and its path. Not by `tempfile`, which costs a start 2 ms."""
+    path = os.path.abspath(target.parent / f".{target.name}.{os.urandom(4).hex()}")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), path
 
 
 def write_file(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
@@ -72,6 +77,8 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Pat
 
     Raises ArgumentError where `check_new_folder` does, and OutputError where the disk is full or fails.
     """
+    import tempfile
+
     check_new_folder(path, overwrite=overwrite)
     target = Path(path).absolute()
     try:
@@ -149,6 +156,8 @@ def _replace_folder(temporary: Path, target: Path) -> None:
     if not os.path.lexists(target):
         os.rename(temporary, target)
     else:
+        import tempfile
+
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
         try:
             os.rename(target, aside / target.name)

@@ -1,14 +1,13 @@
 """What a bundle says of itself: `manifest.json`, schema version 1. The reader owns the schema; export only fills it."""
 
-from __future__ import annotations
-
+# No `annotations` from __future__: records would have to compile each of theirs when the program starts.
 import json
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from edgefeat._errors import BundleError
-from edgefeat._records import RecordError, from_json, to_json
+from edgefeat._records import Record, RecordError, from_json, to_json
 
 __all__ = [
     "MANIFEST_NAME",
@@ -45,8 +44,8 @@ Pooling = Literal["avg", "max", "gem", "flatten", "none"]
 VARIANTS = ("tflite-float32", "onnx-float32", "tflite-float16", "tflite-int8", "onnx-int8", "tflite-dynamic")
 
 
-@dataclass(frozen=True, slots=True)
-class PictureForm:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PictureForm(Record):
     """How a photo becomes the model's input: uint8 RGB of `height` x `width` pixels.
 
     `transparency` is the colour that what is transparent is laid over: `white`, `black` or `#rrggbb`. `color` is "gray"
@@ -65,8 +64,8 @@ class PictureForm:
     color: Literal["rgb", "gray"] = field(default="rgb", metadata={"optional": True})
 
 
-@dataclass(frozen=True, slots=True)
-class Backbone:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Backbone(Record):
     """Where the features come from: a backbone by name, its weights and the preprocessing baked into the graph."""
 
     name: str
@@ -76,8 +75,8 @@ class Backbone:
     preprocessing: str
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Projection(Record):
     """PCA baked in behind the pooling. `kept_variance` is a fraction of 1."""
 
     dimensions: int
@@ -85,8 +84,8 @@ class Projection:
     kept_variance: float
 
 
-@dataclass(frozen=True, slots=True)
-class Tap:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Tap(Record):
     """A named output of the model. `shape` is that of one image's feature: `(D,)`, or `(H, W, C)` unpooled."""
 
     name: str
@@ -97,8 +96,8 @@ class Tap:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Accuracy:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Accuracy(Record):
     """How well labels are told from features, as fractions of 1: the variant's beside those of the Keras features.
 
     `nearest` gives each picture the label of its nearest other; `linear` is a linear probe, cross-validated, None where
@@ -112,8 +111,8 @@ class Accuracy:
     linear_keras: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Fidelity:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Fidelity(Record):
     """How near one tap's features are to the Keras ones, over pictures that were not used for calibration.
 
     Cosines are of whole features, `low_cosine` their 5th percentile; `maximum_difference` is the largest absolute
@@ -133,8 +132,8 @@ class Fidelity:
     accuracy: Accuracy | None
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class File(Record):
     """A file of the bundle: plain name, size in bytes, SHA-256 in hex."""
 
     name: str
@@ -142,8 +141,8 @@ class File:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Variant(Record):
     """One model file. `engine` and `engine_version` measured `fidelity` (by tap) and the golden features.
 
     `correction` names what was done to make int8 faithful; `float_operations` are those an int8 file keeps in float
@@ -161,16 +160,16 @@ class Variant:
     float_operations: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Gate(Record):
     """The least fidelity that int8 was held to: mean cosine and, if asked for, neighbour overlap@10."""
 
     mean_cosine: float
     overlap: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Refusal(Record):
     """A variant that was asked for and not written: why, and what to use in its place."""
 
     name: str
@@ -178,8 +177,8 @@ class Refusal:
     substitute: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Calibration(Record):
     """The pictures that int8 was fitted to, and those that fidelity was measured on: none is among both.
 
     `check_source` says whether those were kept apart from the former, a folder of their own, or have generated ones
@@ -193,8 +192,8 @@ class Calibration:
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Manifest(Record):
     """The whole of `manifest.json`."""
 
     schema: int
@@ -220,7 +219,7 @@ class Manifest:
         return (json.dumps(to_json(self), indent=1, ensure_ascii=False) + "\n").encode()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Manifest:
+    def from_bytes(cls, data: bytes) -> "Manifest":
         """The manifest spelled out by `data`; BundleError for anything else than schema version 1, whole and typed."""
         try:
             value = json.loads(data.decode("utf-8"))

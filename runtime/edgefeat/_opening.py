@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from edgefeat._bundle import Bundle
 from edgefeat._device import cache_folder, tuned_file
@@ -15,8 +15,7 @@ from edgefeat._selection import Choice, candidates, default_threads
 __all__ = ["Opened", "open_session"]
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A loaded model, why it is this one, and how many threads it uses."""
 
     choice: Choice
@@ -45,7 +44,7 @@ def open_session(bundle: Bundle, variant: str | None, engine: str | None, thread
                 refused.append(str(error))
             continue
         passed_over = f"; passed over: {'; '.join(refused)}" if refused else ""
-        return Opened(replace(choice, reason=choice.reason + passed_over), session, count)
+        return Opened(choice._replace(reason=choice.reason + passed_over), session, count)
     raise EngineError("; ".join(refused))
 
 

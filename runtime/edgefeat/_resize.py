@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ _LEAST_PIXELS = 100_000
 _COLUMNS, _ROWS = 0, 1
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A uint8 array (H, W, 3) as a source of images; `order` is that of its channels, "RGB" or "BGR"."""
 
     array: NDArray[np.uint8]
@@ -37,8 +36,7 @@ class Frame:
         return Image.frombuffer("RGB", (part.shape[1], part.shape[0]), part, "raw", self.order, 0, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Band:
+class _Band(NamedTuple):
     """A band of the resized picture, `size` with its beginning at `place`, and its box in the source.
 
     The source's columns or rows from `first` to before `last` are all that weigh in: the band's piece.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgefeat._bundle import Bundle
 from edgefeat._cores import available_cores
@@ -16,8 +16,7 @@ from edgefeat._manifest import VARIANTS, Variant
 __all__ = ["Choice", "candidates", "default_threads", "variants_in_order"]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """A variant on an engine, and in a few words why it is this one."""
 
     variant: Variant

@@ -5,71 +5,70 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-import click
-
+from edgefeat._commands._declared import Option
 from edgefeat._commands._options import echo_json
 from edgefeat._errors import ArgumentError
 from edgefeat._limits import LEAST_SHARE, MAX_PIXELS, Limits
 from edgefeat._picture import Decoding
-from edgefeat._text import counted
+from edgefeat._text import counted, echo
 
 if TYPE_CHECKING:
     from edgefeat._bulk import BulkOptions, BulkResult
 
-__all__ = ["bulk_options", "check_bulk_only", "extract_to_store"]
-
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["BULK_OPTIONS", "check_bulk_only", "extract_to_store"]
 
 _HOT = 80.0
-_PRECISIONS = ("float32", "float16", "int8")
 
-
-def bulk_options(command: F) -> F:
-    """Adds the options that only `--into` takes."""
-    for option in reversed(
-        (
-            click.option(
-                "--into",
-                type=click.Path(),
-                metavar="FILE.db",
-                help="Add to this SQLite database what is new or changed, with a worker process a core.",
-            ),
-            click.option(
-                "--precision",
-                type=click.Choice(_PRECISIONS),
-                help="How a new database stores features.  [default: float32]",
-            ),
-            click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]"),
-            click.option("--retry-failed", is_flag=True, help="Try again what failed in an earlier run."),
-            click.option("--check", is_flag=True, help="Read every row first and compute again what is damaged."),
-            click.option(
-                "--photo-seconds",
-                type=click.FloatRange(min=0, min_open=True),
-                metavar="S",
-                help="A photo that takes longer fails.  [default: 60]",
-            ),
-            click.option(
-                "--worker-memory",
-                type=click.IntRange(min=50),
-                metavar="MB",
-                help="A photo for which a worker needs more fails.  [default: 1000]",
-            ),
-            click.option(
-                "--pause-when-hot",
-                type=click.FloatRange(min=20, max=120),
-                is_flag=False,
-                flag_value=_HOT,
-                metavar="[CELSIUS]",
-                help=f"Rest while the device is hotter, or a Raspberry Pi slows itself.  [{_HOT:.0f} without a value]",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+#: What only `--into` takes, and itself.
+BULK_OPTIONS = (
+    Option(
+        "into",
+        ("--into",),
+        "Add to this SQLite database what is new or changed, with a worker process a core.",
+        "path",
+        metavar="FILE.db",
+    ),
+    Option(
+        "precision",
+        ("--precision",),
+        "How a new database stores features.  [default: float32]",
+        "word",
+        words=("float32", "float16", "int8"),
+    ),
+    Option("workers", ("--workers",), "Worker processes.  [default: one a core]", "whole", least=1),
+    Option("retry_failed", ("--retry-failed",), "Try again what failed in an earlier run.", "flag"),
+    Option("check", ("--check",), "Read every row first and compute again what is damaged.", "flag"),
+    Option(
+        "photo_seconds",
+        ("--photo-seconds",),
+        "A photo that takes longer fails.  [default: 60]",
+        "number",
+        metavar="S",
+        least=0,
+        above=True,
+    ),
+    Option(
+        "worker_memory",
+        ("--worker-memory",),
+        "A photo for which a worker needs more fails.  [default: 1000]",
+        "whole",
+        metavar="MB",
+        least=50,
+    ),
+    Option(
+        "pause_when_hot",
+        ("--pause-when-hot",),
+        f"Rest while the device is hotter, or a Raspberry Pi slows itself.  [{_HOT:.0f} without a value]",
+        "number",
+        metavar="[CELSIUS]",
+        least=20,
+        most=120,
+        flag_value=_HOT,
+    ),
+)
 
 
 def check_bulk_only(**options: object) -> None:
@@ -117,7 +116,7 @@ def extract_to_store(
         variant=variant,
         engine=engine,
         decoding=decoding,
-        precision=precision,  # type: ignore[arg-type]  # one of the three, by click
+        precision=precision,  # type: ignore[arg-type]  # one of the three, by its option
         workers=workers,
         threads=threads or 1,
         retry_failed=retry_failed,
@@ -133,7 +132,7 @@ def extract_to_store(
     except BrokenPipeError:
         # Not the silence of other commands here: what was asked for has not been done.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo(
+        echo(
             f"edgefeat: standard output was closed, and so the run has ended; what was done up to a second before is "
             f"in {into}. Go on with:\n{again}",
             err=True,
@@ -165,15 +164,15 @@ def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bo
             if done
             else " before a photo was done"
         )
-        click.echo(f"edgefeat: interrupted{so_far}. Go on with:\n{again}", err=True)
+        echo(f"edgefeat: interrupted{so_far}. Go on with:\n{again}", err=True)
         return 128 + result.signal
     seen = sum(counts.values())
     if seen and not as_json:
-        click.echo(_summary(result.variant, result.engine, result.reason, result.workers, result.seconds, into, counts))
+        echo(_summary(result.variant, result.engine, result.reason, result.workers, result.seconds, into, counts))
         if result.truncated:
-            click.echo(f"{counted(result.truncated, 'photo')} of them truncated: SELECT path, error FROM photos")
+            echo(f"{counted(result.truncated, 'photo')} of them truncated: SELECT path, error FROM photos")
     if not seen:
-        click.echo(f"edgefeat: no picture in {', '.join((*options.paths, *options.lists))}", err=True)
+        echo(f"edgefeat: no picture in {', '.join((*options.paths, *options.lists))}", err=True)
     return 0 if seen and not result.failed and not result.unlisted else 1
 
 

@@ -6,60 +6,85 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import click
-
+from edgefeat._commands._declared import Option
 from edgefeat._engines import ENGINES
 from edgefeat._errors import ArgumentError
 from edgefeat._limits import LEAST_SHARE, MAX_PIXELS, Limits
 from edgefeat._manifest import VARIANTS
-from edgefeat._text import printable
+from edgefeat._text import echo, printable
 
-__all__ = ["choice_options", "echo_json", "echo_table", "json_option", "limit_options", "limits_of"]
+__all__ = [
+    "CHOICE_OPTIONS",
+    "JSON",
+    "LIMIT_OPTIONS",
+    "choice_options",
+    "echo_json",
+    "echo_table",
+    "json_option",
+    "limits_of",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+CHOICE_OPTIONS = (
+    Option("variant", ("--variant",), f"Model file to run: {', '.join(VARIANTS)}.", metavar="NAME"),
+    Option(
+        "engine", ("--engine",), f"Engine to run it: {', '.join(engine.name for engine in ENGINES)}.", metavar="NAME"
+    ),
+)
+JSON = Option("as_json", ("--json",), "Print the result as JSON on standard output.", "flag")
+#: `limits_of` makes limits of their values.
+LIMIT_OPTIONS = (
+    Option(
+        "max_pixels",
+        ("--max-pixels",),
+        f"Refuse photos of more pixels, decoded.  [default: {MAX_PIXELS}]",
+        "whole",
+        metavar="N",
+        least=1,
+    ),
+    Option(
+        "truncated",
+        ("--truncated",),
+        "What becomes of photos that were cut short.",
+        "word",
+        words=("refuse", "accept"),
+        default="refuse",
+    ),
+    Option(
+        "least_share",
+        ("--least-share",),
+        f"The share of its rows that a truncated photo must have.  [default: {LEAST_SHARE}]",
+        "number",
+        metavar="SHARE",
+        least=0,
+        above=True,
+        most=1,
+    ),
+)
+
+
 def choice_options(command: F) -> F:
     """Adds `--variant` and `--engine`."""
-    engines = [engine.name for engine in ENGINES]
-    command = click.option("--engine", metavar="NAME", help=f"Engine to run it: {', '.join(engines)}.")(command)
-    return click.option("--variant", metavar="NAME", help=f"Model file to run: {', '.join(VARIANTS)}.")(command)
+    return _added(command, CHOICE_OPTIONS)
 
 
 def json_option(command: F) -> F:
     """Adds `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")(command)
+    return _added(command, (JSON,))
 
 
-def limit_options(command: F) -> F:
-    """Adds `--max-pixels`, `--truncated` and `--least-share`; `limits_of` makes limits of them."""
-    for option in (
-        click.option(
-            "--least-share",
-            type=click.FloatRange(0, 1, min_open=True),
-            metavar="SHARE",
-            help=f"The share of its rows that a truncated photo must have.  [default: {LEAST_SHARE}]",
-        ),
-        click.option(
-            "--truncated",
-            type=click.Choice(("refuse", "accept")),
-            default="refuse",
-            show_default=True,
-            help="What becomes of photos that were cut short.",
-        ),
-        click.option(
-            "--max-pixels",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help=f"Refuse photos of more pixels, decoded.  [default: {MAX_PIXELS}]",
-        ),
-    ):
-        command = option(command)
+def _added(command: F, options: tuple[Option, ...]) -> F:
+    from edgefeat._commands._click import add_option
+
+    for option in reversed(options):
+        command = add_option(command, option)
     return command
 
 
 def limits_of(max_pixels: int | None, truncated: str, least_share: float | None) -> Limits:
-    """The limits that the options of `limit_options` ask for. Raises ArgumentError where they do not go together."""
+    """The limits that the values of LIMIT_OPTIONS ask for. Raises ArgumentError where they do not go together."""
     if truncated == "refuse" and least_share is not None:
         raise ArgumentError("--least-share goes with --truncated accept alone: add --truncated accept")
     return Limits(max_pixels or MAX_PIXELS, (least_share or LEAST_SHARE) if truncated == "accept" else 1.0)
@@ -67,7 +92,7 @@ def limits_of(max_pixels: int | None, truncated: str, least_share: float | None)
 
 def echo_json(value: object) -> None:
     """Prints one line of ASCII JSON."""
-    click.echo(json.dumps(value))
+    echo(json.dumps(value))
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -82,4 +107,4 @@ def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(line, widths, numeric, strict=True)
         ]
-        click.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())

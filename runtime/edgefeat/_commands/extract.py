@@ -5,51 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._commands._into import bulk_options, check_bulk_only, extract_to_store
-from edgefeat._commands._options import choice_options, echo_json, json_option, limit_options, limits_of
+from edgefeat._commands._declared import Declared, Option
+from edgefeat._commands._into import BULK_OPTIONS, check_bulk_only, extract_to_store
+from edgefeat._commands._options import CHOICE_OPTIONS, JSON, LIMIT_OPTIONS, echo_json, limits_of
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._limits import truncation
 from edgefeat._outputs import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
 from edgefeat._picture import Decoding
 from edgefeat._sources import STANDARD_INPUT, listed, pictures_of
-from edgefeat._text import counted, printable
+from edgefeat._text import counted, echo, printable
 
 __all__ = ["command"]
 
 _OUTPUT = "features.npz"
 
 
-@click.command("extract")
-@click.argument("bundle", type=click.Path())
-@click.argument("paths", nargs=-1, type=click.Path(), metavar="PATH...")
-@click.option(
-    "--from-file",
-    "lists",
-    multiple=True,
-    type=click.Path(),
-    metavar="LIST",
-    help="Read more PATHs from this file, one a line; - is standard input.",
-)
-@click.option("-0", "--null", "by_nul", is_flag=True, help="Paths in lists end with NUL, as of find -print0.")
-@click.option(
-    "-o", "--output", type=click.Path(), help=f"{' '.join(OUTPUT_SUFFIXES)}  [default: {_OUTPUT}, without --into]"
-)
-@choice_options
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="Threads for one picture.  [default: one a core, at most 4; with --into 1 in each worker]",
-)
-@click.option("--exact", is_flag=True, help="Decode every pixel, as Keras does, instead of scaling while decoding.")
-@limit_options
-@bulk_options
-@json_option
-def command(
+def extract(
     bundle: str,
     paths: tuple[str, ...],
     lists: tuple[str, ...],
@@ -150,15 +125,15 @@ def _extract_to_file(extractor: Extractor, paths: Sequence[str], output: str, *,
         marks = {"truncated": [{"path": path, "share": share} for path, share in truncated]} if truncated else {}
         echo_json({"ok": len(read), "failed": [{"path": path, "reason": reason} for path, reason in failed], **marks})
     for path, reason in failed:
-        click.echo(f"{printable(path)}: {reason}", err=True)
+        echo(f"{printable(path)}: {reason}", err=True)
     for path, share in truncated:
-        click.echo(f"{printable(path)}: {truncation(share)}", err=True)
+        echo(f"{printable(path)}: {truncation(share)}", err=True)
     if not pictures and not failed:
-        click.echo(f"edgefeat: no picture in {', '.join(paths) or 'the list'}: nothing was written", err=True)
+        echo(f"edgefeat: no picture in {', '.join(paths) or 'the list'}: nothing was written", err=True)
     elif not read:
-        click.echo("edgefeat: no picture could be read: nothing was written", err=True)
+        echo("edgefeat: no picture could be read: nothing was written", err=True)
     elif not as_json:
-        click.echo(
+        echo(
             f"{counted(len(read), 'feature')} by {extractor.variant} on {extractor.engine} ({extractor.reason}) "
             f"in {' and '.join(map(str, written))}" + (f"; {counted(len(failed), 'picture')} failed" if failed else "")
         )
@@ -208,3 +183,38 @@ def _table(extractor: Extractor, read: list[tuple[str, list[NDArray[np.float32]]
         variant=extractor.variant,
         engine=extractor.engine,
     )
+
+
+command = Declared(
+    "extract",
+    extract,
+    (
+        Option(
+            "lists",
+            ("--from-file",),
+            "Read more PATHs from this file, one a line; - is standard input.",
+            "path",
+            metavar="LIST",
+            multiple=True,
+        ),
+        Option("by_nul", ("-0", "--null"), "Paths in lists end with NUL, as of find -print0.", "flag"),
+        Option(
+            "output",
+            ("-o", "--output"),
+            f"{' '.join(OUTPUT_SUFFIXES)}  [default: {_OUTPUT}, without --into]",
+            "path",
+        ),
+        *CHOICE_OPTIONS,
+        Option(
+            "threads",
+            ("--threads",),
+            "Threads for one picture.  [default: one a core, at most 4; with --into 1 in each worker]",
+            "whole",
+            least=1,
+        ),
+        Option("exact", ("--exact",), "Decode every pixel, as Keras does, instead of scaling while decoding.", "flag"),
+        *LIMIT_OPTIONS,
+        *BULK_OPTIONS,
+        JSON,
+    ),
+)

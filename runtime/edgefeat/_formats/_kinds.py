@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from PIL.ImageFile import ImageFile
 
@@ -20,8 +19,7 @@ __all__ = ["PICTURE_SUFFIXES", "opened_image"]
 _RUN_LENGTH_COST = 16.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(NamedTuple):
     """A format: how it is called, what opens it, and what a pixel of it costs against one of 4 bytes.
 
     `check` names the function, and its module here, that refuses by the header what would take long or much, before

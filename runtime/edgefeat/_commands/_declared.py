@@ -1,0 +1,89 @@
+"""Options as data: click makes its own of them, and plain command lines are read without click."""
+
+# No `annotations` from __future__: records would have to compile each of theirs when the program starts.
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+__all__ = ["Declared", "Option", "plain_values"]
+
+
+class Option(NamedTuple):
+    """An option of the command line, whose value becomes `parameter`; None, or False of a flag, where it is not given.
+
+    A number is from `least`, or `above` it, to `most`; a word one of `words`. `flag_value` is taken where no value
+    follows. With `multiple` it may be given several times.
+    """
+
+    parameter: str
+    names: tuple[str, ...]
+    help: str
+    takes: Literal["flag", "text", "path", "whole", "number", "word"] = "text"
+    metavar: str | None = None
+    default: str | None = None
+    multiple: bool = False
+    least: float | None = None
+    above: bool = False
+    most: float | None = None
+    words: tuple[str, ...] = ()
+    flag_value: float | None = None
+
+
+class Declared(NamedTuple):
+    """A command of a BUNDLE, any number of PATHs and options, as data: what `run` is called with, by name."""
+
+    name: str
+    run: Callable[..., int]
+    options: tuple[Option, ...]
+
+
+def plain_values(command: Declared, words: Sequence[str]) -> dict[str, object] | None:
+    """The values that click makes of the words after the command's name, where they are plain; else None.
+
+    Not plain is all that click refuses, answers itself, or reads in a way of its own: help, `-oFILE`, numbers that are
+    not whole, a file that may not be read.
+    """
+    options = {name: option for option in command.options for name in option.names}
+    values: dict[str, Any] = {
+        option.parameter: [] if option.multiple else False if option.takes == "flag" else option.default
+        for option in command.options
+    }
+    paths: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            paths += rest
+            break
+        if not word.startswith("-") or word == "-":
+            paths.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        option = options.get(name)
+        if option is None or (equals and (option.takes == "flag" or not name.startswith("--"))):
+            return None
+        read = True if option.takes == "flag" else _plain_value(option, value if equals else next(rest, ""))
+        if read is None:
+            return None
+        if option.multiple:
+            values[option.parameter].append(read)
+        else:
+            values[option.parameter] = read
+    if not paths or not all(_is_plain_path(path) for path in paths):
+        return None
+    values |= {option.parameter: tuple(values[option.parameter]) for option in command.options if option.multiple}
+    return {"bundle": paths[0], "paths": tuple(paths[1:]), **values}
+
+
+def _plain_value(option: Option, value: str) -> str | int | None:
+    if option.takes == "path":
+        return value if _is_plain_path(value) else None
+    if option.takes == "whole":
+        is_number = value.isascii() and value.isdigit() and len(value) < 19
+        return int(value) if is_number and int(value) >= (option.least or 0) else None
+    if option.takes == "word":
+        return value if value in option.words else None
+    return value if option.takes == "text" and value else None
+
+
+def _is_plain_path(path: str) -> bool:
+    return bool(path) and (os.access(path, os.R_OK) or not os.path.exists(path))
