@@ -7,16 +7,24 @@ PHOTOS ?=
 BUNDLES ?=
 RESULTS ?= results/*.json
 PYTHONS ?=
+NETS ?=
+SIZE ?=
 SUITES ?= bookworm trixie forky
 LABELLED ?=
 # The environments of the device side: one engine each, no TensorFlow.
 DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.version_info < (3, 12) else "")' 2>/dev/null)
 # A module's tests stay in one process: many share an export that takes half a minute.
 PARALLEL := --numprocesses auto --dist loadfile
+# tests/runtime runs whole with LiteRT alone. With another engine alone those tests run that an engine has a part in, and
+# beside TensorFlow these and what needs the developers' packages: the others would find nothing new there.
+BY_ENGINE := $(addprefix tests/runtime/test_,$(addsuffix .py,boundaries bundle_reading command_extract command_verify \
+  device device_bench device_examples extractor fidelity hostile_bundles outputs probe quiet selection tuning verify))
+BY_PACKAGE := $(addprefix tests/runtime/test_,$(addsuffix .py,convert duplicates index picture ray search sklearn))
+REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/test_*.py))
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-device check format bench bench-full bench-publish matrix saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
+.PHONY: help install demo test test-device check format bench bench-full bench-publish matrix backbones saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -31,12 +39,13 @@ demo: install  ## export MobileNetV2, extract features without TensorFlow, show 
 	$(BIN)/python -m edgefeat_bench.demo $(if $(PHOTOS),--photos '$(PHOTOS)')
 
 test: install test-device  ## run every test, the device side also without TensorFlow
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) $(REPEATED:%=--ignore=%)
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine
 	@for engine in $(DEVICE); do \
 	  echo "== tests/runtime with edgefeat[$$engine] alone"; \
-	  .venv-$$engine/bin/python -m pytest -q $(PARALLEL) -p no:cacheprovider tests/runtime || exit 1; \
+	  tests=$$([ $$engine = litert ] && echo tests/runtime || echo '$(BY_ENGINE)'); \
+	  .venv-$$engine/bin/python -m pytest -q $(PARALLEL) -p no:cacheprovider $$tests || exit 1; \
 	done
 
 # From the wheel, not the checkout: what is missing from it must be missed here.
@@ -115,6 +124,9 @@ bench-publish: install  ## results as docs/benchmarks, and their figures into RE
 
 matrix: install  ## every backbone as every variant against Keras, for hours; resumes (NETS=a,b PHOTOS=folder)
 	$(BIN)/python tests/export/matrix.py $(if $(NETS),--nets '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)')
+
+backbones: install  ## every backbone exported whole: docs/backbones.md, for hours; resumes (NETS=a,b PHOTOS=folder SIZE=small)
+	$(BIN)/python tests/export/backbones.py $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
 
 saved-models: install  ## saved models of every format and Keras version against their own Keras: docs/your-model.md (minutes)
 	$(BIN)/python tests/export/saved_models.py

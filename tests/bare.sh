@@ -3,7 +3,7 @@
 # which has nothing installed but what the README names and sees nothing of this machine's but its network.
 #
 # Needs root and debootstrap. The system is made once in build/bare/SUITE, and the last commit is cloned into it each
-# time. MIRROR names another mirror of Debian. Ends with the status of the first target that failed.
+# time. MIRROR names another mirror of Debian than debootstrap's own. Ends with the status of the first target that failed.
 set -eu
 suite=$1
 shift
@@ -25,7 +25,7 @@ if [ ! -e "$root/made" ]; then
     script=/usr/share/debootstrap/scripts/$suite
     [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
     debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,make,git \
-        "$suite" "$root.part" "${MIRROR:-http://deb.debian.org/debian}" "$script"
+        "$suite" "$root.part" "${MIRROR:-}" "$script"
     touch "$root.part/made"
     mv "$root.part" "$root"
 fi

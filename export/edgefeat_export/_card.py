@@ -65,7 +65,7 @@ def _variants(manifest: Manifest) -> str:
         cells = [f"`{variant.file.name}`" if name else "", *figures, f"{fidelity.maximum_difference:.2g}"]
         rows.append(f"| {' | '.join(cells)} | {variant.engine} {variant.engine_version} |")
     notes = [accuracy_sentence(tap, accuracy) + "." for tap, accuracy in accuracies(manifest)]
-    notes += [f"`{refusal.name}` was not written: {refusal.reason}" for refusal in manifest.refusals]
+    notes += [f"{refusal.reason}." for refusal in manifest.refusals]
     notes += [_int8_note(variant) for variant in manifest.variants if variant.correction or variant.float_operations]
     return "\n".join(rows) + "".join(f"\n\n{note}" for note in notes)
 

@@ -21,6 +21,7 @@ from edgefeat_export._progress import Progress
 from edgefeat_export._spec import (
     IMAGENET,
     RANDOM,
+    Effort,
     Fit,
     NetworkSpec,
     Normalization,
@@ -54,6 +55,7 @@ def export(
     variants: Sequence[str] = VARIANTS,
     min_fidelity: float | str = DEFAULT_GATE.mean_cosine,
     correction: Sequence[str] | None = None,
+    effort: Effort = "normal",
     fit: Fit = "stretch",
     background: str = "white",
     seed: int = 0,
@@ -73,14 +75,17 @@ def export(
     `calibration` is a folder of photos or "synthetic"; fidelity is measured on the photos in `evaluation` (or in one
     sub-folder per label), else on a fifth of the former that is kept apart. An int8 variant must reach `min_fidelity`,
     a mean cosine (or "overlap=0.9"), with the `correction` pieces given (all by default, none for the stock
-    tools' own) and as few layers in float as will do; one that cannot is refused, which the manifest records.
+    tools' own) and as few layers in float as will do. A variant that cannot be made, or misses its gate, is left out,
+    and the manifest's `refusals` say why; the others are written.
+    `effort` is how long is searched for one: "quick" corrects once, "normal" also tries the layers in float that
+    should do, "thorough" one number of layers after another.
     Transparent pictures are laid over `background`: "white", "black" or "#rrggbb".
     `jobs` conversions run at once, each in a process of its own: the largest backbones need 6 GB each.
     `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
     a progress bar to the terminal.
 
     Raises ArgumentError for what cannot be, OutputError where `output` exists or cannot be written, ExportError where
-    the weights cannot be had or a float variant's features are not Keras's.
+    the weights cannot be had, the float32 TFLite file's features are not Keras's, or none of `variants` can be written.
     """
     spec = _spec(
         NetworkSpec(
@@ -102,6 +107,7 @@ def export(
             background=background.lower(),
         )
     )
+    _checked([effort], get_args(Effort), "effort")
     if jobs < 1:
         raise ArgumentError(f"jobs is {jobs} (allowed: 1 or more)")
     wanted = _checked(variants, VARIANTS, "variant")
@@ -112,8 +118,9 @@ def export(
         check_source(evaluation, "evaluation")
     if output is not None:
         check_new_folder(output, overwrite=overwrite)
+    target = None if output is None else Path(output)
     try:
-        target = _export(spec, wanted, gate, pieces, jobs, None if output is None else Path(output), overwrite, tell)
+        target = _export(spec, wanted, gate, pieces, effort, jobs, target, overwrite, tell)
     except OSError as error:
         raise OutputError(f"the export's temporary files: {error} (TMPDIR names another folder for them)") from error
     return edgefeat.load(target)
@@ -124,6 +131,7 @@ def _export(
     wanted: Sequence[str],
     gate: Gate,
     pieces: tuple[str, ...],
+    effort: Effort,
     jobs: int,
     output: Path | None,
     overwrite: bool,
@@ -143,7 +151,7 @@ def _export(
         def check() -> None:
             check_new_folder(target(), overwrite=overwrite)
 
-        made, refusals = make(work, wanted, gate, pieces, jobs, progress, tell or _ignore, check)
+        made, refusals = make(work, wanted, gate, pieces, effort, jobs, progress, tell or _ignore, check)
         with new_folder(target(), overwrite=overwrite) as folder:
             write_bundle(folder, work, gate, made, refusals)
         return target()

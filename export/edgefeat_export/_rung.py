@@ -6,32 +6,43 @@ Sections are contiguous groups of layers, each a layer with weights and what fol
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgefeat._records import from_json, to_json
 from edgefeat_export._correct.record import CorrectionReport
 from edgefeat_export._workspace import Workspace
 
-__all__ = ["EARLY_FILE", "SENSITIVITY_FILE", "Corrected", "EarlySections", "Rung", "Sensitivity"]
+__all__ = ["CORRECTED_FILE", "EARLY_FILE", "SENSITIVITY_FILE", "Corrected", "EarlySections", "Rung", "Sensitivity"]
 
-EARLY_FILE, SENSITIVITY_FILE = "early.json", "sensitivity.json"
+CORRECTED_FILE, EARLY_FILE, SENSITIVITY_FILE = "corrected.json", "early.json", "sensitivity.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """`float_sections` are names of sections; `pieces` the corrections allowed, by name (none: the stock tools')."""
+    """`float_sections` are names of sections; `pieces` the corrections allowed, by name (none: the stock tools').
+
+    `formats` are those that files are to be made of from the weights corrected for this rung.
+    """
 
     float_sections: tuple[str, ...]
     pieces: tuple[str, ...]
+    formats: tuple[str, ...] = ("tflite", "onnx")
 
     def write(self, work: Workspace) -> None:
         """Makes this the rung that the steps make."""
         (work.folder / "rung.json").write_text(json.dumps(to_json(self)))
 
+    def folder(self, work: Workspace) -> Path:
+        """Where the corrected weights of this rung are: each has its own, since both formats come back to some."""
+        name = hashlib.sha256(json.dumps(to_json(self)).encode()).hexdigest()[:16]
+        return work.folder / f"rung-{name}"
+
     def made(self, work: Workspace) -> bool:
-        """Whether the weights in the workspace are already corrected for this rung, as for the other format."""
-        return (work.folder / "corrected.json").exists() and Rung.read(work) == self
+        """Whether the weights are already corrected for this rung, as for the other format."""
+        return (self.folder(work) / CORRECTED_FILE).exists()
 
     @classmethod
     def read(cls, work: Workspace) -> Rung:
@@ -51,16 +62,21 @@ class Corrected:
 
     @classmethod
     def read(cls, work: Workspace) -> Corrected:
-        """What the last step of the kind did."""
-        return from_json(cls, json.loads((work.folder / "corrected.json").read_text()))
+        """What the step did for the rung to be made."""
+        return from_json(cls, json.loads((Rung.read(work).folder(work) / CORRECTED_FILE).read_text()))
 
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """Groups of neighbouring sections, the one first whose staying in float gains the most mean cosine."""
+    """Groups of neighbouring sections, the one first whose staying in float gains the most mean cosine.
+
+    `losses` are what is left of the mean cosine's distance from 1, without correction, with the first 0, 1, 2... groups
+    in float.
+    """
 
     groups: tuple[tuple[str, ...], ...]
     gains: tuple[float, ...]
+    losses: tuple[float, ...]
 
     @classmethod
     def read(cls, work: Workspace) -> Sensitivity:

@@ -17,6 +17,7 @@ __all__ = [
     "MODEL_SUFFIXES",
     "MODES",
     "RANDOM",
+    "Effort",
     "Fit",
     "NetworkSpec",
     "Normalization",
@@ -31,6 +32,7 @@ __all__ = [
 Pooling = Literal["avg", "max", "gem", "flatten", "none"]
 Normalization = Literal["l2", "none"]
 Fit = Literal["stretch", "crop", "pad"]
+Effort = Literal["quick", "normal", "thorough"]
 
 #: Weights that are no file.
 IMAGENET, RANDOM = "imagenet", "random"

@@ -17,7 +17,6 @@ from edgefeat_export._workspace import Workspace
 
 __all__ = ["run_step", "stop_steps"]
 
-_ERROR_FILE = "error.json"
 _FULL_DISK = 1_000_000
 
 
@@ -33,6 +32,7 @@ def stop_steps() -> None:
 def run_step(work: Workspace, step: str) -> None:
     """Runs `step` to its end. Raises the edgefeat error that it raised, or ExportError with its last words."""
     log = work.folder / f"{step}.log"
+    _error_file(work.folder, step).unlink(missing_ok=True)
     # Its converters print pages; they are kept for the one case in which they matter.
     environment = {
         "ORT_DISABLE_TELEMETRY": "1",
@@ -66,7 +66,7 @@ def run_step(work: Workspace, step: str) -> None:
 
 def _error(folder: Path, step: str, status: int, log: Path) -> EdgefeatError:
     with contextlib.suppress(FileNotFoundError, ValueError):  # on a full disk it can be cut
-        said = json.loads((folder / _ERROR_FILE).read_text())
+        said = json.loads(_error_file(folder, step).read_text())
         kind: type[EdgefeatError] = getattr(edgefeat, said["kind"])
         return kind(said["message"])
     if shutil.disk_usage(folder).free < _FULL_DISK:
@@ -79,6 +79,11 @@ def _error(folder: Path, step: str, status: int, log: Path) -> EdgefeatError:
     return ExportError(f"step {step} failed: {words[-1].strip() if words else f'exit status {status}'}")
 
 
+def _error_file(folder: Path, step: str) -> Path:
+    """Where a step leaves its error; each has its own, since an export goes on past some of them."""
+    return folder / f"{step}.error.json"
+
+
 def _main(folder: str, step: str) -> int:
     from edgefeat_export._steps import STEPS
 
@@ -87,7 +92,7 @@ def _main(folder: str, step: str) -> int:
         STEPS[step](work)
     except EdgefeatError as error:
         said = {"kind": type(error).__name__, "message": str(error)}
-        (work.folder / _ERROR_FILE).write_text(json.dumps(said))
+        _error_file(work.folder, step).write_text(json.dumps(said))
         return 1
     return 0
 

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,6 +59,19 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that is not left behind where the test fails."""
+    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()  # it ends the contenders that it has stopped
+            process.communicate(timeout=60)
 
 
 def measured(output: Path, *arguments: str | Path, bundle: Path = BUNDLE) -> Run:
@@ -243,18 +258,17 @@ def test_a_command_that_is_not_there_died(photos: Path, tmp_path: Path) -> None:
 def test_a_run_that_is_told_to_end_ends_its_frozen_contenders(photos: Path, tmp_path: Path) -> None:
     import psutil
 
-    command = [sys.executable, "-m", "edgefeat_bench._command", "run", BUNDLE, photos, *QUICK, *OURS]
-    more = ["--rounds", "100000", "--threads", "1", "-o", tmp_path]
-    process = subprocess.Popen([*map(str, command), *map(str, more)], stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 120
-    while not (tmp_path / "tiny_last_32-1t.json").exists():
-        assert process.poll() is None
-        assert time.monotonic() < until, "no round was written"
-        time.sleep(0.2)
-    workers = psutil.Process(process.pid).children()
-    assert len(workers) == 2
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    more: list[str | Path] = ["--rounds", "100000", "--threads", "1", "-o", tmp_path]
+    with running("run", BUNDLE, photos, *QUICK, *OURS, *more) as process:
+        until = time.monotonic() + 400
+        while not (tmp_path / "tiny_last_32-1t.json").exists():
+            assert process.poll() is None
+            assert time.monotonic() < until, "no round was written"
+            time.sleep(0.2)
+        workers = psutil.Process(process.pid).children()
+        assert len(workers) == 2
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
     assert process.returncode in INTERRUPTED, said
     assert "--resume" in said
     assert not any(worker.is_running() for worker in workers)
@@ -262,17 +276,14 @@ def test_a_run_that_is_told_to_end_ends_its_frozen_contenders(photos: Path, tmp_
 
 def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, tmp_path: Path) -> None:
     quick = [*QUICK, *OURS]
-    arguments = ["run", str(BUNDLE), str(photos), *quick, "--rounds", "100000", "--threads", "1", "-o", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgefeat_bench._command", *arguments], stderr=subprocess.PIPE, text=True
-    )
     path = tmp_path / "tiny_last_32-1t.json"
-    until = time.monotonic() + 120
-    while not (path.exists() and Run.read(path).rounds >= 2):
-        assert time.monotonic() < until, "no round was written"
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with running("run", BUNDLE, photos, *quick, "--rounds", "100000", "--threads", "1", "-o", tmp_path) as process:
+        until = time.monotonic() + 400
+        while not (path.exists() and Run.read(path).rounds >= 2):
+            assert time.monotonic() < until, "no round was written"
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode in INTERRUPTED, said
     assert "--resume" in said
     before = Run.read(path)

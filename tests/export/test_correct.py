@@ -384,6 +384,19 @@ def test_times_of_prefixes_are_compared_with_all_int8(case: Case) -> None:
     assert early.EarlyFloat("litert", {0: 1.0, 2: 0.9, 5: 1.01, 8: 1.3}).sections == 5
 
 
+@pytest.mark.parametrize("part", [slice(0, 3), slice(0, 6), slice(0, None)])
+def test_layers_turned_back_to_float_are_those_of_a_file_quantized_without_them(
+    case: Case, features: Features, part: slice
+) -> None:
+    whole, without, turned = (case.folder / f"{name}.onnx" for name in ("whole", "without", "turned"))
+    kept = set(prefix(sections(case.float32.onnx, case.float32.tflite)[part])[0])
+    onnx_int8.quantize(case.float32.onnx, case.pictures, whole)
+    onnx_int8.quantize(case.float32.onnx, case.pictures, without, kept=kept)
+    onnx.save(onnx_int8.with_float(onnx.load(whole), onnx.load(case.float32.onnx), kept), turned)
+    all_int8, expected, found = (features(path, case.checking) for path in (whole, without, turned))
+    assert np.linalg.norm(found - expected) < 0.5 * np.linalg.norm(all_int8 - expected)
+
+
 def test_no_pictures_to_check_on_is_an_error(case: Case) -> None:
     for path in (case.float32.onnx, case.float32.tflite):
         with pytest.raises(ExportError, match="0 pictures"):

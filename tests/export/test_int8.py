@@ -16,7 +16,12 @@ pytest.importorskip("tensorflow", reason="needs the export extra")
 
 import edgefeat
 import edgefeat_export
+from edgefeat._manifest import Gate
+from edgefeat._records import to_json
+from edgefeat_export import _int8
 from edgefeat_export._int8 import ALL_PIECES
+from edgefeat_export._rung import SENSITIVITY_FILE, Sensitivity
+from edgefeat_export._workspace import Workspace
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -71,7 +76,7 @@ def test_the_manifest_says_what_was_corrected_and_to_what_it_was_held(bundle: Pa
 
 
 def test_a_gate_that_int8_misses_keeps_layers_in_float_and_lists_them(model: Path, tmp_path: Path) -> None:
-    plain = exported(model, tmp_path / "plain.edgefeat", correction=[])
+    plain = exported(model, tmp_path / "plain.edgefeat", correction=[], effort="quick")
     reached = min(mean_cosine(plain, name) for name in ("tflite-int8", "onnx-int8"))
     # Half way from what all-int8 reaches to exact: out of its reach, and within that of fewer layers.
     gate = 1 - (1 - reached) / 2
@@ -84,6 +89,46 @@ def test_a_gate_that_int8_misses_keeps_layers_in_float_and_lists_them(model: Pat
         else:
             assert name in {refusal.name for refusal in held.refusals}
     assert any(variant.precision == "int8" for variant in held.variants)
+    # What takes layers in float is not found by one correction.
+    quick = exported(
+        model,
+        tmp_path / "quick.edgefeat",
+        variants=["tflite-float32", "tflite-int8"],
+        correction=[],
+        min_fidelity=gate,
+        effort="quick",
+    )
+    (refusal,) = quick.refusals
+    assert refusal.name == "tflite-int8"
+    assert "--effort normal" in refusal.reason
+    assert "in float" not in refusal.reason
+
+
+def test_an_effort_that_is_unknown_is_wrong_use(model: Path, tmp_path: Path) -> None:
+    done = command("export", str(model), "--effort", "fast", "-o", str(tmp_path / "x.edgefeat"))
+    assert done.returncode == 2
+    for word in ("fast", "quick", "normal", "thorough"):
+        assert word in done.stderr
+    with pytest.raises(edgefeat.ArgumentError, match=r"effort 'fast' is unknown .allowed: quick, normal, thorough"):
+        exported(model, tmp_path / "x.edgefeat", effort="fast")
+
+
+@pytest.mark.parametrize(
+    ("effort", "loss", "tried"),
+    [
+        ("normal", 0.05, [2, 4]),  # half of the loss is left by two groups, which is what the gate allows
+        ("normal", 0.03, [1, 2]),
+        ("normal", 0.5, [6]),  # none should do: the most there is
+        ("thorough", 0.05, [1, 2, 4, 6]),
+    ],
+)
+def test_the_ladder_begins_where_it_should_do(tmp_path: Path, effort: Any, loss: float, tried: list[int]) -> None:
+    groups = tuple((f"layer {number}",) for number in range(12))
+    losses = (0.10, 0.06, 0.04, 0.03, 0.02, 0.02, 0.01)
+    (tmp_path / SENSITIVITY_FILE).write_text(json.dumps(to_json(Sensitivity(groups, (0.0,) * 12, losses))))
+    gate = Gate(mean_cosine=0.98, overlap=None)
+    kept = _int8._sensitive(Workspace(tmp_path), gate, loss, effort, lambda step: pytest.fail(f"{step} was run"))
+    assert [len(names) for names in kept] == tried
 
 
 def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp_path: Path) -> None:
@@ -91,8 +136,11 @@ def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp
     options = ["--preprocess", "tf", "--layer", "last", "--variants", "tflite-float32,tflite-float16,tflite-int8"]
     gate = ["--min-fidelity", "1.0"]
     done = command("export", str(model), *options, *gate, "-o", str(output))
-    assert done.returncode == 0, done.stderr
-    (refusal,) = edgefeat.Bundle.open(output).manifest.refusals
+    assert done.returncode == 1, done.stderr
+    assert "asked for by --variants and not written: tflite-int8" in done.stderr
+    manifest = edgefeat.Bundle.open(output).manifest
+    assert {variant.name for variant in manifest.variants} == {"tflite-float32", "tflite-float16"}
+    (refusal,) = manifest.refusals
     assert refusal.name == "tflite-int8"
     assert refusal.substitute == "tflite-float16"
     assert "allowed: 1 or more" in refusal.reason
@@ -101,9 +149,30 @@ def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp
     asked = command("extract", str(output), str(output), "--variant", "tflite-int8", "-o", str(tmp_path / "f.npz"))
     assert asked.returncode == 2
     assert refusal.reason in asked.stderr
-    strict = command("export", str(model), *options, *gate, "--strict", "--json", "--overwrite", "-o", str(output))
-    assert strict.returncode == 1
-    assert [one["name"] for one in json.loads(strict.stdout)["manifest"]["refusals"]] == ["tflite-int8"]
+
+
+def test_a_default_variant_that_misses_its_gate_is_left_out_and_the_others_are_written(tmp_path: Path) -> None:
+    import keras
+
+    def layer(size: float, **options: Any) -> keras.layers.Layer:
+        weights = keras.initializers.RandomNormal(stddev=size, seed=1)
+        return keras.layers.Conv2D(4, 3, kernel_initializer=weights, **options)
+
+    # Weights that float16 has no numbers for: too small, then too large.
+    picture = keras.Input((32, 32, 3))
+    path, output = tmp_path / "wide.keras", tmp_path / "wide.edgefeat"
+    keras.Model(picture, layer(1e9)(layer(1e-9, activation="relu")(picture))).save(path)
+    options = ["--preprocess", "raw", "--correction", "none", "--json", "-o", str(output)]
+    done = command("export", str(path), *options)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)["manifest"]
+    assert {one["name"] for one in manifest["variants"]} == {*edgefeat.VARIANTS} - {"tflite-float16"}
+    (refusal,) = manifest["refusals"]
+    assert refusal["name"] == "tflite-float16"
+    assert refusal["substitute"] == "tflite-float32"
+    assert "its mean cosine to Keras" in refusal["reason"]
+    assert refusal["reason"] in done.stderr
+    assert refusal["reason"] in (output / "README.md").read_text()
 
 
 def test_nothing_is_written_where_all_that_was_wanted_is_refused(model: Path, tmp_path: Path) -> None:

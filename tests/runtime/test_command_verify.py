@@ -102,8 +102,9 @@ def test_an_altered_bundle_fails_with_the_name_of_the_file(
 def test_info_lists_the_engines(edgefeat_command: Run) -> None:
     done = edgefeat_command("info")
     assert (done.returncode, done.stderr) == (0, "")
-    first, _, *rows = [line for line in done.stdout.splitlines() if not line.startswith("warning: ")]
+    first, cores, _, *rows = [line for line in done.stdout.splitlines() if not line.startswith("warning: ")]
     assert first.startswith(f"edgefeat {edgefeat.__version__}, Python 3.")
+    assert cores.startswith("cores: ")
     for row, engine in zip(rows, ENGINES, strict=True):
         assert row.split()[:3] == [engine.name, engine.version() or "-", f".{engine.format}"]
         assert row.endswith(f"pip install 'edgefeat[{engine.extra}]'")

@@ -220,9 +220,11 @@ def pictures(folder: Path) -> None:
 
 
 AUDIT = """
-import concurrent.futures.thread, dataclasses, json, os, sys
-import numpy, edgefeat, edgefeat._manifest, edgefeat._tuned
+import concurrent.futures.thread, dataclasses, importlib, json, os, pkgutil, sys
+import numpy, edgefeat, edgefeat._formats, edgefeat._manifest, edgefeat._truncated, edgefeat._tuned
 from PIL import Image
+for found in pkgutil.iter_modules(edgefeat._formats.__path__):  # records are compiled where a module is imported
+    importlib.import_module(f"edgefeat._formats.{found.name}")
 bundle, folder, module = sys.argv[1:]
 edgefeat.load(bundle).extract(numpy.zeros((40, 40, 3), numpy.uint8))  # the engine's own start is its own affair
 Image.init()

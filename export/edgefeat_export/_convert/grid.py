@@ -18,7 +18,7 @@ PAIR = 128
 #: How far from an integer a weight on the grid may be: float32 is a hundred times finer.
 _NEAR = 1e-4
 
-#: Weights of an output that are looked at first, because most grids fail there.
+#: Outputs, and weights of an output, that are looked at first, because most grids fail there.
 _FEW = 16
 
 
@@ -58,6 +58,8 @@ def found_scales(matrix: NDArray[np.float32]) -> NDArray[np.float64] | None:
     Weights that were rounded with any scale are integers of at most 127 times it; of a channel only its greatest
     integer is unknown, and few are possible. So a file needs to carry nothing but its weights.
     """
+    if len(matrix) > 2 * _FEW and found_scales(matrix[:_FEW]) is None:  # most matrices lie on none, which a few tell
+        return None
     magnitude = np.abs(matrix.astype(np.float64))
     top = magnitude.max(-1)
     scale = np.zeros(len(matrix))

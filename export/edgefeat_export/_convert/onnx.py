@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgefeat import ExportError
-from edgefeat_export._convert.graph import INPUT
+from edgefeat_export._convert.batch import check_rows
 
 __all__ = ["BATCH", "OPSET", "float32"]
 
@@ -47,27 +47,8 @@ def float32(tflite: Path, output: Path) -> None:
     _shield_pads(model)
     _spell_norms(model)
     onnx.checker.check_model(model, full_check=True)
-    check_rows(model)
+    check_rows(model, "float32")
     onnx.save(model, output)
-
-
-def check_rows(model: onnx.ModelProto) -> None:
-    """Raise ExportError unless three pictures at once give what they give one by one."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    height, width = session.get_inputs()[0].shape[1:3]
-    pictures = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), np.uint8)
-    try:
-        together = session.run(None, {INPUT: pictures})
-    except Exception as error:  # onnxruntime's errors have no common base but this
-        raise ExportError(f"the ONNX model runs on one picture but not on three: {error}") from error
-    alone = [session.run(None, {INPUT: pictures[i : i + 1]}) for i in range(len(pictures))]
-    for index, rows in enumerate(together):
-        expected = np.concatenate([single[index] for single in alone])
-        if rows.shape != expected.shape or not np.allclose(rows, expected, rtol=1e-3, atol=1e-4):
-            name = session.get_outputs()[index].name
-            raise ExportError(f"tap {name}: the ONNX model mixes the pictures of a batch (shape {rows.shape})")
 
 
 def _check_operators(model: onnx.ModelProto) -> None:

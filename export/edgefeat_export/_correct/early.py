@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
@@ -27,8 +28,10 @@ _SHARES = (1 / 12, 1 / 8, 1 / 6, 1 / 4, 2 / 5)
 #: Times are taken on files that are calibrated on so many pictures: what the scales are does not change them.
 _PICTURES = 2
 
-#: Rounds that are timed, after some in which caches and clocks settle.
-_ROUNDS, _WARMING = 60, 3
+#: Rounds that are timed, after some in which caches and clocks settle: fewer of a network that takes so long that
+#: they would last more than a few seconds.
+_ROUNDS, _FEWEST, _WARMING = 60, 15, 3
+_SECONDS = 6.0
 
 #: A time this much longer is not slower: medians differ so much by themselves.
 _SLOWER = 1.02
@@ -62,13 +65,17 @@ def time_prefixes(
     counts = (0, *propose(parts))
     few = pictures[:_PICTURES]
     with tempfile.TemporaryDirectory() as folder:
+        known = tflite_int8.ranges(float32.tflite, few)
+        quantized = Path(folder) / "quantized.onnx"
+        onnx_int8.quantize(float32.onnx, few, quantized)
+        model, source = onnx.load(quantized), onnx.load(float32.onnx)
         tflites, onnxes = [], []
         for count in counts:
             nodes, operators = prefix(parts[:count])
             tflites.append(Path(folder) / f"{count}.tflite")
             onnxes.append(Path(folder) / f"{count}.onnx")
-            tflite_int8.int8(float32.tflite, few, tflites[-1], kept=operators)
-            onnx_int8.int8(float32.onnx, few, onnxes[-1], kept=nodes)
+            tflite_int8.int8(float32.tflite, few, tflites[-1], kept=operators, known=known)
+            onnx.save(onnx_int8.with_float(model, source, set(nodes)), onnxes[-1])
         litert, ort = (medians([runner(path, few[:1]) for path in paths]) for paths in (tflites, onnxes))
     return (
         EarlyFloat("litert", dict(zip(counts, litert, strict=True))),
@@ -91,10 +98,15 @@ def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:
 
 def medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
     """The median seconds of each call, all called in turn, round by round."""
-    taken = np.empty((_WARMING + _ROUNDS, len(calls)))
-    for row in taken:
-        for index, call in enumerate(calls):
+    taken: list[list[float]] = []
+    started = perf_counter()
+    while len(taken) < _WARMING + _ROUNDS:
+        if perf_counter() - started > _SECONDS and len(taken) >= _WARMING + _FEWEST:
+            break
+        row = []
+        for call in calls:
             began = perf_counter()
             call()
-            row[index] = perf_counter() - began
+            row.append(perf_counter() - began)
+        taken.append(row)
     return [float(value) for value in np.median(taken[_WARMING:], axis=0)]

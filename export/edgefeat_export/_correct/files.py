@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -27,7 +27,7 @@ from edgefeat_export._correct.sections import prefix, sections
 from edgefeat_export._correct.walk import corrected_constants
 from edgefeat_export._correct.write import matched, write_tflite
 
-__all__ = ["Models", "correct", "mean_cosine", "write_corrected"]
+__all__ = ["Comparison", "Models", "correct", "features_cosine", "mean_cosine", "write_corrected"]
 
 #: A loss of cosine up to this many times the stock tools' is no greater: a few pictures do not tell the two apart.
 _NOISE = 1.02
@@ -44,6 +44,40 @@ class Models:
     onnx: Path
 
 
+class Comparison(Protocol):
+    """How near features of int8 files are to the float ones: mean cosines, one for each format that counts.
+
+    One after the other, so that a second file need not be made where the first is too far off.
+    """
+
+    def without(self) -> Iterator[float]:
+        """Yield those of the stock tools' files."""
+
+    def reached(self, candidate: Models) -> Iterator[float]:
+        """Yield those of the files made from corrected ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversions:
+    """Converts both files for each answer.
+
+    Both count: on x86 without VNNI the stock ONNX file saturates and nearly anything is better; in LiteRT it is not.
+    """
+
+    float32: Models
+    pictures: NDArray[np.uint8]
+    checking: NDArray[np.uint8]
+    nodes: Collection[str]
+    operators: Collection[int]
+
+    def without(self) -> Iterator[float]:
+        return self.reached(self.float32)
+
+    def reached(self, candidate: Models) -> Iterator[float]:
+        yield mean_cosine(self.float32.tflite, candidate.tflite, self.pictures, self.checking, self.operators)
+        yield mean_cosine(self.float32.onnx, candidate.onnx, self.pictures, self.checking, self.nodes)
+
+
 def correct(
     float32: Models,
     corrected: Models,
@@ -52,32 +86,31 @@ def correct(
     *,
     kept: Collection[str] = (),
     ladder: Sequence[Correction] = LADDER,
+    comparison: Comparison | None = None,
 ) -> CorrectionReport:
     """Write `corrected`, from which both int8 conversions make the same integers.
 
     `pictures` and `checking`, uint8 (N, H, W, 3), have none in common: the one are corrected on, and on the other the
     features of both int8 files must come out no further from the float ones than without correction; else the next of
     `ladder` is tried, and at its end the float files are copied. ONNX nodes in `kept`, those of whole sections, are to
-    stay float and so keep their weights.
+    stay float and so keep their weights. `comparison` says how near the features are, where it is known better.
     """
     began = time.perf_counter()
-    operators = prefix([part for part in sections(float32.onnx, float32.tflite) if part.name in kept])[1]
-
-    def mean_cosines(candidate: Models) -> tuple[float, float]:
-        # Of both: on x86 without VNNI the stock ONNX file saturates and nearly anything is better; in LiteRT it is not.
-        return (
-            mean_cosine(float32.tflite, candidate.tflite, pictures, checking, operators),
-            mean_cosine(float32.onnx, candidate.onnx, pictures, checking, kept),
-        )
-
-    without = mean_cosines(float32)
+    if comparison is None:
+        operators = prefix([part for part in sections(float32.onnx, float32.tflite) if part.name in kept])[1]
+        comparison = _Conversions(float32, pictures, checking, kept, operators)
+    without = tuple(comparison.without())
     for correction in ladder:
         layers, skipped = write_corrected(float32, corrected, pictures, correction, kept)
-        reached = mean_cosines(corrected)
-        if all(map(_is_as_near, reached, without)):
+        reached: list[float] = []
+        for cosine in comparison.reached(corrected):
+            reached.append(cosine)
+            if not _is_as_near(cosine, without[len(reached) - 1]):
+                break
+        else:
             break
     else:
-        correction, reached, layers, skipped = NONE, without, 0, ()
+        correction, reached, layers, skipped = NONE, [*without], 0, ()
         shutil.copyfile(float32.tflite, corrected.tflite)
         shutil.copyfile(float32.onnx, corrected.onnx)
     seconds = time.perf_counter() - began
@@ -121,11 +154,19 @@ def mean_cosine(
     The mean over the pictures to check on; of several taps the worst counts. `kept` stay float: names of nodes of an
     ONNX file, indices of operators of a TFLite file.
     """
-    convert = tflite_int8.int8 if candidate.suffix == ".tflite" else onnx_int8.int8
+    convert = tflite_int8.int8 if candidate.suffix == ".tflite" else onnx_int8.quantize
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / f"int8{candidate.suffix}"
         convert(candidate, pictures, made, kept=kept)
-        ours = _features(made, checking)
+        return features_cosine(made, float32, checking)
+
+
+def features_cosine(made: Path, float32: Path, checking: NDArray[np.uint8]) -> float:
+    """Return the mean cosine of the features of `made` to those of `float32`, a file of its format.
+
+    The mean over the pictures to check on; of several taps the worst counts.
+    """
+    ours = _features(made, checking)
     means = [cosines(a, b).mean() for a, b in zip(ours, _features(float32, checking), strict=True)]
     return float(min(means))
 

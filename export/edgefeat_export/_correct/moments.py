@@ -22,11 +22,15 @@ _VALUES = 2**25
 
 def covariance(
     layer: Layer, node: Any, kernel: tuple[int, ...], chunks: Sequence[Floats], random: np.random.Generator
-) -> NDArray[np.float64]:
+) -> NDArray[np.floating]:
     """(groups, inputs, inputs) of what each output of a group is multiplied with; `chunks` are the layer's input."""
     patches = _sample(layer, node, kernel, chunks, random)
     patches -= patches.mean(-1, keepdims=True)
     count = patches.shape[-1]
+    if len(patches) == 1:  # of two dimensions NumPy computes the half that differs
+        product = patches[0] @ patches[0].T
+        product /= count
+        return np.asarray(product[np.newaxis])
     return np.asarray((patches @ patches.transpose(0, 2, 1)).astype(np.float64) / count)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cholesky
 
 from edgefeat_export._convert.grid import LEVELS, PAIR
 from edgefeat_export._correct.layers import Floats
@@ -38,7 +38,7 @@ def nearest(matrix: Floats, scale: NDArray[np.float64], other: NDArray[np.intp] 
 
 
 def round_with_feedback(
-    matrix: Floats, scale: NDArray[np.float64], moments: NDArray[np.float64], other: NDArray[np.intp] | None
+    matrix: Floats, scale: NDArray[np.float64], moments: NDArray[np.floating], other: NDArray[np.intp] | None
 ) -> NDArray[np.int8]:
     """The integers of `matrix` (groups, outputs, inputs) that change the outputs' variance least.
 
@@ -54,17 +54,20 @@ def round_with_feedback(
     for start in range(0, groups, together):
         part = slice(start, start + together)
         weights: NDArray[np.floating] = (matrix[part] / scale[part, :, np.newaxis]).astype(kind)
-        spread: NDArray[np.floating] = _damped(moments[part]).astype(kind)
+        spread = _damped(moments[part], kind)
         levels[part] = _rounded(weights, spread, other)
     return levels
 
 
-def _damped(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+def _damped(moments: NDArray[np.floating], kind: type[np.floating]) -> NDArray[np.floating]:
     """`moments` with a share of the mean variance on the diagonal, which makes them positive definite."""
     inputs = moments.shape[-1]
-    variance = np.trace(moments, axis1=1, axis2=2) / inputs
+    variance = np.trace(moments, axis1=1, axis2=2, dtype=np.float64) / inputs
     added = np.where(variance > 0, variance * _DAMPING, 1.0)
-    return moments + added[:, np.newaxis, np.newaxis] * np.eye(inputs)
+    damped: NDArray[np.floating] = moments.astype(kind)
+    diagonal = np.arange(inputs)
+    damped[:, diagonal, diagonal] += added[:, np.newaxis].astype(kind)
+    return damped
 
 
 def _rounded(
@@ -73,44 +76,45 @@ def _rounded(
     """The integers of `weights`, which are in units of the scale."""
     groups, outputs, inputs = weights.shape
     order = np.argsort(-moments.diagonal(axis1=1, axis2=2).mean(0), kind="stable")
-    factor = _feedback(moments[:, order][:, :, order])
-    rest = weights[:, :, order].copy()
+    factor = _feedback(moments[:, order[:, np.newaxis], order])
+    # One input after another is worked on, of all outputs: its values are to lie side by side.
+    wanted = np.ascontiguousarray(weights[:, :, order].transpose(0, 2, 1))
     place = np.argsort(order)
     ordered = None if other is None else place[other[order]]
-    limit = np.full_like(rest, LEVELS)
+    limit = np.full_like(wanted, LEVELS)
     if ordered is not None:
-        limit[:, :, ordered == np.arange(inputs)] = PAIR // 2
-    levels = np.zeros_like(rest)
+        limit[:, ordered == np.arange(inputs)] = PAIR // 2
+    levels = np.zeros_like(wanted)
+    errors = np.zeros_like(wanted)
     for start in range(0, inputs, _BLOCK):
         end = min(start + _BLOCK, inputs)
+        rest = wanted[:, start:end] + factor[:, :start, start:end].transpose(0, 2, 1) @ errors[:, :start]
         for j in range(start, end):
-            levels[:, :, j] = np.clip(np.rint(rest[:, :, j]), -limit[:, :, j], limit[:, :, j])
-            error = rest[:, :, j] - levels[:, :, j]
-            rest[:, :, j + 1 : end] -= error[:, :, np.newaxis] * factor[:, np.newaxis, j, j + 1 : end]
+            levels[:, j] = np.clip(np.rint(rest[:, j - start]), -limit[:, j], limit[:, j])
+            errors[:, j] = wanted[:, j] - levels[:, j]
+            rest[:, j + 1 - start :] += errors[:, j, np.newaxis] * factor[:, j, j + 1 : end, np.newaxis]
             if ordered is not None:
-                pair = np.minimum(limit[:, :, ordered[j]], PAIR - np.abs(levels[:, :, j]))
-                limit[:, :, ordered[j]] = pair
-        rest[:, :, end:] -= (rest[:, :, start:end] - levels[:, :, start:end]) @ factor[:, start:end, end:]
-    levels = levels[:, :, place]
+                limit[:, ordered[j]] = np.minimum(limit[:, ordered[j]], PAIR - np.abs(levels[:, j]))
+    levels = levels[:, place]
     if groups * outputs * inputs * inputs * _SWEEPS < _CHEAP:
-        _descend(weights, levels, moments, other)
-    return levels.astype(np.int8)
+        _descend(np.ascontiguousarray(weights.transpose(0, 2, 1)), levels, moments, other)
+    return levels.transpose(0, 2, 1).astype(np.int8)
 
 
 def _feedback(moments: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Row j: what an error of 1 in input j is worth in each later input; the upper factor of the inverse, row-scaled.
+    """Column j: what an error of 1 in each earlier input asks of input j.
 
-    If R R^T = H with R upper triangular, U = R^-1 is the upper factor of the inverse of H.
+    With R R^T = H and R upper triangular, the error e of an output's weights costs |e R|^2, and element j of e R has
+    only the errors up to j: it is zero where e_j = -sum of e_i R_ij / R_jj. That gives GPTQ's integers without the
+    inverse of H (Chen et al.: The Geometry of LLM Quantization, GPTQ as Babai's Nearest Plane Algorithm, 2025).
     """
+    turned = moments[:, ::-1, ::-1]
     if moments.shape[-1] <= _SMALL:
-        root = np.linalg.cholesky(moments[:, ::-1, ::-1])[:, ::-1, ::-1]
-        upper = np.linalg.inv(root)
+        root = np.linalg.cholesky(turned)
     else:
-        eye = np.eye(moments.shape[-1], dtype=moments.dtype)
-        upper = np.stack(
-            [solve_triangular(cholesky(h[::-1, ::-1], lower=True)[::-1, ::-1], eye, lower=False) for h in moments]
-        )
-    return np.asarray(upper / upper.diagonal(axis1=1, axis2=2)[:, :, np.newaxis])
+        root = np.stack([cholesky(h, lower=True, check_finite=False) for h in turned])
+    upper = root[:, ::-1, ::-1]
+    return np.asarray(upper / upper.diagonal(axis1=1, axis2=2)[:, np.newaxis])
 
 
 def _descend(
@@ -119,14 +123,27 @@ def _descend(
     moments: NDArray[np.floating],
     other: NDArray[np.intp] | None,
 ) -> None:
-    """Move single integers, in place, each to where the error is least while the others stay."""
-    slope = (levels - weights) @ moments
+    """Move single integers, in place, each to where the error is least while the others stay.
+
+    `weights` and `levels` are (groups, inputs, outputs). The slopes of inputs that are not yet at hand are brought up
+    to date block by block.
+    """
+    inputs = weights.shape[1]
+    slope = moments @ (levels - weights)
     for _ in range(_SWEEPS):
-        for j in range(weights.shape[-1]):
-            limit = LEVELS if other is None else np.minimum(LEVELS, PAIR - np.abs(levels[:, :, other[j]]))
-            best = np.rint(levels[:, :, j] - slope[:, :, j] / moments[:, np.newaxis, j, j])
-            if other is not None and other[j] == j:
-                limit = PAIR // 2
-            step = np.clip(best, -limit, limit) - levels[:, :, j]
-            levels[:, :, j] += step
-            slope += step[:, :, np.newaxis] * moments[:, np.newaxis, j]
+        for start in range(0, inputs, _BLOCK):
+            block = slice(start, min(start + _BLOCK, inputs))
+            before = levels[:, block].copy()
+            near, own = slope[:, block], moments[:, block, block]
+            for k in range(before.shape[1]):
+                j = start + k
+                limit = LEVELS if other is None else np.minimum(LEVELS, PAIR - np.abs(levels[:, other[j]]))
+                if other is not None and other[j] == j:
+                    limit = PAIR // 2
+                best = np.rint(levels[:, j] - near[:, k] / own[:, k, k, np.newaxis])
+                step = np.clip(best, -limit, limit) - levels[:, j]
+                levels[:, j] += step
+                near += own[:, :, k, np.newaxis] * step[:, np.newaxis]
+            moved = levels[:, block] - before
+            slope[:, :start] += moments[:, :start, block] @ moved
+            slope[:, block.stop :] += moments[:, block.stop :, block] @ moved

@@ -107,7 +107,7 @@ def _echo_bundle(bundle: Bundle, choice: dict[str, str]) -> None:
         )
     echo_table(("variant", "size", "mean cosine", "minimum", ""), rows)
     for refusal in manifest.refusals:
-        click.echo(f"{refusal.name} was not written: {refusal.reason}")
+        click.echo(refusal.reason)
     if "cannot_run" in choice:
         click.echo(f"cannot run here: {choice['cannot_run']}")
     else:
