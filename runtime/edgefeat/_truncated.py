@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -64,12 +65,20 @@ def _jpeg(stream: BinaryIO, opener: Opener, error: OSError) -> tuple[Image.Image
     stream.seek(0)
     data = stream.read().rstrip(b"\xff")  # half of a marker, as which what is put after it would be read
     every_scan, every_mean = scans_begun(data)
-    calm, noisy = (_decoded(opener, data + rest + _END_OF_JPEG, error) for rest in (b"", _NOISE))
+    # Where it was cut between two restart intervals, what follows is passed over up to the next restart marker.
+    noise = _NOISE + _next_restart(data) + _NOISE
+    calm, noisy = (_decoded(opener, data + rest + _END_OF_JPEG, error) for rest in (b"", noise))
     same = _same_rows(calm, noisy)
     if every_scan and same.all():
         return calm, 1.0
     rows = int(np.argmin(same)) if not same.all() else len(same)  # below, the noise has ended in both
     return calm, min(_ALMOST_ALL, 1.0 if every_mean else rows / len(same))
+
+
+def _next_restart(data: bytes) -> bytes:
+    """The restart marker that is due next: they count from 0 to 7 in each scan, and no other bytes look like one."""
+    scan = data[data.rfind(b"\xff\xda") :]
+    return bytes((0xFF, 0xD0 + len(re.findall(rb"\xff[\xd0-\xd7]", scan)) % 8))
 
 
 def _decoded(opener: Opener, data: bytes, error: OSError) -> ImageFile:
