@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -14,6 +15,10 @@ _GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 _ERRORS = 2
 _lock = threading.Lock()
 _greeted = False
+# What takes standard error meanwhile, kept until the process ends: another thread may be on its way to write there
+# when the descriptor is put back. `_passed` is how much of it was passed on.
+_caught: int | None = None
+_passed = 0
 
 
 @contextmanager
@@ -28,21 +33,21 @@ def without_greeting() -> Iterator[None]:
         yield
         return
     with _lock:
-        kept = _set_aside()
-        if kept is None:
+        stderr = _set_aside()
+        if stderr is None:
             yield
             return
-        stderr, caught = kept
         try:
             yield
         finally:
             os.dup2(stderr, _ERRORS)
             os.close(stderr)
-            _greeted |= _pass_on(caught)
+            _greeted |= _pass_on()
 
 
-def _set_aside() -> tuple[int, int] | None:
-    """Standard error as it was, and the file that takes what is printed; None where there is no standard error."""
+def _set_aside() -> int | None:
+    """Standard error as it was, now that `_caught` has its place; None where there is no standard error."""
+    global _caught
     try:
         stderr = os.dup(_ERRORS)
     except OSError:
@@ -50,12 +55,14 @@ def _set_aside() -> tuple[int, int] | None:
     try:
         if sys.stderr is not None:
             sys.stderr.flush()
-        caught = _file()
-        os.dup2(caught, _ERRORS)
+        if _caught is None:
+            _caught = _file()
+            atexit.register(_pass_on)
+        os.dup2(_caught, _ERRORS)
     except (OSError, ValueError):  # no place for a file; or a closed stream, which Python code may have left
         os.close(stderr)
         return None
-    return stderr, caught
+    return stderr
 
 
 def _file() -> int:
@@ -67,12 +74,39 @@ def _file() -> int:
         return os.dup(stream.fileno())
 
 
-def _pass_on(caught: int) -> bool:
-    """Prints what was caught but the greeting; whether that was there."""
-    with open(caught, "rb") as stream:
-        stream.seek(0)
-        lines = stream.read().splitlines(keepends=True)
+def _pass_on() -> bool:
+    """Prints what was caught since the last time but the greeting; whether that was there."""
+    global _passed
+    if _caught is None:
+        return False
+    size = os.fstat(_caught).st_size - _passed
+    lines = _read(_caught, size, _passed).splitlines(keepends=True)
+    _passed += size
     others = [line for line in lines if line.strip() != _GREETING]
     if others:
         os.write(_ERRORS, b"".join(others))
     return len(others) < len(lines)
+
+
+def _read(file: int, size: int, start: int) -> bytes:
+    """Bytes of a file, whose position stays: what another thread is just writing there goes to the end."""
+    if hasattr(os, "pread"):
+        return os.pread(file, size, start)
+    end = os.lseek(file, 0, os.SEEK_CUR)
+    os.lseek(file, start, os.SEEK_SET)
+    try:
+        return os.read(file, size)
+    finally:
+        os.lseek(file, end, os.SEEK_SET)
+
+
+def _forget() -> None:
+    """In a forked process: what was caught is its parent's to pass on."""
+    global _caught, _passed
+    if _caught is not None:
+        os.close(_caught)
+    _caught, _passed = None, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
