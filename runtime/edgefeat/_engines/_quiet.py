@@ -67,11 +67,18 @@ def _set_aside() -> int | None:
 
 def _file() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("edgefeat")
-    import tempfile
+        file = os.memfd_create("edgefeat")
+    else:
+        import tempfile
 
-    with tempfile.TemporaryFile() as stream:
-        return os.dup(stream.fileno())
+        with tempfile.TemporaryFile() as stream:
+            file = os.dup(stream.fileno())
+    if sys.platform != "win32":
+        import fcntl
+
+        # Two threads that write at once must not write to the same place, as they may where the end is not looked for.
+        fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_APPEND)
+    return file
 
 
 def _pass_on() -> bool:
