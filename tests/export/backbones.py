@@ -31,7 +31,7 @@ VARIANTS = ("tflite-float32", "onnx-float32", "tflite-float16", "tflite-int8", "
 SMALLEST = {"inception_v3": 128, "inception_resnet_v2": 128, "xception": 96, "alexnet": 96}
 SMALL = 64
 _SAMPLE_SECONDS = 0.2
-# In a process of its own: Keras stays in memory. 0 stands for a backbone that says no size of its own.
+# In a process of its own: Keras stays in memory.
 _LIST = "from edgefeat_export._backbones import backbones; print(*(one.name for one in backbones()), sep='\\n')"
 
 
