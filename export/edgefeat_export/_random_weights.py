@@ -6,13 +6,19 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgefeat_export._network import Trunk
 
 __all__ = ["condition"]
 
-_PICTURES = 64
+#: Pictures that batch norms are fitted to: the most, and the fewest where they take much memory.
+_PICTURES, _FEWEST = 64, 8
+
+#: Bytes that the largest layer's output may take for all of these pictures together.
+_LARGEST = 200_000_000
+
 _BRANCH_SCALE = 0.25
 
 
@@ -24,19 +30,30 @@ def condition(trunk: Trunk, pictures: NDArray[np.uint8]) -> None:
     "Accurate, Large Minibatch SGD", 2017, with zero; De and Smith, "Batch Normalization Biases Residual Blocks Towards
     the Identity Function", 2020).
     """
-    _weaken_branches(trunk.model)
     norms = [layer for layer in trunk.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not norms:
+        return
+    _weaken_branches(trunk.model)
     dropouts = [layer for layer in trunk.model.layers if isinstance(layer, keras.layers.Dropout)]
     momenta, rates = [norm.momentum for norm in norms], [dropout.rate for dropout in dropouts]
     for norm in norms:
         norm.momentum = 0.0
     for dropout in dropouts:
         dropout.rate = 0.0
-    trunk.model(trunk.preprocess(pictures[:_PICTURES].astype(np.float32)), training=True)
+    # As a graph, which forgets each layer's output once nothing needs it; called as it is, Keras holds them all.
+    train = tf.function(lambda given: trunk.model(given, training=True))
+    train(trunk.preprocess(pictures[: _affordable(trunk.model)].astype(np.float32)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     for dropout, rate in zip(dropouts, rates, strict=True):
         dropout.rate = rate
+
+
+def _affordable(model: keras.Model) -> int:
+    """Return how many pictures to fit to, by the layer whose output is the largest."""
+    outputs = [output for layer in model.layers for output in keras.tree.flatten(layer.output)]
+    largest = 4 * max(int(np.prod(output.shape[1:])) for output in outputs)
+    return min(_PICTURES, max(_FEWEST, _LARGEST // largest))
 
 
 def _weaken_branches(model: keras.Model) -> None:

@@ -53,7 +53,7 @@ def waves(steps: Sequence[str]) -> list[list[str]]:
 
 
 def _network(work: Workspace) -> None:
-    from edgefeat_export._convert import freeze
+    from edgefeat_export._convert import save_graph
     from edgefeat_export._network import build, weights_sha256
     from edgefeat_export._photos import gather
     from edgefeat_export._random_weights import condition
@@ -69,7 +69,7 @@ def _network(work: Workspace) -> None:
     if spec.weights == "random":
         condition(trunk, pictures.calibrating)
     network = build(trunk, spec, pictures.calibrating)
-    graph = freeze(network.model, [tap.name for tap in network.taps], work.graph_path)
+    save_graph(network.model, [tap.name for tap in network.taps], work.graph_path)
     facts = NetworkFacts(
         backbone=trunk.name,
         preprocessing=trunk.preprocessing,
@@ -78,8 +78,6 @@ def _network(work: Workspace) -> None:
         taps=network.taps,
         calibration=pictures.about,
         notes=tuple(notes),
-        input=graph.input,
-        outputs=graph.outputs,
     )
     reference = network.features(pictures.checking)
     for tap, rows in reference.items():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgefeat._manifest import Calibration, PictureForm, Tap
 from edgefeat._records import from_json, to_json
-from edgefeat_export._convert import FrozenGraph
+from edgefeat_export._convert import SavedGraph
 from edgefeat_export._photos import CalibrationSet
 from edgefeat_export._spec import NetworkSpec
 
@@ -23,10 +23,7 @@ NETWORK = "network"
 
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
-    """What the step `network` found out, for the manifest. `input`, `outputs` are the frozen graph's tensors.
-
-    `notes` are for the user.
-    """
+    """What the step `network` found out, for the manifest. `notes` are for the user."""
 
     backbone: str
     preprocessing: str
@@ -35,8 +32,6 @@ class NetworkFacts:
     taps: tuple[Tap, ...]
     calibration: Calibration
     notes: tuple[str, ...]
-    input: str
-    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +63,8 @@ class Workspace:
 
     @property
     def graph_path(self) -> Path:
-        """The frozen graph."""
-        return self.folder / "graph.pb"
+        """The network's SavedModel, a folder."""
+        return self.folder / "graph"
 
     def write_pictures(self, pictures: CalibrationSet) -> None:
         """Leaves the pictures to calibrate and check on."""
@@ -97,10 +92,9 @@ class Workspace:
         return {tap.name: np.load(self.folder / f"reference-{index}.npy") for index, tap in enumerate(self.facts.taps)}
 
     @property
-    def graph(self) -> FrozenGraph:
-        """The frozen graph with its names."""
-        facts = self.facts
-        return FrozenGraph(self.graph_path, facts.input, facts.outputs, tuple(tap.name for tap in facts.taps))
+    def graph(self) -> SavedGraph:
+        """The network's SavedModel with its taps."""
+        return SavedGraph(self.graph_path, tuple(tap.name for tap in self.facts.taps))
 
     def model(self, variant: str) -> Path:
         """Where the variant's model file is."""

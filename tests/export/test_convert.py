@@ -24,7 +24,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgefeat import ArgumentError, ExportError
-from edgefeat_export._convert import FrozenGraph, batch, channels, flatbuffer, freeze, onnx_int8, tflite, tflite_int8
+from edgefeat_export._convert import SavedGraph, batch, channels, flatbuffer, onnx_int8, save_graph, tflite, tflite_int8
 from edgefeat_export._convert import onnx as to_onnx
 
 TAPS = ("middle", "deep/feature", "map", "unit map")
@@ -40,7 +40,7 @@ class Case:
     """The files of one network and what Keras makes of `pictures`."""
 
     folder: Path
-    graph: FrozenGraph
+    graph: SavedGraph
     pictures: Pictures
     calibration: Pictures
     expected: Features
@@ -79,7 +79,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     model = network()
     pictures = some_pictures(12, seed=1)
     outputs = [np.asarray(output) for output in model(pictures, training=False)]
-    graph = freeze(model, TAPS, folder / "frozen.pb")
+    graph = save_graph(model, TAPS, folder / "graph")
     case = Case(folder, graph, pictures, some_pictures(40, seed=2), dict(zip(TAPS, outputs, strict=True)))
     tflite.float32(graph, folder / "float32.tflite")
     tflite.float16(folder / "float32.tflite", folder / "float16.tflite")
@@ -232,10 +232,10 @@ def test_a_pad_of_negative_values_is_kept_from_being_fused_into_a_max_pool(case:
         pytest.skip("this onnxruntime no longer fuses it: the shield can go")
 
 
-@pytest.mark.parametrize("taps", [(), ("a", "a"), ("image",), ("a", "b")])
+@pytest.mark.parametrize("taps", [(), ("a", "a"), ("image",)])
 def test_impossible_taps_are_refused(taps: tuple[str, ...]) -> None:
     with pytest.raises(ArgumentError):
-        FrozenGraph(Path("frozen.pb"), "image:0", ("Identity:0",), taps)
+        SavedGraph(Path("graph"), taps)
 
 
 def batch_model(*nodes: Any, **constants: Any) -> onnx.ModelProto:
@@ -252,6 +252,12 @@ def batch_model(*nodes: Any, **constants: Any) -> onnx.ModelProto:
     return onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
 
 
+def written(model: onnx.ModelProto, folder: Path) -> Path:
+    """The model's file."""
+    onnx.save(model, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
 def mixing(share: float) -> onnx.ModelProto:
     """Each picture less a share of the mean of its batch."""
     node = onnx.helper.make_node
@@ -266,12 +272,12 @@ def mixing(share: float) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize(("precision", "share"), [("float32", 1.0), ("float32", 0.1), ("int8", 1.0), ("int8", 0.2)])
-def test_a_model_that_mixes_its_batch_is_refused(precision: Any, share: float) -> None:
+def test_a_model_that_mixes_its_batch_is_refused(precision: Any, share: float, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="mixes the pictures of a batch, one picture's feature changes with its"):
-        batch.check_rows(mixing(share), precision)
+        batch.check_rows(written(mixing(share), tmp_path), precision)
 
 
-def test_a_model_that_changes_the_length_of_its_features_in_a_batch_is_refused() -> None:
+def test_a_model_that_changes_the_length_of_its_features_in_a_batch_is_refused(tmp_path: Path) -> None:
     node = onnx.helper.make_node
     model = batch_model(
         node("Cast", ["image"], ["x"], to=onnx.TensorProto.FLOAT),
@@ -283,10 +289,10 @@ def test_a_model_that_changes_the_length_of_its_features_in_a_batch_is_refused()
         axes=np.array([1, 2, 3]),
     )
     with pytest.raises(ExportError, match=r"mixes the pictures of a batch.* length"):
-        batch.check_rows(model, "int8")
+        batch.check_rows(written(model, tmp_path), "int8")
 
 
-def test_a_model_that_rounds_otherwise_in_a_batch_does_not_mix_it() -> None:
+def test_a_model_that_rounds_otherwise_in_a_batch_does_not_mix_it(tmp_path: Path) -> None:
     # The rows of a batch are shifted by half a level: what an engine does that adds up in another order, made plain.
     node = onnx.helper.make_node
     model = batch_model(
@@ -303,9 +309,9 @@ def test_a_model_that_rounds_otherwise_in_a_batch_does_not_mix_it() -> None:
         level=np.float32(8),
         zero=np.uint8(0),
     )
-    batch.check_rows(model, "int8")
+    batch.check_rows(written(model, tmp_path), "int8")
     with pytest.raises(ExportError, match="in a batch is not the one it has alone"):
-        batch.check_rows(model, "float32")
+        batch.check_rows(written(model, tmp_path), "float32")
 
 
 def test_an_operator_without_translation_is_refused_by_name() -> None:
@@ -322,7 +328,7 @@ def test_gelu_reaches_onnx_which_tf2onnx_cannot_translate_by_itself(tmp_path: Pa
     maps = keras.layers.Conv2D(8, 3, padding="same")(source / 64.0)
     maps = keras.ops.gelu(maps, approximate=approximate)
     model = keras.Model(source, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 1)(maps)))
-    graph = freeze(model, ["gelu"], tmp_path / "graph.pb")
+    graph = save_graph(model, ["gelu"], tmp_path / "graph.pb")
     tflite.float32(graph, tmp_path / "model.tflite")
     to_onnx.float32(tmp_path / "model.tflite", tmp_path / "model.onnx")
     pictures = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)

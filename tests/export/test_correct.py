@@ -23,7 +23,7 @@ from onnx import numpy_helper
 from onnxruntime import quantization
 
 from edgefeat import ExportError
-from edgefeat_export._convert import flatbuffer, freeze, grid, onnx_int8, tail, tflite, tflite_int8
+from edgefeat_export._convert import flatbuffer, grid, onnx_int8, save_graph, tail, tflite, tflite_int8
 from edgefeat_export._convert import onnx as to_onnx
 from edgefeat_export._correct import basis, early, files, rounding
 from edgefeat_export._correct.files import Models, correct, mean_cosine, write_corrected
@@ -93,7 +93,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
         name: Models(folder / f"{name}.tflite", folder / f"{name}.onnx") for name in ("float32", "corrected", "int8")
     }
     case = Case(folder, **made, pictures=some_pictures(40, seed=1), checking=some_pictures(24, seed=2))
-    tflite.float32(freeze(network(), ["feature"], folder / "frozen.pb"), case.float32.tflite)
+    tflite.float32(save_graph(network(), ["feature"], folder / "graph"), case.float32.tflite)
     to_onnx.float32(case.float32.tflite, case.float32.onnx)
     write_corrected(case.float32, case.corrected, case.pictures, EVERYTHING, ())
     tflite_int8.int8(case.corrected.tflite, case.pictures, case.int8.tflite)

@@ -20,8 +20,8 @@ from edgefeat._fidelity import measure
 from edgefeat._files import pictures_in
 from edgefeat._manifest import PictureForm
 from edgefeat._picture import read_picture
-from edgefeat_export._convert import freeze, onnx_int8, tflite, tflite_int8
 from edgefeat_export._convert import onnx as to_onnx
+from edgefeat_export._convert import onnx_int8, save_graph, tflite, tflite_int8
 from edgefeat_export._correct.early import medians, runner
 from edgefeat_export._correct.files import Models, correct
 from edgefeat_export._correct.record import Correction
@@ -80,7 +80,7 @@ def test_int8_is_as_near_as_it_is_held_to_and_as_fast_as_without(
     made = {
         n: Models(tmp_path / f"{n}.tflite", tmp_path / f"{n}.onnx") for n in ("float32", "corrected", "int8", "stock")
     }
-    tflite.float32(freeze(model, ["feature"], tmp_path / "frozen.pb"), made["float32"].tflite)
+    tflite.float32(save_graph(model, ["feature"], tmp_path / "graph"), made["float32"].tflite)
     to_onnx.float32(made["float32"].tflite, made["float32"].onnx)
     # As an export does it: a fifth of the photos is kept apart.
     report = correct(made["float32"], made["corrected"], pictures[20:], pictures[:20])

@@ -16,7 +16,7 @@ import onnx
 from keras import layers
 
 from edgefeat import ArgumentError
-from edgefeat_export._convert import flatbuffer, freeze, tflite
+from edgefeat_export._convert import flatbuffer, save_graph, tflite
 from edgefeat_export._convert import onnx as to_onnx
 from edgefeat_export._cut import cut, layer_names
 
@@ -133,7 +133,7 @@ def test_without_a_name_the_whole_is_kept_and_its_last_layer_named() -> None:
 def operators(model: keras.Model, names: Sequence[str], folder: Path) -> tuple[int, int]:
     """How many operators the TFLite and the ONNX file of these taps have."""
     trunk, _ = cut(model, names)
-    graph = freeze(trunk, [name.replace("/", ".") for name in names], folder / "graph.pb")
+    graph = save_graph(trunk, [name.replace("/", ".") for name in names], folder / "graph")
     tflite.float32(graph, folder / "model.tflite")
     to_onnx.float32(folder / "model.tflite", folder / "model.onnx")
     (subgraph,) = flatbuffer.read(folder / "model.tflite").subgraphs

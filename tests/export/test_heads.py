@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA
 
 import edgefeat_export
 from edgefeat import ArgumentError
-from edgefeat_export._convert import flatbuffer, freeze, tflite
+from edgefeat_export._convert import flatbuffer, save_graph, tflite
 from edgefeat_export._convert import onnx as to_onnx
 from edgefeat_export._network import Network, Trunk, build
 from edgefeat_export._preprocessing import preprocessing_named
@@ -94,7 +94,7 @@ def map_alone(trunk: Trunk) -> Trunk:
 
 def files_features(network: Network, pictures: Any, folder: Path) -> list[Any]:
     """The first tap's features by the TFLite file and by the ONNX file."""
-    graph = freeze(network.model, [tap.name for tap in network.taps], folder / "graph.pb")
+    graph = save_graph(network.model, [tap.name for tap in network.taps], folder / "graph")
     tflite.float32(graph, folder / "model.tflite")
     to_onnx.float32(folder / "model.tflite", folder / "model.onnx")
     run = Interpreter(str(folder / "model.tflite"), num_threads=1).get_signature_runner(flatbuffer.SIGNATURE)

@@ -3,6 +3,6 @@
 Each is meant to run in a process of its own: the converters are big and do not give their memory back.
 """
 
-from edgefeat_export._convert.graph import INPUT, FrozenGraph, freeze
+from edgefeat_export._convert.graph import INPUT, SavedGraph, save_graph
 
-__all__ = ["INPUT", "FrozenGraph", "freeze"]
+__all__ = ["INPUT", "SavedGraph", "save_graph"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnx
+import onnxruntime
 
 from edgefeat import ExportError
 from edgefeat._fidelity import cosines
@@ -29,14 +30,16 @@ _NEIGHBOURS = {"float32": 0.9999, "int8": 0.999}
 _LENGTH = {"float32": 0.01, "int8": 0.1}
 
 
-def check_rows(model: onnx.ModelProto, precision: Literal["float32", "int8"]) -> None:
+def check_rows(path: Path, precision: Literal["float32", "int8"]) -> None:
     """Raise ExportError where a picture's feature depends on the other pictures of its batch.
 
     Three pictures of noise are run one by one, together, and each between a black and a white one. A feature may be
     rounded differently in a batch, as far as `precision` allows; with other neighbours it must stay the same.
     """
-    run = _runner(model)
-    height, width = (dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:3])
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    run = _runner(session)
+    height, width = session.get_inputs()[0].shape[1:3]
+    names = [output.name for output in session.get_outputs()]
     pictures = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), np.uint8)
     alone = [run(picture[np.newaxis]) for picture in pictures]
     together = run(pictures)
@@ -44,21 +47,17 @@ def check_rows(model: onnx.ModelProto, precision: Literal["float32", "int8"]) ->
         neighbours = np.stack([np.zeros_like(pictures[0]), np.full_like(pictures[0], 255), pictures[0] // 2])
         neighbours[place] = pictures[place]
         elsewhere = run(neighbours)
-        for index, output in enumerate(model.graph.output):
+        for index, name in enumerate(names):
             row = together[index][place : place + 1]
             if together[index].shape != (len(pictures), *alone[place][index].shape[1:]):
-                raise _mixed(output.name, f"three give the shape {together[index].shape}")
+                raise _mixed(name, f"three give the shape {together[index].shape}")
             if (found := _difference(elsewhere[index][place : place + 1], row, _NEIGHBOURS, precision)) is not None:
-                raise _mixed(output.name, f"one picture's feature changes with its neighbours: {found}")
+                raise _mixed(name, f"one picture's feature changes with its neighbours: {found}")
             if (found := _difference(alone[place][index], row, _ALONE, precision)) is not None:
-                raise _mixed(output.name, f"one picture's feature in a batch is not the one it has alone: {found}")
+                raise _mixed(name, f"one picture's feature in a batch is not the one it has alone: {found}")
 
 
-def _runner(model: onnx.ModelProto) -> Callable[[npt.NDArray[np.uint8]], _Rows]:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-
+def _runner(session: Any) -> Callable[[npt.NDArray[np.uint8]], _Rows]:
     def run(pictures: npt.NDArray[np.uint8]) -> _Rows:
         try:
             rows: _Rows = session.run(None, {INPUT: pictures})

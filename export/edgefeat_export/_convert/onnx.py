@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +35,53 @@ def float32(tflite: Path, output: Path) -> None:
     One file, opset 18, standard operators only. The rows of a batch are those of as many single pictures, which
     is tried here on noise.
     """
-    # tf2onnx imports TensorFlow.
-    from tf2onnx import convert
-
-    from edgefeat_export._convert import onnx_handlers  # noqa: F401  teaches tf2onnx what it lacks
-
-    model, outside = convert.from_tflite(str(tflite), opset=OPSET)
-    if outside is not None:
-        raise ExportError(f"{tflite.name} became an ONNX model of several files; one is allowed")
+    model = _translated(tflite)
     _check_operators(model)
     _free_batch(model)
     _shield_pads(model)
     _spell_norms(model)
-    onnx.checker.check_model(model, full_check=True)
-    check_rows(model, "float32")
-    onnx.save(model, output)
+    _name_constants(model)
+    unchecked = output.with_suffix(".unchecked")
+    onnx.save(model, unchecked)
+    del model
+    onnx.checker.check_model(unchecked, full_check=True)
+    check_rows(unchecked, "float32")
+    os.replace(unchecked, output)
+
+
+def _translated(tflite: Path) -> onnx.ModelProto:
+    """Return the model as tf2onnx translates it."""
+    # tf2onnx imports TensorFlow.
+    from tf2onnx import convert
+
+    from edgefeat_export._convert import onnx_handlers  # noqa: F401  teaches tf2onnx what it lacks
+    from edgefeat_export._convert.onnx_optimizers import in_place
+
+    model: onnx.ModelProto
+    try:
+        with in_place():
+            model, outside = convert.from_tflite(str(tflite), opset=OPSET)
+    except Exception:  # noqa: BLE001  whatever an optimizer raises: tf2onnx's own way does without that optimizer
+        model, outside = convert.from_tflite(str(tflite), opset=OPSET)
+    if outside is not None:
+        raise ExportError(f"{tflite.name} became an ONNX model of several files; one is allowed")
+    return model
+
+
+def _name_constants(model: onnx.ModelProto) -> None:
+    """Name every constant by the first node that reads it, in place: tf2onnx numbers them in no certain order."""
+    names: dict[str, str] = {}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            if name in constants:
+                names.setdefault(name, f"{node.output[0]}/constant{index}")
+            if name in names:
+                node.input[index] = names[name]
+    order = {name: place for place, name in enumerate(names)}
+    model.graph.initializer.sort(key=lambda tensor: order.get(tensor.name, len(order)))
+    for tensor in model.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
 
 
 def _check_operators(model: onnx.ModelProto) -> None:

@@ -59,9 +59,8 @@ def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: 
 
 def check(path: Path) -> None:
     """Raise unless the int8 file is valid ONNX and the pictures of a batch leave each other alone."""
-    model = onnx.load(path)
-    onnx.checker.check_model(model, full_check=True)
-    check_rows(model, "int8")
+    onnx.checker.check_model(path, full_check=True)
+    check_rows(path, "int8")
 
 
 def quantize(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:

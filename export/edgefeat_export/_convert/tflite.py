@@ -7,12 +7,12 @@ from typing import Any
 
 from edgefeat_export._convert import channels, flatbuffer
 from edgefeat_export._convert.float16 import round_weights
-from edgefeat_export._convert.graph import FrozenGraph, as_function
+from edgefeat_export._convert.graph import SavedGraph
 
 __all__ = ["dynamic", "float16", "float32"]
 
 
-def float32(graph: FrozenGraph, output: Path) -> None:
+def float32(graph: SavedGraph, output: Path) -> None:
     """Write the graph as it is: float32 weights, float32 arithmetic."""
     _write(_converter(graph), graph, output)
 
@@ -37,7 +37,7 @@ def float16(float32: Path, output: Path) -> None:
     output.write_bytes(flatbuffer.serialize(model))
 
 
-def dynamic(graph: FrozenGraph, output: Path) -> None:
+def dynamic(graph: SavedGraph, output: Path) -> None:
     """Write the graph with int8 weights, one scale per channel; activations are quantized as the model runs.
 
     TensorFlow's converter leaves small and depthwise weights in float, which makes its file three times as fast as
@@ -50,14 +50,17 @@ def dynamic(graph: FrozenGraph, output: Path) -> None:
     _write(converter, graph, output)
 
 
-def _converter(graph: FrozenGraph) -> Any:
+def _converter(graph: SavedGraph) -> Any:
     import tensorflow as tf
 
-    return tf.lite.TFLiteConverter.from_concrete_functions([as_function(graph)])
+    return tf.lite.TFLiteConverter.from_saved_model(str(graph.path), signature_keys=[flatbuffer.SIGNATURE])
 
 
-def _write(converter: Any, graph: FrozenGraph, output: Path) -> None:
+def _write(converter: Any, graph: SavedGraph, output: Path) -> None:
     model = flatbuffer.parse(converter.convert())
+    # The converter orders the outputs as it likes; its signature says which is which.
+    (signature,) = model.signatureDefs
+    model.subgraphs[0].outputs = [entry.tensorIndex for entry in sorted(signature.outputs, key=lambda one: one.name)]
     channels.fold_exchange(model)
     flatbuffer.label(model, graph.taps)
     output.write_bytes(flatbuffer.serialize(model))
