@@ -1,11 +1,11 @@
-"""When does the picture of a webcam, or of a recorded clip, change?
+"""Name each new scene of a webcam or a recorded clip.
 
     python examples/camera_opencv.py BUNDLE                      # the first webcam; needs: pip install opencv-python
     python examples/camera_opencv.py BUNDLE --video clip.mp4
     python examples/camera_opencv.py BUNDLE --frames 50          # generated frames, no camera
 
-A frame is like an earlier one if the cosine of their features is at least `--alike`. Each frame that is unlike the last
-one shown is a new scene, and is named. The next frames are resized while the network works on this one.
+A frame belongs to the current scene if the cosine of its feature to that of the scene's first frame is at least
+`--alike`. Otherwise it begins a new scene. The next frames are resized while the network works on this one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import edgefeat
 
 
 def captured(source: int | str) -> Iterator[np.ndarray]:
-    """The BGR frames of a webcam by number, or of a video file."""
+    """Yield the BGR frames of a webcam, by its number, or of a video file."""
     import cv2
 
     device = cv2.VideoCapture(source)
@@ -39,7 +39,7 @@ def captured(source: int | str) -> Iterator[np.ndarray]:
 
 
 def generated(count: int) -> Iterator[np.ndarray]:
-    """Three scenes of plain colours, blue, green and red in the order of OpenCV, with a little noise."""
+    """Yield three scenes of plain colours (blue, green, red) as BGR frames with a little noise."""
     random = np.random.default_rng(0)
     for number in range(count):
         frame = random.integers(0, 20, (480, 640, 3), np.uint8)
@@ -48,12 +48,12 @@ def generated(count: int) -> Iterator[np.ndarray]:
 
 
 def main() -> None:
-    """Names each new scene until the frames end."""
+    """Print each new scene until the frames end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
     parser.add_argument("--camera", type=int, default=0, metavar="NUMBER")
-    parser.add_argument("--video", metavar="FILE", help="a recorded clip in place of the webcam")
-    parser.add_argument("--frames", type=int, metavar="N", help="so many generated frames in place of the webcam")
+    parser.add_argument("--video", metavar="FILE", help="use a recorded clip instead of the webcam")
+    parser.add_argument("--frames", type=int, metavar="N", help="use N generated frames instead of the webcam")
     parser.add_argument("--alike", type=float, default=0.9, metavar="COSINE")
     given = parser.parse_args()
 

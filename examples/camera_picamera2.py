@@ -1,9 +1,9 @@
-"""How like a reference photo is what a Raspberry Pi's camera sees, frame by frame.
+"""Compare a Raspberry Pi's camera with a reference photo, frame by frame.
 
     python examples/camera_picamera2.py BUNDLE REFERENCE_PHOTO          # needs: sudo apt install python3-picamera2
     python examples/camera_picamera2.py BUNDLE REFERENCE_PHOTO --frames 50         # generated frames, no camera
 
-Prints the cosine similarity (1: the same) and the frames per second, camera included. Ends with Ctrl-C.
+Prints the cosine similarity (1: identical) and the frames per second, camera included. Stop it with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SIZE = (640, 480)
 
 
 def camera() -> Iterator[np.ndarray]:
-    """RGB frames without end."""
+    """Yield RGB frames until the program stops."""
     from picamera2 import Picamera2
 
     with Picamera2() as device:
-        # libcamera names a format by its bytes from the highest: what it calls BGR888 is an array in the order RGB.
+        # libcamera names a format from the highest byte down: its BGR888 is an array in RGB order.
         device.configure(device.create_video_configuration(main={"format": "BGR888", "size": SIZE}))
         device.start()
         while True:
@@ -33,7 +33,7 @@ def camera() -> Iterator[np.ndarray]:
 
 
 def generated(count: int) -> Iterator[np.ndarray]:
-    """A bright square that wanders over a dark ground."""
+    """Yield frames of a bright square that moves over a dark background."""
     for number in range(count):
         frame = np.full((SIZE[1], SIZE[0], 3), 30, np.uint8)
         left = number * 16 % (SIZE[0] - 160)
@@ -42,11 +42,11 @@ def generated(count: int) -> Iterator[np.ndarray]:
 
 
 def main() -> None:
-    """Compares until the frames end."""
+    """Compare until the frames end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
     parser.add_argument("reference")
-    parser.add_argument("--frames", type=int, metavar="N", help="so many generated frames in place of the camera")
+    parser.add_argument("--frames", type=int, metavar="N", help="use N generated frames instead of the camera")
     given = parser.parse_args()
 
     extractor = edgefeat.load(given.bundle)

@@ -1,14 +1,14 @@
-"""Four published ways to extract image features with Keras, each beside the same features without TensorFlow.
+"""Compare four published Keras recipes for image features with the same features without TensorFlow.
 
     python examples/keras_recipes.py photos/
-    python examples/keras_recipes.py photos/ --weights random     # where ImageNet weights are not to be had
+    python examples/keras_recipes.py photos/ --weights random     # without ImageNet weights
 
-Each recipe runs the Keras code, exports the network, extracts through edgefeat in another process, which must not
-import TensorFlow, and prints both and their cosine. The exit status is 1 where a cosine is below 0.9999.
+Each recipe runs the Keras code, exports the network, and extracts with edgefeat in another process, which must not
+import TensorFlow. It prints both features and their cosine. The exit status is 1 if a cosine is below 0.9999.
 
-Two of them cannot work as they were printed; what they mean is done, and said. All leave the interpolation of
-`load_img` at "nearest", which skips pixels: that is compared as printed, and "bilinear", which edgefeat does by itself.
-Photos that lie on their side by EXIF are left out: edgefeat turns them upright, `load_img` does not.
+Two recipes do not work as published. They are corrected here, and their docstrings say how. All leave the interpolation
+of `load_img` at "nearest", which skips pixels. The comparison covers that, and "bilinear", which is edgefeat's own.
+Photos that EXIF rotates are left out, because edgefeat turns them upright and `load_img` does not.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ORIENTATION = 0x0112
 
 @dataclass(frozen=True)
 class Job:
-    """What to run the recipes on: upright photos, the side of the model's pictures, where to write."""
+    """What to run the recipes on: upright photos, the side of the model's input, the folder to write to."""
 
     photos: list[Path]
     size: int
@@ -51,11 +51,11 @@ class Job:
     folder: Path
 
     def keras_weights(self) -> str | None:
-        """For `keras.applications`."""
+        """Return the weights argument for `keras.applications`."""
         return None if self.weights == "random" else self.weights
 
     def export_weights(self, model: keras.Model) -> str:
-        """For edgefeat: the same as Keras's, or the very random ones of this model."""
+        """Return the weights argument for edgefeat: as for Keras, or a file with this model's random weights."""
         if self.weights != "random":
             return self.weights
         path = self.folder / f"{model.name}.weights.h5"
@@ -65,7 +65,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What Keras makes of pictures (N, size, size, 3) as `load_img` reads them, and the bundle that should as well."""
+    """The Keras features of images (N, size, size, 3) from `load_img`, and the bundle that should give the same."""
 
     features: Callable[[np.ndarray], np.ndarray]
     size: int
@@ -119,8 +119,8 @@ def vgg16_block5(job: Job) -> Recipe:
 def custom_cnn(job: Job) -> Recipe:
     """A CNN trained here, cut before its classifier, then the maximum of each channel.
 
-    As printed it cuts at the Flatten and takes the maximum over axes 1 and 2, which a flattened output no longer has:
-    NumPy raises AxisError. A maximum over the picture can only mean that of the last map, so the cut is at its pool.
+    The published code cuts at Flatten and takes the maximum over axes 1 and 2, which a flattened output does not have:
+    NumPy raises AxisError. A maximum over the image needs the last map, so this cuts at the last pooling layer.
     """
     side = 64
     model = keras.Sequential(
@@ -139,7 +139,7 @@ def custom_cnn(job: Job) -> Recipe:
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(pictures[100:] / 255, labels[100:], epochs=3, verbose=0)
     _, accuracy = model.evaluate(pictures[:100] / 255, labels[:100], verbose=0)
-    print(f"    trained on upright against lying stripes: {accuracy:.0%} of 100 others told apart")
+    print(f"    trained on vertical and horizontal stripes: accuracy {accuracy:.0%} on 100 others")
     extractor = keras.Model(model.inputs, model.get_layer("last_pool").output)
 
     def features(pictures: np.ndarray) -> np.ndarray:
@@ -163,8 +163,8 @@ def custom_cnn(job: Job) -> Recipe:
 def resnet50_any_size(job: Job) -> Recipe:
     """ResNet50 on photos of any size, resized to the model's, then the global average.
 
-    As printed it takes the mean over axes 1, 2 and 3, which leaves one number for a photo. Global average pooling, as
-    the text beside it says, is the mean over axes 1 and 2: one number for each of 2048 channels.
+    The published code takes the mean over axes 1, 2 and 3, which leaves one number per photo. Global average pooling,
+    as its text says, is the mean over axes 1 and 2: one number for each of 2048 channels.
     """
     base_model = ResNet50(weights=job.keras_weights(), include_top=False)
 
@@ -189,7 +189,7 @@ RECIPES = {recipe.__name__: recipe for recipe in (vgg16_map, vgg16_block5, custo
 
 
 def stripes(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of coloured stripes with noise, upright where the label is 1."""
+    """Return images of coloured stripes with noise, vertical if the label is 1."""
     random = np.random.default_rng(0)
     labels = np.arange(count) % 2
     waves = np.sin(np.arange(side) * random.uniform(0.3, 1.2, (count, 1)) + random.uniform(0, 6, (count, 1)))
@@ -200,7 +200,7 @@ def stripes(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def compared(job: Job, recipe: Recipe) -> float:
-    """The least cosine between Keras's features and the device's, printed with both."""
+    """Print Keras's features and the device's, and return their lowest cosine."""
     expected = {}
     for how in INTERPOLATIONS:
         images = [load_img(photo, target_size=(recipe.size,) * 2, interpolation=how) for photo in job.photos]
@@ -220,7 +220,7 @@ def compared(job: Job, recipe: Recipe) -> float:
 
 
 def extracted(job: Job, bundle: Path, variant: str, *, nearest: bool) -> np.ndarray:
-    """The features as a device gives them: by another process, which does not know TensorFlow."""
+    """Return the features as a device gives them: from another process, without TensorFlow."""
     output = job.folder / "features.npy"
     command = [sys.executable, str(ON_DEVICE), str(bundle), *map(str, job.photos), "--variant", variant]
     subprocess.run([*command, "-o", str(output), *["--nearest"] * nearest], check=True, stdout=subprocess.DEVNULL)
@@ -228,19 +228,19 @@ def extracted(job: Job, bundle: Path, variant: str, *, nearest: bool) -> np.ndar
 
 
 def described(name: str, features: np.ndarray, places: np.ndarray) -> str:
-    """The shape, and the first photo's largest values."""
+    """Return the shape, and the first photo's largest values, as text."""
     values = " ".join(f"{features[0].flat[place]:.4f}" for place in places)
     return f"{name:15} {features.shape!s:17} {values} ..."
 
 
 def cosines(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The cosine of each photo's features, (N,)."""
+    """Return the cosine of each photo's features, (N,)."""
     a, b = (array.reshape(len(array), -1).astype(np.float64) for array in (features, reference))
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
 def upright(folder: Path, count: int) -> list[Path]:
-    """The first photos of a folder, without those that are to be turned."""
+    """Return the first photos of a folder, without those that EXIF rotates."""
     found = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".jpg", ".jpeg", ".png") and len(found) < count:
@@ -251,12 +251,12 @@ def upright(folder: Path, count: int) -> list[Path]:
 
 
 def main() -> int:
-    """Runs the recipes; 1 where edgefeat and Keras differ, 2 for wrong use."""
+    """Run the recipes. Return 1 if edgefeat and Keras differ, 2 for wrong use."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="a folder of two photos or more")
     parser.add_argument("--recipe", action="append", choices=RECIPES, help="one of the four (default: all)")
     parser.add_argument("--weights", default="imagenet", choices=("imagenet", "random"))
-    parser.add_argument("--size", type=int, default=224, help="side of VGG16's and ResNet50's pictures (default: 224)")
+    parser.add_argument("--size", type=int, default=224, help="side of the input of VGG16 and ResNet50 (default: 224)")
     parser.add_argument("--count", type=int, default=6, help="photos to compare (default: 6)")
     given = parser.parse_args()
     photos = upright(given.photos, given.count) if given.photos.is_dir() else []

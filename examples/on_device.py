@@ -1,8 +1,8 @@
-"""What runs on the device: photos in, an array of features out, and TensorFlow nowhere.
+"""Extract features on the device, without TensorFlow.
 
     python examples/on_device.py BUNDLE PHOTO... -o features.npy
 
-The other examples start this in a process of its own, so that what they compare with Keras is what a device gives.
+`keras_recipes.py` starts this in a separate process, so that it compares Keras with what a device gives.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import edgefeat
 
 
 def main() -> None:
-    """Writes the features, float32 (N, ...), in the order of the photos."""
+    """Write the features, float32 (N, ...), in the order of the photos."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
     parser.add_argument("photos", nargs="+")
     parser.add_argument("-o", "--output", required=True)
     parser.add_argument("--variant", help="model file to run (default: the first that can)")
-    parser.add_argument("--nearest", action="store_true", help="resize as load_img does when it is not told how")
+    parser.add_argument("--nearest", action="store_true", help="resize with nearest neighbour, the default of load_img")
     given = parser.parse_args()
 
-    # "exact" decodes every pixel, as Keras does; the default is quicker on large JPEGs and a little different.
+    # "exact" decodes every pixel, as Keras does; the default is faster on large JPEGs and slightly different.
     extractor = edgefeat.load(given.bundle, variant=given.variant, decoding="exact")
     if given.nearest:
         form = extractor.bundle.manifest.picture
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def resized(photo: str, width: int, height: int) -> np.ndarray:
-    """A picture that already has the model's size, uint8 RGB: edgefeat takes it as it is."""
+    """Return the photo at the model's size, uint8 RGB: edgefeat does not resize it again."""
     with Image.open(photo) as image:
         return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.NEAREST))
 

@@ -1,11 +1,11 @@
-"""Features of a folder of photos by several machines, of which one may be lost on the way.
+"""Extract features of a folder of photos on several machines, and lose one on the way.
 
     python examples/ray_cluster.py mobilenet_v2.edgefeat photos/ features/
     python examples/ray_cluster.py mobilenet_v2.edgefeat photos/ features/ --lose-one
 
-The machines are made up: each is a Ray node of its own, with its own processes and memory, but all of them run here. On
-a real cluster everything below `on_cluster` stays as it is, with `ray.init("auto")` in place of the made-up machines, a
-bundle that all of them can read, and folders of any store that Ray reads. Needs: pip install 'edgefeat[ray,litert]'.
+The machines are simulated: each is a Ray node with its own processes and memory, but all of them run here. On a real
+cluster keep `on_cluster` as it is. Use `ray.init("auto")` in place of the simulated machines, a bundle that all of
+them can read, and folders of any store that Ray reads. Needs the extras `ray` and `litert`: see docs/install.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray reports its use to its makers unless it is told not to
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # otherwise Ray sends usage statistics to its makers
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 
 import pyarrow.parquet
@@ -32,7 +32,7 @@ SUFFIXES = ["jpg", "jpeg", "png", "webp", "bmp", "gif"]
 
 
 class Noted(Extractor):
-    """Notes beside each row which machine worked on it."""
+    """Record beside each row which machine computed it."""
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
         features = super().__call__(batch)
@@ -41,11 +41,11 @@ class Noted(Extractor):
 
 
 def on_cluster(bundle: str, photos: str, output: str, *, workers: int, batch: int) -> None:
-    """Reads the photos, extracts on so many workers, and writes Parquet."""
+    """Read the photos, extract on `workers` workers, and write Parquet."""
     files = ray.data.read_binary_files(
         photos, include_paths=True, file_extensions=SUFFIXES, override_num_blocks=8 * workers
     )
-    here = edgefeat.load(bundle)  # what runs here is to run on all machines, whatever else is installed there
+    here = edgefeat.load(bundle)  # all machines use the variant and engine chosen here, whatever is installed there
     features = files.map_batches(
         Noted,
         fn_constructor_args=[bundle],
@@ -59,7 +59,7 @@ def on_cluster(bundle: str, photos: str, output: str, *, workers: int, batch: in
 
 
 def lose_one(cluster: Cluster, output: Path, lost: list[str]) -> None:
-    """Ends, without a warning, the machine whose features were the first to be written."""
+    """Kill the machine whose features were written first."""
     while not (nodes := [row["node"] for row in written(output)]):
         time.sleep(0.02)
     (machine,) = [node for node in cluster.worker_nodes if node.node_id == nodes[0]]
@@ -69,35 +69,35 @@ def lose_one(cluster: Cluster, output: Path, lost: list[str]) -> None:
 
 
 def written(output: Path) -> list[dict[str, str]]:
-    """Path, error and machine of each row in the Parquet files that are whole."""
+    """Return path, error and machine of each row in the complete Parquet files."""
     rows = []
     for file in sorted(output.glob("*.parquet")):
         try:
             rows += pyarrow.parquet.read_table(file, columns=["path", "error", "node"]).to_pylist()
         except (pyarrow.ArrowInvalid, OSError):
-            continue  # it is being written
+            continue  # still being written
     return rows
 
 
 def main() -> int:
-    """Makes the machines, runs, and counts."""
+    """Start the machines, run, and count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("photos", type=Path, help="a folder, searched with what is below it")
+    parser.add_argument("photos", type=Path, help="a folder, searched with its subfolders")
     parser.add_argument("output", type=Path, help="a new folder for the Parquet files")
-    parser.add_argument("--workers", type=int, default=3, help="machines to make up (default: 3)")
+    parser.add_argument("--workers", type=int, default=3, help="machines to simulate (default: 3)")
     parser.add_argument("--batch", type=int, default=8, help="photos in a batch (default: 8)")
-    parser.add_argument("--lose-one", action="store_true", help="end one of them midway")
+    parser.add_argument("--lose-one", action="store_true", help="kill one of them midway")
     given = parser.parse_args()
     if given.output.exists():
         parser.error(f"{given.output} exists already: name a new folder")
     bundle = edgefeat.Bundle.open(given.bundle)
 
-    # A lost machine is noticed after five seconds, not after Ray's usual fifteen.
+    # Detect a lost machine after five seconds instead of Ray's fifteen.
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": {"health_check_period_ms": 1000}}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(given.workers):
-        cluster.add_node(num_cpus=2)  # one for the extractor, one to read and to write
+        cluster.add_node(num_cpus=2)  # one for the extractor, one to read and write
     lost: list[str] = []
     try:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")

@@ -1,11 +1,12 @@
-"""A support vector machine and a random forest on photos: trained, compared, kept, and used again.
+"""Train a support vector machine and a random forest on photos, compare them, and save the better one.
 
     python examples/sklearn_pipeline.py mobilenet_v2.edgefeat flowers/      # one folder of photos for each label
     python examples/sklearn_pipeline.py mobilenet_v2.edgefeat flowers/ --keep flowers.joblib
     python examples/sklearn_pipeline.py mobilenet_v2.edgefeat flowers/ --tune
 
-Half of each label's photos train, the others test. Kept is the better pipeline, from the path of a photo to its label:
-any machine that has the bundle can use it, a Raspberry Pi as well. Needs: pip install 'edgefeat[sklearn,litert]'.
+Half of each label's photos are for training, the others for testing. `--keep` saves the better pipeline, which goes
+from the path of a photo to its label. Any machine that has the bundle can use it, also a Raspberry Pi. Needs the extras
+`sklearn` and `litert`: see docs/install.md.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def labelled(folder: Path, most: int | None) -> tuple[list[str], list[str]]:
-    """The photos of each label's folder, at most so many, and their labels."""
+    """Return the photos of each label's folder, at most `most` of each, and their labels."""
     photos: list[Path] = []
     for label in sorted(path for path in folder.iterdir() if path.is_dir()):
         photos += sorted(path for path in label.iterdir() if path.suffix.lower() in SUFFIXES)[:most]
@@ -35,7 +36,7 @@ def labelled(folder: Path, most: int | None) -> tuple[list[str], list[str]]:
 
 
 def tuned(pipeline: Pipeline, photos: list[str], labels: list[str]) -> Pipeline:
-    """The pipeline with the C that does best in cross-validation.
+    """Return the pipeline with the best C by cross-validation.
 
     `fit` learns nothing from the photos, so their features are extracted once, not for every fold and every candidate.
     """
@@ -46,14 +47,16 @@ def tuned(pipeline: Pipeline, photos: list[str], labels: list[str]) -> Pipeline:
 
 
 def main() -> int:
-    """Trains, compares, keeps."""
+    """Train, compare and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("photos", type=Path, help="a folder with a folder of photos for each label")
     parser.add_argument("--variant", help="model file to run (default: the fastest known)")
     parser.add_argument("--per-label", type=int, help="photos of each label (default: all)")
-    parser.add_argument("--tune", action="store_true", help="choose the machine's C by cross-validation")
-    parser.add_argument("--keep", type=Path, help="write the better pipeline here, by joblib")
+    parser.add_argument(
+        "--tune", action="store_true", help="choose C of the support vector machine by cross-validation"
+    )
+    parser.add_argument("--keep", type=Path, help="save the better pipeline here, with joblib")
     parser.add_argument("--seed", type=int, default=0, help="decides which photos train (default: 0)")
     given = parser.parse_args()
     photos, labels = labelled(given.photos, given.per_label) if given.photos.is_dir() else ([], [])

@@ -1,10 +1,11 @@
-"""Extracts each photo that arrives in a folder and appends its feature to a .jsonl file, one object a line.
+"""Append the feature of each photo that arrives in a folder to a .jsonl file, one object per line.
 
     python examples/watch_folder.py BUNDLE FOLDER features.jsonl
-    python examples/watch_folder.py BUNDLE FOLDER features.jsonl --frames 5     # photos made here, then the end
+    python examples/watch_folder.py BUNDLE FOLDER features.jsonl --frames 5     # make five photos, then end
 
-A photo is taken once its size and time have stayed the same from one look to the next, so that one still being copied
-is left alone. What cannot be read is named and tried again when it changes. Started again, it goes on where it was.
+A photo is processed once its size and modification time are the same in two scans, so a photo that is still being
+copied is left alone. A photo that cannot be read is reported, and tried again when it changes. After a restart the
+program continues where it stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 def look(folder: str) -> dict[str, tuple[int, int]]:
-    """Size and time of each photo in the folder, by path."""
+    """Return size and modification time of each photo in the folder, by path."""
     found = {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -38,7 +39,7 @@ def look(folder: str) -> dict[str, tuple[int, int]]:
 
 
 def already_in(output: str) -> set[str]:
-    """The paths in the file. A last line that was cut off, as by a power failure, is taken off it."""
+    """Return the paths in the file. Remove an incomplete last line, as after a power failure."""
     if not os.path.exists(output):
         return set()
     with open(output, "r+b") as stream:
@@ -50,7 +51,7 @@ def already_in(output: str) -> set[str]:
 
 
 def make_photos(folder: str, count: int) -> None:
-    """Writes photos slowly, as over a network."""
+    """Write photos slowly, as over a network."""
     for number in range(count):
         pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
         temporary = os.path.join(folder, f"made-{number}.part")
@@ -64,13 +65,13 @@ def make_photos(folder: str, count: int) -> None:
 
 
 def main() -> None:
-    """Looks into the folder again and again."""
+    """Scan the folder until the program stops."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
     parser.add_argument("folder")
     parser.add_argument("output")
-    parser.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks")
-    parser.add_argument("--frames", type=int, metavar="N", help="make so many photos in the folder, and end with them")
+    parser.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="time between two scans")
+    parser.add_argument("--frames", type=int, metavar="N", help="make N photos in the folder, and end after them")
     given = parser.parse_args()
 
     extractor = edgefeat.load(given.bundle)

@@ -98,23 +98,32 @@ def merged(kept: Sequence[Row], new: Sequence[Row]) -> list[Row]:
 def page(rows: Sequence[Row], wheels: Sequence[dict[str, str]]) -> str:
     """The Markdown of `docs/platforms.md`."""
     parts = [
-        "# Where it runs",
-        "Made by `make platforms` from what the test targets measured: not written by hand. *How* is the command that "
-        "makes a row again, and [platforms.json](platforms.json) has each bundle apart. Emulated boards run the very "
+        "# Tested platforms",
+        "Find your system, Python and engine, and how closely their features match. To check a machine of yours:",
+        "```sh\nedgefeat verify mobilenet_v2.edgefeat\n```",
+        "`make platforms` writes this page from what the test targets measured. The column *how* names the command "
+        "that repeats a row. [platforms.json](platforms.json) has each bundle separately. Emulated boards run the same "
         "wheels that a Raspberry Pi installs.",
         "## Features",
-        "Each cell: the lowest cosine and the largest absolute difference of all bundles to the features that the "
-        "command compares with: the bundle's golden ones for `make platforms`, those of the same engine on x86 for "
-        "`make test-arm`, edgefeat's own of the same photo for `make test-web`. An empty cell: the engine does not "
-        "run such files or the bundle has none. `make test-arm` wants float32 within 1e-4 and a cosine of 0.999 "
-        "otherwise, which tflite-runtime's int8 fails with larger networks: see [Raspberry Pi](raspberry-pi.md).",
+        "Each cell has the lowest cosine and the largest absolute difference over all bundles. An empty cell means "
+        "that the engine does not run such files, or that the bundle has none. `make test-arm` requires a difference "
+        "of at most 1e-4 for float32, and a cosine of 0.999 otherwise. The int8 of tflite-runtime fails that with "
+        "larger networks: see [Raspberry Pi](raspberry-pi.md).",
+        _table(
+            ("how", "features are compared with"),
+            [
+                ("`make platforms`", "the bundle's golden features"),
+                ("`make test-arm`", "the same engine's features on x86"),
+                ("`make test-web`", "edgefeat's own features of the same photo"),
+            ],
+        ),
         _table(
             ("platform", "Python", "engine", *_PRECISIONS, "bundles", "how", "date"),
             _feature_lines([row for row in rows if row.variant != TESTS]),
         ),
-        "## The device side's own tests",
-        "What `tests/runtime` came to, run from the installed wheel with the system's Python; those that emulation "
-        "itself breaks are among the skipped, each with its reason.",
+        "## The device side: tests of the runtime",
+        "The results of `tests/runtime`, run from the installed wheel with the system's Python. Tests that emulation "
+        "itself breaks are skipped, each with its reason.",
         _table(
             ("platform", "Python", "engines", "result", "how", "date"),
             [
@@ -124,12 +133,13 @@ def page(rows: Sequence[Row], wheels: Sequence[dict[str, str]]) -> str:
             ],
         ),
         "## What can be installed",
-        "Whether `pip install 'edgefeat[extra]'` finds wheels for everything, asked of a resolver that honours the "
-        "target's tags and markers (`make check-wheels`). *wheels* means yes; otherwise what is missing. *left out* is "
-        "an engine without wheels there, which the markers pass over: pip succeeds, and edgefeat needs another engine.",
+        "Whether pip finds wheels for everything that an [extra](install.md) needs, checked with a resolver that uses "
+        "the target's tags and markers (`make check-wheels`). *wheels* means yes; otherwise the cell says what is "
+        "missing. *left out* means that the engine has no wheels there and the markers skip it: pip succeeds, and "
+        "edgefeat needs another engine.",
         _wheel_table(wheels),
-        "32-bit ARM has no row here: of the engines only tflite-runtime 2.14 has a wheel on PyPI for it (Python 3.11), "
-        "and NumPy and Pillow come from Debian there (1.24 and 9.4, the floors of edgefeat): see "
+        "32-bit ARM has no row here. Of the engines only tflite-runtime 2.14 has a wheel on PyPI for it (Python 3.11). "
+        "NumPy and Pillow come from Debian there (1.24 and 9.4, the oldest that edgefeat supports): see "
         "[Raspberry Pi](raspberry-pi.md).",
     ]
     return "\n\n".join(parts) + "\n"

@@ -4,7 +4,7 @@ package edgefeat
 
 import android.graphics.Bitmap
 
-/** The photo, upright already, as a bundle's picture of [width] x [height]. */
+/** Returns the photo, which must be upright, at the bundle's input size of [width] x [height]. */
 fun resized(photo: Bitmap, width: Int, height: Int): Bitmap {
     val pixels = IntArray(photo.width * photo.height)
     photo.getPixels(pixels, 0, photo.width, 0, 0, photo.width, photo.height)

@@ -1,18 +1,18 @@
-// Makes a photo the size of a bundle's picture, as edgefeat does. Take this file into your project.
+// Resizes a photo to the input size of a bundle, as edgefeat does. Copy this file into your project.
 //
-// Android's own Bitmap.createScaledBitmap and MediaPipe's resize take single pixels of a large photo (no antialiasing),
-// and the features of such a picture are others. This is Pillow's bilinear resize, in the same whole numbers.
+// Android's own Bitmap.createScaledBitmap and MediaPipe's resize skip pixels of a large photo (no antialiasing), so the
+// features differ. This is Pillow's bilinear resize, in the same integer arithmetic.
 
 package edgefeat
 
-private const val PRECISION = 22 // bits behind the point of a weight
+private const val PRECISION = 22 // fraction bits of a weight
 
 private class Weights(val start: Int, val values: IntArray)
 
 /**
- * The picture in another size: [width] x [height] pixels as `Bitmap.getPixels` gives them (ARGB, row by row) become
- * [newWidth] x [newHeight] of the same kind. They come out opaque: lay transparent ones over the colour in the manifest
- * first.
+ * Returns the image at another size. [pixels] are [width] x [height] as `Bitmap.getPixels` gives them (ARGB, row by row);
+ * the result is [newWidth] x [newHeight] of the same kind, opaque. Lay a transparent image over the colour in the
+ * manifest first.
  */
 fun resized(pixels: IntArray, width: Int, height: Int, newWidth: Int, newHeight: Int): IntArray {
     require(width > 0 && height > 0 && newWidth > 0 && newHeight > 0) { "a picture has at least one pixel" }
@@ -61,7 +61,7 @@ private fun weighted(pixels: IntArray, first: Int, step: Int, weights: IntArray)
 
 private fun toByte(sum: Int): Int = (sum shr PRECISION).coerceIn(0, 255)
 
-/** For each new pixel the old ones it covers and their weights: a triangle as wide as two new pixels. */
+/** Returns, for each new pixel, the old pixels it covers and their weights: a triangle as wide as two new pixels. */
 private fun weightsOf(size: Int, newSize: Int): Array<Weights> {
     val scale = size.toDouble() / newSize
     val reach = maxOf(scale, 1.0)

@@ -1,18 +1,18 @@
-// Makes a photo the size of a bundle's picture, as edgefeat does. Take this file into your project.
+// Resizes a photo to the input size of a bundle, as edgefeat does. Copy this file into your project.
 //
-// MediaPipe's own resize takes single pixels of a large photo (no antialiasing), and the features of such a picture are
-// others. This is Pillow's bilinear resize, in the same whole numbers.
+// MediaPipe's own resize skips pixels of a large photo (no antialiasing), so the features differ. This is Pillow's
+// bilinear resize, in the same integer arithmetic.
 
 import UIKit
 
-private let precision = 22  // bits behind the point of a weight
+private let precision = 22  // fraction bits of a weight
 
 private struct Weights {
     let start: Int
     let values: [Int]
 }
 
-/// RGBA bytes, row by row. The alpha of what is made is 255.
+/// RGBA bytes, row by row. Results have alpha 255.
 public struct Pixels {
     public let width: Int
     public let height: Int
@@ -25,7 +25,7 @@ public struct Pixels {
         self.bytes = bytes
     }
 
-    /// The picture in another size: first across, then down, each rounded to bytes.
+    /// Returns the image at another size: resized horizontally, then vertically, each time rounded to bytes.
     public func resized(width newWidth: Int, height newHeight: Int) -> Pixels {
         let narrow = newWidth == width ? self : across(newWidth)
         return newHeight == height ? narrow : narrow.down(newHeight)
@@ -68,7 +68,7 @@ public struct Pixels {
     }
 }
 
-/// For each new pixel the old ones it covers and their weights: a triangle as wide as two new pixels.
+/// Returns, for each new pixel, the old pixels it covers and their weights: a triangle as wide as two new pixels.
 private func weightsOf(size: Int, newSize: Int) -> [Weights] {
     let scale = Double(size) / Double(newSize)
     let reach = max(scale, 1)
@@ -82,7 +82,7 @@ private func weightsOf(size: Int, newSize: Int) -> [Weights] {
     }
 }
 
-/// The photo, turned upright and laid over white, as a bundle's picture of `width` x `height`; nil where it has no pixels.
+/// Returns the photo upright, laid over white, at the bundle's input size; nil if it has no pixels.
 public func resized(_ photo: UIImage, width: Int, height: Int) -> UIImage? {
     let format = UIGraphicsImageRendererFormat()
     format.scale = 1
@@ -112,7 +112,7 @@ private func pixels(of image: CGImage) -> Pixels {
 }
 
 private func picture(of pixels: Pixels) -> CGImage? {
-    // MediaPipe takes pictures with an alpha channel only.
+    // MediaPipe accepts only images with an alpha channel.
     guard let provider = CGDataProvider(data: Data(pixels.bytes) as CFData) else { return nil }
     return CGImage(
         width: pixels.width, height: pixels.height, bitsPerComponent: 8, bitsPerPixel: 32,

@@ -1,4 +1,4 @@
-// The page: a model, a gallery, a photo, and which of the gallery the photo is most like.
+// The page: choose a model, fill a gallery, and find which of its photos is most like yours.
 
 import { bundleAt, bundleOf } from "./bundle.js";
 import { Gallery } from "./gallery.js";
@@ -8,7 +8,7 @@ const SHOWN = 5;
 const byId = (id) => document.getElementById(id);
 const state = { bundle: null, model: null, gallery: null, query: null, stream: null };
 
-// One thing after another: a second photo waits until the first is done.
+// One task at a time: a second photo waits until the first is done.
 let queue = Promise.resolve();
 function inTurn(work) {
   queue = queue.then(async () => {
@@ -48,7 +48,7 @@ async function useModel() {
   useTap();
 }
 
-/** A gallery belongs to a variant and a tap: features of others are not compared with its own. */
+/** Starts a gallery for the variant and tap: features of different variants or taps are never compared. */
 function useTap() {
   const { taps } = state.bundle.manifest;
   state.gallery = new Gallery(taps.find(({ name }) => name === byId("tap").value), taps);
@@ -174,7 +174,7 @@ async function shoot() {
   await compare("camera", pixels, canvas.toDataURL("image/jpeg"));
 }
 
-/** Calls `use` with the files picked; the input is emptied, so that the same file can be picked again. */
+/** Calls `use` with the chosen files, and empties the input so that the same file can be chosen again. */
 function onFiles(id, use) {
   byId(id).addEventListener("change", ({ target }) => {
     const files = [...target.files];

@@ -1,4 +1,4 @@
-// A bundle in the browser: its manifest, and one of its ONNX files run by WebAssembly.
+// Opens a bundle in the browser, and runs one of its ONNX files with WebAssembly.
 
 import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs";
 import { fitted } from "./picture.js";
@@ -6,10 +6,10 @@ import { fitted } from "./picture.js";
 const SCHEMA = 1;
 
 ort.env.wasm.wasmPaths = new URL("./node_modules/onnxruntime-web/dist/", import.meta.url).href;
-// More threads need a page that the server isolates (COOP and COEP headers).
+// More threads require COOP and COEP headers from the server.
 if (!globalThis.crossOriginIsolated) ort.env.wasm.numThreads = 1;
 
-/** The bundle in the folder at `url` of the server. */
+/** Opens the bundle in the folder `url` on the server. */
 export function bundleAt(url) {
   const base = new URL(url.endsWith("/") ? url : `${url}/`, document.baseURI);
   return Bundle.open(async (name) => {
@@ -19,7 +19,7 @@ export function bundleAt(url) {
   });
 }
 
-/** The bundle whose files the user picked. */
+/** Opens the bundle whose files the user chose. */
 export function bundleOf(files) {
   const byName = new Map([...files].map((file) => [file.name, file]));
   return Bundle.open(async (name) => {
@@ -56,12 +56,12 @@ class Bundle {
     return bundle;
   }
 
-  /** Those this page can run. */
+  /** The variants that this page can run. */
   get variants() {
     return this.manifest.variants.filter((variant) => variant.format === "onnx");
   }
 
-  /** The model of that variant, loaded. The file is compared with the manifest's SHA-256 first. */
+  /** Loads the model of a variant, after its file is checked against the manifest's SHA-256. */
   async model(name) {
     const variant = this.variants.find((one) => one.name === name);
     const bytes = await this.read(variant.file.name);
@@ -77,7 +77,7 @@ class Model {
     this.session = session;
   }
 
-  /** The features of decoded pixels (see picture.js): a Float32Array for each tap's name. */
+  /** Returns the features of decoded pixels (see picture.js): a Float32Array for each tap, by name. */
   async features(pixels) {
     const { height, width } = this.manifest.picture;
     const image = new ort.Tensor("uint8", new Uint8Array(fitted(pixels, this.manifest.picture)), [1, height, width, 3]);

@@ -1,6 +1,6 @@
-// A small gallery of features, searched by cosine; it reads and writes the .jsonl of `edgefeat extract`.
+// A small gallery of features, with cosine search. It reads and writes the .jsonl of `edgefeat extract`.
 
-/** The column of a tap in the .jsonl: `features` where there is but one. */
+/** Returns the name of a tap's column in the .jsonl: `features` if there is only one tap. */
 export function column(tap, taps) {
   return taps.length === 1 ? "features" : `features/${tap}`;
 }
@@ -12,7 +12,7 @@ export class Gallery {
     this.items = [];
   }
 
-  /** Adds a feature, in the place of the one with the same name. `picture` is the address of an image, or null. */
+  /** Adds a feature, and replaces one with the same name. `picture` is the URL of an image, or null. */
   add(name, feature, picture) {
     const item = { name, feature: unit(feature), raw: feature, picture };
     const index = this.items.findIndex((one) => one.name === name);
@@ -20,7 +20,7 @@ export class Gallery {
     else this.items[index] = item;
   }
 
-  /** Adds what `edgefeat extract BUNDLE photos -o gallery.jsonl` wrote, or this page; gives how many. */
+  /** Adds the rows of a .jsonl written by `edgefeat extract` or by this page. Returns their number. */
   addLines(text) {
     const rows = text.split("\n").filter((line) => line.trim());
     for (const [index, line] of rows.entries()) {
@@ -42,14 +42,14 @@ export class Gallery {
     return rows.length;
   }
 
-  /** The .jsonl of everything in it. */
+  /** Returns the whole gallery as .jsonl. */
   lines() {
     return this.items
       .map(({ name, raw }) => `${JSON.stringify({ path: name, [this.column]: Array.from(raw) })}\n`)
       .join("");
   }
 
-  /** The `count` items most like `feature`, best first, each with its cosine. */
+  /** Returns the `count` items most like `feature`, best first, each with its cosine. */
   nearest(feature, count) {
     const query = unit(feature);
     return this.items

@@ -1,21 +1,21 @@
-// What a JPEG's EXIF says of how the camera was held. Browsers turn the photo by themselves; the resize only has to
-// know of a quarter turn, because edgefeat resizes first and turns after.
+// Reads the orientation in a JPEG's EXIF. Browsers rotate the photo themselves. The resize only needs to know about
+// quarter turns, because edgefeat resizes first and rotates afterwards.
 
 const ORIENTATION = 0x0112;
 const EXIF = 0x45786966; // "Exif"
 
-/** Whether the file's rows are columns of the photo: EXIF orientations 5 to 8. False where nothing says so. */
+/** Returns whether the file's rows are columns of the photo: EXIF orientations 5 to 8. False if it does not say. */
 export async function quarterTurned(file) {
   const view = new DataView(await file.slice(0, 128 * 1024).arrayBuffer());
   try {
     return orientation(view) >= 5;
   } catch (error) {
-    if (error instanceof RangeError) return false; // cut short, or its places lie outside of it
+    if (error instanceof RangeError) return false; // truncated, or an offset points outside the file
     throw error;
   }
 }
 
-/** 1 to 8; 1, upright, for other files and photos without. */
+/** Returns 1 to 8; 1 (upright) for other files and for photos without an orientation. */
 function orientation(view) {
   if (view.getUint16(0) !== 0xffd8) return 1;
   for (let at = 2; view.getUint8(at) === 0xff && view.getUint8(at + 1) !== 0xda; ) {

@@ -1,17 +1,17 @@
-// A photo becomes the model's input, as edgefeat makes it: upright, RGB, resized with antialiasing. `form` is the
-// manifest's `picture`.
-// The resize is Pillow's bilinear one in the same whole numbers, because a canvas resizes without antialiasing, and the
-// features of such a picture are others.
+// Turns a photo into the model's input, as edgefeat does: upright, RGB, resized with antialiasing. `form` is `picture`
+// of the manifest.
+// The resize is Pillow's bilinear one in the same integer arithmetic. A canvas resizes without antialiasing, and the
+// features would differ.
 
 import { quarterTurned } from "./orientation.js";
 
-// Larger ones are refused, as edgefeat does: four bytes a pixel are held twice.
+// Larger images are refused, as in edgefeat: they are held twice, at four bytes a pixel.
 const MAX_PIXELS = 64_000_000;
-const PRECISION = 22; // bits behind the point of a weight
+const PRECISION = 22; // fraction bits of a weight
 
 /**
- * The pixels of a picture file (a File or Blob): { width, height, data: Uint8ClampedArray RGBA, turned }, the last
- * telling that the file has them turned by a quarter.
+ * Returns the pixels of an image file (a File or Blob): { width, height, data: Uint8ClampedArray RGBA, turned }.
+ * `turned` is true if the file stores them rotated by a quarter turn.
  */
 export async function decoded(file, form) {
   const turned = form.orientation === "exif" && (await quarterTurned(file));
@@ -30,7 +30,7 @@ export async function decoded(file, form) {
   }
 }
 
-/** The pixels of anything a canvas draws, such as a video, over the colour that `form` names. */
+/** Returns the pixels of anything a canvas can draw, such as a video, over the background colour in `form`. */
 export function pixelsOf(source, width, height, form) {
   if (width * height > MAX_PIXELS) {
     throw new Error(`${width} x ${height} pixels are too many (allowed: ${MAX_PIXELS.toLocaleString("en")})`);
@@ -43,7 +43,7 @@ export function pixelsOf(source, width, height, form) {
   return context.getImageData(0, 0, width, height);
 }
 
-/** The model's input for decoded pixels: Uint8Array of height x width x 3. */
+/** Returns the model's input for decoded pixels: Uint8Array of height x width x 3. */
 export function fitted({ width, height, data, turned = false }, form) {
   const rgb = new Uint8Array(width * height * 3);
   for (let from = 0, to = 0; to < rgb.length; from += 4) {
@@ -64,12 +64,12 @@ export function fitted({ width, height, data, turned = false }, form) {
   return padded(image, form);
 }
 
-/** Pillow's gray of a colour: ITU-R 601-2, in 65536ths. */
+/** Returns the gray of a colour as Pillow computes it: ITU-R 601-2, in 65536ths. */
 function grayOf(red, green, blue) {
   return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
 }
 
-/** The part in the middle that has the picture's shape; its edges are weighed with what lies beyond them. */
+/** Returns the middle part with the shape of the model's input. Pixels beyond its edges still count in the resize. */
 function middle({ width, height }, form) {
   const partWidth = Math.min(width, Math.max(1, Math.floor((height * form.width) / form.height)));
   const partHeight = Math.min(height, Math.max(1, Math.floor((width * form.height) / form.width)));
@@ -101,7 +101,7 @@ function roundHalfEven(value) {
   return whole % 2 === 0 ? whole : whole + 1;
 }
 
-/** `part` of `image` ({ width, height, data: RGB bytes }) in another size: across and down, each rounded to bytes. */
+/** Resizes `part` of `image` ({ width, height, data: RGB bytes }): both directions in turn, each rounded to bytes. */
 export function resized(image, width, height, part = { left: 0, top: 0, width: image.width, height: image.height }) {
   if (acrossFirst(image, width, height)) {
     return down(across(image, width, part.left, part.width), height, part.top, part.height);
@@ -109,7 +109,8 @@ export function resized(image, width, height, part = { left: 0, top: 0, width: i
   return across(down(image, height, part.top, part.height), width, part.left, part.width);
 }
 
-/** As Pillow 13 chooses for the file's own rows and columns; older ones differ in the last bit of very tall photos. */
+// The order that Pillow 13 chooses for the file's rows and columns. Older versions differ in the last bit of very tall
+// photos.
 function acrossFirst(image, width, height) {
   const less = { across: image.width - width, down: image.height - height };
   const [rows, columns] = image.turned ? [less.down, less.across] : [less.across, less.down];
@@ -157,12 +158,12 @@ function down({ width, height, data }, newHeight, top, partHeight) {
   return { width, height: newHeight, data: result };
 }
 
-/** The whole numbers are exact in a double, and the array that takes them cuts at 0 and 255. */
+/** Rounds to a whole number. A double holds the sum exactly, and the array clamps to 0 and 255. */
 function toByte(sum) {
   return Math.floor((sum + 2 ** (PRECISION - 1)) / 2 ** PRECISION);
 }
 
-/** For each new pixel the old ones it covers and their weights: a triangle as wide as two new pixels. */
+/** Returns, for each new pixel, the old pixels it covers and their weights: a triangle as wide as two new pixels. */
 function weightsOf(size, newSize, first, part) {
   const scale = part / newSize;
   const reach = Math.max(scale, 1);

@@ -13,18 +13,32 @@ _PROCESSORS = {"cortex-a72": "emulated Cortex-A72, as in a Raspberry Pi 4",
                "cortex-a76": "emulated Cortex-A76, as in a Raspberry Pi 5"}  # fmt: skip
 
 _TEXT = """\
-Made by `make bench-arm`: the aarch64 wheels that a Raspberry Pi installs, run by an emulator that counts each
-instruction. **Instructions are not cycles and not milliseconds**: a vector instruction counts as much as an
-addition, and waiting for memory counts nothing, so where int8 takes a quarter of the bytes a board gains more than
-is seen here. What the counts tell: how much work each engine does with each file, what a processor's dot-product
-instructions save (the Cortex-A76 has them, the Cortex-A72 has none), and, from one version to the next, what became
-dearer. For milliseconds run `edgefeat bench` on the board.
+The number of instructions that each engine needs for one image, on the processors of a Raspberry Pi 4 and 5. Repeat it:
 
-One thread. The photo is a generated JPEG of 1600 x 1200 pixels, {photo} kB. edgefeat has it made smaller while it is
-decoded, as is its default. Plain TensorFlow Lite decodes all of it with Pillow, resizes it, preprocesses it in NumPy
-as keras.applications does, runs the stock converter's file and divides by the length; edgefeat's files have all that
-in them. tflite-runtime has fast kernels for float alone.
-Counted twice, no figure differed from itself by more than {worst}. Millions of instructions:"""
+```sh
+make bench-arm
+```
+
+It runs the aarch64 wheels that a Raspberry Pi installs in an emulator that counts instructions.
+
+**Instructions are not cycles and not milliseconds.** A vector instruction counts as much as an addition, and waiting
+for memory counts nothing. int8 needs a quarter of the bytes, so on a board it gains more than the counts show. For
+milliseconds run `edgefeat bench` on the board.
+
+The counts show how much work each engine does with each file, and what dot-product instructions save: the Cortex-A76
+has them, the Cortex-A72 does not. From version to version they show what became slower.
+
+| | |
+|---|---|
+| threads | one |
+| photo | a generated JPEG of 1600 x 1200 pixels, {photo} kB |
+| edgefeat | scales the photo while it decodes, its default; everything after that is in its files |
+| plain TensorFlow Lite: image | decodes the whole photo with Pillow, resizes it, preprocesses it in NumPy like Keras |
+| plain TensorFlow Lite: feature | runs the file of the standard converter, divides by the length |
+| tflite-runtime | has fast kernels for float only |
+| repeatability | counted twice; no figure differed by more than {worst} |
+
+Millions of instructions:"""
 
 
 @dataclass(frozen=True, slots=True)
