@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from edgefeat import _commands
+from edgefeat._commands import main as command_line
 
 __all__ = ["main"]
 
@@ -17,10 +17,10 @@ _OBJECTS = 100_000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and gives its exit status. Without arguments it takes the process's, which it then owns."""
     if arguments is not None:
-        return _commands.main(arguments)
+        return command_line.main(arguments)
     gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
     try:
-        return _commands.main()
+        return command_line.main()
     finally:
         gc.freeze()  # nor are they looked through when the process ends, whose memory goes back as a whole
 

@@ -15,15 +15,15 @@ from typing import Generic, TypeAlias, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._bundle import Bundle
-from edgefeat._engines import Session, resize_threads, run
+from edgefeat._bundle.manifest import Tap
+from edgefeat._bundle.reader import Bundle
+from edgefeat._engines.engine import Session, resize_threads, run
+from edgefeat._engines.selection import Choice, default_threads
+from edgefeat._engines.session import open_session
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
-from edgefeat._limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
-from edgefeat._manifest import Tap
-from edgefeat._old_pillow import warn_of_old_pillow
-from edgefeat._opening import open_session
-from edgefeat._picture import Channels, Decoding, PictureSource, read_with_share
-from edgefeat._selection import Choice, default_threads
+from edgefeat._images.limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
+from edgefeat._images.picture import Channels, Decoding, PictureSource, read_with_share
+from edgefeat._images.pillow_version import warn_of_old_pillow
 
 __all__ = ["Extraction", "Extractor", "Feature", "load"]
 

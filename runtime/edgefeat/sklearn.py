@@ -19,11 +19,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._bundle import Bundle
+from edgefeat._bundle.manifest import Tap
+from edgefeat._bundle.reader import Bundle
 from edgefeat._errors import ArgumentError, BundleError, EdgefeatError, MissingExtraError, PictureError
 from edgefeat._extractor import Extraction, Extractor, load
-from edgefeat._manifest import Tap
-from edgefeat._picture import Channels, Decoding
+from edgefeat._images.picture import Channels, Decoding
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin

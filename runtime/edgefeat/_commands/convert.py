@@ -8,10 +8,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._commands._options import echo_json, json_option
-from edgefeat._outputs import check_output, write_features
-from edgefeat._store import FeatureStore
-from edgefeat._text import counted
+from edgefeat._commands.cli.options import echo_json, json_option
+from edgefeat._commands.cli.terminal import counted
+from edgefeat._store.feature_files import check_output, write_features
+from edgefeat._store.reader import FeatureStore
 
 __all__ = ["command"]
 

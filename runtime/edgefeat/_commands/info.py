@@ -9,16 +9,16 @@ import click
 import numpy
 import PIL
 
-from edgefeat._bundle import Bundle
-from edgefeat._commands._options import echo_json, echo_table, json_option
-from edgefeat._cores import cores, memory
-from edgefeat._engines import ENGINES
+from edgefeat._bundle.json_records import to_json
+from edgefeat._bundle.reader import Bundle
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import counted
+from edgefeat._engines.device.cores import cores, memory
+from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.selection import default_threads
+from edgefeat._engines.session import open_session
 from edgefeat._errors import EngineError
-from edgefeat._old_pillow import old_pillow
-from edgefeat._opening import open_session
-from edgefeat._records import to_json
-from edgefeat._selection import default_threads
-from edgefeat._text import counted
+from edgefeat._images.pillow_version import old_pillow
 from edgefeat._version import __version__
 
 __all__ = ["command"]

@@ -9,15 +9,17 @@ from dataclasses import asdict, dataclass
 import click
 import numpy as np
 
-from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import counted, printable
+from edgefeat._commands.sheets.sheet import Sheet, SheetRow, Tile
+from edgefeat._commands.sheets.sheet_file import check_sheet, write_sheet
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extractor
-from edgefeat._search._query import extractor_for
-from edgefeat._search._ranking import Neighbour
-from edgefeat._search._searching import INDEXED_FROM, indexed, search
-from edgefeat._search._sheet import Sheet, SheetRow, Tile, check_sheet, write_sheet
-from edgefeat._store import FeatureStore, StoreIdentity
-from edgefeat._text import counted, printable
+from edgefeat._search.query_extractor import extractor_for
+from edgefeat._search.ranking import Neighbour
+from edgefeat._search.search import INDEXED_FROM, indexed, search
+from edgefeat._store.reader import FeatureStore
+from edgefeat._store.records import StoreIdentity
 
 __all__ = ["command"]
 

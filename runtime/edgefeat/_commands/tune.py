@@ -7,17 +7,17 @@ import sys
 import click
 import numpy as np
 
-from edgefeat._bundle import Bundle
-from edgefeat._commands._options import echo_json, echo_table, json_option
-from edgefeat._device import cache_folder
+from edgefeat._bundle.gate import parse_gate
+from edgefeat._bundle.json_records import to_json
+from edgefeat._bundle.reader import Bundle
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import counted
+from edgefeat._engines.device.cache import cache_folder
+from edgefeat._engines.tuning import tune
+from edgefeat._engines.tuning_record import Candidate
 from edgefeat._errors import ArgumentError, PictureError
-from edgefeat._files import pictures_in
-from edgefeat._gate import parse_gate
-from edgefeat._picture import read_picture
-from edgefeat._records import to_json
-from edgefeat._text import counted
-from edgefeat._tuned import Candidate
-from edgefeat._tuning import tune
+from edgefeat._images.picture import read_picture
+from edgefeat._images.sources.folders import pictures_in
 
 __all__ = ["command"]
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import click
 
-from edgefeat._bundle import Bundle
-from edgefeat._commands._options import choice_options, echo_json, echo_table, json_option
-from edgefeat._verification import verify
+from edgefeat._bundle.reader import Bundle
+from edgefeat._commands.cli.options import choice_options, echo_json, echo_table, json_option
+from edgefeat._engines.verification import verify
 
 __all__ = ["command"]
 

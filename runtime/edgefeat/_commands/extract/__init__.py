@@ -1,0 +1,1 @@
+"""`edgefeat extract`: features into a file, or with --into into a database."""
