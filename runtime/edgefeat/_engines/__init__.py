@@ -1,0 +1,1 @@
+"""The inference engines: which are installed, which one runs a bundle, and how fast."""
