@@ -99,9 +99,10 @@ platforms: test-device  ## docs/platforms.md, from what was measured here and th
 	done
 	$(BIN)/python tests/platforms.py page
 
-check: install  ## formatting, lint, types
+check: install  ## formatting, lint, imports between the packages, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
 format: install  ## format the sources
