@@ -1,11 +1,11 @@
-"""edgefeat: image features of a Keras backbone, without TensorFlow.
+"""edgefeat: image features from a Keras backbone, without TensorFlow.
 
     import edgefeat
 
     extractor = edgefeat.load("mobilenet_v2_0.35_224.edgefeat")
     feature = extractor.extract("photo.jpg")  # float32, (D,)
 
-Importing this costs next to nothing: each name brings its module when it is first used.
+Importing edgefeat is cheap: the module behind each name is loaded when the name is first used.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""A limit on the memory of this process, so that one picture cannot take the machine's."""
+"""A memory limit for this process, so that one image cannot use up the machine's memory."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from pathlib import Path
 
 __all__ = ["TOO_MUCH_MEMORY", "limit_memory"]
 
-#: The exit status of a worker that took more memory than it may, where only a watch could tell.
+#: The exit status of a worker that used too much memory, where the system cannot enforce the limit itself.
 TOO_MUCH_MEMORY = 77
 
 _WATCH_SECONDS = 0.05
 
 
 def limit_memory(most: int) -> None:
-    """Keeps this process to about `most` bytes from now on.
+    """Limit this process to about `most` bytes from now on.
 
-    On Linux what would exceed them fails as MemoryError. Elsewhere the process ends itself with `TOO_MUCH_MEMORY`.
+    On Linux, allocations beyond the limit raise MemoryError. Elsewhere the process exits with `TOO_MUCH_MEMORY`.
     """
     if sys.platform == "linux":
         import resource
 
-        # Counted are writable pages, touched or not: what is reserved now and never touched does not count.
+        # The kernel counts writable pages, touched or not. Memory that is reserved now but never touched does not
+        # count.
         status = Path("/proc/self/status").read_text()
         reserved, touched = _kilobytes(status, "VmData"), _kilobytes(status, "RssAnon")
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -47,7 +48,7 @@ def _watch(most: int) -> None:
 
 
 def _held() -> int:
-    """Bytes of memory: on Windows those held now, else the most there were."""
+    """Return the bytes of memory in use: the current value on Windows, elsewhere the peak."""
     if sys.platform == "win32":
         import ctypes
         from ctypes import wintypes

@@ -1,4 +1,4 @@
-"""What passes between the run and a worker: a line of ASCII JSON each, after an answer's the feature's bytes."""
+"""Messages between a run and its workers: one line of ASCII JSON each; a feature's bytes follow its answer."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker loads. `variant` and `engine` are None where it is to choose. `memory` in bytes.
+    """What a worker loads. `variant` and `engine` are None if the worker chooses them. `memory` is in bytes.
 
-    `max_pixels` and `least_share` are those of `edgefeat.load`.
+    `max_pixels` and `least_share` are the parameters of `edgefeat.load`.
     """
 
     bundle: str
@@ -40,7 +40,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first thing a worker says: what it loaded."""
+    """The first message of a worker: what it loaded."""
 
     variant: str
     engine: str
@@ -50,7 +50,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a worker says where it could not load the bundle: the error's class and text."""
+    """Sent by a worker that could not load the bundle: the class and the text of the error."""
 
     error: str
     text: str
@@ -58,7 +58,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A picture to compute, unless its content has one of the `known` SHA-256."""
+    """An image to compute, unless the SHA-256 of its content is among `known`."""
 
     path: str
     known: Sequence[str]
@@ -66,9 +66,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a task. `same` says that the content is known; `scales` and `data` count the bytes that follow.
+    """The result of a task. `same` means the content is already known; `scales` and `data` count the bytes that follow.
 
-    `error` says why there is no feature, or where there is one, that its picture is truncated.
+    `error` is the reason why there is no feature or, if there is one, says that the image is truncated.
     """
 
     size: int | None
@@ -84,20 +84,20 @@ _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (WorkerSettings,
 
 
 def write_records(stream: BinaryIO, records: Sequence[object], payload: bytes = b"") -> None:
-    """Writes records at once, and after the last the bytes that belong to it."""
+    """Write the records in one call, followed by the payload of the last one."""
     lines = [_line(record) for record in records]
     stream.write(b"".join(lines) + payload)
     stream.flush()
 
 
 def read_record(stream: BinaryIO) -> object | None:
-    """The next record, of a kind that no bytes follow; None at the end."""
+    """Return the next record, of a kind without payload, or None at the end of the stream."""
     line = stream.readline()
     return _record(line) if line.endswith(b"\n") else None
 
 
 def take_records(buffer: bytearray) -> list[tuple[object, bytes]]:
-    """Takes the records that are whole, with their bytes, from the front of what was read."""
+    """Remove the complete records and their payloads from the start of the buffer and return them."""
     taken: list[tuple[object, bytes]] = []
     start = 0
     while (end := buffer.find(b"\n", start)) >= 0:
@@ -117,6 +117,7 @@ def _line(record: Any) -> bytes:
 
 
 def _record(line: bytes | bytearray) -> object:
-    # Not by the strict reader: both ends are this version, a path or a reason may hold anything, and it takes longer.
+    # The strict reader is not used here: both ends run the same version, paths and reasons may hold any text, and it is
+    # slower.
     kind, *fields = json.loads(line)
     return _KINDS[kind](*fields)

@@ -1,4 +1,4 @@
-"""What a bulk run is asked for, and what came of it."""
+"""The options of a bulk run and its result."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from edgefeat._store.precision import Precision
 
 __all__ = ["PHOTO_SECONDS", "WORKER_MEMORY", "BulkOptions", "BulkResult", "default_memory", "default_workers"]
 
-#: What one photo may take, in seconds, and one worker, in bytes: a picture of the most pixels allowed fits.
+#: Limits for one photo in seconds and one worker in bytes. An image of the largest allowed size fits.
 PHOTO_SECONDS, WORKER_MEMORY = 60.0, 1_000_000_000
 
-# What a worker takes with a small network, and half of a machine's memory is the run's to take.
+# The memory of a worker with a small network. A run may use half of the machine's memory.
 _WORKER_BYTES = 100_000_000
-# What the run itself takes beside its workers.
+# The memory of the run itself, without its workers.
 _RUN_BYTES = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class BulkOptions:
-    """What to extract, with what, into what. What is None is the database's, or chosen for a new one.
+    """What to extract, how, and into which database. None means the database's value, or a default for a new database.
 
-    `lists` are files with a path a line, or `by_nul` up to each NUL; `-` is standard input. `seconds` and `memory`
-    (bytes, None to choose) are what one photo, and one worker, may take. `pause_at` is in degrees Celsius.
+    `lists` are files with one path a line, or separated by NUL with `by_nul`; `-` is standard input. `seconds` is the
+    limit for one photo and `memory` the limit for one worker in bytes (None: chosen). `pause_at` is in degrees Celsius.
     """
 
     bundle: str
@@ -50,7 +50,7 @@ class BulkOptions:
     limits: Limits = DEFAULT_LIMITS
 
     def named(self) -> Iterator[str]:
-        """Every path that was named, also in lists."""
+        """Yield every path given, including those in lists."""
         yield from self.paths
         for file in self.lists:
             yield from listed(file, by_nul=self.by_nul)
@@ -58,10 +58,10 @@ class BulkOptions:
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """What a run did. Counts are of photos; `computed` and `moved` have features now, `moved` without computing.
-    Of the computed, `truncated` were of photos cut short.
+    """The result of a run. Counts are photos: `computed` and `moved` now have features, `moved` without being computed
+    again. `truncated` counts the computed photos whose file is truncated.
 
-    `signal` is the number of the signal that ended it early, or None.
+    `signal` is the number of the signal that ended the run early, or None.
     """
 
     variant: str
@@ -80,10 +80,10 @@ class BulkResult:
 
 
 def default_memory(limits: Limits, workers: int) -> int:
-    """What each of so many workers may take: more where larger pictures are asked for, no more than a cgroup allows.
+    """Return the memory limit for each of `workers` workers: higher for larger images, within the cgroup's limit.
 
-    A worker that comes to the end of what it may take gives up one photo. At the end of the cgroup's memory the kernel
-    ends some process.
+    A worker that reaches its own limit gives up one photo. When the cgroup's limit is reached, the kernel kills a
+    process.
     """
     wanted = max(WORKER_MEMORY, limits.max_pixels * WORKER_MEMORY // MAX_PIXELS)
     whole = memory()
@@ -93,7 +93,7 @@ def default_memory(limits: Limits, workers: int) -> int:
 
 
 def default_workers() -> int:
-    """One worker a core, as far as half of the memory reaches."""
+    """Return one worker for each core, as far as half of the memory allows."""
     whole = memory()
     if whole is None:
         return available_cores()

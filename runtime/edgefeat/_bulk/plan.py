@@ -1,4 +1,4 @@
-"""Which photos there are, and which of them a run has to compute."""
+"""Which photos exist and which of them a run has to compute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLOCK = 1000
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A photo to compute: its absolute path, and its size in bytes where that could be told."""
+    """A photo to compute: its absolute path, and its size in bytes if known."""
 
     path: str
     size: int | None
@@ -27,13 +27,13 @@ class Work:
 
 @dataclass(slots=True)
 class Plan:
-    """What a run has to do. The list is kept packed: some 20 bytes a photo, so that a million fit beside a model."""
+    """The photos a run has to compute. The list is compressed to about 20 bytes a photo."""
 
-    #: Photos that are in the database as they are on disk.
+    #: Photos whose row in the database is up to date.
     unchanged: int = 0
-    #: Photos that failed in an earlier run and have not changed.
+    #: Unchanged photos that failed in an earlier run.
     failed_before: int = 0
-    #: Folders, archives and URLs of which no photo can be had, with the reason.
+    #: Folders, archives and URLs that cannot be read, each with the reason.
     unlisted: list[tuple[str, str]] = field(default_factory=list)
     #: Photos to compute.
     count: int = 0
@@ -41,7 +41,7 @@ class Plan:
     _open: list[bytes] = field(default_factory=list)
 
     def add(self, work: Work) -> None:
-        """One more photo to compute."""
+        """Add a photo to compute."""
         self.count += 1
         self._open.append(b"%s:%s" % (b"" if work.size is None else b"%d" % work.size, os.fsencode(work.path)))
         if len(self._open) == _BLOCK:
@@ -49,7 +49,7 @@ class Plan:
             self._open.clear()
 
     def work(self) -> Iterator[Work]:
-        """Every photo to compute, once, in order; what was given is forgotten."""
+        """Yield every photo to compute, once and in order. Entries are discarded as they are yielded."""
         self._packed.reverse()
         while self._packed:
             yield from _unpacked(zlib.decompress(self._packed.pop()).split(b"\0"))
@@ -65,11 +65,11 @@ def _unpacked(entries: Sequence[bytes]) -> Iterator[Work]:
 def plan(
     paths: Iterable[str], store: StoreWriter, *, repeats: bool, retry_failed: bool, looked: Callable[[int], object]
 ) -> Plan | None:
-    """What is new or changed among the pictures that `paths` stand for: by size and time of change.
+    """Return the new and changed photos among `paths`, compared by size and modification time, or None if stopped.
 
-    A photo whose file is gone keeps its row. `repeats` says that a photo may be named twice. `looked` is told the
-    number of photos seen, now and then; None where it answers False. Raises ArgumentError for a path that no file can
-    have, or a list that cannot be read.
+    A photo whose file is gone keeps its row. `repeats` means that a photo may be named twice. `looked` is called with
+    the number of photos seen every 500 photos; the search stops when it returns False. Raises ArgumentError for an
+    impossible path or a list that cannot be read.
     """
     found = Plan()
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""What a bulk run tells while it runs."""
+"""How a bulk run reports its progress."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ __all__ = ["Progress"]
 
 
 class Progress(Protocol):
-    """What is told."""
+    """The receiver of progress reports."""
 
     def note(self, text: str) -> None:
-        """Something the user should know once."""
+        """Report something that the user should know."""
 
     def start(self, total: int, facts: dict[str, Any]) -> None:
-        """`total` photos are to be computed."""
+        """Report that `total` photos will be computed."""
 
     def done(self, path: str, error: str | None) -> None:
-        """One photo is done, or failed with that reason."""
+        """Report that one photo is done, or failed with a reason."""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Report the end of the run."""

@@ -1,4 +1,4 @@
-"""From answers to rows."""
+"""Answers from workers become rows of the database."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edgefeat._store.writer import StoreWriter
 
 __all__ = ["Rows"]
 
-# What a killed run has to compute again, at most.
+# At most this much has to be computed again after a run is killed.
 _COMMIT_SECONDS = 1.0
 _COMMIT_ROWS = 256
 
 
 class Rows:
-    """Writes each photo's row, and counts."""
+    """Writes one row for each photo and counts the results."""
 
     def __init__(self, store: StoreWriter, progress: Progress) -> None:
         self._store = store
@@ -32,12 +32,12 @@ class Rows:
         self.truncated = 0
 
     def task(self, work: Work) -> Task:
-        """The task for a photo. One of the same size as others may be one of them, moved or touched: that is asked."""
+        """Return the task for a photo, with the hashes of known photos of the same size, as it may be one of them."""
         known = self._store.hashes_of_size(work.size) if work.size is not None else []
         return Task(work.path, tuple(known))
 
     def put(self, task: Task, answer: Answer, payload: bytes) -> bool:
-        """Writes the row; False where the photo has to be computed after all."""
+        """Write the row. Return False if the photo has to be computed after all."""
         if answer.error is not None and not answer.data:
             self._fail(task.path, answer)
             return True
@@ -58,7 +58,7 @@ class Rows:
         return True
 
     def fail(self, task: Task, reason: str) -> None:
-        """Writes the row of a photo that no worker survived."""
+        """Write the row of a photo that crashed its workers."""
         size, mtime_ns = _facts(task.path)
         self._fail(task.path, Answer(size, mtime_ns, None, False, reason, 0, 0))
 
@@ -69,7 +69,7 @@ class Rows:
         if known is not None and known.status == "ok":
             self._progress.done(path, f"{reason}; its earlier feature is kept")
             return
-        # Of a pipe, or where opening is not allowed: else it would be tried again as one that has changed.
+        # Without size and time, a pipe or an unreadable file would count as changed in every run.
         size, mtime_ns = (answer.size, answer.mtime_ns) if answer.size is not None else _facts(path)
         photo = Photo(path, size, mtime_ns, answer.sha256, "failed", reason, self._store.run)
         self._store.put(photo, b"", b"")
@@ -77,20 +77,20 @@ class Rows:
         self._progress.done(path, reason)
 
     def commit_if_due(self) -> None:
-        """Commits where enough has come together."""
+        """Commit if enough rows or time have accumulated."""
         now = time.monotonic()
         if self._waiting >= _COMMIT_ROWS or (self._waiting and now - self._committed >= _COMMIT_SECONDS):
             self.commit()
 
     def commit(self) -> None:
-        """Commits."""
+        """Commit the rows written so far."""
         self._store.commit()
         self._waiting = 0
         self._committed = time.monotonic()
 
 
 def _facts(path: str) -> tuple[int | None, int | None]:
-    """Size and time of change of a file, as far as they can be told."""
+    """Return size and modification time of a file, or None for each if unknown."""
     try:
         return file_facts(path)
     except OSError:

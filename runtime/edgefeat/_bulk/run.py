@@ -1,4 +1,4 @@
-"""One bulk run: plan, workers, rows. It is this process alone that writes, and it computes nothing itself."""
+"""One bulk run: plan, workers, rows. Only this process writes to the database; it computes no features."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 __all__ = ["BulkOptions", "BulkResult", "extract_into"]
 
-# How often the run looks up when no worker says anything: for a worker that hangs, or heat.
+# How often the run checks for stuck workers and temperature when no answers arrive.
 _LOOK_SECONDS = 0.1
 _HELD = "as the database has it"
 
 
 def extract_into(options: BulkOptions, progress: Progress) -> BulkResult:
-    """Brings the database up to date with the photos: what is new or changed is computed, nothing is dropped.
+    """Update the database: compute the features of new and changed photos. Nothing is removed.
 
-    SIGINT and SIGTERM end it early with what is computed so far in the database. Raises ArgumentError where the
-    database is of something else than what is asked for, StoreError where it cannot be written, and what `load` raises.
+    SIGINT and SIGTERM end the run early; what was computed so far is in the database. Raises ArgumentError if the
+    database was made with a different bundle or options, StoreError if it cannot be written, and the errors of `load`.
     """
     bundle = Bundle.open(options.bundle)
     events: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
@@ -58,16 +58,16 @@ def extract_into(options: BulkOptions, progress: Progress) -> BulkResult:
 
 
 class _Stopped:
-    """The number of the signal that asked the run to end."""
+    """The number of the signal that stopped the run, or None."""
 
     signal: int | None = None
 
 
 @contextmanager
 def _signals(events: queue.SimpleQueue[list[Event]]) -> Iterator[_Stopped]:
-    """Notes SIGINT and SIGTERM and wakes the run. A second one ends the process as it would have."""
+    """Record SIGINT and SIGTERM and wake the run. A second signal has its usual effect."""
     stopped = _Stopped()
-    if threading.current_thread() is not threading.main_thread():  # only there a signal can be taken
+    if threading.current_thread() is not threading.main_thread():  # signals can be handled in the main thread only
         yield stopped
         return
     before = {number: signal.getsignal(number) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
@@ -113,7 +113,7 @@ class _Run:
         workers = Workers(settings, count, self._events, seconds=options.seconds)
         rows = Rows(self._store, self._progress)
         try:
-            # The first worker loads the bundle while the folders are looked through.
+            # The first worker loads the bundle while the folders are searched.
             workers.start_first()
             self._plan = plan(
                 options.named(),
@@ -136,7 +136,7 @@ class _Run:
         return self._result(rows, workers, time.monotonic() - began)
 
     def _settings(self, workers: int) -> WorkerSettings:
-        """What workers load: what was asked for, else what the database says, else what they choose."""
+        """Return what workers load: the options given, else the database's, else None for the worker to choose."""
         options, held = self._options, self._store.identity
         if held is not None:
             _check_same(options, self._bundle, held)
@@ -154,7 +154,7 @@ class _Run:
         )
 
     def _is_needed(self, found: Plan) -> bool:
-        """Whether there is anything to compute; where there is not, no run is written down."""
+        """Return whether there is anything to compute. If not, no run is recorded."""
         held = self._store.identity
         if not found.count and held is not None:
             self._hello = Hello(held.variant, held.engine, "", _HELD)
@@ -163,7 +163,7 @@ class _Run:
         return found.count > 0
 
     def _await_first(self, workers: Workers) -> bool:
-        """Whether the first worker loaded the bundle before a signal came."""
+        """Return whether the first worker loaded the bundle before a signal arrived."""
         while self._stopped.signal is None:
             hello = workers.first_hello(_LOOK_SECONDS)
             if hello is not None:
@@ -236,7 +236,7 @@ class _Run:
 def _heat(limit: float | None) -> HeatWatch | None:
     if limit is None:
         return None
-    from edgefeat._bulk.temperature import HeatWatch  # few want it, and it brings half of `edgefeat bench`
+    from edgefeat._bulk.temperature import HeatWatch
 
     return HeatWatch(limit)
 
@@ -246,7 +246,7 @@ def _from_lists(options: BulkOptions) -> list[str]:
 
 
 def _check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> None:
-    """Raises ArgumentError, with what goes on, where the database is of something else than what is asked for."""
+    """Raise ArgumentError, with the command to continue, if the database was made with another bundle or options."""
     into = options.into
     if held.manifest_sha256 != bundle.identity:
         again = ["edgefeat", "extract", held.place, *options.paths, *_from_lists(options), "--into", str(into)]

@@ -1,4 +1,4 @@
-"""A pause while the device is too hot."""
+"""Pausing while the device is too hot."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from edgefeat._errors import ArgumentError
 __all__ = ["HeatWatch", "is_hot"]
 
 _LOOK_SECONDS = 3.0
-# Work goes on only this far below the limit, or it would stop again at once.
+# Work resumes this many degrees below the limit, so that it does not pause again at once.
 _COOLER_BY = 5.0
-# A Raspberry Pi's `get_throttled`: what it is doing now.
+# Bits of a Raspberry Pi's `get_throttled`: the current state.
 _UNDER_VOLTAGE, _CAPPED, _THROTTLED, _SOFT_LIMIT = 0x1, 0x2, 0x4, 0x8
 
 
 def is_hot(state: Health, limit: float) -> str | None:
-    """Why the device is too hot, or None.
+    """Return why the device is too hot, or None.
 
-    A Raspberry Pi that slows itself counts, unless a weak power supply is why: a pause would not mend that.
+    A throttled Raspberry Pi counts as hot, unless its power supply is too weak: a pause would not help then.
     """
     if state.temperature is not None and state.temperature >= limit:
         return f"{state.temperature:.0f} degrees C (limit: {limit:.0f})"
@@ -31,9 +31,9 @@ def is_hot(state: Health, limit: float) -> str | None:
 
 
 class HeatWatch:
-    """Looks at the device's heat every few seconds, in a thread of its own, since asking may take long.
+    """Reads the device's temperature every few seconds, in its own thread because a reading can be slow.
 
-    Raises ArgumentError on a device that tells neither a temperature nor whether it is throttled.
+    Raises ArgumentError if the device reports neither a temperature nor throttling.
     """
 
     def __init__(self, limit: float) -> None:
@@ -50,11 +50,11 @@ class HeatWatch:
 
     @property
     def hot(self) -> str | None:
-        """Why work should rest now; None where it need not."""
+        """Why work should pause now, or None."""
         return self._hot
 
     def close(self) -> None:
-        """Looks no more."""
+        """Stop reading the temperature."""
         self._over.set()
 
     def _look(self) -> None:

@@ -1,6 +1,6 @@
-"""A worker: paths in, features out, until its standard input ends. Run as `python -m edgefeat._bulk.worker`.
+"""A worker process: reads paths, answers with features. Run as `python -m edgefeat._bulk.worker`.
 
-While one picture is decoded and inferred, the system is already told to read the next file.
+While one image is decoded and inferred, the system already reads the next file.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from edgefeat._store.precision import Precision, encode
 
 __all__: list[str] = []
 
-# Larger files are hashed piece by piece and decoded from disk, so that memory is the decoder's alone.
+# Larger files are hashed in pieces and decoded from disk, so that the decoder alone determines the memory used.
 _READ_AT_ONCE = 32_000_000
-# What reading a picture says of one that the limit on memory ended.
+# The message for an image that exceeds the memory limit.
 _TOO_LARGE = "does not fit into memory"
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file's content, or None where it must be decoded from disk or cannot be read, and its facts."""
+    """The facts of a file and its content. `data` is None if it must be decoded from disk or cannot be read."""
 
     task: Task
     data: bytes | None
@@ -47,10 +47,10 @@ class _Read:
 
 
 def main() -> int:
-    """Answers every task on standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle
+    """Answer every task from standard input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run handles Ctrl-C
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # engines print, and must not print among the answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # engines may print there: keep answers apart
     tasks = sys.stdin.buffer
     first = read_record(tasks)
     if first is None:
@@ -87,18 +87,18 @@ def main() -> int:
 
 
 def _listen(tasks: BinaryIO, given: queue.SimpleQueue[Task]) -> None:
-    """Takes tasks as they come: few at a time are waiting."""
+    """Queue tasks as they arrive; only a few are waiting at a time."""
     try:
         while (task := read_record(tasks)) is not None:
             given.put(cast(Task, task))
     finally:
-        os._exit(0)  # the run has ended or was killed, whatever the other thread is at
+        os._exit(0)  # the run ended or was killed: stop the other thread too
 
 
 def _announce(path: str) -> None:
-    """Has the system read a file that is wanted next, where it can be told so."""
+    """Ask the system to read the next file ahead, where supported."""
     if hasattr(os, "posix_fadvise"):
-        with contextlib.suppress(OSError, ValueError):  # met again, and said, when the file is read
+        with contextlib.suppress(OSError, ValueError):  # reported when the file itself is read
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
@@ -113,19 +113,19 @@ def _read(task: Task) -> _Read:
             size, mtime_ns = file_facts(task.path)
             data = read_member(*member)
             return _Read(task, data, size, mtime_ns, hashlib.sha256(data).hexdigest())
-        if stat.S_ISREG(os.stat(task.path).st_mode):  # opening a pipe waits for its other end
+        if stat.S_ISREG(os.stat(task.path).st_mode):  # opening a pipe would block
             with open(task.path, "rb", buffering=0) as stream:
                 status = os.fstat(stream.fileno())
                 if status.st_size <= _READ_AT_ONCE:
                     data = stream.read(status.st_size + 1) or b""
-                    if len(data) > status.st_size:  # it is being written: the facts are those of the next run
+                    if len(data) > status.st_size:  # the file is still being written; the next run sees it as changed
                         data = data[: status.st_size]
                     sha256 = hashlib.sha256(data).hexdigest()
                 else:
                     sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
                 size, mtime_ns = status.st_size, status.st_mtime_ns
     except (OSError, ValueError, MemoryError, PictureError):
-        data = None  # decoding from disk meets the same, and says it in a sentence
+        data = None  # decoding from disk raises the same error with a clear message
     return _Read(task, data, size, mtime_ns, sha256)
 
 

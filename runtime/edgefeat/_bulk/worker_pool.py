@@ -1,4 +1,4 @@
-"""The workers of a run: fed, watched, replaced. A photo on which one ends is tried once more alone, then given up."""
+"""The workers of a run: started, fed, watched and restarted. A photo that crashes two workers is given up."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from edgefeat._errors import EdgefeatError, EngineError
 
 __all__ = ["Workers"]
 
-# A worker has one task at hand and one to read ahead, and of quick photos as many as it does while answers wait.
+# A worker computes one task and reads the next ahead. For fast photos it gets as many as it does while answers wait.
 _TASKS_EACH, _MOST_TASKS_EACH = 2, 12
 _LOADING_SECONDS = 120.0
-# So many workers in a row that end are a fault of the machine: while they load a bundle that no worker has loaded yet,
-# at a photo before any was ever answered, or while they load what others did.
+# This many worker failures in a row mean a fault of the machine: while loading a bundle that no worker has loaded yet,
+# at a photo before any was answered, or while loading later.
 _MOST_AT_FIRST, _MOST_AT_PHOTOS, _MOST_LATER = 4, 20, 50
-# A run that was stopped, or a laptop that slept, does not count as a worker that hangs.
+# Longer gaps mean that the run was stopped or the laptop slept; they do not count as a stuck worker.
 _LONGEST_LOOK = 1.0
 
 
 class Workers:
-    """`count` processes. `take` gives them photos, `answers` brings what they found."""
+    """A pool of `count` worker processes. `take` gives them photos, `answers` returns their results."""
 
     def __init__(
         self, settings: WorkerSettings, count: int, events: queue.SimpleQueue[list[Event]], *, seconds: float
@@ -37,14 +37,14 @@ class Workers:
         self._events = events
         self._seconds = seconds
         self._alive: list[WorkerProcess] = []
-        # Started ahead, while the first worker finds out what all are to load.
+        # Started early, while the first worker finds out what to load.
         self._waiting: list[WorkerProcess] = []
         self._work: Iterator[Work] = iter(())
         self._task_of: Callable[[Work], Task] = lambda work: Task(work.path, ())
-        self._first: deque[Task] = deque()  # before all others: what a worker that ended had not begun
+        self._first: deque[Task] = deque()  # tasks of an ended worker, done before all others
         self._suspects: deque[tuple[Task, str]] = deque()
         self._heard_of: deque[Event] = deque()
-        self._pace = 1.0  # seconds a worker takes for a photo, roughly
+        self._pace = 1.0  # a worker's seconds per photo, a moving average
         self._alone: tuple[Task, str] | None = None
         self._given_up: list[tuple[Task, str]] = []
         self._notes: list[str] = []
@@ -54,11 +54,11 @@ class Workers:
         self._looked = time.monotonic()
 
     def start_first(self) -> None:
-        """Starts one worker, which finds out what all will load."""
+        """Start one worker, which finds out what all workers will load."""
         self._alive.append(self._loading())
 
     def start_others(self, photos: int) -> None:
-        """Starts the other workers that so many photos want; they wait where the first is to choose what to load."""
+        """Start the other workers needed for `photos` photos. They wait if the first one is choosing what to load."""
         for _ in range(len(self._alive), min(self.count, photos)):
             if self.settings.variant and self.settings.engine:
                 self._alive.append(self._loading())
@@ -66,7 +66,9 @@ class Workers:
                 self._waiting.append(WorkerProcess(self._events))
 
     def first_hello(self, seconds: float) -> Hello | None:
-        """What the first worker loaded, once it has. Raises what it says, or EngineError where it ends without."""
+        """Return what the first worker loaded, or None if it is still loading. Raises its error, or EngineError if it
+        ended.
+        """
         self._watch()
         event = self._next(seconds)
         if event is None or event.worker is None:
@@ -83,12 +85,12 @@ class Workers:
         return None
 
     def take(self, work: Iterator[Work], task_of: Callable[[Work], Task]) -> None:
-        """The photos to do; each is made a task when a worker is free for it."""
+        """Set the photos to compute. Each becomes a task when a worker is free."""
         self._work = work
         self._task_of = task_of
 
     def feed(self, *, resting: bool) -> bool:
-        """Gives every worker enough to do, unless they rest; False where nothing is left."""
+        """Give every worker enough tasks, unless `resting`. Return False if nothing is left to do."""
         if not self._exhausted or self._first:
             if not resting:
                 self._fill()
@@ -100,7 +102,7 @@ class Workers:
         return True
 
     def answers(self, seconds: float) -> Iterator[tuple[Task, Answer, bytes]]:
-        """What workers answered, at least one thing where any comes within `seconds`."""
+        """Yield the workers' answers, waiting up to `seconds` for the first."""
         event = self._next(seconds)
         while event is not None:
             if event.worker is not None and event.record is None:
@@ -118,21 +120,21 @@ class Workers:
         self._watch()
 
     def again(self, task: Task) -> None:
-        """Computes a photo after all, whatever its hash."""
+        """Compute a photo even if its hash is known."""
         self._first.append(replace(task, known=()))
 
     def given_up(self) -> list[tuple[Task, str]]:
-        """Photos that ended a worker twice, with the reason, since this was last asked."""
+        """Return the photos that crashed two workers since the last call, with the reason."""
         given_up, self._given_up = self._given_up, []
         return given_up
 
     def notes(self) -> list[str]:
-        """What became of workers since this was last asked."""
+        """Return messages about workers since the last call."""
         notes, self._notes = self._notes, []
         return notes
 
     def end(self) -> None:
-        """Ends every worker."""
+        """End every worker."""
         every = self._alive + self._waiting
         for worker in every:
             worker.end()
@@ -151,11 +153,11 @@ class Workers:
             self._alive.append(self._loading())
             self._alive[-1].give([task])
         each = max(_TASKS_EACH, min(_MOST_TASKS_EACH, round(3 * PAUSE_SECONDS / self._pace)))
-        # One that has half of them is left in peace: each time, waking it takes from its work.
+        # A worker with half of its tasks left is not woken: that would slow it down.
         given: list[tuple[WorkerProcess, list[Task]]] = [
             (worker, []) for worker in self._alive if len(worker.tasks) <= each // 2
         ]
-        for depth in range(1, each + 1):  # one each before the second: the last photos are shared out evenly
+        for depth in range(1, each + 1):  # one task each first: the last photos are spread evenly
             for worker, tasks in given:
                 if len(worker.tasks) + len(tasks) < depth and (task := self._next_task()) is not None:
                     tasks.append(task)
@@ -173,7 +175,7 @@ class Workers:
         return self._task_of(work)
 
     def _try_alone(self) -> None:
-        """A suspect in the one worker that is left, when all the rest is done: it has the machine to itself."""
+        """Give a suspect photo to the only worker left, after all other photos: it has the machine to itself."""
         for worker in self._alive[1:]:
             worker.end("is not needed any more")
             worker.release()
@@ -205,11 +207,11 @@ class Workers:
         if worker in self._waiting:
             self._waiting.remove(worker)
             worker.release()
-        if worker not in self._alive:  # it was let go
+        if worker not in self._alive:  # already removed from the pool
             return
         self._alive.remove(worker)
         if worker.ended_because is None:
-            worker.end()  # it closed its output: whatever else it is at, nothing comes of it
+            worker.end()  # it closed its output: no more answers will come
         worker.release()
         cause = worker.cause()
         self._count_failure(worker, cause)
@@ -242,7 +244,7 @@ class Workers:
             )
 
     def _watch(self) -> None:
-        """Ends workers that hang. Time in which this process itself stood still does not count."""
+        """End stuck workers. Time in which this process itself was suspended does not count."""
         now = time.monotonic()
         passed, self._looked = min(now - self._looked, _LONGEST_LOOK), now
         for worker in self._alive:

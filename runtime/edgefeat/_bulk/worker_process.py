@@ -1,4 +1,4 @@
-"""A worker process as the run sees it."""
+"""A worker process, from the run's side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgefeat._errors import EngineError
 
 __all__ = ["PAUSE_SECONDS", "Event", "WorkerProcess"]
 
-#: How long answers wait at most until they are looked at.
+#: How long answers may wait before they are read.
 PAUSE_SECONDS = 0.01
 
 _MOST_AT_ONCE = 1 << 16
@@ -30,7 +30,7 @@ _WAITS_BELOW = 1 << 15
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a worker said, or None as `record` where it ended; `worker` is None for a signal to the run itself."""
+    """A worker's message, or None as `record` if the worker ended. `worker` is None for a signal to the run itself."""
 
     worker: WorkerProcess | None
     record: object = None
@@ -38,13 +38,13 @@ class Event:
 
 
 class WorkerProcess:
-    """One worker. `tasks` are those it was given and has not answered, the one it is at first."""
+    """One worker process. `tasks` are those without an answer yet; the first is being computed."""
 
     def __init__(self, events: queue.SimpleQueue[list[Event]]) -> None:
         if not sys.executable:
             raise EngineError("Python is embedded in another program: workers cannot be started")
-        # -P: what lies in the current folder is not imported in the place of an engine or of NumPy. One thread for
-        # NumPy's algebra, which nothing here uses: its others would take memory in each worker.
+        # -P: modules in the current folder must not shadow an engine or NumPy. NumPy's linear algebra gets one thread:
+        # it is not used here, and more threads would cost memory in each worker.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "edgefeat._bulk.worker"],
             stdin=subprocess.PIPE,
@@ -55,41 +55,41 @@ class WorkerProcess:
         self.tasks: deque[Task] = deque()
         #: Whether it has loaded the bundle.
         self.ready = False
-        #: Why the run ended it, where it did.
+        #: Why the run ended it, if it did.
         self.ended_because: str | None = None
-        #: Seconds at the current task, or at loading.
+        #: Seconds spent on the current task or on loading.
         self.seconds = 0.0
         threading.Thread(target=self._listen, args=(events,), daemon=True).start()
 
     @property
     def pid(self) -> int:
-        """Its process number."""
+        """The process ID."""
         return self._process.pid
 
     def load(self, settings: WorkerSettings) -> None:
-        """Has it load a bundle; tasks may follow at once."""
+        """Tell the worker to load a bundle; tasks may follow at once."""
         self._send(settings)
 
     def give(self, tasks: Sequence[Task]) -> None:
-        """Adds tasks."""
+        """Send tasks to the worker."""
         if not self.tasks:
             self.seconds = 0.0
         self.tasks.extend(tasks)
         self._send(*tasks)
 
     def answered(self) -> Task:
-        """The task whose answer has come."""
+        """Return the task whose answer has arrived."""
         self.seconds = 0.0
         return self.tasks.popleft()
 
     def end(self, because: str | None = None) -> None:
-        """Kills it. It has nothing to put in order."""
+        """Kill the worker. It has nothing to clean up."""
         self.ended_because = because
         with contextlib.suppress(OSError):
             self._process.kill()
 
     def cause(self) -> str:
-        """Why it ended, in words that follow `the worker`."""
+        """Return why it ended, as words that follow "the worker"."""
         status = self._process.wait()
         if self.ended_because is not None:
             return self.ended_because
@@ -101,13 +101,13 @@ class WorkerProcess:
         return f"ended with status {status if status < 0x80000000 else hex(status)}"
 
     def release(self) -> None:
-        """Closes what is open to a worker that has ended."""
+        """Close the pipe to a worker that has ended."""
         with contextlib.suppress(OSError):
             cast(BinaryIO, self._process.stdin).close()
         self._process.wait()
 
     def _send(self, *records: object) -> None:
-        with contextlib.suppress(OSError):  # it has died, as its listener is about to say
+        with contextlib.suppress(OSError):  # the worker died; its listener reports that
             write_records(cast(BinaryIO, self._process.stdin), records)
 
     def _listen(self, events: queue.SimpleQueue[list[Event]]) -> None:
@@ -118,8 +118,8 @@ class WorkerProcess:
                 heard += said
                 if records := take_records(heard):
                     events.put([Event(self, *record) for record in records])
-                # Waking up for every photo would cost the run a tenth of what the workers take for it. But a worker
-                # must not wait for room in the pipe, which holds 64 KB: an unpooled feature may be larger.
+                # Waking for every photo would cost the run a tenth of the workers' time. But a worker must not wait for
+                # room in the pipe, which holds 64 KB, as an unpooled feature may be larger.
                 if not heard and len(said) < _WAITS_BELOW:
                     time.sleep(PAUSE_SECONDS)
         events.put([Event(self)])

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders written atomically: either complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgefeat._errors import ArgumentError, OutputError
 
 __all__ = ["check_new_folder", "new_folder", "umask", "write_file", "written_file"]
 
-# A folder that holds anything else is never replaced: many a project has a `manifest.json`.
+# A folder with anything else in it is never replaced: many projects have a `manifest.json`.
 _BUNDLE_NAMES = frozenset(
     {MANIFEST_NAME, "golden.npz", "README.md", *(f"{name}.{name.partition('-')[0]}" for name in VARIANTS)}
 )
@@ -22,9 +22,9 @@ _BUNDLE_NAMES = frozenset(
 
 @contextlib.contextmanager
 def written_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A stream whose content replaces `path` in one step when the block ends, and leaves nothing if it fails.
+    """Open a stream whose content replaces `path` atomically when the block ends. On failure nothing changes.
 
-    Raises OutputError where the folder is missing, cannot be written or is full.
+    Raises OutputError if the folder is missing or not writable, or the disk is full.
     """
     target = Path(path)
     try:
@@ -47,19 +47,19 @@ def written_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def _new_file(target: Path) -> tuple[int, str]:
-    """A new file beside `target`, open, and its path. Not by `tempfile`, which costs a start 2 ms."""
+    """Create a file beside `target` and return it, open, with its path. `tempfile` would take 2 ms to import."""
     path = os.path.abspath(target.parent / f".{target.name}.{os.urandom(4).hex()}")
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), path
 
 
 def write_file(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
-    """Lets `write` fill the file at `path`, which appears whole or not at all. Raises OutputError."""
+    """Write the file at `path` with the function `write`, atomically. Raises OutputError."""
     with written_file(path) as stream:
         write(stream)
 
 
 def check_new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raises ArgumentError now where `new_folder` could not make `path` after hours of work."""
+    """Raise ArgumentError early if `new_folder` could not create `path`, rather than after hours of work."""
     target = Path(path).absolute()
     if os.path.lexists(target) and not overwrite:
         raise ArgumentError(f"{path} exists already; give another name with -o, or replace it with --overwrite")
@@ -72,9 +72,9 @@ def check_new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Path]:
-    """An empty temporary folder that becomes `path` in one step when the block ends, and is removed if it fails.
+    """Create an empty temporary folder that becomes `path` when the block ends, or is removed if the block fails.
 
-    Raises ArgumentError where `check_new_folder` does, and OutputError where the disk is full or fails.
+    Raises ArgumentError as `check_new_folder` does, and OutputError if the disk is full or fails.
     """
     import tempfile
 
@@ -99,7 +99,7 @@ def new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Pat
 
 
 def _why_no_bundle(folder: Path) -> str:
-    """Why `folder` may hold something else than a bundle, perhaps a damaged one; empty where it does not."""
+    """Return why `folder` may be something other than a bundle (even a damaged one), or an empty text."""
     if not (folder / MANIFEST_NAME).is_file():
         return "is not a bundle"
     foreign = sorted(name for name in os.listdir(folder) if name not in _BUNDLE_NAMES and not name.startswith("."))
@@ -107,7 +107,7 @@ def _why_no_bundle(folder: Path) -> str:
 
 
 def _replace_folder(temporary: Path, target: Path) -> None:
-    """A folder cannot be replaced in one step: the old one is moved aside first, and put back if that was all."""
+    """Move the old folder aside, the new one in place. If that fails, put the old one back."""
     if not os.path.lexists(target):
         os.rename(temporary, target)
     else:
@@ -123,14 +123,14 @@ def _replace_folder(temporary: Path, target: Path) -> None:
                 raise
         except BaseException:
             with contextlib.suppress(OSError):
-                os.rmdir(aside)  # only if it is empty: what could not be put back is kept
+                os.rmdir(aside)  # only if empty: a folder that could not be put back is kept
             raise
         shutil.rmtree(aside, ignore_errors=True)
     _sync_folder(target.parent)
 
 
 def _sync(path: Path) -> None:
-    # Windows writes out what was opened for writing alone, and POSIX a folder only where it was opened for reading.
+    # Windows syncs only files opened for writing, POSIX syncs folders only when opened for reading.
     descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -139,12 +139,12 @@ def _sync(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
+    if os.name == "posix":  # other systems cannot open a folder
         _sync(folder)
 
 
 def umask() -> int:
-    """The permissions that new files of this process lack."""
+    """Return the permission bits that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""How near two sets of features are."""
+"""How close two sets of features are."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edgefeat._bundle.manifest import Fidelity
 __all__ = ["cosines", "measure", "nearest"]
 
 _NEIGHBOURS = 10
-# The share of pairs that a user who thresholds cosines would call alike.
+# The share of all pairs that a user's cosine threshold would accept.
 _ALIKE = 0.01
 
 
 def cosines(features: NDArray[np.floating], reference: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The cosine between each row of `features` and of `reference`, both (N, ...): (N,), float64.
+    """Return the cosine between the rows of `features` and `reference`, both (N, ...), as (N,) float64.
 
-    Two zero rows are equal (1); a zero row is unlike any other (0), and a row that is not finite is unlike all (-1).
+    Two rows of zeros have cosine 1, a row of zeros and any other 0, and a row that is not finite has cosine -1.
     """
     a, b = _rows(features), _rows(reference)
     finite = np.asarray(np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1))
@@ -33,9 +33,10 @@ def cosines(features: NDArray[np.floating], reference: NDArray[np.floating]) -> 
 def nearest(
     queries: NDArray[np.floating], gallery: NDArray[np.floating], count: int = _NEIGHBOURS
 ) -> NDArray[np.int64]:
-    """For each row of `queries` the `count` rows of `gallery` with the greatest cosine, itself left out: (N, count).
+    """Return for each row of `queries` the indices of the `count` nearest other rows of `gallery` by cosine: (N,
+    count).
 
-    Row i of both is the same picture; `count` must be less than N. Of equal cosines the lower index comes first.
+    Row i of both is the same image; `count` must be less than N. Among equal cosines the lower index comes first.
     """
     similarity = _unit(_rows(queries)) @ _unit(_rows(gallery)).T
     np.fill_diagonal(similarity, -np.inf)
@@ -43,9 +44,9 @@ def nearest(
 
 
 def measure(features: NDArray[np.float32], reference: NDArray[np.float32]) -> Fidelity:
-    """The fidelity of a variant's `features` to the Keras `reference`, both (N, *shape), N at least 1.
+    """Return the fidelity of a variant's `features` to the Keras `reference`, both (N, *shape), N at least 1.
 
-    Neighbours need more than ten pictures; with fewer, what is said of them is None.
+    Neighbour figures need more than ten images; with fewer they are None.
     """
     cosine = cosines(features, reference)
     difference = np.abs(features.astype(np.float64) - reference.astype(np.float64)).max()
@@ -78,7 +79,7 @@ def _overlap(found: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
 
 
 def _threshold(features: NDArray[np.float32]) -> float:
-    """The cosine above which `_ALIKE` of all pairs lie."""
+    """Return the cosine that the share `_ALIKE` of all pairs exceeds."""
     unit = _unit(_rows(features))
     pairs = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
     return float(np.quantile(pairs, 1 - _ALIKE))

@@ -1,4 +1,4 @@
-"""The least fidelity that will do: what export holds int8 to, and `tune` every candidate."""
+"""The fidelity gate: the least fidelity that an int8 variant must reach at export, and a candidate in `tune`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ DEFAULT_GATE = Gate(mean_cosine=0.98, overlap=None)
 
 
 def parse_gate(text: str) -> Gate:
-    """The gate that `0.98`, `cosine=0.98`, `overlap=0.9` or several of these with commas between spell out.
+    """Parse a gate such as `0.98`, `cosine=0.98`, `overlap=0.9`, or several of these separated by commas.
 
-    Raises ArgumentError for anything else. What is not named is not asked for.
+    Figures not named are not checked. Raises ArgumentError for anything else.
     """
     figures: dict[str, float] = {}
     for part in text.split(","):
@@ -30,7 +30,7 @@ def parse_gate(text: str) -> Gate:
 
 
 def shortfall(gate: Gate, fidelity: dict[str, Fidelity]) -> str | None:
-    """By what the first tap that misses the gate misses it, in words; None where all pass."""
+    """Return how the first tap that fails the gate fails it, in words, or None if all taps pass."""
     for tap, figures in fidelity.items():
         if figures.mean_cosine < gate.mean_cosine:
             return (

@@ -1,4 +1,4 @@
-"""The golden vectors of a bundle: some prepared pictures, their Keras features, and each variant's own features.
+"""The golden vectors of a bundle: prepared images, their Keras features, and each variant's own features.
 
 `golden.npz` holds `pictures` uint8 (G, H, W, 3), `keras/<tap>` and `<variant>/<tap>` float32 (G, *tap.shape).
 """
@@ -26,14 +26,14 @@ _MAX_PICTURES = 64
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """`pictures` is uint8 (G, H, W, 3); `features` has for `keras` and each variant float32 (G, *tap.shape) by tap."""
+    """`pictures` is uint8 (G, H, W, 3). `features` has float32 (G, *tap.shape) by tap, for `keras` and each variant."""
 
     pictures: NDArray[np.uint8]
     features: dict[str, dict[str, NDArray[np.float32]]]
 
 
 def write_golden(golden: Golden) -> bytes:
-    """The bytes of `golden.npz`. The arrays may lie in memory in any order."""
+    """Return the bytes of `golden.npz`. The arrays may have any memory layout."""
     arrays: dict[str, NDArray[np.generic]] = {"pictures": np.ascontiguousarray(golden.pictures)}
     for origin, by_tap in golden.features.items():
         arrays.update({f"{origin}/{tap}": np.ascontiguousarray(feature) for tap, feature in by_tap.items()})
@@ -43,13 +43,13 @@ def write_golden(golden: Golden) -> bytes:
 
 
 def read_golden(bundle: Bundle) -> Golden:
-    """The bundle's golden vectors; BundleError where an array is missing or has not the manifest's shape."""
+    """Return the bundle's golden vectors. Raises BundleError if an array is missing or has an unexpected shape."""
     data = bundle.read(bundle.manifest.golden)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _golden(archive, bundle.manifest)
-    except Exception as error:  # on a crafted file zipfile, zlib and NumPy's header parser raise a dozen kinds
-        reason = str(error).partition("\n")[0] or type(error).__name__  # NumPy goes on with advice that is not ours
+    except Exception as error:  # for a malformed file, zipfile, zlib and NumPy raise a dozen exception types
+        reason = str(error).partition("\n")[0] or type(error).__name__  # without the advice that NumPy adds
         raise BundleError(f"bundle {bundle.path}: {bundle.manifest.golden.name}: {reason}") from error
 
 
@@ -58,7 +58,8 @@ def _golden(archive: zipfile.ZipFile, manifest: Manifest) -> Golden:
     if total > _MAX_BYTES:
         raise ValueError(f"unpacks to {total} bytes (allowed: {_MAX_BYTES})")
     if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in archive.infolist()):
-        raise ValueError("is packed by another method than NumPy's")  # zipfile unpacks bzip2 and LZMA without a bound
+        # zipfile unpacks bzip2 and LZMA without a size limit.
+        raise ValueError("is packed by another method than NumPy's")
     form = manifest.picture
     pictures = _array(archive, "pictures", np.dtype(np.uint8), (form.height, form.width, 3))
     features = {
@@ -73,7 +74,7 @@ def _golden(archive: zipfile.ZipFile, manifest: Manifest) -> Golden:
 
 
 def _array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> NDArray:  # type: ignore[type-arg]  # dtype is the caller's
-    """The array `name`, its header held against what is expected before any of it is allocated."""
+    """Return the array `name`. Its header is checked before memory is allocated."""
     entry = archive.getinfo(f"{name}.npy")
     with archive.open(entry) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):

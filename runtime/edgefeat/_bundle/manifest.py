@@ -1,6 +1,6 @@
-"""What a bundle says of itself: `manifest.json`, schema version 1. The reader owns the schema; export only fills it."""
+"""The manifest of a bundle: `manifest.json`, schema version 1. Defined here, filled in by the export."""
 
-# No `annotations` from __future__: records would have to compile each of theirs when the program starts.
+# No `annotations` from __future__: every record would have to compile its own at start-up.
 import json
 import re
 from dataclasses import dataclass
@@ -32,21 +32,21 @@ __all__ = [
 SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
 
-# What flatbuffers and protobuf can address, and so no model file is longer.
+# The limit of flatbuffers and protobuf, so no model file is larger.
 _MAX_FILE_SIZE = 2**31
 
 Format = Literal["tflite", "onnx"]
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 Pooling = Literal["avg", "max", "gem", "flatten", "none"]
 
-#: Every variant there is, in the order in which `load` prefers them: exact ones first, since only a
-#: measurement on the device can tell whether a smaller one is also faster there.
+#: All variants, in the order in which `load` prefers them. Exact ones come first: whether a smaller one is also faster
+#: can only be measured on the device.
 VARIANTS = ("tflite-float32", "onnx-float32", "tflite-float16", "tflite-int8", "onnx-int8", "tflite-dynamic")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Backbone(Record):
-    """Where the features come from: a backbone by name, its weights and the preprocessing baked into the graph."""
+    """The source of the features: the backbone's name, its weights and the preprocessing built into the graph."""
 
     name: str
     options: dict[str, str]
@@ -57,7 +57,7 @@ class Backbone(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Projection(Record):
-    """PCA baked in behind the pooling. `kept_variance` is a fraction of 1."""
+    """PCA applied after the pooling. `kept_variance` is a fraction of 1."""
 
     dimensions: int
     whiten: bool
@@ -66,7 +66,7 @@ class Projection(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tap(Record):
-    """A named output of the model. `shape` is that of one image's feature: `(D,)`, or `(H, W, C)` unpooled."""
+    """A named output of the model. `shape` is the shape of one image's feature: `(D,)`, or `(H, W, C)` if unpooled."""
 
     name: str
     layer: str
@@ -78,10 +78,10 @@ class Tap(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Accuracy(Record):
-    """How well labels are told from features, as fractions of 1: the variant's beside those of the Keras features.
+    """Classification accuracy with the features, as fractions of 1: the variant's and those of the Keras features.
 
-    `nearest` gives each picture the label of its nearest other; `linear` is a linear probe, cross-validated, None where
-    a label has but one picture.
+    `nearest` is nearest-neighbour classification among the other images. `linear` is a cross-validated linear probe, or
+    None if a label has only one image.
     """
 
     labels: int
@@ -93,12 +93,12 @@ class Accuracy(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Fidelity(Record):
-    """How near one tap's features are to the Keras ones, over pictures that were not used for calibration.
+    """How close one tap's features are to the Keras features, on images that were not used for calibration.
 
-    Cosines are of whole features, `low_cosine` their 5th percentile; `maximum_difference` is the largest absolute
-    difference of any element. `overlap` is the share of each picture's ten nearest others that stay the same;
-    `mixed_overlap` the same where only the queries are the variant's and the gallery is Keras's. `threshold_shift` is
-    by how much a cosine threshold must move to call as many pairs alike as before (the nearest 1 %).
+    Cosines are between whole features; `low_cosine` is their 5th percentile. `maximum_difference` is the largest
+    absolute difference of any element. `overlap` is the share of each image's ten nearest neighbours that stay the
+    same; for `mixed_overlap` only the queries come from the variant and the gallery from Keras. `threshold_shift` is
+    how far a cosine threshold must move to accept as many pairs as before (the nearest 1 %).
     """
 
     pictures: int
@@ -123,10 +123,10 @@ class File(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Variant(Record):
-    """One model file. `engine` and `engine_version` measured `fidelity` (by tap) and the golden features.
+    """One model file. `fidelity` (by tap) and the golden features were measured on `engine` at `engine_version`.
 
-    `correction` names what was done to make int8 faithful; `float_operations` are those an int8 file keeps in float
-    besides its head and tail.
+    `correction` names the methods used to make int8 faithful. `float_operations` are the operations that an int8 file
+    keeps in float besides its head and tail.
     """
 
     name: str
@@ -142,7 +142,7 @@ class Variant(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Gate(Record):
-    """The least fidelity that int8 was held to: mean cosine and, if asked for, neighbour overlap@10."""
+    """The least fidelity required of int8 variants: mean cosine and, optionally, neighbour overlap@10."""
 
     mean_cosine: float
     overlap: float | None
@@ -150,7 +150,7 @@ class Gate(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Refusal(Record):
-    """A variant that was asked for and not written: why, and what to use in its place."""
+    """A variant that was requested but not written: the reason, and what to use instead."""
 
     name: str
     reason: str
@@ -159,10 +159,10 @@ class Refusal(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Calibration(Record):
-    """The pictures that int8 was fitted to, and those that fidelity was measured on: none is among both.
+    """The images used to calibrate int8, and those used to measure fidelity. No image is in both sets.
 
-    `check_source` says whether those were kept apart from the former, a folder of their own, or have generated ones
-    among them because photos were few.
+    `check_source` tells where the second set comes from: images kept apart from the first, an evaluation folder of its
+    own, generated images, or a mix because there were too few photos.
     """
 
     source: Literal["photos", "synthetic"]
@@ -174,7 +174,7 @@ class Calibration(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Manifest(Record):
-    """The whole of `manifest.json`."""
+    """The content of `manifest.json`."""
 
     schema: int
     name: str
@@ -191,16 +191,16 @@ class Manifest(Record):
     card: File
 
     def files(self) -> tuple[File, ...]:
-        """Every file the bundle holds beside the manifest itself."""
+        """Return every file of the bundle except the manifest itself."""
         return (*(variant.file for variant in self.variants), self.golden, self.card)
 
     def to_bytes(self) -> bytes:
-        """The manifest as UTF-8 JSON."""
+        """Return the manifest as UTF-8 JSON."""
         return (json.dumps(to_json(self), indent=1, ensure_ascii=False) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Manifest":
-        """The manifest spelled out by `data`; BundleError for anything else than schema version 1, whole and typed."""
+        """Parse a manifest. Raises BundleError unless `data` is complete, well-typed and of schema version 1."""
         try:
             value = json.loads(data.decode("utf-8"))
         except (ValueError, RecursionError) as error:
@@ -220,7 +220,7 @@ class Manifest(Record):
 
 
 def _check(manifest: Manifest) -> None:
-    """Raises RecordError for what the types alone do not rule out."""
+    """Raise RecordError for values that have the right type but are not possible."""
     if manifest.schema != SCHEMA:
         raise RecordError(f"schema is {manifest.schema} (allowed: {SCHEMA})")
     if not 1 <= manifest.picture.height <= 8192 or not 1 <= manifest.picture.width <= 8192:
@@ -243,7 +243,7 @@ def _check(manifest: Manifest) -> None:
 
 
 def _check_tap(tap: Tap) -> None:
-    if tap.name in ("", ".", "..") or set(tap.name) & set("/\\"):  # a name in `golden.npz` and in what is written
+    if tap.name in ("", ".", "..") or set(tap.name) & set("/\\"):  # used as a name in `golden.npz` and in outputs
         raise RecordError(f"taps: {tap.name!r} (allowed: a name without / and \\)")
     if not tap.shape or any(side < 1 for side in tap.shape):
         raise RecordError(f"taps: {tap.name} has shape {tap.shape} (allowed: positive sizes)")
@@ -268,10 +268,10 @@ def _check_variant(variant: Variant, taps: set[str]) -> None:
 
 
 def is_colour(name: str) -> bool:
-    """Whether `name` is a colour that transparent pictures may be laid over."""
+    """Return whether `name` is a colour that can be put behind transparent images."""
     return re.fullmatch("white|black|#[0-9a-f]{6}", name) is not None
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether `name` can only be a file directly inside a folder, on every platform."""
+    """Return whether `name` can only be a file directly inside a folder, on every platform."""
     return bool(name) and name not in (".", "..") and not set(name) & set("/\\:\0") and name.isprintable()

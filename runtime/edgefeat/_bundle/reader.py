@@ -1,4 +1,4 @@
-"""A bundle on disk, opened for reading. Nothing in it reaches a parser of native code before its hash is checked."""
+"""Reading a bundle from disk. Every file's hash is checked before native code parses it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from edgefeat._errors import ArgumentError, BundleError
 __all__ = ["Bundle"]
 
 _MAX_MANIFEST_SIZE = 4_000_000
-# What file managers leave behind in any folder they show; macOS also a "._name" for each file it copies to FAT or SMB.
+# Files that file managers create in any folder; macOS also adds "._name" for each file copied to FAT or SMB.
 _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An exported folder whose manifest is read and whose files are all there, in the sizes it names.
+    """A bundle folder whose manifest is valid and whose files are all present, with the sizes it lists.
 
     `identity` is the SHA-256 of the manifest in hex: two bundles with the same identity hold the same files.
     """
@@ -32,7 +32,9 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
-        """The bundle at `path`. Raises BundleError for a missing, cut or foreign file, a link, or another schema."""
+        """Open the bundle at `path`. Raises BundleError for a missing, truncated or unknown file, a link, or another
+        schema.
+        """
         folder = Path(path)
         if not os.path.isdir(folder):
             what = "is a file" if os.path.exists(folder) else "does not exist"
@@ -47,7 +49,7 @@ class Bundle:
         return bundle
 
     def variant(self, name: str) -> Variant:
-        """The variant of that name; ArgumentError says which there are, or why this one was refused."""
+        """Return the variant `name`. Raises ArgumentError with those available, or why this one was not written."""
         for variant in self.manifest.variants:
             if variant.name == name:
                 return variant
@@ -58,7 +60,7 @@ class Bundle:
         raise ArgumentError(f"variant {name!r} is not in bundle {self.path} (it has: {present})")
 
     def read(self, file: File) -> bytes:
-        """The bytes of one of the bundle's files; BundleError where size or SHA-256 are not the manifest's."""
+        """Return the bytes of a file of the bundle. Raises BundleError if size or SHA-256 differ from the manifest."""
         data = _read(self.path, file.name, file.size)
         if len(data) != file.size:
             raise BundleError(f"bundle {self.path}: {file.name} has {len(data)} bytes, the manifest says {file.size}")
@@ -90,7 +92,7 @@ class Bundle:
 
 
 def _read(folder: Path, name: str, limit: int) -> bytes:
-    """At most `limit` bytes of a plain file directly inside `folder`; never through a link."""
+    """Return up to `limit` bytes of a plain file directly in `folder`. Links are not followed."""
 
     def opener(path: str, flags: int) -> int:
         return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

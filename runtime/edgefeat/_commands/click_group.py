@@ -1,4 +1,4 @@
-"""The command line by click: its group of commands, and click's own of what is declared as data."""
+"""The command line with click: a group that imports each command when it is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgefeat._version import __version__
 __all__ = ["run"]
 
 ENTRY_POINTS = "edgefeat.commands"
-# The device's own commands, loaded without asking for entry points: reading those costs a start 30 ms.
+# The device's own commands. They are loaded without reading entry points, which takes 30 ms.
 _DEVICE = {
     "bench": "bench.command",
     "convert": "convert",
@@ -30,7 +30,7 @@ _DEVICE = {
 
 
 class _Commands(click.Group):
-    """A group that imports a sub-command only when it is wanted."""
+    """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*_DEVICE, *_entry_points()})
@@ -66,7 +66,7 @@ def _entry_points() -> dict[str, str]:
 
 
 def _missing(name: str, error: MissingExtraError) -> click.Command:
-    """Stands in for a command whose extra is not installed: it only says how to get it."""
+    """Return a command for a missing extra: it only prints how to install it."""
 
     def fail() -> None:
         raise error
@@ -84,11 +84,11 @@ def _missing(name: str, error: MissingExtraError) -> click.Command:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="edgefeat")
 def edgefeat() -> None:
-    """Image features of a Keras backbone, measured to match it, without TensorFlow."""
+    """Image features from a Keras backbone, checked against Keras, extracted without TensorFlow."""
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Runs the command line, by default the process's. Raises BrokenPipeError where its reader has left."""
+    """Run the command line, by default the process's. Raises BrokenPipeError if the reader has left."""
     try:
         status = edgefeat.main(arguments and list(arguments), prog_name="edgefeat", standalone_mode=False)
     except click.exceptions.Abort:
@@ -97,6 +97,6 @@ def run(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except SystemExit:  # click's answer to a closed pipe
+    except SystemExit:  # click's response to a closed pipe
         raise BrokenPipeError(errno.EPIPE, "the reader has left") from None
     return status if isinstance(status, int) else 0

@@ -1,4 +1,4 @@
-"""`edgefeat duplicates`: which photos of a feature database are nearly the same?"""
+"""`edgefeat duplicates`: finds near-duplicate photos in a feature database."""
 
 from __future__ import annotations
 
@@ -33,8 +33,11 @@ __all__ = ["command"]
 def command(database: str, threshold: float, tap: str | None, sheet: str | None, as_json: bool) -> int:
     """Group the photos of DATABASE that are nearly the same.
 
-    Two photos are in a group if the cosine of their features reaches the threshold, or others in between connect them.
-    The largest file of a group comes first, and the cosines are to it. Nothing is deleted.
+    \b
+    Example: edgefeat duplicates features.db --sheet duplicates.html
+
+    Two photos are in the same group if the cosine of their features reaches the threshold, or if a chain of such pairs
+    connects them. The largest file of a group comes first, and the cosines are measured to it. Nothing is deleted.
     """
     if sheet is not None:
         check_sheet(sheet)

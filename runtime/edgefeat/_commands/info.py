@@ -1,4 +1,4 @@
-"""`edgefeat info`: the engines here, and what a bundle holds and would run on."""
+"""`edgefeat info`: the installed engines, and the content of a bundle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["command"]
 @click.argument("bundle", required=False, type=click.Path())
 @json_option
 def command(bundle: str | None, as_json: bool) -> int:
-    """Show which engines are installed and, of a BUNDLE, what it holds and what would run."""
+    """Show the installed engines and, for a BUNDLE, its content and what would run."""
     machine = _machine()
     opened = Bundle.open(bundle) if bundle is not None else None
     choice = _choice(opened) if opened is not None else {}

@@ -1,4 +1,4 @@
-"""The command line: what every sub-command shares. Exit status: 0 done, 1 the work failed, 2 wrong use."""
+"""The entry point of the command line. Exit status: 0 done, 1 the work failed, 2 wrong use."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and gives its exit status."""
+    """Run the command line and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a file name that is not UTF-8 must not end the run when it is printed
+        if hasattr(stream, "reconfigure"):  # printing a file name that is not UTF-8 must not fail
             stream.reconfigure(errors="backslashreplace")
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # a picture is read, or named with its reason
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # an image is either read, or reported with a reason
     warnings.showwarning = _show_warning
     try:
         return _run(arguments)
     except (EOFError, KeyboardInterrupt):
-        echo("", err=True)  # below the ^C
+        echo("", err=True)  # on the line below the ^C
         echo("edgefeat: interrupted", err=True)
         return 130
     except EdgefeatError as error:
         echo(f"edgefeat: {error}", err=True)
         return 2 if isinstance(error, ArgumentError) else 1
-    except BrokenPipeError:  # `edgefeat info | head` is no failure
+    except BrokenPipeError:  # `edgefeat info | head` is not a failure
         _print_no_more()
         return 0
     except OSError as error:  # such as a full disk behind standard output
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Without click where the arguments are plain: it costs a start more than to decode a photo does."""
+    """Run simple command lines without click, whose import takes longer than decoding a photo."""
     words = sys.argv[1:] if arguments is None else arguments
     if words and words[0] == "extract":
         from edgefeat._commands.extract.command import command
@@ -66,12 +66,12 @@ def _show_warning(
     file: object = None,
     line: object = None,
 ) -> None:
-    """Of edgefeat's own warnings the user sees the sentence; others are for its developers."""
+    """Print only the message of edgefeat's own warnings; show others in full."""
     own = issubclass(category, EdgefeatWarning)
     text = f"edgefeat: {message}" if own else warnings.formatwarning(message, category, filename, lineno)
     echo(text.removesuffix("\n"), err=True)
 
 
 def _print_no_more() -> None:
-    """Keeps Python from failing once more, on what is left to print, when it ends."""
+    """Discard further output, so that Python does not fail again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""`edgefeat tune`: which variant, engine and number of threads is fastest here?"""
+"""`edgefeat tune`: finds the fastest variant, engine and number of threads on this device."""
 
 from __future__ import annotations
 
@@ -34,10 +34,13 @@ _PHOTOS = 8
 )
 @json_option
 def command(bundle: str, photos: str | None, min_fidelity: str | None, as_json: bool) -> int:
-    """Try BUNDLE's variants on every installed engine and remember the fastest for this device.
+    """Measure BUNDLE's variants on every installed engine and remember the fastest for this device.
 
-    Each candidate runs in a process of its own: one that crashes or hangs is marked, and that is all. From then on
-    `edgefeat extract` and `edgefeat.load` use the fastest, unless they are told otherwise.
+    \b
+    Example: edgefeat tune mobilenet_v2.edgefeat
+
+    Each candidate runs in its own process, so that a crash or a hang affects only that candidate. From then on
+    `edgefeat extract` and `edgefeat.load` use the fastest one by default.
     """
     opened = Bundle.open(bundle)
     gate = parse_gate(min_fidelity) if min_fidelity is not None else None

@@ -1,4 +1,4 @@
-"""`edgefeat verify`: does this machine give the bundle's features?"""
+"""`edgefeat verify`: checks that this machine reproduces the bundle's features."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["command"]
 @choice_options
 @json_option
 def command(bundle: str, variant: str | None, engine: str | None, as_json: bool) -> int:
-    """Hash every file of BUNDLE and run its golden vectors with each installed engine."""
+    """Check every file of BUNDLE and compare its golden features with those of each installed engine."""
     opened = Bundle.open(bundle)
     checks = verify(opened, variant=variant, engine=engine)
     good = all(check.status == "ok" for check in checks)

@@ -1,4 +1,4 @@
-"""What executes a variant on the device: one small protocol, one module an engine.
+"""The engines that execute variants on the device: a small protocol and a table.
 
 `ENGINES` is in the order in which `load` prefers them.
 """
@@ -21,26 +21,28 @@ from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 
 __all__ = ["ENGINES", "Engine", "Session", "engine_named", "resize_threads", "run"]
 
-# `key: "location"` of TensorProto.external_data in protobuf, whose numbers may be longer than need be: weights outside
+# `key: "location"` in TensorProto.external_data, in protobuf encoding with optional padding: it means weights outside
 # the hashed file.
 _EXTERNAL_DATA = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
 
 
 class Session(Protocol):
-    """One loaded model."""
+    """A loaded model."""
 
     #: Whether several threads may call `run` at once.
     thread_safe: bool
-    #: Whether its threads keep their cores busy for a while after a run, and so slow down whatever comes next.
+    #: Whether its threads keep their cores busy for a while after a run, which slows down what follows.
     spins: bool
 
     def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The features of `pictures` (N, H, W, 3), in the manifest's order of taps: each (N, *tap.shape), float32."""
+        """Return the features of `pictures` (N, H, W, 3) in the manifest's order of taps: each (N, *tap.shape),
+        float32.
+        """
         ...
 
 
 class Engine(NamedTuple):
-    """An engine by name: what brings it and which model files it runs."""
+    """An engine: its name, the package and extra that provide it, and the model format it runs."""
 
     name: str
     module: str
@@ -49,13 +51,13 @@ class Engine(NamedTuple):
     format: Format
 
     def version(self) -> str | None:
-        """The installed version, or None where the engine is not installed. Imports no engine."""
+        """Return the installed version, or None if the engine is not installed. The engine is not imported."""
         spec = importlib.util.find_spec(self.module)
         if spec is None:
             return None
         if (found := _version_beside(spec, self.distribution)) is not None:
             return found
-        from importlib.metadata import PackageNotFoundError, version  # costs a start 25 ms
+        from importlib.metadata import PackageNotFoundError, version  # takes 25 ms to import
 
         try:
             return version(self.distribution)
@@ -63,9 +65,9 @@ class Engine(NamedTuple):
             return "unknown"
 
     def open(self, model: bytes, taps: tuple[str, ...], threads: int) -> Session:
-        """A session on `model`, whose outputs are named by `taps`.
+        """Open a session on `model`, whose outputs are named by `taps`.
 
-        Raises EngineError where the engine refuses it, or an ONNX file keeps weights in another file.
+        Raises EngineError if the engine rejects the model, or if an ONNX file keeps weights in another file.
         """
         if importlib.util.find_spec(self.module) is None:
             raise MissingExtraError(
@@ -78,13 +80,13 @@ class Engine(NamedTuple):
             session: Session = adapter.open_session(model, taps, threads)
         except EngineError:
             raise
-        except Exception as error:  # each engine has its own exceptions, some of them undocumented
+        except Exception as error:  # engines raise their own exceptions, some of them undocumented
             raise EngineError(f"engine {self.name} cannot load the model: {error}") from error
         return session
 
 
 def _version_beside(spec: ModuleSpec, distribution: str) -> str | None:
-    """The version in the name of the distribution's folder, where that lies beside the module as pip puts it."""
+    """Return the version from the name of the distribution's folder, which pip creates beside the module."""
     places = spec.submodule_search_locations
     if not places:
         return None
@@ -106,7 +108,7 @@ ENGINES = (
 
 
 def engine_named(name: str) -> Engine:
-    """The engine of that name; ArgumentError lists those there are."""
+    """Return the engine `name`. Raises ArgumentError with the available engines."""
     for engine in ENGINES:
         if engine.name == name:
             return engine
@@ -114,20 +116,20 @@ def engine_named(name: str) -> Engine:
 
 
 def resize_threads(session: Session, threads: int, allowed: int) -> int:
-    """How many of the `allowed` threads should resize beside a session of `threads`: one, if its own are in the way."""
+    """Return how many of the `allowed` threads should resize: one if the session's own threads keep the cores busy."""
     return 1 if threads > 1 and session.spins else allowed
 
 
 def run(session: Session, pictures: NDArray[np.uint8], taps: Sequence[Tap]) -> list[NDArray[np.float32]]:
-    """The features of `pictures` (N, H, W, 3), N 0 or more: for each tap (N, *tap.shape), float32.
+    """Return the features of `pictures` (N, H, W, 3), N 0 or more: for each tap (N, *tap.shape), float32.
 
-    Raises EngineError where the engine fails, or the model gives something else than the manifest's taps.
+    Raises EngineError if the engine fails, or if the model's outputs differ from the manifest's taps.
     """
     if not len(pictures):
         return [np.zeros((0, *tap.shape), np.float32) for tap in taps]
     try:
         features = session.run(pictures)
-    except Exception as error:  # each engine has its own exceptions, some of them undocumented
+    except Exception as error:  # engines raise their own exceptions, some of them undocumented
         raise EngineError(f"the engine failed: {error}") from error
     for tap, feature in zip(taps, features, strict=True):
         if feature.shape != (len(pictures), *tap.shape) or feature.dtype != np.float32:

@@ -1,4 +1,4 @@
-"""One variant on one engine in a process of its own, where an illegal instruction or a hang costs only that process."""
+"""Running one variant on one engine in its own process, where a crash or a hang affects only that process."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Trial", "run_trial"]
 
 _TIMEOUT = 120.0
 _WARMING_SECONDS = 0.3
-# Width and height of what is resized before each inference.
+# Width and height of the frame that is resized before each inference.
 _FRAME = (640, 480)
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of it. `milliseconds` has one entry an inference; `detail` says why there is none."""
+    """The result. `milliseconds` has one entry for each inference; `detail` is the reason if there are none."""
 
     status: Literal["ok", "crashed", "hung", "failed"]
     detail: str
@@ -35,16 +35,16 @@ def run_trial(
     pictures: str | None = None,
     timeout: float = _TIMEOUT,
 ) -> Trial:
-    """Loads the variant and runs it for `seconds`, at least once, on prepared pictures, those of an `.npy` file.
+    """Load the variant and run it for `seconds`, at least once, on the prepared images of an `.npy` file.
 
-    Without a file the golden pictures are taken, for no seconds at all a black one. `crashed` says that the process
-    died by itself, as of an illegal instruction.
+    Without a file, the golden images are used, or a black image if `seconds` is 0. The status `crashed` means that the
+    process died, for example of an illegal instruction.
     """
-    import subprocess  # costs an import of edgefeat 10 ms, and is needed once on a device
+    import subprocess  # takes 10 ms to import, and is needed once on a device
 
     task = {"bundle": bundle, "variant": variant, "engine": engine, "threads": threads}
     arguments = json.dumps({**task, "seconds": seconds, "pictures": pictures})
-    # -P: what lies in the current folder is not imported in the place of an engine or of NumPy.
+    # -P: modules in the current folder must not shadow an engine or NumPy.
     command = [sys.executable, "-P", "-m", "edgefeat._engines.isolated_run", arguments]
     try:
         done = subprocess.run(
@@ -52,7 +52,7 @@ def run_trial(
         )
     except subprocess.TimeoutExpired:
         return Trial("hung", f"no answer within {timeout + seconds:.0f} s")
-    if done.returncode < 0 or done.returncode >= 0x80000000:  # a signal; on Windows an exception code
+    if done.returncode < 0 or done.returncode >= 0x80000000:  # a signal, or an exception code on Windows
         return Trial("crashed", _cause(done.returncode))
     if done.returncode != 0:
         words = done.stderr.decode(errors="replace").strip().splitlines()
@@ -102,7 +102,8 @@ def _main(task: dict[str, Any]) -> int:
     turn = 0
     while not samples or time.perf_counter() - started < _WARMING_SECONDS + task["seconds"]:
         if task["seconds"]:
-            # In use something is resized before: threads that wake up late, or are in the way, show only so.
+            # In real use, an image is resized before each inference: only then does it show if threads wake up late or
+            # compete.
             resized(frame, (form.width, form.height), threads=resizers)
         before = time.perf_counter()
         session.run(pictures[turn % len(pictures)][np.newaxis])

@@ -1,4 +1,4 @@
-"""Whether an engine works on this processor at all, tried once in a process of its own and remembered."""
+"""Whether an engine works on this processor at all: tested once in its own process, then remembered."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["unusable"]
 
 _TIMEOUT = 60.0
 
-# What this process found, as the cache has it: by engine and version or, where a model was refused, also its hash. It
-# holds where no cache can be written.
+# The findings of this process, by engine and version, and by model hash if the model was refused. Used when the cache
+# cannot be written.
 _found: dict[str, str] = {}
 
 
 def unusable(engine: Engine, bundle: Bundle, variant: str) -> str | None:
-    """Why the engine cannot be used on this processor, or None. Costs a process the first time, then a small file.
+    """Return why the engine cannot be used on this processor, or None. Starts a process the first time only.
 
-    Only a crash or a hang counts: an engine that merely refuses a model says so itself when it is opened here. A crash
-    is remembered until the engine has another version; a hang only in this process, since a busy machine looks alike.
+    Only a crash or a hang counts: an engine that refuses a model reports that when it is opened. A crash is remembered
+    until the engine's version changes, a hang only in this process, since a busy machine looks the same.
     """
     name = f"{engine.name} {engine.version()}"
     this_model = f"{name} {bundle.variant(variant).file.sha256[:16]}"
@@ -43,7 +43,7 @@ def unusable(engine: Engine, bundle: Bundle, variant: str) -> str | None:
         else:
             trial = _tried(engine.name, str(bundle.path), variant)
             verdict = trial.detail if trial.status in ("crashed", "hung") else ""
-            # A model that was refused says nothing of the next one, so it is remembered by its hash.
+            # A refused model says nothing about other models, so it is remembered by its hash.
             tried = this_model if trial.status == "failed" else name
             _found[tried] = verdict
             if trial.status != "hung":
@@ -52,8 +52,8 @@ def unusable(engine: Engine, bundle: Bundle, variant: str) -> str | None:
 
 
 def _tried(engine: str, bundle: str, variant: str) -> Trial:
-    from edgefeat._engines.isolated_run import Trial, run_trial  # once on a device
+    from edgefeat._engines.isolated_run import Trial, run_trial  # needed once on a device
 
-    if not sys.executable:  # Python is embedded in another program: there is no process to try it in
+    if not sys.executable:  # Python is embedded in another program, so there is no executable to start
         return Trial("ok", "")
     return run_trial(bundle, variant=variant, engine=engine, threads=1, timeout=_TIMEOUT)

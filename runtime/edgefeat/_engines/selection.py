@@ -17,7 +17,7 @@ __all__ = ["Choice", "candidates", "default_threads", "variants_in_order"]
 
 
 class Choice(NamedTuple):
-    """A variant on an engine, and in a few words why it is this one."""
+    """A variant on an engine, and a short reason for this choice."""
 
     variant: Variant
     engine: Engine
@@ -25,15 +25,15 @@ class Choice(NamedTuple):
 
 
 def default_threads() -> int:
-    """As many threads as this process may use cores, at most 4: beyond that small networks get slower."""
+    """Return the number of usable cores, at most 4: small networks get slower with more threads."""
     return min(4, available_cores())
 
 
 def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = None) -> Iterator[Choice]:
-    """Every choice that the arguments leave open and the installed engines allow, best first.
+    """Yield every choice that the arguments and the installed engines allow, best first.
 
-    Raises ArgumentError for a variant or engine that does not exist or do not go together, MissingExtraError where the
-    engine asked for, or any at all, is not installed.
+    Raises ArgumentError for a variant or engine that does not exist or a pair that does not match, and
+    MissingExtraError if the requested engine, or any engine, is not installed.
     """
     wanted = bundle.variant(variant) if variant is not None else None
     if engine is not None:
@@ -62,7 +62,7 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
 
 
 def variants_in_order(bundle: Bundle) -> list[Variant]:
-    """The bundle's variants, those first that are taken first."""
+    """Return the bundle's variants in the order of preference."""
     return sorted(bundle.manifest.variants, key=lambda variant: VARIANTS.index(variant.name))
 
 
@@ -96,7 +96,7 @@ def _nothing_runs(variants: list[Variant], installed: list[Engine]) -> EngineErr
 def _advice() -> str:
     if struct.calcsize("P") == 8:
         return "install one with: pip install 'edgefeat[litert]' (or 'edgefeat[onnx]')"
-    # A 32-bit Python, as on 32-bit Raspberry Pi OS: only tflite-runtime has wheels, and none past Python 3.11.
+    # 32-bit Python, as on 32-bit Raspberry Pi OS: only tflite-runtime has wheels, up to Python 3.11.
     if sys.version_info < (3, 12):
         return "install one with: pip install 'edgefeat[tflite]'"
     return (

@@ -1,4 +1,4 @@
-"""The session that runs: what was asked for, else what `tune` found fastest, else the first of the default order."""
+"""Opening a session for a bundle: as requested, else the result of `tune`, else the first in the default order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Opened", "open_session"]
 
 
 class Opened(NamedTuple):
-    """A loaded model, why it is this one, and how many threads it uses."""
+    """A loaded model, the reason for this choice, and the number of threads."""
 
     choice: Choice
     session: Session
@@ -24,10 +24,10 @@ class Opened(NamedTuple):
 
 
 def open_session(bundle: Bundle, variant: str | None, engine: str | None, threads: int | None) -> Opened:
-    """The first choice that works on this processor and that its engine opens.
+    """Open the first choice that works on this processor.
 
-    Engines that do not are passed over, and named in the choice's reason. EngineError has every engine's own words
-    where none works. Raises ArgumentError and MissingExtraError as `candidates` does.
+    Engines that do not work are skipped and named in the choice's reason. If none works, EngineError has every engine's
+    message. Raises ArgumentError and MissingExtraError as `candidates` does.
     """
     taps = tuple(tap.name for tap in bundle.manifest.taps)
     refused: list[str] = []
@@ -49,7 +49,7 @@ def open_session(bundle: Bundle, variant: str | None, engine: str | None, thread
 
 
 def _choices(bundle: Bundle, variant: str | None, engine: str | None) -> Iterator[tuple[Choice, int]]:
-    """Every choice with its number of threads. One asked for is looked up too: `tune` knows its best engine."""
+    """Yield every choice with its number of threads. The result of `tune` comes first if it matches the arguments."""
     found = list(candidates(bundle, variant, engine))
     tuned = None
     if (cache_folder() / tuned_file(bundle.identity)).exists():

@@ -1,4 +1,4 @@
-"""Measures which variant, engine and number of threads is fastest on this device."""
+"""Measuring which variant, engine and number of threads is fastest on this device."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NEAR = 1.15
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """What is tried."""
+    """A candidate to measure."""
 
     variant: str
     engine: str
@@ -45,13 +45,13 @@ def tune(
     pictures: NDArray[np.uint8] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """Every installed engine x variant x number of threads, each timed in processes of its own, in turn.
+    """Measure every installed engine x variant x number of threads, each in its own process, and return the ranking.
 
-    Candidates below `gate` (the bundle's own by default) are left out. `pictures` are prepared, uint8 (N, H, W, 3); the
-    golden ones by default. The result is kept in the user's cache folder, where `load` finds it. Raises EngineError
-    where no candidate works. `tell` hears of each candidate as it is tried.
+    Candidates below `gate` (default: the bundle's own) are skipped. `pictures` are prepared images, uint8 (N, H, W, 3),
+    by default the golden ones. The result is stored in the user's cache folder, where `load` finds it. Raises
+    EngineError if no candidate works. `tell` is called with a description of each candidate before it is measured.
     """
-    import tempfile  # costs an import of edgefeat 10 ms
+    import tempfile  # takes 10 ms to import
 
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     with tempfile.TemporaryDirectory(prefix="edgefeat-tune-") as scratch:
@@ -71,11 +71,11 @@ def tune(
 
 
 def _ignore(_: str) -> None:
-    """Nobody asked to be told."""
+    """Discard a progress message."""
 
 
 def _measured(bundle: Bundle, gate: Gate, pictures: str | None, tell: Callable[[str], None]) -> list[Candidate]:
-    """Every candidate in `_PASSES` passes, then those near the fastest in as many more: between them it is decided."""
+    """Measure every candidate in `_PASSES` passes, then repeat that for those close to the fastest."""
     found: list[Candidate] = []
     trials: dict[_Key, list[Trial]] = {}
     choices = {}
@@ -105,7 +105,7 @@ def _passes(
     pictures: str | None,
     tell: Callable[[str], None],
 ) -> None:
-    """Adds to the trials of `keys`, in turn: A B C, A B C. What slows the machine for a while hits all alike."""
+    """Measure the candidates `keys` in turn (A B C, A B C), so that a temporary slowdown affects all alike."""
     for _ in range(_PASSES):
         for key in keys:
             before = trials[key]
@@ -124,12 +124,12 @@ def _passes(
 
 
 def _median(passes: Sequence[Trial]) -> float:
-    # The least of the passes' medians: on a shared machine what disturbs only ever adds time.
+    # The lowest of the passes' medians: other load on the machine only ever adds time.
     return min(float(np.median(one.milliseconds)) for one in passes)
 
 
 def _short(variant: Variant, gate: Gate) -> str | None:
-    # Float files are held to more than any gate when they are written.
+    # Float variants meet a stricter check when they are written.
     return shortfall(gate, variant.fidelity) if variant.precision in ("int8", "dynamic") else None
 
 

@@ -1,4 +1,4 @@
-"""What `tune` found on this device, kept in the user's cache folder, where `load` looks it up."""
+"""The result of `tune`, stored in the user's cache folder, where `load` finds it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ __all__ = ["Candidate", "Tuning", "remembered"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One variant on one engine with so many threads. `milliseconds` is the median of one inference, if there is one.
+    """A variant on an engine with a number of threads. `milliseconds` is the median of one inference, or None.
 
-    `status` is `ok`, `unfaithful` (below the gate, so not tried), `crashed`, `hung` or `failed`; `detail` says why.
+    `status` is `ok`, `unfaithful` (below the gate, so not measured), `crashed`, `hung` or `failed`; `detail` is the
+    reason.
     """
 
     variant: str
@@ -33,7 +34,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What was measured for one bundle on one processor; candidates that are ok come first, fastest first."""
+    """The measurements of one bundle on one processor. Working candidates come first, fastest first."""
 
     identity: str
     processor: str
@@ -42,11 +43,11 @@ class Tuning:
 
     @property
     def best(self) -> Candidate:
-        """The fastest."""
+        """The fastest candidate."""
         return self.candidates[0]
 
     def slower_int8(self) -> list[str]:
-        """A sentence for each int8 variant and engine on which it is slower here than its format's float32."""
+        """Return a sentence for each engine and int8 variant that is slower here than float32 in the same format."""
         fastest: dict[tuple[str, str], Candidate] = {}
         for candidate in self.candidates:
             if candidate.milliseconds is not None:
@@ -63,9 +64,9 @@ class Tuning:
 
 
 def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple[Choice, int] | None:
-    """The fastest choice that an earlier `tune` found on this processor and the arguments allow, and its threads.
+    """Return the fastest earlier result of `tune` that matches the arguments, with its threads, or None.
 
-    None where there is none, the engine has another version now, or the process may use fewer cores.
+    A result does not count if the engine's version has changed or the process may use fewer cores.
     """
     try:
         tuning = from_json(Tuning, read_cache(tuned_file(bundle.identity)))

@@ -1,4 +1,4 @@
-"""Whether this machine gives the bundle's features: its golden vectors, run by each installed engine."""
+"""Verifying that this machine reproduces the bundle's features, with golden vectors and each installed engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgefeat._errors import EngineError
 
 __all__ = ["Check", "verify"]
 
-#: Largest absolute difference to the variant's golden features, for features of length 1.
+#: Largest allowed absolute difference to the variant's golden features, for features of length 1.
 _TOLERANCES = {"float32": 1e-4, "float16": 1e-3}
 _SAME_ENGINE_COSINE = 0.999
 _OTHER_ENGINE_SLACK = 0.02
@@ -29,9 +29,9 @@ _OTHER_ENGINE_SLACK = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One variant on one engine. `difference` and `cosine` are to its golden features, `keras_cosine` to Keras.
+    """One variant on one engine, compared with its golden features (`difference`, `cosine`) and Keras (`keras_cosine`).
 
-    Each is the worst over golden pictures and taps; None where the engine `failed`.
+    Each figure is the worst over the golden images and taps, or None if the status is `failed`.
     """
 
     variant: str
@@ -47,11 +47,11 @@ class Check:
 def verify(
     bundle: str | os.PathLike[str] | Bundle, *, variant: str | None = None, engine: str | None = None
 ) -> tuple[Check, ...]:
-    """One Check for each variant that an installed engine runs, every file of the bundle hashed first.
+    """Check the hash of every file, then each variant on each installed engine. Return one Check for each pair.
 
-    float32 must lie within 1e-4 of its golden features and float16 within 1e-3, times the largest of them where that is
-    more than 1; int8 and dynamic must reach cosine 0.999 to them on the engine that wrote them, and elsewhere come no
-    more than 0.02 below the minimum to Keras that the manifest records.
+    float32 must be within 1e-4 of its golden features and float16 within 1e-3, multiplied by the largest feature value
+    if that exceeds 1. int8 and dynamic must reach cosine 0.999 on the engine that wrote them; on other engines, the
+    cosine to Keras may be at most 0.02 below the manifest's minimum.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     for file in opened.manifest.files():
@@ -94,7 +94,7 @@ def _off(
     own: NDArray[np.float32],
     keras: NDArray[np.float32],
 ) -> str:
-    """Why the features are off, with both figures; empty where they are not."""
+    """Return why the features are off, with the figure and the limit, or an empty text."""
     if variant.precision in _TOLERANCES:
         largest = float(np.abs(own).max())
         allowed = _TOLERANCES[variant.precision] * (max(1.0, largest) if np.isfinite(largest) else 1.0)

@@ -1,4 +1,4 @@
-"""From the modes of Pillow to gray or RGB of eight bits."""
+"""Conversion from Pillow's modes to 8-bit gray or RGB."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _Convert: TypeAlias = Callable[[Image.Image], Image.Image]
 
 _BITS_TAG, _PHOTOMETRIC_TAG = 258, 262
 
-# Pixels converted at once where that takes copies: a strip of a large picture, all of a small one.
+# Pixels converted at once, since conversion makes copies: a strip of a large image, or all of a small one.
 _STRIP_PIXELS = 1_000_000
-# Pillow brings the pixels of a PNG to eight bits, but leaves its transparent colour in the depth of the file.
+# Pillow converts the pixels of a PNG to eight bits but leaves its transparent colour in the file's bit depth.
 _TRANSPARENT_SCALES = {"L;2": 85.0, "L;4": 17.0, "I;16B": 1 / 256, "RGB;16B": 1 / 256}
 
 
 def mend_transparency(image: ImageFile) -> None:
-    """Brings the transparent colour of an opened, not yet decoded PNG to the eight bits its pixels will have."""
+    """Scale the transparent colour of an opened, not yet decoded PNG to the eight bits that its pixels will have."""
     if image.format != "PNG" or "transparency" not in image.info or not image.tile:
         return
     scale, colour = _TRANSPARENT_SCALES.get(str(image.tile[0][3])), image.info["transparency"]
-    if image.mode == "1":  # older Pillows leave 1 there, where the pixels are 0 and 255
+    if image.mode == "1":  # older Pillow versions leave 1 there, but the pixels are 0 and 255
         image.info["transparency"] = 255 if colour else 0
     elif scale is not None:
         image.info["transparency"] = (
@@ -38,7 +38,7 @@ def mend_transparency(image: ImageFile) -> None:
 
 
 def flat(image: Image.Image, form: PictureForm) -> Image.Image:
-    """In gray or RGB, of eight bits and without transparency; in gray where the network takes gray."""
+    """Return the image as 8-bit gray or RGB without transparency, in gray if the network takes gray."""
     image = _opaque(image, form)
     return image if form.color == "rgb" or image.mode == "L" else image.convert("L")
 
@@ -54,7 +54,7 @@ def _opaque(image: Image.Image, form: PictureForm) -> Image.Image:
 
 
 def _in_strips(image: Image.Image, mode: str, convert: _Convert) -> Image.Image:
-    """`convert` of the whole image, strip by strip, so that its copies on the way never have all of a large one."""
+    """Convert the image in strips, so that intermediate copies never hold all of a large image."""
     width, height = image.size
     rows = max(1, _STRIP_PIXELS // width)
     if rows >= height:
@@ -68,8 +68,8 @@ def _in_strips(image: Image.Image, mode: str, convert: _Convert) -> Image.Image:
 
 
 def _upper_bits(image: Image.Image) -> _Convert:
-    """What takes of 16 bits a sample the upper eight, not clipped as Pillow's own conversion does."""
-    tags = getattr(image, "tag_v2", {})  # of a TIFF: Pillow leaves 12 bits as they are, and 16 where 0 is white
+    """Return a converter that takes the upper 8 of 16 bits; Pillow's own conversion clips the values."""
+    tags = getattr(image, "tag_v2", {})  # for TIFF, Pillow does not scale 12 bits, nor invert 16 bits where 0 is white
     shift = 4 if tags.get(_BITS_TAG) == (12,) else 8
     white = 0xFF if image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC_TAG) == 0 else 0
     if image.mode == "I":
@@ -84,7 +84,7 @@ def _upper_bits(image: Image.Image) -> _Convert:
 
 
 def _bits_of_float(image: Image.Image) -> _Convert:
-    """What brings samples of 0 to 1, or of 0 to 255 where one is above 1, to eight bits."""
+    """Return a converter to 8 bits for samples of 0 to 1, or of 0 to 255 if one exceeds 1."""
     scale = 255 if _checked_range(image, 255, "0 to 1, or 0 to 255") <= 1 else 1
 
     def convert(strip: Image.Image) -> Image.Image:
@@ -95,7 +95,7 @@ def _bits_of_float(image: Image.Image) -> _Convert:
 
 
 def _checked_range(image: Image.Image, limit: int, allowed: str) -> float:
-    """The largest sample of one channel. Raises PictureError where one is not `allowed`."""
+    """Return the largest sample of one channel. Raises PictureError if a sample is out of range."""
     least, most = image.getextrema()
     assert isinstance(least, int | float)
     assert isinstance(most, int | float)

@@ -1,4 +1,4 @@
-"""From a source to a decoded image, as it is stored: within the limits, scaled where libjpeg can."""
+"""Decoding an image as it is stored, within the limits, at the scale that libjpeg offers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from edgefeat._images.sources.streams import as_picture_errors, opened_stream
 
 __all__ = ["Decoding", "decoded", "decoded_with_share", "target_size"]
 
-#: `exact` decodes every pixel, then resizes; `fast` lets libjpeg scale while it decodes, never below `_FAST_FLOOR`
-#: times the size nor `_FAST_SIDE` pixels.
+#: `exact` decodes every pixel and then resizes. `fast` lets libjpeg scale while decoding, but never below `_FAST_FLOOR`
+#: times the target size or `_FAST_SIDE` pixels.
 Decoding = Literal["fast", "exact"]
 
-# Chosen by the features of real networks and photos, see docs/pictures.md. The fewer cells a network averages over,
-# the more it sees of a pixel, so what is small is scaled down less.
+# Chosen by the features of real networks and photos, see docs/pictures.md. Small targets are scaled down less: a
+# network that averages over few cells is more sensitive to single pixels.
 _FAST_FLOOR, _FAST_SIDE = 1.35, 300
 _TURNED_BACK = {**TRANSPOSES, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
@@ -34,7 +34,7 @@ _TURNED_BACK = {**TRANSPOSES, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.R
 def decoded(
     source: object, form: PictureForm, decoding: Decoding, limits: Limits = DEFAULT_LIMITS
 ) -> Iterator[Image.Image]:
-    """The decoded image, as it is stored: `fitted` makes the picture of it. Raises as `read_picture` does."""
+    """Yield the decoded image as it is stored; `fitted` turns it into the model's input. Raises as `read_picture`."""
     with decoded_with_share(source, form, decoding, limits) as (image, _):
         yield image
 
@@ -43,7 +43,7 @@ def decoded(
 def decoded_with_share(
     source: object, form: PictureForm, decoding: Decoding, limits: Limits
 ) -> Iterator[tuple[Image.Image, float]]:
-    """As `decoded`, and the share of its rows that the file has: less than 1 where it is truncated."""
+    """Yield the image as `decoded` does, and the share of its rows that is in the file: below 1 if it is truncated."""
     if decoding not in ("fast", "exact"):
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
     if isinstance(source, Image.Image):
@@ -72,7 +72,7 @@ class _Opening(NamedTuple):
     limits: Limits
 
     def open(self, stream: BinaryIO) -> ImageFile:
-        """The image, opened within the limits and set to the scale that is wanted, but not yet decoded."""
+        """Open the image within the limits and set the scale, without decoding it."""
         image = opened_image(stream, self.limits)
         if image.format in ("JPEG", "MPO"):
             if self.decoding == "fast":
@@ -84,17 +84,17 @@ class _Opening(NamedTuple):
 
 
 def target_size(form: PictureForm, orientation: int) -> tuple[int, int]:
-    """Width and height before the picture is turned upright."""
+    """Return the target width and height before the image is turned upright."""
     return (form.height, form.width) if orientation >= 5 else (form.width, form.height)
 
 
 def _least(side: int) -> int:
-    """The fewest pixels to which `fast` scales a side that becomes `side` pixels."""
+    """Return the fewest pixels that `fast` decoding keeps for a side of `side` target pixels."""
     return max(_FAST_SIDE, math.ceil(_FAST_FLOOR * side))
 
 
 def _as_stored(image: Image.Image, form: PictureForm, before: int) -> Image.Image:
-    """The image, turned back where that is wanted: Pillow itself turns a TIFF upright."""
+    """Return the image as stored: Pillow turns TIFF images upright, which is undone if the form ignores orientation."""
     if form.orientation == "ignore" and before in TRANSPOSES:
         return image.transpose(_TURNED_BACK[before])
     return image

@@ -1,6 +1,6 @@
-"""How a photo becomes the model's input, as the manifest of a bundle records it."""
+"""How a photo becomes the model's input, as recorded in a bundle's manifest."""
 
-# No `annotations` from __future__: reading a manifest would have to compile each of these when the program starts.
+# No `annotations` from __future__: every record would have to compile its own at start-up.
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,9 +11,9 @@ __all__ = ["PictureForm"]
 class PictureForm:
     """How a photo becomes the model's input: uint8 RGB of `height` x `width` pixels.
 
-    `transparency` is the colour that what is transparent is laid over: `white`, `black` or `#rrggbb`. `color` is "gray"
-    for a network of one channel: the picture is turned to gray as Pillow's `convert("L")` does before it is resized,
-    and its three channels are equal. The model itself turns any RGB picture to gray.
+    `transparency` is the colour behind transparent pixels: `white`, `black` or `#rrggbb`. `color` is "gray" for a
+    network with one input channel: the image is converted to gray as by Pillow's `convert("L")` before it is resized,
+    and its three channels are equal. The model itself converts any RGB image to gray.
     """
 
     height: int
@@ -23,5 +23,5 @@ class PictureForm:
     orientation: Literal["exif", "ignore"] = "exif"
     transparency: str = "white"
     profile: Literal["ignore"] = "ignore"
-    # Bundles written before gray networks were supported do not have it.
+    # Missing in bundles written before gray networks were supported.
     color: Literal["rgb", "gray"] = field(default="rgb", metadata={"optional": True})

@@ -1,4 +1,4 @@
-"""How large a picture may be, and how much of it must be there."""
+"""Limits: how large an image may be, and how much of it must be in the file."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from edgefeat._errors import ArgumentError, PictureError
 
 __all__ = ["DEFAULT_LIMITS", "LEAST_SHARE", "MAX_PIXELS", "Limits", "check_size", "raised", "truncation"]
 
-#: The most pixels that are held decoded. Pillow takes 4 bytes a pixel, so this is 256 MB: what a Raspberry Pi with 1 GB
+#: The default limit on decoded pixels. Pillow takes 4 bytes a pixel, so this is 256 MB, which a Raspberry Pi with 1 GB
 #: can spare.
 MAX_PIXELS = 64_000_000
 
-#: The share of its rows that a truncated picture must have where such are accepted, unless asked otherwise.
+#: The default share of its rows that a truncated image must have, where truncated images are accepted.
 LEAST_SHARE = 0.5
 
-# A side of 2 billion pixels is none that a decoder could be asked for.
+# No decoder supports sides of 2 billion pixels.
 _MOST_PIXELS = 4_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is read. Raises ArgumentError for limits that no picture could have.
+    """What may be read. Raises ArgumentError for impossible limits.
 
-    `max_pixels` is what may be held decoded; the limits of each format follow from it. `least_share` is the share of
-    its rows that a truncated picture must have: with 1 only whole pictures are read.
+    `max_pixels` is the number of decoded pixels; the limits of each format follow from it. `least_share` is the share
+    of its rows that a truncated image must have; with 1 only complete images are read.
     """
 
     max_pixels: int = MAX_PIXELS
@@ -39,7 +39,7 @@ class Limits:
             raise ArgumentError(f"least_share is {self.least_share} (allowed: above 0, to 1)")
 
     def check(self, size: tuple[int, int], *, what: str = "a picture", cost: float = 1.0) -> None:
-        """Raises PictureError for `what` of that size where a pixel of it costs as much memory as `cost` others."""
+        """Raise PictureError if `what` is too large. `cost` is the memory of a pixel relative to 4 bytes."""
         width, height = size
         if width < 1 or height < 1:
             raise PictureError(f"{width}x{height} pixels are no picture")
@@ -51,19 +51,19 @@ class Limits:
 
 
 def truncation(share: float) -> str | None:
-    """What to say of a picture of whose rows only a share is there; None of a whole one."""
+    """Return the note for an image with only a share of its rows, or None if it is complete."""
     return None if share >= 1 else f"truncated: {int(100 * share)} % of its rows are there"
 
 
-#: What is read unless asked otherwise.
+#: The default limits.
 DEFAULT_LIMITS = Limits()
 
 
 def raised(pixels: int) -> str:
-    """What raises the limit so far that `pixels` are read."""
+    """Return advice on how to raise the limit to `pixels`."""
     return f"to read it, use --max-pixels {pixels} or load(max_pixels={pixels})"
 
 
 def check_size(image: Image.Image, limits: Limits) -> None:
-    """Raises PictureError for an image of no pixels or more than `limits` allow."""
+    """Raise PictureError for an image without pixels or with more than `limits` allow."""
     limits.check(image.size)

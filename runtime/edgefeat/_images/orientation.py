@@ -1,4 +1,4 @@
-"""Which way up a stored picture is."""
+"""The EXIF orientation of an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgefeat._images.form import PictureForm
 
 __all__ = ["MIRRORED_ACROSS", "MIRRORED_DOWN", "TRANSPOSES", "orientation", "stored_orientation", "tag_orientation"]
 
-#: How a picture of each EXIF orientation is turned upright.
+#: The transposition that turns an image of each EXIF orientation upright.
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -21,31 +21,31 @@ TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-#: Which stored axes an orientation turns round on the way upright.
+#: The orientations whose horizontal, or vertical, axis is reversed when turned upright.
 MIRRORED_ACROSS, MIRRORED_DOWN = (2, 3, 7, 8), (3, 4, 6, 7)
 
 _TAG = 0x0112
-# A JPEG's EXIF block has at most so many bytes, and so few tags that their values cannot be more than Pillow can hold.
+# The maximum size of a JPEG's EXIF block. Blocks up to this size cannot have enough tags to use up memory.
 _SMALL_EXIF = 65_536
 
 
 def orientation(image: Image.Image, form: PictureForm) -> int:
-    """The EXIF orientation that `form` asks to follow, 1 to 8; 1 (upright) where there is none that can be read."""
+    """Return the EXIF orientation to apply, 1 to 8; 1 (upright) if `form` ignores it or none can be read."""
     return 1 if form.orientation == "ignore" else stored_orientation(image)
 
 
 def stored_orientation(image: Image.Image) -> int:
-    """How the pixels still have to be turned, 1 to 8; 1 where they need not, or nothing that can be read says so."""
-    if image.format == "TIFF":  # Pillow itself turns it while it decodes; some versions leave the tag
+    """Return the orientation that still has to be applied, 1 to 8; 1 if none or unknown."""
+    if image.format == "TIFF":  # Pillow turns it upright while decoding; some versions leave the tag
         return 1
     return tag_orientation(image)
 
 
 def tag_orientation(image: Image.Image) -> int:
-    """The orientation that the file gives, 1 to 8; 1 where there is none that can be read."""
+    """Return the orientation given in the file, 1 to 8; 1 if none can be read."""
     if image.format in ("JPEG", "MPO") and not {"exif", "xmp"} & image.info.keys():
         return 1
-    if image.format == "JXL" and not getattr(image, "jpeg", False):  # turned already, unless it was made of a JPEG
+    if image.format == "JXL" and not getattr(image, "jpeg", False):  # applied already, except to recompressed JPEG
         return 1
     try:
         _check_exif(image)
@@ -56,7 +56,7 @@ def tag_orientation(image: Image.Image) -> int:
 
 
 def _check_exif(image: Image.Image) -> None:
-    """Raises PictureError for a block whose tags claim more than they could have: Pillow would copy it for each."""
+    """Raise PictureError for a block whose tags claim more data than possible: Pillow would copy it for each tag."""
     exif = image.info.get("exif", b"")
     if isinstance(exif, bytes) and len(exif) > _SMALL_EXIF:
         from edgefeat._images.formats.tiff import check_directory

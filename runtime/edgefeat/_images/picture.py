@@ -1,6 +1,6 @@
-"""The one definition of a picture: decode -> orientation -> RGB -> resize -> uint8.
+"""Reading an image as the model's input: decode, turn upright, convert to RGB, resize, uint8.
 
-Calibration, fidelity, golden vectors, benchmarks and devices all come through here.
+Calibration, fidelity, golden vectors, benchmarks and devices all use this module, so that they see the same pixels.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = [
     "read_with_share",
 ]
 
-#: What a picture can be given as: a path, an encoded file as bytes or file object, a PIL image, or a uint8 array of
-#: shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA.
+#: An image given as a path, an encoded file (bytes or file object), a PIL image, or a uint8 array of shape (H, W), (H,
+#: W, 1), (H, W, 3) RGB or (H, W, 4) RGBA.
 PictureSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8]"
 )
 
-#: The order of an array's channels. One of two dimensions is gray in either.
+#: The channel order of an array. Two-dimensional arrays are gray in either order.
 Channels = Literal["rgb", "bgr"]
 
 
@@ -52,14 +52,14 @@ def read_picture(
     threads: int = 1,
     limits: Limits = DEFAULT_LIMITS,
 ) -> NDArray[np.uint8]:
-    """The picture as the model takes it: uint8, RGB, shape (form.height, form.width, 3), C-contiguous.
+    """Return the image as the model's input: uint8 RGB, shape (form.height, form.width, 3), C-contiguous.
 
-    For a network of one channel (`form.color` is "gray") the three channels are equal.
+    For a network with one input channel (`form.color` is "gray") the three channels are equal.
 
-    With `decoding="exact"` it equals `keras.utils.load_img(path, target_size=..., interpolation="bilinear")` bit for
-    bit on upright RGB files. `channels` is the order in an array (OpenCV's is "bgr"). So many `threads` resize it,
-    which changes no bit. Raises PictureError for anything that is not a whole, readable picture within
-    `limits`, and ArgumentError for an array of another type or shape.
+    With `decoding="exact"` the result equals `keras.utils.load_img(path, target_size=..., interpolation="bilinear")`
+    bit for bit on upright RGB files. `channels` is the channel order of an array (OpenCV's is "bgr"). `threads` does
+    not change the result. Raises PictureError for anything but a complete, readable image within `limits`, and
+    ArgumentError for an array of another type or shape.
     """
     return read_with_share(source, form, decoding, channels, threads=threads, limits=limits)[0]
 
@@ -73,7 +73,7 @@ def read_with_share(
     threads: int,
     limits: Limits,
 ) -> tuple[NDArray[np.uint8], float]:
-    """As `read_picture`, and the share of its rows that the picture has: below 1 where a truncated one is accepted."""
+    """Return the image as `read_picture` does, and the share of its rows that is in the file."""
     if channels not in ("rgb", "bgr"):
         raise ArgumentError(f"channels {channels!r} is unknown (allowed: 'rgb', 'bgr')")
     if isinstance(source, np.ndarray):
@@ -83,7 +83,9 @@ def read_with_share(
 
 
 def fitted(image: Image.Image, form: PictureForm, *, threads: int = 1) -> NDArray[np.uint8]:
-    """Resized first and turned after, so that only the small picture is ever held twice."""
+    """Return a decoded image as the model's input. It is resized before it is turned, so that only the small one is
+    copied.
+    """
     turn = orientation(image, form)
     mirrored = (turn in MIRRORED_ACROSS, turn in MIRRORED_DOWN)
     picture = _fitted(flat(image, form), target_size(form, turn), form.fit, mirrored, threads)
@@ -108,11 +110,11 @@ def _fitted_array(array: NDArray[np.uint8], form: PictureForm, channels: Channel
 def _fitted(
     image: Image.Image, size: tuple[int, int], fit: str, mirrored: tuple[bool, bool], threads: int
 ) -> Image.Image:
-    """`mirrored` says which axes will be turned round: there an odd pixel to spare belongs to the other side."""
+    """Resize the image by `fit`. On axes that will be `mirrored`, an odd spare pixel changes sides."""
     width, height = image.size
     if fit == "stretch":
         return image if image.size == size else resized(image, size, threads=threads)
-    if fit == "crop":  # the box of keras.utils.load_img(keep_aspect_ratio=True)
+    if fit == "crop":  # the same box as keras.utils.load_img(keep_aspect_ratio=True)
         cropped_width = min(width, max(1, height * size[0] // size[1]))
         cropped_height = min(height, max(1, width * size[1] // size[0]))
         left, top = _start(width - cropped_width, mirrored[0]), _start(height - cropped_height, mirrored[1])

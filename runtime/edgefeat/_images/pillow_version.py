@@ -1,4 +1,4 @@
-"""A Pillow with known holes is warned of and used all the same: 32-bit Raspberry Pi OS has 9.4 and no newer one."""
+"""A warning for Pillow versions with known vulnerabilities. They still work: 32-bit Raspberry Pi OS has only 9.4."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from edgefeat._errors import EdgefeatWarning
 
 __all__ = ["old_pillow", "warn_of_old_pillow"]
 
-# The first without a published flaw by which a picture could run code (libwebp's CVE-2023-4863, CVE-2024-28219).
+# The first version without a known vulnerability that lets an image run code (CVE-2023-4863 in libwebp,
+# CVE-2024-28219).
 _SOUND = (10, 3)
 
 
 def old_pillow() -> str | None:
-    """What to say of this Pillow; None where nothing is known against it."""
+    """Return the warning for the installed Pillow, or None if there is no known vulnerability."""
     numbers = tuple(int(part) for part in PIL.__version__.split(".")[:2] if part.isdigit())
     if numbers >= _SOUND:
         return None
@@ -26,6 +27,6 @@ def old_pillow() -> str | None:
 
 
 def warn_of_old_pillow() -> None:
-    """Says so once to whoever called the caller."""
+    """Warn about an old Pillow. The warning names the caller of the calling function."""
     if sentence := old_pillow():
         warnings.warn(sentence, EdgefeatWarning, stacklevel=3)

@@ -1,4 +1,4 @@
-"""Pillow's bilinear resize with antialiasing, by several threads where that is quicker, to the same bytes."""
+"""Pillow's bilinear resize with antialiasing, split between threads with identical results."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from PIL import Image
 
 __all__ = ["Frame", "resized"]
 
-# Fewer pixels than these are resized sooner than another thread is started.
+# Smaller images are resized faster than a thread is started.
 _LEAST_PIXELS = 100_000
 _COLUMNS, _ROWS = 0, 1
 
 
 class Frame(NamedTuple):
-    """A uint8 array (H, W, 3) as a source of images; `order` is that of its channels, "RGB" or "BGR"."""
+    """A uint8 array (H, W, 3) as a source of images. `order` is its channel order, "RGB" or "BGR"."""
 
     array: NDArray[np.uint8]
     order: str
@@ -31,15 +31,15 @@ class Frame(NamedTuple):
         return self.array.shape[1], self.array.shape[0]
 
     def image(self, axis: int = _ROWS, first: int = 0, last: int | None = None) -> Image.Image:
-        """The columns or rows from `first` to before `last`, in RGB."""
+        """Return the columns or rows from `first` up to `last` as an RGB image."""
         part = np.ascontiguousarray(self.array[first:last] if axis == _ROWS else self.array[:, first:last])
         return Image.frombuffer("RGB", (part.shape[1], part.shape[0]), part, "raw", self.order, 0, 1)
 
 
 class _Band(NamedTuple):
-    """A band of the resized picture, `size` with its beginning at `place`, and its box in the source.
+    """A band of the resized image: its `place` and `size` there, and its box in the source.
 
-    The source's columns or rows from `first` to before `last` are all that weigh in: the band's piece.
+    The columns or rows of the source from `first` up to `last` contribute to it: the band's piece.
     """
 
     axis: int
@@ -50,7 +50,7 @@ class _Band(NamedTuple):
     last: int
 
     def of_piece(self) -> tuple[float, float, float, float]:
-        """The box as the piece by itself has it."""
+        """Return the box in the coordinates of the piece."""
         moved = [edge - self.first if index % 2 == self.axis else edge for index, edge in enumerate(self.box)]
         return moved[0], moved[1], moved[2], moved[3]
 
@@ -62,9 +62,9 @@ def resized(
     box: tuple[int, int, int, int] | None = None,
     threads: int = 1,
 ) -> Image.Image:
-    """`image.resize(size, BILINEAR, box=box)`, bit for bit, in bands that threads compute side by side.
+    """Return `image.resize(size, BILINEAR, box=box)`, bit for bit, computed in bands by several threads.
 
-    Pillow weighs what lies around a band's box too, and lets other threads run meanwhile.
+    Pillow includes pixels around a band's box in its filter, and releases the GIL while it resizes.
     """
     box = box or (0, 0, *source.size)
     bands = _bands(source.size, size, box, threads)
@@ -83,14 +83,14 @@ def resized(
 
 
 def _bands(source: tuple[int, int], size: tuple[int, int], box: tuple[int, int, int, int], threads: int) -> list[_Band]:
-    """The bands, none where one thread is as quick or bands would not be exact.
+    """Return the bands, or none if one thread is as fast or the result would differ.
 
-    Only a half or a quarter of the box is told to Pillow exactly, so an odd side stays in one piece.
+    Only halves and quarters of the box are exact in Pillow, so an odd side is not split.
     """
     if threads < 2 or (box[2] - box[0]) * (box[3] - box[1]) < _LEAST_PIXELS:
         return []
     for count in (4, 2):
-        for axis in (_ROWS, _COLUMNS):  # rows first: they lie together
+        for axis in (_ROWS, _COLUMNS):  # rows first: they are contiguous in memory
             if count > threads or size[axis] % count:
                 continue
             bands = [_band(axis, index, count, source, size, box) for index in range(count)]
@@ -113,9 +113,9 @@ def _band(
 
 
 def _passes(source: tuple[int, int], size: tuple[int, int]) -> tuple[bool, bool]:
-    """What Pillow chooses the order of its two passes by, and so how it rounds between them: since 13, and since 11.2.
+    """Return what determines the order of Pillow's two passes, and so its rounding: since 13 and since 11.2.
 
-    Found by experiment for Pillow 13.0. Older ones always begin with the rows.
+    Found by experiment with Pillow 13.0. Older versions always begin with the rows.
     """
     less = source[0] - size[0], source[1] - size[1]
     return less[1] > max(0, 2 * less[0]), source[1] > 100 * source[0]
@@ -124,7 +124,9 @@ def _passes(source: tuple[int, int], size: tuple[int, int]) -> tuple[bool, bool]
 def _pieces(
     source: Image.Image | Frame, size: tuple[int, int], bands: list[_Band]
 ) -> Callable[[_Band], tuple[Image.Image, tuple[float, float, float, float]]]:
-    """What gives an image for a band and the band's box in it: of an array by itself where that is exact."""
+    """Return a function that gives the image for a band and the band's box in it. Arrays are sliced where that is
+    exact.
+    """
     if isinstance(source, Frame):
         frame = source
         width, height = source.size
@@ -139,7 +141,7 @@ def _pieces(
 
 
 def _side_by_side(jobs: list[Callable[[], None]]) -> None:
-    """Does the first job in this thread and each other one in a thread of its own. Raises what one of them raises."""
+    """Run the first job in this thread and each other one in its own thread. Raises the first error."""
     failures: list[Exception] = []
 
     def do(job: Callable[[], None]) -> None:

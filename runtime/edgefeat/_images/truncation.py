@@ -1,4 +1,4 @@
-"""Truncated pictures: how much of one is there, found by decoding it twice with something else in place of the rest."""
+"""Truncated images: how much is there, found by decoding twice with different data in place of the missing part."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from edgefeat._images.limits import Limits
 __all__ = ["is_truncation", "partly_decoded"]
 
 _END_OF_JPEG = b"\xff\xd9"
-# Decoded as more of a picture it gives anything but gray.
+# Does not decode to uniform gray as more data of a JPEG.
 _NOISE = bytes((37 * index * index + 91) % 251 for index in range(1024))
-# Formats that Pillow decodes row by row, so that what is there can be told from what is not.
+# Formats that Pillow decodes row by row, so that missing rows can be told apart.
 _BY_ROWS = ("PNG", "BMP", "PPM")
-# All of a picture is there but not in its full quality: as much as one may be without being whole.
+# The share if all of an image is there but not in full quality.
 _ALMOST_ALL = 0.99
 _STRIP_PIXELS = 1_000_000
 
-#: Opens an image, within the limits, and at the scale that is wanted.
+#: Opens an image within the limits and at the wanted scale.
 Opener = Callable[[BinaryIO], ImageFile]
 
 
 def is_truncation(error: OSError) -> bool:
-    """Whether Pillow's error says that the file ends too early."""
+    """Return whether Pillow's error means that the file is truncated."""
     return "truncated" in str(error).lower()
 
 
 def partly_decoded(
     stream: BinaryIO, image: ImageFile, opener: Opener, limits: Limits, error: OSError
 ) -> tuple[Image.Image, float]:
-    """What can be decoded of a truncated picture, and the share of its rows that is there.
+    """Return what can be decoded of a truncated image, and the share of its rows that is there.
 
-    The share is 1 where no pixel is missing, only the file's end. Raises PictureError where less is there than `limits`
-    ask for, and `error` where it cannot be told.
+    The share is 1 if only the file's end is missing, but no pixel. Raises PictureError if the share is below the limit,
+    and `error` if it cannot be determined.
     """
     if image.format in ("JPEG", "MPO"):
         partial, share = _jpeg(stream, opener, error)
@@ -63,20 +63,20 @@ def partly_decoded(
 
 def _jpeg(stream: BinaryIO, opener: Opener, error: OSError) -> tuple[Image.Image, float]:
     stream.seek(0)
-    data = stream.read().rstrip(b"\xff")  # half of a marker, as which what is put after it would be read
+    data = stream.read().rstrip(b"\xff")  # half of a marker would combine with the next byte
     every_scan, every_mean = scans_begun(data)
-    # Where it was cut between two restart intervals, what follows is passed over up to the next restart marker.
+    # If the file ends between two restart intervals, libjpeg skips data up to the next restart marker.
     noise = _NOISE + _next_restart(data) + _NOISE
     calm, noisy = (_decoded(opener, data + rest + _END_OF_JPEG, error) for rest in (b"", noise))
     same = _same_rows(calm, noisy)
     if every_scan and same.all():
         return calm, 1.0
-    rows = int(np.argmin(same)) if not same.all() else len(same)  # below, the noise has ended in both
+    rows = int(np.argmin(same)) if not same.all() else len(same)  # further down, both copies are past the noise
     return calm, min(_ALMOST_ALL, 1.0 if every_mean else rows / len(same))
 
 
 def _next_restart(data: bytes) -> bytes:
-    """The restart marker that is due next: they count from 0 to 7 in each scan, and no other bytes look like one."""
+    """Return the restart marker that is due next. They count from 0 to 7 in each scan; no other bytes look like one."""
     scan = data[data.rfind(b"\xff\xda") :]
     return bytes((0xFF, 0xD0 + len(re.findall(rb"\xff[\xd0-\xd7]", scan)) % 8))
 
@@ -86,7 +86,7 @@ def _decoded(opener: Opener, data: bytes, error: OSError) -> ImageFile:
     try:
         image.load()
     except OSError as again:
-        if is_truncation(again):  # before its first scan
+        if is_truncation(again):  # truncated before its first scan
             raise error from None
         raise
     return image
@@ -100,7 +100,7 @@ def _by_rows(stream: BinaryIO, opener: Opener, error: OSError) -> tuple[Image.Im
 
 
 def _over(stream: BinaryIO, opener: Opener, ground: int) -> ImageFile:
-    """What of the picture is there, on a ground of one sample."""
+    """Decode what is there of the image, on a uniform background."""
     stream.seek(0)
     image = opener(stream)
     colour = ground if len(image.getbands()) == 1 else (ground,) * len(image.getbands())
@@ -110,12 +110,12 @@ def _over(stream: BinaryIO, opener: Opener, ground: int) -> ImageFile:
     except OSError as error:
         if not is_truncation(error):
             raise
-        image.tile = []  # what is decoded is all there will be
+        image.tile = []  # no further data to decode
     return image
 
 
 def _same_rows(one: Image.Image, other: Image.Image) -> NDArray[np.bool_]:
-    """Which rows are the same in both."""
+    """Return which rows are the same in both images."""
     width, height = one.size
     step = max(1, _STRIP_PIXELS // width)
     same = []

@@ -1,4 +1,4 @@
-"""Connected components of many pairs that come in blocks."""
+"""Connected components, from pairs that arrive in blocks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["Components"]
 
 
 class Components:
-    """Numbers 0 to `count` - 1, each a component of its own until `join` puts some together."""
+    """The numbers 0 to `count` - 1, each its own component until `join` merges some."""
 
     def __init__(self, count: int) -> None:
         self._labels = np.arange(count)
 
     def join(self, ones: NDArray[np.intp], others: NDArray[np.intp]) -> None:
-        """Puts each of `ones` into one component with that of `others` at the same place."""
+        """Merge the components of each of `ones` and of the number at the same place in `others`."""
         pairs = np.stack([self._labels[ones], self._labels[others]])
-        pairs = np.unique(pairs[:, pairs[0] != pairs[1]], axis=1)  # among many alike photos, few are news
+        pairs = np.unique(pairs[:, pairs[0] != pairs[1]], axis=1)  # most pairs of near-duplicates are already joined
         if not pairs.shape[1]:
             return
         parents = {int(label): int(label) for label in np.unique(pairs)}
@@ -30,7 +30,7 @@ class Components:
         self._labels = np.where(old[places] == self._labels, new[places], self._labels)
 
     def groups(self) -> list[list[int]]:
-        """The components of two members or more, members in order, components in the order of their first."""
+        """Return the components with two or more members, sorted by their first member."""
         order = np.argsort(self._labels, kind="stable")
         starts = np.flatnonzero(np.diff(self._labels[order], prepend=-1))
         return [part.tolist() for part in np.split(order, starts[1:]) if len(part) > 1]

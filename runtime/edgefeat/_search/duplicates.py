@@ -1,4 +1,4 @@
-"""Groups of photos that are nearly the same."""
+"""Finding groups of near-duplicate photos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ DEFAULT_THRESHOLD = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A photo of a group: its cosine to the group's first, whether its file is the same, and its size in bytes."""
+    """A photo of a group: its cosine to the group's first photo, whether the files are identical, and its size in
+    bytes.
+    """
 
     path: str
     cosine: float
@@ -34,12 +36,12 @@ class Duplicate:
 def duplicates(
     store: FeatureStore, threshold: float = DEFAULT_THRESHOLD, *, tap: str | None = None, progress: bool = False
 ) -> list[list[Duplicate]]:
-    """Groups of photos in `store` that are nearly the same, the largest group first.
+    """Return groups of near-duplicate photos in `store`, largest group first.
 
-    Two photos are in a group if their cosine reaches `threshold`, or others in between connect them. A group's largest
-    file comes first: the one to keep, as a rule. Every pair is compared, exactly; memory holds a few thousand photos,
-    and the temporary folder (TMPDIR) all features in float32. `progress` shows a bar on standard error. Raises
-    ArgumentError, StoreError, OutputError.
+    Two photos are in the same group if their cosine reaches `threshold`, or if a chain of such pairs connects them. A
+    group's largest file comes first: usually the one to keep. Every pair is compared exactly. Memory holds a few
+    thousand photos, the temporary folder (TMPDIR) all features in float32. `progress` shows a bar on standard error.
+    Raises ArgumentError, StoreError, OutputError.
     """
     if not 0 < threshold <= 1:
         raise ArgumentError(f"threshold is {threshold} (allowed: above 0, at most 1)")
@@ -65,7 +67,8 @@ def _photos(store: FeatureStore, wanted: set[str]) -> dict[str, Photo]:
 def _group(places: Sequence[int], paths: Sequence[str], photos: dict[str, Photo], features: Spill) -> list[Duplicate]:
     def rank(place: int) -> tuple[int, int, str]:
         photo = photos[paths[place]]
-        return -(photo.size or 0), len(os.path.basename(photo.path)), photo.path  # of equals, not "photo (copy).jpg"
+        # Among equal sizes the shorter name first: "photo.jpg" before "photo (copy).jpg".
+        return -(photo.size or 0), len(os.path.basename(photo.path)), photo.path
 
     first, *rest = sorted(places, key=rank)
     kept = photos[paths[first]]

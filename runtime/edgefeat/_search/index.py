@@ -1,8 +1,8 @@
-"""An approximate index of a feature database, kept beside it: `features.db.index/`.
+"""An approximate index of a feature database, stored beside it in `features.db.index/`.
 
-about.json     what it is of; another content of the database makes it stale
-vectors        the graph, by usearch, vectors in int8: mapped, not read
-paths, ends    the paths one after another, and where each ends (int64)
+about.json     what it indexes; it is stale when the database's content differs
+vectors        the usearch graph with int8 vectors, memory-mapped
+paths, ends    the concatenated paths, and where each ends (int64)
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ __all__ = ["Index"]
 
 _FORM = 2
 _NAMES = frozenset({"about.json", "vectors", "paths", "ends"})
-# Times that an index is put in place or opened while other processes replace it.
+# Attempts to put an index in place or open it while other processes replace it.
 _TRIES = 20
-# Asked of the index for each photo that is wanted, then put in order by exact cosines: int8 confuses close ones.
+# Candidates requested for each result, then ranked by exact cosines: int8 confuses near ones.
 _SPARE = 4
 _LEAST_ASKED = 64
-# How widely the graph is searched: recall is measured in tests and documented.
+# The search width of the graph; tests and documentation have its recall.
 _EXPANSION = 256
-# So many photos are added by one thread: several that begin a graph together leave some that no search reaches.
+# The first photos are added by one thread: several threads that start a graph leave unreachable vectors.
 _ALONE = 1024
-# A build that has not written for so long was killed.
+# A build that has not written for this long was killed.
 _LEFT_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The index of one tap of `store`. Made by `of`."""
+    """The index of one tap of `store`, created by `of`."""
 
     store: FeatureStore
     tap: str
@@ -60,10 +60,10 @@ class Index:
 
     @classmethod
     def of(cls, store: FeatureStore, tap: str | None = None, *, progress: bool = False) -> Index:
-        """The index beside `store`, built first where there is none or the database has changed since.
+        """Open the index beside `store`, building it first if it is missing or the database has changed.
 
-        Building holds the index in memory: about D + 900 bytes a photo. Raises MissingExtraError, and OutputError where
-        the folder of the database cannot be written.
+        Building takes about D + 900 bytes of memory a photo. Raises MissingExtraError, and OutputError if the
+        database's folder cannot be written.
         """
         name = tap if tap is not None else store.taps[0].name
         usearch = _usearch()
@@ -72,19 +72,19 @@ class Index:
             for _ in range(_TRIES):
                 if not _is_of(folder, about):
                     _build(usearch, store, name, folder, about, progress)
-                with contextlib.suppress(FileNotFoundError):  # another process is just replacing it
+                with contextlib.suppress(FileNotFoundError):  # another process is replacing it
                     ends = np.fromfile(folder / "ends", np.int64)
                     paths = np.memmap(folder / "paths", np.uint8, "r") if len(ends) else np.zeros(0, np.uint8)
                     graph = _opened(usearch, folder / "vectors")
                     if graph is not None:
                         return cls(store, name, graph, paths, ends)
-                    (folder / "about.json").unlink()  # damaged, and so to be built again
+                    (folder / "about.json").unlink()  # damaged: build it again
         raise OutputError(
             f"the index beside {store.path} is replaced or damaged again and again; search exactly, with --exact"
         )
 
     def search(self, queries: NDArray[np.float32], count: int) -> list[list[Neighbour]]:
-        """For each row of `queries` about its `count` nearest photos, by exact cosine, nearest first."""
+        """Return about `count` nearest photos for each row of `queries`, by exact cosine, nearest first."""
         wanted = unit(queries)
         if not len(self.graph):
             return [[] for _ in wanted]
@@ -108,12 +108,12 @@ class Index:
 
 
 def place(store: FeatureStore) -> Path:
-    """The folder of the index of `store`."""
+    """Return the folder of the index of `store`."""
     return store.path.with_name(f"{store.path.name}.index")
 
 
 def _opened(usearch: Any, vectors: Path) -> Any:
-    """The graph, mapped; None where the file holds none."""
+    """Return the memory-mapped graph, or None if the file is not valid."""
     try:
         return usearch.Index.restore(str(vectors), view=True)
     except (ValueError, RuntimeError):
@@ -130,7 +130,7 @@ def _build(usearch: Any, store: FeatureStore, tap: str, folder: Path, about: dic
         graph.save(str(temporary / "vectors"))
         written = {**about, "files": _facts(temporary)}
         (temporary / "about.json").write_text(json.dumps(written), encoding="utf-8")
-        os.chmod(temporary, 0o777 & ~umask())  # whoever may read the database may use it
+        os.chmod(temporary, 0o777 & ~umask())  # readable for everyone who may read the database
         for name in _NAMES:
             with open(temporary / name, "rb") as stream:
                 os.fsync(stream.fileno())
@@ -140,7 +140,7 @@ def _build(usearch: Any, store: FeatureStore, tap: str, folder: Path, about: dic
 
 
 def _check_own(folder: Path) -> None:
-    """Raises OutputError where the folder holds what no build wrote: it would be replaced."""
+    """Raise OutputError if the folder has files that are not an index's, as it would be replaced."""
     try:
         others = sorted({one.name for one in folder.iterdir()} - _NAMES)
     except FileNotFoundError:
@@ -152,13 +152,13 @@ def _check_own(folder: Path) -> None:
 
 
 def _replace(temporary: Path, folder: Path) -> None:
-    """Puts a folder in the place of another. Several builds may do so at once: the last one's stays."""
+    """Replace a folder with another. If several builds do so at once, the last one wins."""
     for attempt in range(_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
         try:
             os.rename(temporary, folder)
         except OSError as error:
-            # Windows says EACCES where another process has a file of the folder open.
+            # Windows returns EACCES if another process has a file of the folder open.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES) or attempt == _TRIES - 1:
                 raise
         else:
@@ -166,7 +166,7 @@ def _replace(temporary: Path, folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what builds that were killed have left behind: another that is at work touches its files."""
+    """Remove what killed builds have left. Files of a running build have a recent modification time."""
     for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
         with contextlib.suppress(FileNotFoundError):  # its build has just ended
             touched = max(one.stat().st_mtime for one in (left, *left.iterdir()))
@@ -180,7 +180,7 @@ def _graph(usearch: Any, store: FeatureStore, tap: str, paths: BinaryIO, ends: B
     first = end = 0
     with bar(len(store), "building the index", "photo", show=progress) as shown:
         for names, features in store.chunks(tap, rows=CHUNK):
-            full = features.any(axis=1)  # usearch finds zeros near to everything
+            full = features.any(axis=1)  # usearch treats zero vectors as close to everything
             if full.any():
                 places = np.flatnonzero(full).astype(np.uint64) + np.uint64(first)
                 graph.add(places, _int8(unit(features[full])), threads=0 if len(graph) >= _ALONE else 1)
@@ -194,13 +194,13 @@ def _graph(usearch: Any, store: FeatureStore, tap: str, paths: BinaryIO, ends: B
 
 
 def _int8(features: NDArray[np.float32]) -> NDArray[np.int8]:
-    """The directions in int8, each vector by its own largest value: usearch's own scale is one for all, and coarser."""
+    """Return vectors as int8, each scaled by its own largest value: usearch's common scale is coarser."""
     largest = np.abs(features).max(axis=-1, keepdims=True)
     return np.asarray(np.rint(features * (127 / np.where(largest == 0, 1, largest))), np.int8)
 
 
 def _about(store: FeatureStore, tap: str) -> dict[str, Any]:
-    """What the index is of: every row has a part in `rows` by its checksum, so that any change makes it stale."""
+    """Return what the index describes. The rows' checksums are included, so that any change makes it stale."""
     from edgefeat._store.schema import connect, said_plainly
 
     with said_plainly(store.path), contextlib.closing(connect(store.path, "ro")) as connection:
@@ -210,7 +210,7 @@ def _about(store: FeatureStore, tap: str) -> dict[str, Any]:
 
 
 def _facts(folder: Path) -> dict[str, int]:
-    """What a damaged file is told by: of the vectors the size alone, as they are mapped and not read."""
+    """Return what detects damaged files. For the vectors this is the size only, as they are not read."""
     checksums = {name: _checksum(folder / name) for name in ("paths", "ends")}
     return {"vectors": (folder / "vectors").stat().st_size, **checksums}
 

@@ -1,4 +1,4 @@
-"""Every pair of features whose cosine reaches a threshold: exactly, yet without most of the products."""
+"""All pairs of features whose cosine reaches a threshold: exact, but without computing most products."""
 
 from __future__ import annotations
 
@@ -13,28 +13,26 @@ from edgefeat._search.spill import Spill, spilled
 __all__ = ["near_pairs"]
 
 _BLOCK = 2048
-# Enough directions to tell most photos apart, few enough to be an order of magnitude less work than whole features.
+# Enough directions to separate most photos, few enough to be ten times cheaper than whole features.
 _DIRECTIONS = 128
 _RUNS, _RUN = 16, 64
 _GATHERED = 2048  # pairs of whole features multiplied at a time
-# So many pairs one by one take as long as the whole block's product of whole features.
+# With this many pairs, multiplying whole blocks is as fast as checking single pairs.
 _WORTH_A_BLOCK = 40_000
-_LET_GO = 32  # blocks after which memory of what was read is given back
-# What rounding may take in float32 from a bound, and from the cosine of two rows.
+_LET_GO = 32  # blocks after which memory is released
+# Allowances for float32 rounding: of a bound, and of the cosine of two rows.
 _SLACK, _ROUNDING = 1e-5, 1e-6
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def near_pairs(features: Spill, threshold: float, *, progress: bool = False) -> Iterator[Pairs]:
-    """The places, in blocks, of all pairs of the rows of `features`, of length 1, with cosine >= `threshold`.
+    """Yield, in blocks, the indices of all pairs of rows of `features` (unit length) with cosine >= `threshold`.
 
-    In each pair the first place is the lower. A few blocks of 2,048 rows are in memory at a time, however many there
-    are.
+    In each pair the first index is the lower. Only a few blocks of 2,048 rows are in memory at a time.
 
-    The cosine of two features is at most that of their parts in a few directions, plus the product of the lengths of
-    what is left of them. The bound is itself a product of short rows, and only pairs that it lets through are looked at
-    in full.
+    The cosine of two features is at most the cosine of their parts in a few directions plus the product of the lengths
+    of the remainders. This bound is a product of short rows; only the pairs that pass it are computed in full.
     """
     count, dimensions = features.rows.shape
     least = threshold - _ROUNDING
@@ -66,7 +64,7 @@ def _blocks(count: int) -> Iterator[tuple[int, int]]:
 
 
 def _reaching(rows: NDArray[np.float32], start: int, other: int, least: float) -> Pairs:
-    """The pairs of one row of each block whose product is at least `least`."""
+    """Return the pairs, with one row from each block, whose product is at least `least`."""
     ones, others = np.nonzero(rows[start : start + _BLOCK] @ rows[other : other + _BLOCK].T >= least)
     ones, others = ones + start, others + other
     above = ones < others
@@ -74,9 +72,9 @@ def _reaching(rows: NDArray[np.float32], start: int, other: int, least: float) -
 
 
 def _bound(features: Spill, bounds: Spill) -> None:
-    """Fills `bounds` with rows (directions + 1), whose products are never less than the cosines of the whole rows."""
+    """Fill `bounds` with rows (directions + 1) whose products are never below the cosines of the whole rows."""
     rows = features.rows
-    # Runs of rows: single ones from all over would bring in their neighbours as well, and so the whole file.
+    # Runs of rows: reading single rows would load their neighbours too, and so the whole file.
     starts = np.linspace(0, max(0, len(rows) - _RUN), _RUNS).astype(int).tolist()
     directions = _directions(np.concatenate([rows[start : start + _RUN] for start in starts]))
     for start in range(0, len(rows), _BLOCK):
@@ -89,10 +87,10 @@ def _bound(features: Spill, bounds: Spill) -> None:
 
 
 def _directions(sample: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Orthonormal columns (D, directions) in which the rows of `sample` are nearly as long as they can be.
+    """Return orthonormal columns (D, directions) that keep most of the length of the rows in `sample`.
 
-    Any orthonormal ones would do: these let the fewest pairs through. By subspace iteration, which takes a hundredth of
-    the time of a singular value decomposition.
+    Any orthonormal columns are correct; these let the fewest pairs pass. Subspace iteration takes a hundredth of the
+    time of a singular value decomposition.
     """
     columns = np.random.default_rng(0).standard_normal((sample.shape[1], _DIRECTIONS), np.float32)
     for _ in range(3):

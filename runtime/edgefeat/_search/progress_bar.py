@@ -1,4 +1,4 @@
-"""A progress bar for what takes minutes."""
+"""A progress bar for long operations."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class Bar(Protocol):
-    """Something that is told how much more is done."""
+    """A progress bar."""
 
     def update(self, n: float | None = 1) -> object:
-        """So much more is done."""
+        """Advance the bar by `n`."""
         ...
 
 
@@ -26,7 +26,7 @@ class _NoBar:
 
 @contextmanager
 def bar(total: int, what: str, unit: str, *, show: bool) -> Iterator[Bar]:
-    """A bar on standard error, or with `show` False one that shows nothing."""
+    """Show a bar on standard error, or nothing if `show` is False."""
     if not show:
         yield _NoBar()
         return
@@ -37,7 +37,7 @@ def bar(total: int, what: str, unit: str, *, show: bool) -> Iterator[Bar]:
 
 
 def with_bar(items: Iterable[T], total: int, what: str, unit: str, *, show: bool) -> Iterator[T]:
-    """The items, with a bar of how many are done."""
+    """Yield the items while a bar counts them."""
     with bar(total, what, unit, show=show) as shown:
         for item in items:
             yield item

@@ -1,4 +1,4 @@
-"""The extractor that made a database, for pictures that are to be compared with those in it."""
+"""The extractor that made a database, for query images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["extractor_for"]
 def extractor_for(
     store: FeatureStore, *, bundle: str | os.PathLike[str] | None = None, threads: int | None = None
 ) -> Extractor:
-    """An extractor whose features may be compared with those in `store`: its bundle, variant, engine and decoding.
+    """Load an extractor whose features match those in `store`: same bundle, variant, engine and decoding.
 
-    The bundle is looked for where it was when the database was written, or at `bundle`. Raises BundleError where it is
-    not there, ArgumentError where it is another, MissingExtraError where the engine is not installed.
+    The bundle is taken from `bundle`, or from its folder at the time the database was written. Raises BundleError if it
+    is not there, ArgumentError if it is a different bundle, MissingExtraError if the engine is not installed.
     """
     identity = store.identity
     if bundle is None and not os.path.isdir(identity.place):

@@ -1,4 +1,4 @@
-"""The nearest of many features by cosine, exactly, in the memory of one chunk."""
+"""Exact nearest neighbours by cosine, one chunk of features in memory at a time."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from edgefeat._errors import ArgumentError
 
 __all__ = ["CHUNK", "Neighbour", "check_queries", "rank", "unit"]
 
-#: Photos in memory at a time: of 1,280 values each, 5 MB, and a few times as much while they are decoded.
+#: Photos in memory at a time: 5 MB with 1,280 values each, and several times as much while decoding.
 CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A photo and how near it is: the cosine of its feature to the query's, 1 for the same direction."""
+    """A photo and the cosine of its feature to the query's: 1 means the same direction."""
 
     path: str
     cosine: float
 
 
 class _Best:
-    """The best `count` photos so far for one query; of equals, those that came first."""
+    """The best `count` photos so far for one query. Among equal cosines, earlier photos come first."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -36,7 +36,7 @@ class _Best:
         if len(self._paths) == self._count:
             places = np.flatnonzero(cosines > self._cosines[-1])
         elif len(cosines) > self._count:
-            # Partitioned first: sorting a whole chunk for each of many queries would take longer than reading it.
+            # Partition first: sorting a whole chunk for each of many queries would be slower than reading it.
             least = np.partition(cosines, len(cosines) - self._count)[len(cosines) - self._count]
             places = np.flatnonzero(cosines >= least)
         else:
@@ -50,17 +50,17 @@ class _Best:
         self._cosines = joined[order]
 
     def neighbours(self) -> list[Neighbour]:
-        cosines = np.clip(self._cosines, -1, 1).tolist()  # rounding goes a little beyond
+        cosines = np.clip(self._cosines, -1, 1).tolist()  # rounding may exceed 1 slightly
         return [Neighbour(path, cosine) for path, cosine in zip(self._paths, cosines, strict=True)]
 
 
 def rank(
     chunks: Iterable[tuple[Sequence[str], NDArray[np.float32]]], queries: NDArray[np.float32], count: int
 ) -> list[list[Neighbour]]:
-    """For each row of `queries` (Q, D) its `count` nearest photos, nearest first, of equals the first to come.
+    """Return for each row of `queries` (Q, D) its `count` nearest photos, nearest first.
 
-    `chunks` are paths and their features (n, D), as `FeatureStore.chunks` gives them. A feature of zeros has cosine 0
-    to everything.
+    Among equal cosines, earlier photos come first. `chunks` are paths and features (n, D), as from
+    `FeatureStore.chunks`. A feature of zeros has cosine 0 to everything.
     """
     if count < 1:
         raise ArgumentError(f"k is {count} (allowed: 1 or more)")
@@ -74,12 +74,12 @@ def rank(
 
 
 def unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The rows divided by their length, float32; zeros stay zeros."""
+    """Return the rows divided by their length, float32. Zero rows stay zero."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return np.asarray(features / np.where(lengths == 0, 1, lengths), np.float32)
 
 
 def check_queries(queries: NDArray[np.float32], dimensions: int) -> None:
-    """Raises ArgumentError where the queries are not of the database's length."""
+    """Raise ArgumentError if the queries do not have the database's number of dimensions."""
     if queries.ndim != 2 or queries.shape[1] != dimensions:
         raise ArgumentError(f"queries of shape {queries.shape} (allowed here: ({dimensions},) or (Q, {dimensions}))")

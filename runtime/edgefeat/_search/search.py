@@ -1,4 +1,4 @@
-"""Search in a feature database: exact, or by an index of it."""
+"""Search in a feature database, exact or with an index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgefeat._store.reader import FeatureStore
 
 __all__ = ["INDEXED_FROM", "indexed", "search"]
 
-#: From so many photos on, the index is worth its building: an exact search reads the whole database each time.
+#: From this many photos on, an index is worth building: an exact search reads the whole database each time.
 INDEXED_FROM = 1_000_000
 
 
@@ -26,14 +26,14 @@ def search(
     index: bool | None = None,
     progress: bool = False,
 ) -> list[list[Neighbour]]:
-    """For each query its `k` nearest photos in `store` by cosine, nearest first.
+    """Return for each query its `k` nearest photos in `store` by cosine, nearest first.
 
-    `query` is a feature (D,) or several (Q, D), of the extractor that `extractor_for(store)` gives. The search is
-    exact, in one pass over the database and the memory of a few thousand photos. With `index` it goes through an
-    approximate index, which is kept beside the database and built where it is missing or stale; the cosines are exact
-    all the same. None takes the index for databases of a million photos if it is installed. `progress` shows a bar on
-    standard error while the index is built. Raises ArgumentError for
-    queries that are not finite or of another length, MissingExtraError where `index` is not installed, StoreError.
+    `query` is a feature (D,) or several (Q, D) from the extractor that `extractor_for(store)` returns. The search is
+    exact: one pass over the database, with a few thousand photos in memory. With `index` it uses an approximate index,
+    which is stored beside the database and built if missing or stale; the cosines are still exact. By default the index
+    is used from a million photos on, if it is installed. `progress` shows a bar on standard error while the index is
+    built. Raises ArgumentError for queries that are not finite or have another length, MissingExtraError if `index` is
+    not installed, StoreError.
     """
     if k < 1:
         raise ArgumentError(f"k is {k} (allowed: 1 or more)")
@@ -54,7 +54,7 @@ def search(
 
 
 def indexed(store: FeatureStore, index: bool | None) -> bool:
-    """Whether `search` goes through an index."""
+    """Return whether `search` uses an index."""
     if index is not None:
         return index
     return len(store) >= INDEXED_FROM and importlib.util.find_spec("usearch") is not None

@@ -1,4 +1,4 @@
-"""A matrix in a temporary file, mapped: as large as the disk, and in memory only where it is being read."""
+"""A matrix in a temporary file, memory-mapped: limited by the disk, not by memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Spill", "spilled"]
 
 
 class Spill:
-    """Rows of float32 in a file, all of one length. `add` all of them, then `open`, then read `rows`."""
+    """Float32 rows of equal length in a file. First `add` all of them, then `open`, then read `rows`."""
 
     def __init__(self, file: io.FileIO) -> None:
         self._file = file
@@ -26,7 +26,7 @@ class Spill:
         self.rows = np.zeros((0, 0), np.float32)
 
     def add(self, rows: NDArray[np.float32]) -> None:
-        """Appends rows (n, D)."""
+        """Append rows (n, D)."""
         data = np.ascontiguousarray(rows, np.float32).data.cast("B") if rows.size else memoryview(b"")
         self._width = rows.shape[1] if data else self._width
         try:
@@ -39,13 +39,13 @@ class Spill:
             ) from error
 
     def open(self) -> None:
-        """Makes `rows` the matrix of all that was added."""
+        """Map everything that was added as `rows`."""
         if self._width:
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
             self.rows = np.frombuffer(self._map, np.float32).reshape(-1, self._width)
 
     def take(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
-        """The rows at these places, read one by one: through the map each would bring its neighbours into memory."""
+        """Return the rows at these places, read one by one: the map would load their neighbours too."""
         taken = np.empty((len(places), self._width), np.float32)
         for place, row in zip(places.tolist(), taken, strict=True):
             self._file.seek(place * row.nbytes)
@@ -53,13 +53,13 @@ class Spill:
         return taken
 
     def let_go(self) -> None:
-        """Gives back the memory of what was read so far; reading it again fetches it anew."""
+        """Release the memory of what was read so far; it is loaded again when needed."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager
 def spilled() -> Iterator[Spill]:
-    """An empty Spill, whose file is gone when the block ends."""
+    """Create an empty Spill whose file is removed when the block ends."""
     with tempfile.TemporaryFile(prefix="edgefeat-", buffering=0) as file:
         yield Spill(file)

@@ -1,4 +1,4 @@
-"""Features on disk: `.npz`, `.npy` with a sidecar of paths, `.csv`, `.jsonl`, `.parquet`; whole or not at all."""
+"""Feature files: `.npz`, `.npy` with a JSON file of paths, `.csv`, `.jsonl`, `.parquet`, written atomically."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["OUTPUT_SUFFIXES", "FeatureRows", "FeatureTable", "check_output", "wr
 
 
 class FeatureRows(Protocol):
-    """Features of several photos, however many, from one bundle."""
+    """The features of any number of photos from one bundle."""
 
     @property
     def bundle(self) -> str:
@@ -42,15 +42,15 @@ class FeatureRows(Protocol):
         """The shape of one photo's feature, by tap."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
 
     def tables(self) -> Iterator[tuple[list[str], dict[str, NDArray[np.float32]]]]:
-        """The paths and for each tap the features (n, *shape) of a few rows at a time; the same at each call."""
+        """Yield a few rows at a time: paths, and features (n, *shape) by tap. Every call yields the same rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureTable:
-    """Features of several pictures: `features` has for each tap (N, *shape) float32, row i for `paths[i]`."""
+    """The features of several images: by tap (N, *shape) float32; row i belongs to `paths[i]`."""
 
     paths: list[str]
     features: dict[str, NDArray[np.float32]]
@@ -67,12 +67,12 @@ class FeatureTable:
         return len(self.paths)
 
     def tables(self) -> Iterator[tuple[list[str], dict[str, NDArray[np.float32]]]]:
-        """All of it at once."""
+        """Yield all rows at once."""
         yield self.paths, self.features
 
 
 def check_output(path: str | os.PathLike[str], taps: Collection[str]) -> None:
-    """Raises ArgumentError or MissingExtraError now rather than after an hour's work."""
+    """Raise ArgumentError or MissingExtraError early, rather than after an hour of work."""
     target = Path(path)
     folder = target.absolute().parent
     if target.suffix.lower() not in _WRITERS:
@@ -88,10 +88,10 @@ def check_output(path: str | os.PathLike[str], taps: Collection[str]) -> None:
 
 
 def write_features(rows: FeatureRows, path: str | os.PathLike[str]) -> list[Path]:
-    """The files written for `path`, whose ending picks the format; existing ones are replaced in one step.
+    """Write features to `path` in the format of its ending, and return the files written.
 
-    Only a few of the rows are in memory at a time. Raises what `check_output` does, and OutputError where the disk is
-    full or fails.
+    Existing files are replaced atomically. Only a few rows are in memory at a time. Raises the errors of
+    `check_output`, and OutputError if the disk is full or fails.
     """
     check_output(path, rows.shapes)
     target = Path(path)
@@ -99,15 +99,15 @@ def write_features(rows: FeatureRows, path: str | os.PathLike[str]) -> list[Path
 
 
 def _columns(rows: FeatureRows) -> dict[str, str]:
-    """The tap by output name: `features` where there is one tap, or `features/<tap>` where there are several."""
+    """Return the tap of each output column: `features` with one tap, `features/<tap>` with several."""
     taps = list(rows.shapes)
     return {"features": taps[0]} if len(taps) == 1 else {f"features/{tap}": tap for tap in taps}
 
 
 def _write_npz(rows: FeatureRows, path: Path) -> list[Path]:
     longest = max((len(name) for names, _ in rows.tables() for name in names), default=1)
-    unicode = np.dtype(f"<U{longest}")  # drops nothing but trailing NULs, which no path has
-    # Not np.savez: NumPy 1 leaves its archive open when the disk is full, and Python then prints a second failure.
+    unicode = np.dtype(f"<U{longest}")  # loses only trailing NULs, which no path has
+    # Not np.savez: NumPy 1 leaves its archive open when the disk is full, and Python then prints a second error.
     with written_file(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         with _member(archive, "paths", (len(rows),), unicode) as member:
             for names, _ in rows.tables():
@@ -124,7 +124,7 @@ def _write_npz(rows: FeatureRows, path: Path) -> list[Path]:
 
 @contextmanager
 def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterator[IO[bytes]]:
-    """A `.npy` file in an archive, whose values follow."""
+    """Open a `.npy` file in an archive, with the header written."""
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
         _write_header(member, shape, dtype)
         yield member
@@ -139,7 +139,7 @@ def _write_npy(rows: FeatureRows, path: Path) -> list[Path]:
     ((tap, shape),) = rows.shapes.items()
     sidecar = path.with_suffix(".paths.json")
     with written_file(path) as stream, written_file(sidecar) as names:
-        # Not np.save: given a real file, it tells that the disk is full only as "2560 requested and 480 written".
+        # Not np.save: on a full disk its only message is "2560 requested and 480 written".
         _write_header(stream, (len(rows), *shape), np.dtype("<f4"))
         between = b"[\n"
         for paths, features in rows.tables():
@@ -148,7 +148,7 @@ def _write_npy(rows: FeatureRows, path: Path) -> list[Path]:
                 names.write(between + json.dumps(name).encode("ascii"))
                 between = b",\n"
         names.write(b"\n]" if len(rows) else b"[]")
-        stream.flush()  # a full disk is met here, before either file has been replaced
+        stream.flush()  # a full disk is detected here, before either file is replaced
         names.flush()
     return [path, sidecar]
 
@@ -159,7 +159,7 @@ def _write_csv(rows: FeatureRows, path: Path) -> list[Path]:
     sizes = {column: math.prod(rows.shapes[tap]) for column, tap in _columns(rows).items()}
 
     def write(stream: BinaryIO) -> None:
-        # surrogateescape gives a path that is not UTF-8 back as the bytes it is
+        # surrogateescape writes a path that is not UTF-8 as its original bytes
         text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
         writer = csv.writer(text)
         prefix = {name: name.removeprefix("features/").replace("features", "f") for name in sizes}
@@ -210,7 +210,7 @@ def _write_parquet(rows: FeatureRows, path: Path) -> list[Path]:
 
 
 def _pyarrow() -> tuple[Any, Any]:
-    """The modules pyarrow and pyarrow.parquet."""
+    """Return the modules pyarrow and pyarrow.parquet."""
     try:
         import pyarrow
         import pyarrow.parquet

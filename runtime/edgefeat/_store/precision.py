@@ -1,4 +1,4 @@
-"""How a feature is stored: float32 as it is, float16 in half the bytes, int8 with a scale in a quarter."""
+"""How features are stored: float32, float16 in half the bytes, or int8 with a scale in a quarter."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _LARGEST_FLOAT16 = 65504.0
 
 
 def encode(features: Sequence[NDArray[np.float32]], precision: Precision) -> tuple[bytes, bytes]:
-    """One photo's features, in the order of the taps, as the bytes of `scales` and of `data`.
+    """Return one photo's features, in the order of the taps, as the bytes of `scales` and of `data`.
 
-    int8 is `round(value / scale)` with `scale = max |value| / 127`, one float32 a tap in `scales`, which is empty
-    otherwise. All little-endian. Raises EngineError for values that are not finite, or too large for float16.
+    int8 is `round(value / scale)` with `scale = max |value| / 127`, stored as one float32 a tap in `scales`, which is
+    empty for other precisions. Everything is little-endian. Raises EngineError for values that are not finite or too
+    large for float16.
     """
     parts: list[bytes] = []
     scales: list[np.float32] = []
@@ -36,7 +37,7 @@ def encode(features: Sequence[NDArray[np.float32]], precision: Precision) -> tup
         if precision == "float16" and largest > _LARGEST_FLOAT16:
             raise EngineError(f"the feature's {largest:.0f} is too large for float16 (allowed: 65504): use float32")
         if precision == "int8":
-            # The scale is rounded to float32 first: the reader multiplies with what is stored.
+            # Round the scale to float32 first, as the reader multiplies by the stored value.
             scale = np.float32(largest / 127) or np.float32(1)
             flat = np.clip(np.rint(flat / scale), -127, 127)
             scales.append(scale)
@@ -45,12 +46,12 @@ def encode(features: Sequence[NDArray[np.float32]], precision: Precision) -> tup
 
 
 def stored_size(values: int, precision: str) -> int:
-    """How many bytes so many values take."""
+    """Return the number of bytes for this many values."""
     return values * _DTYPES[precision].itemsize
 
 
 def decode(blobs: Sequence[bytes], scales: Sequence[bytes], precision: str, size: int) -> NDArray[np.float32]:
-    """The features of several photos, float32 (N, size). `scales` has one photo's float32 scale an entry, for int8."""
+    """Return the features of several photos, float32 (N, size). For int8, `scales` has one float32 for each photo."""
     rows = np.frombuffer(b"".join(blobs), _DTYPES[precision]).reshape(len(blobs), size)
     features: NDArray[np.float32] = rows.astype(np.float32)
     if precision == "int8":

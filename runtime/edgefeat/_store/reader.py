@@ -1,4 +1,4 @@
-"""A feature database, opened for reading."""
+"""Reading a feature database."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _SCALE_BYTES = 4
 
 
 class FeatureStore:
-    """The features of many photos in one file, as `edgefeat extract --into` wrote it. Made by `open`.
+    """The features of many photos in one file written by `edgefeat extract --into`. Created by `open`.
 
-    Reading changes nothing in the file. Rows come in the order of their paths, which does not depend on the order in
-    which they were computed. Use it in a `with` block, or `close` it.
+    Reading does not change the file. Rows are sorted by path, whatever the order in which they were computed. Use it in
+    a `with` block, or call `close`.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, identity: StoreIdentity) -> None:
@@ -47,7 +47,7 @@ class FeatureStore:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> FeatureStore:
-        """The database at `path`. Raises StoreError where there is none, it is damaged or being written."""
+        """Open the database at `path`. Raises StoreError if it does not exist, is damaged or is being written."""
         file = Path(path)
         if not file.is_file():
             what = "is a folder" if file.is_dir() else "does not exist"
@@ -62,7 +62,7 @@ class FeatureStore:
                 raise
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def __enter__(self) -> FeatureStore:
@@ -78,45 +78,45 @@ class FeatureStore:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the file."""
         return self._path
 
     @property
     def identity(self) -> StoreIdentity:
-        """What made every feature in it."""
+        """What made the features: bundle, variant, engine, decoding and precision."""
         return self._identity
 
     @property
     def taps(self) -> tuple[StoreTap, ...]:
-        """The taps whose features it holds, in the bundle's order."""
+        """The taps whose features are stored, in the bundle's order."""
         return self._identity.taps
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """Every run that wrote to it, oldest first, with the versions that computed its features."""
+        """Every run that wrote to the database, oldest first, with the versions used."""
         columns = "id, started, ended, edgefeat, engine_version, python, numpy, pillow, system"
         with said_plainly(self._path):
             return tuple(Run(*row) for row in self._connection.execute(f"SELECT {columns} FROM runs ORDER BY id"))
 
     def __len__(self) -> int:
-        """How many photos have features."""
+        """Return the number of photos with features."""
         return self._count("ok")
 
     @property
     def failed(self) -> int:
-        """How many photos failed."""
+        """The number of photos that failed."""
         return self._count("failed")
 
     def rows(self) -> Iterator[Photo]:
-        """Every photo's row, failed ones included, in the order of their paths."""
+        """Yield every photo's row, including failed ones, sorted by path."""
         yield from self._photos("")
 
     def failures(self) -> Iterator[Photo]:
-        """The rows of photos that failed; `error` is the reason."""
+        """Yield the rows of photos that failed; `error` is the reason."""
         yield from self._photos("WHERE status = 'failed'")
 
     def paths(self) -> Iterator[str]:
-        """The paths of the photos that have features, in the order of `chunks`."""
+        """Yield the paths of the photos with features, in the order of `chunks`."""
         with said_plainly(self._path):
             for (path,) in self._connection.execute("SELECT path FROM photos WHERE status = 'ok' ORDER BY path"):
                 try:
@@ -125,24 +125,24 @@ class FeatureStore:
                     raise self._damaged(path) from None
 
     def chunks(self, tap: str | None = None, rows: int = 4096) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-        """The features of `tap`, at most `rows` photos at a time: their paths, and float32 (n, D).
+        """Yield the features of `tap`, at most `rows` photos at a time: their paths, and float32 (n, D).
 
-        D is the product of the tap's shape. Only one chunk is in memory at a time. Without `tap` the bundle must have
-        one tap. Raises ArgumentError for another tap, StoreError where a row is damaged.
+        D is the product of the tap's shape. Only one chunk is in memory at a time. `tap` may be omitted if there is
+        only one. Raises ArgumentError for an unknown tap, StoreError if a row is damaged.
         """
         index = self._tap_index(tap)
         for paths, features in self._chunks((index,), rows):
             yield paths, features[0]
 
     def chunks_by_tap(self, rows: int = 4096) -> Iterator[tuple[list[str], dict[str, NDArray[np.float32]]]]:
-        """As `chunks`, with the features of every tap: by its name, float32 (n, *shape)."""
+        """Yield chunks as `chunks` does, with the features of every tap: by name, float32 (n, *shape)."""
         for paths, features in self._chunks(tuple(range(len(self.taps))), rows):
             pairs = zip(self.taps, features, strict=True)
             yield paths, {tap.name: feature.reshape(len(paths), *tap.shape) for tap, feature in pairs}
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Within it the rows stay what they are: a run that would write waits, and is then refused."""
+        """Keep the rows unchanged during the block: a run that wants to write waits, and then fails."""
         with said_plainly(self._path):
             self._connection.execute("BEGIN")
         try:
@@ -151,7 +151,7 @@ class FeatureStore:
             self._connection.execute("ROLLBACK")
 
     def feature(self, path: str, tap: str | None = None) -> NDArray[np.float32] | None:
-        """The feature of one photo, float32 (D,); None where the database has none for that path."""
+        """Return the feature of one photo, float32 (D,), or None if the database has none for that path."""
         index = self._tap_index(tap)
         with said_plainly(self._path):
             found = self._connection.execute(
@@ -164,7 +164,7 @@ class FeatureStore:
         if rows < 1:
             raise ArgumentError(f"rows is {rows} (allowed: 1 or more)")
         with said_plainly(self._path):
-            # CROSS: SQLite keeps the order of the tables, so that the index on paths gives the order without a sort.
+            # CROSS makes SQLite keep the order of the tables, so that the index on paths sorts the rows.
             cursor = self._connection.execute(
                 f"SELECT {_PHOTO}, crc32, scales, data FROM photos CROSS JOIN features ON photo = id "
                 "WHERE status = 'ok' ORDER BY path"
@@ -199,7 +199,7 @@ class FeatureStore:
             data_of_tap = [data[start:end] for data in blobs] if len(ends) > 1 else blobs
             of_tap = [scale[each] for scale in scales]
             features.append(decode(data_of_tap, of_tap, self._identity.precision, sizes[index]))
-            whole = np.isfinite(features[-1]).all(axis=1)  # the writer takes nothing else
+            whole = np.isfinite(features[-1]).all(axis=1)  # the writer stores finite values only
             if not whole.all():
                 raise self._damaged(paths[int(np.argmin(whole))])
         return paths, features

@@ -1,4 +1,4 @@
-"""What a feature database says of itself and of each photo."""
+"""Records of a feature database: its identity, runs and photos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Status = Literal["ok", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class StoreTap:
-    """A tap as the database holds it; `shape` is that of one photo's feature."""
+    """A tap in the database; `shape` is the shape of one photo's feature."""
 
     name: str
     shape: tuple[int, ...]
@@ -23,9 +23,9 @@ class StoreTap:
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """What made every feature in the database: rows of anything else never come in.
+    """What made the features in the database: the same for every row.
 
-    `bundle` is the bundle's name, `place` the folder where it last was, `manifest_sha256` what it is.
+    `bundle` is the bundle's name, `place` its last known folder, `manifest_sha256` its identity.
     """
 
     bundle: str
@@ -38,15 +38,15 @@ class StoreIdentity:
     taps: tuple[StoreTap, ...]
 
     def at(self, place: str) -> StoreIdentity:
-        """The same, with the bundle in another folder."""
+        """Return the same identity with the bundle in another folder."""
         return replace(self, place=place)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One call of `extract --into`, and the versions that computed its features. Times are UTC, ISO 8601.
+    """One run of `extract --into` and the versions it used. Times are UTC in ISO 8601.
 
-    `ended` is None for a run that was killed.
+    `ended` is None if the run was killed.
     """
 
     id: int
@@ -64,9 +64,9 @@ class Run:
 class Photo:
     """One photo's row, without its feature. `path` is absolute.
 
-    `size` in bytes, `mtime_ns` and `sha256` (hex, of the content) are None where the file could not be read; `error` is
-    the reason why a photo failed or, of one that is ok, how much of it is there; `run` is the run that computed the
-    feature.
+    `size` in bytes, `mtime_ns` and `sha256` (hex, of the content) are None if the file could not be read. `error` is
+    the reason of a failure or, if the status is ok, a note that the photo is truncated. `run` is the run that computed
+    the feature.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""A database whose run was killed, or whose journal was cut: checked row by row, and what is whole is kept."""
+"""Repairing a database after a killed run or a lost journal: rows are checked one by one, intact rows are kept."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["looks_interrupted", "mend"]
 
 _ROW = "id, path, size, mtime_ns, sha256, status, error, run, crc32, scales, data"
 _RUN = "id, started, ended, edgefeat, engine_version, python, numpy, pillow, system"
-# Offset 18 of a SQLite file is 2 while it is written ahead: `StoreWriter.close` sets it back.
+# Byte 18 of a SQLite file is 2 in WAL mode; `StoreWriter.close` resets it.
 _WRITE_VERSION = 18
 
 
 def looks_interrupted(path: Path) -> bool:
-    """Whether the last run on the file was not closed."""
+    """Return whether the last run on the file was not closed."""
     with open(path, "rb") as stream:
         head = stream.read(_WRITE_VERSION + 1)
     journals = (Path(f"{path}-wal"), Path(f"{path}-journal"))
@@ -38,9 +38,9 @@ def looks_interrupted(path: Path) -> bool:
 
 
 def mend(path: Path) -> str | None:
-    """Reads every row; where one is damaged, replaces the file by one of the rows that are whole, and says so.
+    """Read every row. If one is damaged, replace the file with the intact rows and return a message.
 
-    Raises StoreError where it is another program's file, in use, or so damaged that nothing can be kept.
+    Raises StoreError if the file belongs to another program, is in use, or is too damaged to keep anything.
     """
     with said_plainly(path):
         connection = connect(path, "rw")
@@ -84,14 +84,14 @@ def _is_sound(row: tuple[object, ...]) -> bool:
         if photo.status == "ok" and isinstance(scales, bytes) and isinstance(data, bytes):
             return crc32(photo, scales, data) == crc
         return photo.status == "failed" and data is None and crc32(photo, b"", b"") == crc
-    except (TypeError, ValueError, AttributeError):  # a damaged column is of another type
+    except (TypeError, ValueError, AttributeError):  # a damaged column has another type
         return False
 
 
 def _rebuild(connection: sqlite3.Connection, path: Path) -> int:
-    """Writes the rows that are whole beside the file; how many there are."""
+    """Write the intact rows to a new file and return their number."""
     try:
-        # Without it SQLite reads nothing of a file that was cut, not even the pages that are left.
+        # Otherwise SQLite reads nothing from a truncated file, not even intact pages.
         connection.execute("PRAGMA writable_schema = ON")
         identity = read_identity(connection, path)
     except sqlite3.DatabaseError as error:
@@ -137,7 +137,7 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
             if status == "ok":
                 target.execute("INSERT INTO features VALUES (?, ?, ?)", (number, scales, data))
     for row in _readable(source, "runs", f"SELECT {_RUN} FROM runs WHERE id"):
-        with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row that lacks what each must have
+        with contextlib.suppress(sqlite3.IntegrityError):  # a damaged row lacks required values
             target.execute(f"INSERT INTO runs ({_RUN}) VALUES ({', '.join('?' * len(row))})", row)
             runs.discard(row[0])
     for run in runs:
@@ -146,12 +146,12 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
 
 
 def _readable(source: sqlite3.Connection, table: str, select: str) -> Iterator[tuple[object, ...]]:
-    """The rows whose pages can be read, found by number, so that a damaged page costs only what is on it."""
+    """Yield the readable rows by number, so that a damaged page loses only its own rows."""
     number, last = 0, _last(source, table)
     while number < last:
         try:
             for row in source.execute(f"{select} > ? ORDER BY id", (number,)):
-                if int(row[0]) <= number:  # a damaged tree may lead in circles
+                if int(row[0]) <= number:  # a damaged tree may contain loops
                     raise sqlite3.DatabaseError("rows out of order")
                 number = int(row[0])
                 yield row
@@ -174,7 +174,9 @@ _MOST_A_PAGE = PAGE_SIZE // 60
 
 
 def _take_place(path: Path) -> None:
-    """The mended file in place of the damaged one, whose journal must go first: it would be applied to the new."""
+    """Replace the damaged file with the repaired one. Its journal is removed first: it would be applied to the new
+    file.
+    """
     for ending in ("-wal", "-shm", "-journal"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{path}{ending}")

@@ -1,12 +1,12 @@
-"""The tables of a feature database, and how their values are spelled.
+"""The tables of a feature database and the format of their values.
 
     about      key, value (JSON)      what made the features: see `StoreIdentity`
-    runs       one row a call of `extract --into`
-    photos     one row a photo: path, size, mtime_ns, sha256, status, error, run, crc32
-    features   one row a photo that is ok: its features by tap, one after another, in `data`
+    runs       one row for each run of `extract --into`
+    photos     one row for each photo: path, size, mtime_ns, sha256, status, error, run, crc32
+    features   one row for each photo that is ok: its features by tap, concatenated, in `data`
 
-A path is text, or where its bytes are not UTF-8, those bytes. `crc32` is over the rest of the photo's two rows, so that
-damage is noticed whatever caused it.
+A path is text or, if it is not UTF-8, bytes. `crc32` covers the rest of the photo's two rows, so that damage is
+detected.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ __all__ = [
     "write_identity",
 ]
 
-#: "edgf", where `file` and SQLite's own tools look for it.
+#: "edgf", recognised by `file` and SQLite's own tools.
 APPLICATION_ID = 0x65646766
 SCHEMA = 1
 
-#: Features of 1,280 values fill pages of this size to 94 % in every precision; of SQLite's own 4 KB, some only to 62 %.
+#: With this page size, features of 1,280 values fill pages to 94 % in every precision; with SQLite's 4 KB, some to 62
+#: %.
 PAGE_SIZE = 16384
 
-# SQLite's largest value, of 1 GB, holds so many.
+# The number of values in SQLite's largest value, 1 GB.
 _MOST_VALUES = 250_000_000
 
 CREATE = (
@@ -55,7 +56,7 @@ CREATE = (
     "CREATE TABLE runs (id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT, edgefeat TEXT NOT NULL,"
     " engine_version TEXT NOT NULL, python TEXT NOT NULL, numpy TEXT NOT NULL, pillow TEXT NOT NULL,"
     " system TEXT NOT NULL)",
-    # No type for `path`: text and bytes stay what they are.
+    # No type for `path`: text and bytes are stored unchanged.
     "CREATE TABLE photos (id INTEGER PRIMARY KEY, path NOT NULL UNIQUE, size INTEGER, mtime_ns INTEGER, sha256 BLOB,"
     " status TEXT NOT NULL CHECK (status IN ('ok', 'failed')), error TEXT, run INTEGER NOT NULL REFERENCES runs,"
     " crc32 INTEGER NOT NULL)",
@@ -67,8 +68,8 @@ CREATE = (
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection that commits only when told to. `mode` is SQLite's: `ro`, `rw` or `rwc`."""
-    # Several threads may read in turn: SQLite itself is built serialized wherever Python's module is.
+    """Open a connection that commits only on request. `mode` is SQLite's: `ro`, `rw` or `rwc`."""
+    # Threads may read one after another: SQLite is built serialized wherever Python's module is.
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=1.0, check_same_thread=False
     )
@@ -78,7 +79,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 @contextmanager
 def said_plainly(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into a StoreError that says what can be done."""
+    """Convert SQLite's errors to a StoreError that says what to do."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -107,7 +108,7 @@ def _sentence(path: Path, said: str) -> str:
 
 
 def check_kind(connection: sqlite3.Connection, path: Path) -> None:
-    """Raises StoreError where the file is another program's database or of a newer schema."""
+    """Raise StoreError if the file is another program's database or has a newer schema."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -120,17 +121,17 @@ def check_kind(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def write_identity(connection: sqlite3.Connection, identity: StoreIdentity) -> None:
-    """Writes or replaces what the database says it was made by."""
+    """Write or replace the identity of the database."""
     for key, value in to_json(identity).items():
         connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, json.dumps(value)))
 
 
 def read_identity(connection: sqlite3.Connection, path: Path) -> StoreIdentity:
-    """What made the features. Raises StoreError where that is not what this version writes."""
+    """Return the identity of the database. Raises StoreError if it is not in this version's format."""
     try:
         about = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM about")}
         place = about.pop("place", "")
-        # Apart from the rest: a folder's name may hold what no text of ours does.
+        # Separate from the rest: a folder's name may contain characters that other fields must not.
         identity = from_json(StoreIdentity, {**about, "place": ""}).at(str(place))
         _check_taps(identity.taps)
     except (RecordError, TypeError, ValueError) as error:
@@ -141,7 +142,7 @@ def read_identity(connection: sqlite3.Connection, path: Path) -> StoreIdentity:
 
 
 def _check_taps(taps: tuple[StoreTap, ...]) -> None:
-    """Raises RecordError for taps that no bundle has: their names are used in files, their sizes in memory."""
+    """Raise RecordError for taps that no bundle can have: names are used in files, sizes in memory."""
     if not taps:
         raise RecordError("there are no taps (allowed: one or more)")
     if len({tap.name for tap in taps}) < len(taps):
@@ -156,7 +157,7 @@ def _check_taps(taps: tuple[StoreTap, ...]) -> None:
 
 
 def path_to_sql(path: str) -> str | bytes:
-    """The path as it is stored: text, or its bytes where they are not UTF-8."""
+    """Return a path as it is stored: text, or bytes if it is not UTF-8."""
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
@@ -165,14 +166,14 @@ def path_to_sql(path: str) -> str | bytes:
 
 
 def path_from_sql(path: str | bytes) -> str:
-    """The path as Python names the file. Raises TypeError for what is neither text nor bytes."""
+    """Return a stored path as Python names the file. Raises TypeError for other types."""
     return path if isinstance(path, str) else os.fsdecode(path)
 
 
 def photo_from_sql(row: tuple[object, ...]) -> Photo:
-    """The record of the columns path, size, mtime_ns, sha256, status, error, run.
+    """Return the record of the columns path, size, mtime_ns, sha256, status, error, run.
 
-    Raises TypeError where one is of another type: SQLite holds anything anywhere.
+    Raises TypeError for a value of another type: SQLite stores any type in any column.
     """
     path, size, mtime_ns, sha256, status, error, run = row
     for value, kind in ((size, int), (mtime_ns, int), (sha256, bytes), (error, str)):
@@ -185,7 +186,7 @@ def photo_from_sql(row: tuple[object, ...]) -> Photo:
 
 
 def crc32(photo: Photo, scales: bytes, data: bytes) -> int:
-    """The checksum of a photo's row together with its features."""
+    """Return the checksum of a photo's row and its features."""
     facts = (photo.size, photo.mtime_ns, photo.sha256, photo.status, photo.error, photo.run)
     head = os.fsencode(photo.path) + repr(facts).encode("utf-8", "surrogateescape") + b"\0"
     return zlib.crc32(data, zlib.crc32(scales, zlib.crc32(head)))

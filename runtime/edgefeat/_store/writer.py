@@ -1,4 +1,4 @@
-"""A feature database, opened for writing. Killed at any moment, it holds what was committed, whole."""
+"""Writing a feature database. If the process is killed, all committed rows are intact."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from edgefeat._version import __version__
 
 __all__ = ["Known", "StoreWriter", "check_target"]
 
-# A checkpoint, the only time a disk is waited for, comes every 16 MB.
+# A checkpoint, the only wait for the disk, happens every 16 MB.
 _CHECKPOINT_PAGES = 1000
-# Photos of one size in bytes, such as BMP files of one camera, that are worth comparing by hash.
+# Compare at most this many photos of equal size by hash, such as BMP files of one camera.
 _MOST_HASHES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the database has of a path."""
+    """What the database has for a path."""
 
     size: int | None
     mtime_ns: int | None
@@ -48,7 +48,7 @@ class Known:
 
 
 def check_target(path: Path) -> None:
-    """Raises ArgumentError now where no database could be written at `path` after an hour's work."""
+    """Raise ArgumentError early if no database can be written at `path`."""
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir():
         raise ArgumentError(f"--into {os.fspath(path)!r} cannot be a file: its folder is missing or it is one itself")
@@ -59,10 +59,10 @@ def check_target(path: Path) -> None:
 
 
 class StoreWriter:
-    """The one writer of a database. Nothing is on disk for good before `commit`.
+    """The only writer of a database. Nothing is permanent before `commit`.
 
-    It writes ahead into `<file>-wal`, without the shared memory that network drives lack, and holds the file locked
-    until `close`, which leaves a single plain file. Every method raises StoreError where SQLite fails.
+    It writes to `<file>-wal` first, without the shared memory that network drives lack, and locks the file until
+    `close`, which leaves a single plain file. All methods raise StoreError if SQLite fails.
     """
 
     def __init__(
@@ -71,15 +71,15 @@ class StoreWriter:
         self._path = path
         self._connection = connection
         self._identity = identity
-        # Whether it would leave a file without a row where there was none.
+        # Whether closing now would leave an empty file that did not exist before.
         self._is_needless = created
         self._run = 0
 
     @classmethod
     def open(cls, path: Path, *, check: bool = False) -> tuple[StoreWriter, str | None]:
-        """The database at `path`, new where there is none, and what was mended in it, if anything.
+        """Open or create the database at `path`. Return the writer, and a message if damage was repaired.
 
-        One whose last run was killed, or every one where `check` is set, is read through and mended first.
+        All rows are checked first if the last run was killed or `check` is set.
         """
         check_target(path)
         mended = None
@@ -101,13 +101,13 @@ class StoreWriter:
 
     @property
     def identity(self) -> StoreIdentity | None:
-        """What made the features in it; None for a new one."""
+        """What made the features; None for a new database."""
         return self._identity
 
     def begin(self, identity: StoreIdentity, engine_version: str) -> None:
-        """Opens a run, whose rows follow. A new database takes the identity; an old one must have the same.
+        """Start a run. A new database takes the identity; an existing one must have the same.
 
-        Raises StoreError where they differ.
+        Raises StoreError if they differ.
         """
         if self._identity is not None and self._identity.at("") != identity.at(""):
             raise StoreError(f"{self._path} holds features of {self._identity}, not of {identity}")
@@ -130,11 +130,11 @@ class StoreWriter:
 
     @property
     def run(self) -> int:
-        """The number of the run that was begun."""
+        """The number of the current run."""
         return self._run
 
     def last_engine_version(self) -> str | None:
-        """The engine's version in the run before this; None where there was none."""
+        """Return the engine's version in the previous run, or None."""
         if self._identity is None:
             return None
         with said_plainly(self._path):
@@ -144,7 +144,7 @@ class StoreWriter:
         return None if found is None else str(found[0])
 
     def known(self, path: str) -> Known | None:
-        """What there is of a path."""
+        """Return what the database has for a path, or None."""
         if self._identity is None:
             return None
         with said_plainly(self._path):
@@ -154,7 +154,7 @@ class StoreWriter:
         return None if found is None else Known(*found)
 
     def hashes_of_size(self, size: int) -> list[str]:
-        """SHA-256 (hex) of photos of that many bytes: a file whose hash is among them was seen before."""
+        """Return the SHA-256 (hex) of photos with this size: a file with one of them is already known."""
         if self._identity is None:
             return []
         with said_plainly(self._path):
@@ -165,7 +165,7 @@ class StoreWriter:
         return [digest.hex() for (digest,) in found]
 
     def put(self, photo: Photo, scales: bytes, data: bytes) -> None:
-        """Writes a photo's row in place of the one that path had. `data` is empty for one that failed."""
+        """Write a photo's row, replacing the previous one of its path. `data` is empty for a failed photo."""
         digest = None if photo.sha256 is None else bytes.fromhex(photo.sha256)
         facts = (photo.size, photo.mtime_ns, digest, photo.status, photo.error, photo.run, crc32(photo, scales, data))
         path = path_to_sql(photo.path)
@@ -191,7 +191,7 @@ class StoreWriter:
                 self._connection.execute("INSERT INTO features VALUES (?, ?, ?)", (row, scales, data))
 
     def put_same(self, path: str, size: int, mtime_ns: int, sha256: str) -> bool:
-        """Writes a photo's row with the feature of one of the same content; False where there is none any more."""
+        """Write a photo's row with the feature of a photo with the same content. Return False if there is none."""
         with said_plainly(self._path):
             found = self._connection.execute(
                 "SELECT path, size, mtime_ns, sha256, status, error, run, crc32, scales, data"
@@ -205,19 +205,19 @@ class StoreWriter:
             other = photo_from_sql(tuple(row))
             if crc32(other, scales, data) != crc:
                 return False
-        except TypeError:  # a damaged column is of another type
+        except TypeError:  # a damaged column has another type
             return False
         self.put(Photo(path, size, mtime_ns, sha256, "ok", other.error, other.run), scales, data)
         return True
 
     def commit(self) -> None:
-        """Makes what was put last, even where the process is killed the next moment."""
+        """Make the rows permanent, even if the process is killed right after."""
         if self._connection.in_transaction:
             with said_plainly(self._path):
                 self._connection.execute("COMMIT")
 
     def close(self) -> None:
-        """Commits, ends the run, and leaves one plain file that read-only media can be read from."""
+        """Commit, end the run, and leave one plain file that can be read from read-only media."""
         try:
             with said_plainly(self._path):
                 if self._run:
@@ -228,13 +228,13 @@ class StoreWriter:
                 self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         finally:
             self._connection.close()
-        # A reader of a killed run's file leaves this index behind, and this writer never uses it.
+        # Readers of a killed run's file leave this index behind; this writer never uses it.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self._path}-shm")
         self._discard_empty()
 
     def abandon(self) -> None:
-        """Lets go of the file without another write: what was committed stays."""
+        """Close the file without another write: committed rows stay."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
         self._discard_empty()
@@ -247,17 +247,17 @@ class StoreWriter:
 
 
 def _lock(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # of a new file
-    # Before the journal is chosen: only then SQLite needs no shared memory, which network drives do not have.
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # for a new file
+    # Before the journal mode is set: only then SQLite needs no shared memory, which network drives lack.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
-    # Takes the lock now, and keeps it: a second run is told so before it starts its workers.
+    # Take the lock now and keep it: a second run fails before it starts its workers.
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("COMMIT")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    # A killed process loses nothing. After a power cut the last rows may be missing, which the next run computes.
+    # A killed process loses nothing. After a power cut the last rows may be missing; the next run computes them.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}").fetchone()
 

@@ -1,4 +1,4 @@
-"""`edgefeat bench`: how long this device takes for a photo, stage by stage."""
+"""`edgefeat bench`: the time for each step of extracting a photo on this device."""
 
 from __future__ import annotations
 
@@ -43,9 +43,13 @@ def command(
     output: str | None,
     as_json: bool,
 ) -> int:
-    """Time BUNDLE on this device with each PHOTO (a picture, or a folder of them), from file to feature.
+    """Measure how long BUNDLE takes for each PHOTO (an image, or a folder of images) on this device.
 
-    Decoding, resizing and inference are timed apart. The JSON names the device, and is how figures are contributed.
+    \b
+    Example: edgefeat bench mobilenet_v2.edgefeat photos/
+
+    Decoding, resizing and inference are measured separately. The JSON output names the device; send it to contribute
+    figures.
     """
     paths = [path for given in photos for path in (pictures_in(given) if os.path.isdir(given) else [given])][:most]
     if not paths:
@@ -68,7 +72,7 @@ def command(
 
 
 def _check_output(output: str) -> None:
-    """Raises ArgumentError before the measuring for what could not be written after it."""
+    """Raise ArgumentError before measuring if the output could not be written afterwards."""
     folder = os.path.dirname(os.path.abspath(output))
     if not os.path.isdir(folder):
         raise ArgumentError(f"folder {folder} does not exist; make it first, or give another -o")

@@ -1,4 +1,4 @@
-"""One bundle on this device, stage by stage: what `edgefeat bench` measures. It needs nothing but the runtime."""
+"""Measuring one bundle on this device, stage by stage, for `edgefeat bench`. Requires only the runtime."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["DeviceRun", "Stage", "bench"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Milliseconds of one stage: every sample, in order, and what is derived from them."""
+    """Milliseconds of one stage: all samples in order, and their percentiles."""
 
     samples: tuple[float, ...]
     p50: float
@@ -40,7 +40,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRun:
-    """A device's figures for one bundle. `first_call` is apart: an engine prepares itself in it. Times are in ms."""
+    """A device's figures for one bundle, in ms. `first_call` is separate because engines prepare themselves in it."""
 
     format: int
     edgefeat: str
@@ -74,9 +74,9 @@ class DeviceRun:
 def bench(
     load: Callable[[], Extractor], photos: Sequence[str], *, seconds: float, tell: Callable[[str], None]
 ) -> DeviceRun:
-    """Every photo in turn, over and over for `seconds`, after one round to warm up. `load` gives the extractor.
+    """Extract each photo in turn, repeatedly for `seconds`, after one warm-up round. `load` returns the extractor.
 
-    Photos that cannot be read are told of and left out. Raises ArgumentError where none is left.
+    Photos that cannot be read are reported to `tell` and skipped. Raises ArgumentError if none is left.
     """
     before = health()
     started = time.perf_counter()
@@ -127,12 +127,12 @@ def bench(
 
 
 def _usable(extractor: Extractor, photos: Sequence[str], tell: Callable[[str], None]) -> list[tuple[str, int]]:
-    """The photos that can be read, with their pixels as stored."""
+    """Return the readable photos, each with its number of pixels as stored."""
     usable = []
     for path in photos:
         try:
             extractor.prepare(path)
-            with Image.open(path) as image:  # only its header: decoding it whole would show in the peak memory
+            with Image.open(path) as image:  # reads the header only: decoding would raise the peak memory
                 usable.append((path, image.width * image.height))
         except PictureError as error:
             tell(f"{path}: {error}")
@@ -142,7 +142,7 @@ def _usable(extractor: Extractor, photos: Sequence[str], tell: Callable[[str], N
 
 
 def _timed(extractor: Extractor, path: str) -> tuple[float, float, float]:
-    """Milliseconds to decode, to resize (with orientation and colours), and to infer."""
+    """Return the milliseconds to decode, to resize (including orientation and colours), and to infer."""
     form = extractor.bundle.manifest.picture
     times = [time.perf_counter()]
     with decoded(path, form, extractor.decoding) as image:
@@ -166,12 +166,12 @@ def _size(extractor: Extractor) -> tuple[int, int]:
 
 
 def _peak_memory() -> int | None:
-    """The most memory this process has held, in bytes."""
+    """Return the peak memory of this process in bytes."""
     with contextlib.suppress(OSError):
         if (own := re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)) is not None:
             return int(own[1]) * 1024
-    try:  # on Linux this would count what the parent held when it started the process
+    try:  # on Linux this would include the parent's memory at the time it started this process
         import resource
-    except ImportError:  # Windows has no such module
+    except ImportError:  # not available on Windows
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

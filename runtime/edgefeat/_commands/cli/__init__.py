@@ -1,1 +1,1 @@
-"""What all commands share: the entry point, options, and output to the terminal."""
+"""What all commands share: options and output to the terminal."""

@@ -1,4 +1,4 @@
-"""Options and commands that are declared as data, as click's own."""
+"""Options and commands declared as data, converted to click's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def click_command(declared: Declared) -> click.Command:
 
 
 def add_option(command: F, option: Option) -> F:
-    """What `@click.option` makes of the command for an option that is declared as data."""
+    """Add an option that is declared as data to a click command."""
     arguments, more = _for_click(option)
     return click.option(*arguments, **more)(command)
 

@@ -1,6 +1,6 @@
-"""Options as data: click makes its own of them, and plain command lines are read without click."""
+"""Options as data: converted to click's, or used to parse simple command lines without importing click."""
 
-# No `annotations` from __future__: records would have to compile each of theirs when the program starts.
+# No `annotations` from __future__: every record would have to compile its own at start-up.
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -9,10 +9,10 @@ __all__ = ["Declared", "Option", "plain_values"]
 
 
 class Option(NamedTuple):
-    """An option of the command line, whose value becomes `parameter`; None, or False of a flag, where it is not given.
+    """A command-line option. Its value is passed as `parameter`; None, or False for a flag, if it is not given.
 
-    A number is from `least`, or `above` it, to `most`; a word one of `words`. `flag_value` is taken where no value
-    follows. With `multiple` it may be given several times.
+    Numbers are from `least` (excluded with `above`) to `most`; a word is one of `words`. `flag_value` is used when no
+    value follows. With `multiple` the option may be given several times.
     """
 
     parameter: str
@@ -30,7 +30,7 @@ class Option(NamedTuple):
 
 
 class Declared(NamedTuple):
-    """A command of a BUNDLE, any number of PATHs and options, as data: what `run` is called with, by name."""
+    """A command with a BUNDLE, any number of PATHs and options, as data. `run` is called with them by name."""
 
     name: str
     run: Callable[..., int]
@@ -38,10 +38,10 @@ class Declared(NamedTuple):
 
 
 def plain_values(command: Declared, words: Sequence[str]) -> dict[str, object] | None:
-    """The values that click makes of the words after the command's name, where they are plain; else None.
+    """Return the values for the words after the command's name as click would, or None if they are not simple.
 
-    Not plain is all that click refuses, answers itself, or reads in a way of its own: help, `-oFILE`, numbers that are
-    not whole, a file that may not be read.
+    Not simple are command lines that click rejects, answers itself or parses in a special way: help, `-oFILE`, numbers
+    that are not integers, a file that may not be read.
     """
     options = {name: option for option in command.options for name in option.names}
     values: dict[str, Any] = {

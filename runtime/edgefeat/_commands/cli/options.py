@@ -1,4 +1,4 @@
-"""Options that several commands share, and the plain tables they print."""
+"""Options shared by several commands, and the tables that commands print."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHOICE_OPTIONS = (
     ),
 )
 JSON = Option("as_json", ("--json",), "Print the result as JSON on standard output.", "flag")
-#: `limits_of` makes limits of their values.
+#: `limits_of` converts their values to limits.
 LIMIT_OPTIONS = (
     Option(
         "max_pixels",
@@ -66,12 +66,12 @@ LIMIT_OPTIONS = (
 
 
 def choice_options(command: F) -> F:
-    """Adds `--variant` and `--engine`."""
+    """Add `--variant` and `--engine` to a command."""
     return _added(command, CHOICE_OPTIONS)
 
 
 def json_option(command: F) -> F:
-    """Adds `--json`."""
+    """Add `--json` to a command."""
     return _added(command, (JSON,))
 
 
@@ -84,19 +84,19 @@ def _added(command: F, options: tuple[Option, ...]) -> F:
 
 
 def limits_of(max_pixels: int | None, truncated: str, least_share: float | None) -> Limits:
-    """The limits that the values of LIMIT_OPTIONS ask for. Raises ArgumentError where they do not go together."""
+    """Return the limits for the values of LIMIT_OPTIONS. Raises ArgumentError if they contradict each other."""
     if truncated == "refuse" and least_share is not None:
         raise ArgumentError("--least-share goes with --truncated accept alone: add --truncated accept")
     return Limits(max_pixels or MAX_PIXELS, (least_share or LEAST_SHARE) if truncated == "accept" else 1.0)
 
 
 def echo_json(value: object) -> None:
-    """Prints one line of ASCII JSON."""
+    """Print one line of ASCII JSON."""
     echo(json.dumps(value))
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows under a header, columns aligned; a column of numbers to the right. Names are made printable."""
+    """Print rows under a header in aligned columns, numbers to the right. Control characters are escaped."""
     lines = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     numeric = [

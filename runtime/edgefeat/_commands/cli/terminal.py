@@ -1,4 +1,4 @@
-"""Words for people: lines on the terminal, counts, and text that others wrote as it may be shown."""
+"""Text on the terminal: lines, counts, and safe display of file names."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0
 
 
 def printable(text: str) -> str:
-    """The text on one line, control characters spelled out: a terminal would take some for commands."""
+    """Return the text on one line with control characters escaped, as a terminal may act on them."""
     return text.translate(_CONTROLS)
 
 
 def counted(number: int, what: str) -> str:
-    """As `1 photo` or `2 photos`."""
+    """Return a count such as `1 photo` or `2 photos`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Prints a line on standard output, or standard error, at once.
+    """Print a line to standard output or standard error at once.
 
-    What is not plain is left to click, which knows consoles and misconfigured encodings; it costs a start 20 ms.
+    Text that is not plain ASCII is left to click, which handles consoles and unusual encodings but takes 20 ms to
+    import.
     """
     stream = sys.stderr if err else sys.stdout
     if stream is None or not text.isascii() or "\x1b" in text:

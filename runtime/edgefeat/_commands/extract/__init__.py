@@ -1,1 +1,1 @@
-"""`edgefeat extract`: features into a file, or with --into into a database."""
+"""`edgefeat extract`: writes features to a file or, with --into, to a database."""

@@ -1,4 +1,4 @@
-"""`edgefeat extract`: photos in, a file of features out."""
+"""`edgefeat extract`: the command, and extraction to a file."""
 
 from __future__ import annotations
 
@@ -47,14 +47,18 @@ def extract(
     pause_when_hot: float | None,
     as_json: bool,
 ) -> int:
-    """Write the features of each PATH: a picture, a folder or a .zip or .tar archive, which are searched for pictures.
+    """Write the features of each PATH to a file: an image, or a folder or .zip or .tar archive of images.
 
-    The PATH - is a list of paths on standard input.
+    \b
+    Example: edgefeat extract mobilenet_v2.edgefeat photos/ -o features.npz
 
-    Pictures that cannot be read are named with their reason and left out; the exit status is then 1.
+    The PATH - reads a list of paths from standard input.
 
-    With --into, for very many photos: a database that is brought up to date each time, and loses nothing when the run
-    is interrupted, killed or out of disk: the same command goes on. A failed photo is a row with its reason there.
+    Images that cannot be read are skipped and reported with a reason; the exit status is then 1.
+
+    For large collections use --into: the features go into a database, and each run adds new and changed photos only.
+    After an interruption, a crash or a full disk, the same command resumes. Photos that fail are recorded with the
+    reason.
     """
     limits = limits_of(max_pixels, truncated, least_share)
     paths, lists = _named(paths, lists, by_nul=by_nul)
@@ -105,7 +109,7 @@ def extract(
 
 
 def _named(paths: tuple[str, ...], lists: tuple[str, ...], *, by_nul: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The paths, and the lists of more; `-` among the paths is one. Raises ArgumentError where nothing is named."""
+    """Return the paths and the lists; `-` among the paths is a list. Raises ArgumentError if nothing is given."""
     if STANDARD_INPUT in paths:
         paths, lists = tuple(path for path in paths if path != STANDARD_INPUT), (*lists, STANDARD_INPUT)
     if not paths and not lists:
@@ -141,7 +145,7 @@ def _extract_to_file(extractor: Extractor, paths: Sequence[str], output: str, *,
 
 
 def _expanded(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The pictures that the paths stand for, and the path and reason of each of which none can be had."""
+    """Return the images under `paths`, and the path and reason for each that cannot be listed."""
     unlisted: list[tuple[str, str]] = []
     return list(pictures_of(paths, lambda path, reason: unlisted.append((path, reason)))), unlisted
 
@@ -149,7 +153,9 @@ def _expanded(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
 def _extract(
     extractor: Extractor, pictures: list[str]
 ) -> tuple[list[tuple[str, list[NDArray[np.float32]]]], list[tuple[str, str]], list[tuple[str, float]]]:
-    """The features of each picture by tap; path and reason of each that failed; path and share of each truncated."""
+    """Return the features of each image by tap, the failures with their reason, and the truncated images with their
+    share.
+    """
     read: list[tuple[str, list[NDArray[np.float32]]]] = []
     failed: list[tuple[str, str]] = []
     truncated: list[tuple[str, float]] = []
@@ -168,7 +174,7 @@ def _extract(
 def _progress(extractions: Iterator[Extraction[str]], total: int) -> Iterable[Extraction[str]]:
     if total < 2 or not sys.stderr.isatty():
         return extractions
-    from tqdm import tqdm  # only where there is a bar to show: it costs a start 20 ms
+    from tqdm import tqdm  # imported only to show a bar: it takes 20 ms
 
     bar: Iterable[Extraction[str]] = tqdm(extractions, total=total, unit="photo")
     return bar

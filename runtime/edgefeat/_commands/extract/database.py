@@ -1,4 +1,4 @@
-"""`edgefeat extract --into`: the options of the bulk path, and what is said of a run."""
+"""`edgefeat extract --into`: extraction into a database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["BULK_OPTIONS", "check_bulk_only", "extract_to_store"]
 
 _HOT = 80.0
 
-#: What only `--into` takes, and itself.
+#: The options that require `--into`, and `--into` itself.
 BULK_OPTIONS = (
     Option(
         "into",
@@ -72,7 +72,7 @@ BULK_OPTIONS = (
 
 
 def check_bulk_only(**options: object) -> None:
-    """Raises ArgumentError for an option that means nothing without `--into`."""
+    """Raise ArgumentError for an option that has no effect without `--into`."""
     for name, value in options.items():
         if value is not None and value is not False:
             raise ArgumentError(f"--{name.replace('_', '-')} goes with --into alone: add --into features.db")
@@ -99,7 +99,7 @@ def extract_to_store(
     limits: Limits,
     as_json: bool,
 ) -> int:
-    """Runs the bulk path and gives the exit status."""
+    """Run the bulk extraction and return the exit status."""
     from edgefeat._bulk.options import PHOTO_SECONDS, BulkOptions
     from edgefeat._bulk.run import extract_into
     from edgefeat._commands.extract.progress import progress_for
@@ -130,7 +130,7 @@ def extract_to_store(
     try:
         result = extract_into(options, progress_for(as_json=as_json))
     except BrokenPipeError:
-        # Not the silence of other commands here: what was asked for has not been done.
+        # Other commands end silently here. This one reports that the work is not finished.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         echo(
             f"edgefeat: standard output was closed, and so the run has ended; what was done up to a second before is "
@@ -142,7 +142,7 @@ def extract_to_store(
 
 
 def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bool) -> int:
-    """Says what a run did and how to go on, and gives the exit status."""
+    """Print the result of a run and how to resume it, and return the exit status."""
     into = options.into
     counts = {
         "computed": result.computed,
@@ -177,7 +177,7 @@ def _report(result: BulkResult, options: BulkOptions, again: str, *, as_json: bo
 
 
 def _again(options: BulkOptions, *, as_json: bool) -> str:
-    """The command line that goes on, with all that was asked for: a database may not have been begun yet."""
+    """Return the command line that resumes the run, with all its options: a database may not exist yet."""
     import shlex
 
     from edgefeat._bulk.options import PHOTO_SECONDS

@@ -1,4 +1,4 @@
-"""What a bulk run tells while it runs: a bar on a terminal, lines of JSON for a script, else failures alone."""
+"""Progress of a bulk run: a bar on a terminal, JSON lines for a script, otherwise failures only."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _LINE_SECONDS = 2.0
 
 
 def progress_for(*, as_json: bool) -> Progress:
-    """The one that suits standard error and standard output."""
+    """Return the progress display for the current standard output and standard error."""
     if as_json:
         return _Lines()
     return _Bar() if sys.stderr.isatty() else _Quiet()
 
 
 class _Quiet:
-    """Failures and notes, one a line, on standard error."""
+    """Prints failures and notes, one a line, to standard error."""
 
     def note(self, text: str) -> None:
         click.echo(f"edgefeat: {text}", err=True)
@@ -42,7 +42,7 @@ class _Quiet:
 
 
 class _Bar:
-    """The same beside a bar with photos a second, the time left and the failures."""
+    """The same with a bar: photos per second, time left, and failures."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -78,7 +78,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line of ASCII JSON an event, on standard output: `start`, `progress`, `failed`, `note`."""
+    """Prints one line of ASCII JSON an event to standard output: `start`, `progress`, `failed`, `note`."""
 
     def __init__(self) -> None:
         self._done = self._failed = self._total = 0

@@ -1,4 +1,4 @@
-"""A contact sheet as one HTML file that holds everything it shows."""
+"""A contact sheet as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgefeat._errors import PictureError
 
 __all__ = ["write_html"]
 
-_SIDE = 320  # pixels; shown at half that, so that it is sharp on phones
+_SIDE = 320  # pixels; displayed at half size, so that it is sharp on phones
 _QUALITY = 80
 
 _HEAD = """<!DOCTYPE html>
@@ -68,7 +68,7 @@ figcaption span {{ display: block; color: var(--faint); }}
 
 
 def write_html(sheet: Sheet, path: str | os.PathLike[str]) -> None:
-    """Thumbnails are in the file itself; a click opens the photo where it lies."""
+    """Write the sheet with embedded thumbnails; each links to its photo."""
 
     def write(stream: BinaryIO) -> None:
         stream.write(_HEAD.format(title=_text(sheet.title), about=_text(sheet.about)).encode("utf-8"))
@@ -108,5 +108,5 @@ def _figure(tile: Tile, kind: str) -> str:
 
 
 def _text(value: str) -> str:
-    """Escaped; control characters are spelled out, bytes of a name that are not UTF-8 become question marks."""
+    """Return escaped text: control characters are spelled out, and bytes that are not UTF-8 become question marks."""
     return html.escape(printable(value).encode("utf-8", "replace").decode("utf-8"))

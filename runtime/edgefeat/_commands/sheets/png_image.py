@@ -1,4 +1,4 @@
-"""A contact sheet as one PNG."""
+"""A contact sheet as one PNG image."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from edgefeat._errors import PictureError
 __all__ = ["write_png"]
 
 _TILE, _GAP, _LINE = 150, 12, 18
-_HEIGHT = _TILE + 2 * _LINE + _GAP  # of a tile with what is written below it
-_COLUMNS = 6  # beside the lead
+_HEIGHT = _TILE + 2 * _LINE + _GAP  # of a tile with its caption
+_COLUMNS = 6  # besides the lead
 _PAPER, _INK, _FAINT, _BEHIND, _EMPTY = "#ffffff", "#1b1b1b", "#5f5f5f", "#f3f3f3", "#e6e6e6"
 
-_NO_LETTER = "\uffff"  # no font has one: it is drawn as what stands for letters that are missing
+_NO_LETTER = "\uffff"  # no font has this character: it is drawn as the font's symbol for missing ones
 
 
 def write_png(sheet: Sheet, path: str | os.PathLike[str]) -> None:
-    """Each row: its lead at the left, the others beside it in lines of six."""
+    """Write the sheet: in each row the lead at the left, the others in lines of six beside it."""
     columns = min(_COLUMNS, max((len(row.tiles) for row in sheet.rows), default=0))
     font, heading = _font(12), _font(15)
     about = list(_wrapped(sheet.about, font, max(columns, 3) * (_TILE + _GAP)))
@@ -87,7 +87,7 @@ def _font(size: int) -> Any:
 
 
 def _wrapped(text: str, font: Any, width: int) -> Iterator[str]:
-    """The words in lines no longer than `width` pixels."""
+    """Yield the words in lines up to `width` pixels long."""
     line = ""
     for word in text.split():
         longer = f"{line} {word}".strip()
@@ -101,7 +101,7 @@ def _wrapped(text: str, font: Any, width: int) -> Iterator[str]:
 
 
 def _fitting(text: str, font: Any, width: int) -> str:
-    """The text as this font can draw it, its middle left out where it is longer than `width` pixels."""
+    """Return the text as this font can draw it, shortened in the middle if it is longer than `width` pixels."""
     shown = _drawable(text, font)
     kept = len(shown)
     while _length(shown, font) > width and kept > 4:
@@ -112,7 +112,7 @@ def _fitting(text: str, font: Any, width: int) -> str:
 
 
 def _drawable(text: str, font: Any) -> str:
-    """The text with what the font lacks by its plain letters, u for \u00fc, or else a question mark."""
+    """Replace characters that the font lacks with their base letters, such as u for \u00fc, or a question mark."""
     known = printable(text).encode("utf-8", "replace").decode("utf-8")
     if not isinstance(font, ImageFont.FreeTypeFont):
         return known.encode("latin-1", "replace").decode("latin-1")

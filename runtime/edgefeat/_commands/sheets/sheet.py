@@ -1,4 +1,4 @@
-"""Contact sheets: photos in rows to look at, as one HTML file or one PNG."""
+"""The content of a contact sheet: photos in rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Sheet", "SheetRow", "Tile"]
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A photo with what is written below it: the caption, then the file's name."""
+    """A photo with two lines below it: the caption and the file's name."""
 
     path: str
     caption: str
@@ -18,7 +18,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """Photos that belong together; `lead` is the one that the others are compared with."""
+    """A group of photos; `lead` is the one that the others are compared with."""
 
     heading: str
     lead: Tile
@@ -27,7 +27,7 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A title, a sentence on what is shown, and the rows."""
+    """A title, a sentence that describes the sheet, and the rows."""
 
     title: str
     about: str

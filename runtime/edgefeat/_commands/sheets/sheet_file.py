@@ -1,4 +1,4 @@
-"""A contact sheet as a file: HTML or PNG, by its ending."""
+"""Writing a contact sheet as HTML or PNG, chosen by the file's ending."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["SHEET_SUFFIXES", "check_sheet", "write_sheet"]
 
 SHEET_SUFFIXES = (".html", ".png")
 
-# A page of more thumbnails is slow to open, and a PNG of more too long for most viewers.
+# A page with more thumbnails opens slowly, and a PNG with more is too tall for most viewers.
 _MOST_TILES = {".html": 3000, ".png": 600}
 
 
 def check_sheet(path: str | os.PathLike[str], photos: Iterable[str] = ()) -> None:
-    """Raises ArgumentError now where `write_sheet` could not write `path` after long work, or would replace a photo."""
+    """Raise ArgumentError early if `write_sheet` could not write `path` or would replace one of `photos`."""
     target = Path(path)
     if target.suffix.lower() not in SHEET_SUFFIXES:
         raise ArgumentError(
@@ -32,17 +32,17 @@ def check_sheet(path: str | os.PathLike[str], photos: Iterable[str] = ()) -> Non
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK):
         raise ArgumentError(f"contact sheet {os.fspath(path)!r} cannot be made: its folder cannot be written")
     if target.exists():
-        # By name first: of a million photos, where each leads would take long to ask.
+        # Names are compared first: resolving the links of a million photos would be slow.
         for photo in photos:
             if os.path.basename(photo) == target.name and os.path.realpath(photo) == os.path.realpath(target):
                 raise ArgumentError(f"contact sheet {os.fspath(path)!r} would replace a photo: give another name")
 
 
 def write_sheet(sheet: Sheet, path: str | os.PathLike[str]) -> None:
-    """Writes the sheet as HTML or PNG, by the ending of `path`, whole or not at all.
+    """Write the sheet atomically as HTML or PNG, chosen by the ending of `path`.
 
-    A photo that cannot be read has its place and the reason. Rows beyond what a viewer takes are left out, which the
-    sheet says. Raises ArgumentError, OutputError.
+    A photo that cannot be read is shown as its error. Rows beyond a viewer's limit are left out, which the sheet
+    mentions. Raises ArgumentError, OutputError.
     """
     check_sheet(path)
     suffix = Path(path).suffix.lower()
@@ -65,7 +65,7 @@ def write_sheet(sheet: Sheet, path: str | os.PathLike[str]) -> None:
 
 
 def _first(rows: Iterable[SheetRow], most: int) -> list[SheetRow]:
-    """The first rows with at most so many tiles together, and the first in any case, cut if need be."""
+    """Return the first rows, up to `most` tiles in total. The first row is always included, shortened if necessary."""
     kept: list[SheetRow] = []
     left = most
     for row in rows:

@@ -1,4 +1,4 @@
-"""Small pictures of photos, upright and whole, by the decoders and within the limits of every other picture."""
+"""Thumbnails of photos, upright and uncropped, read by the same decoders and limits as all images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["thumbnail"]
 
 
 def thumbnail(path: str, side: int) -> Image.Image:
-    """The photo in RGB, its longer side `side` pixels or as long as it is. Raises PictureError."""
+    """Return the photo in RGB, its longer side at most `side` pixels. Raises PictureError."""
     with decoded(path, PictureForm(side, side), "fast") as image:
         width, height = image.size
         if stored_orientation(image) >= 5:

@@ -1,4 +1,4 @@
-"""TensorFlow Lite greets once a process, on standard error, in the middle of whatever a program prints there."""
+"""Hiding TensorFlow Lite's greeting, which it prints once a process to standard error."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 _ERRORS = 2
 _lock = threading.Lock()
 _greeted = False
-# What takes standard error meanwhile, kept until the process ends: another thread may be on its way to write there
-# when the descriptor is put back. `_passed` is how much of it was passed on.
+# Receives standard error while the greeting is caught. It stays open until the process ends: another thread may be
+# about to write to it when the descriptor is restored. `_passed` counts the bytes already passed on.
 _caught: int | None = None
 _passed = 0
 
 
 @contextmanager
 def without_greeting() -> Iterator[None]:
-    """Keeps the greeting of the first interpreter from standard error; whatever else is printed there is passed on.
+    """Hide the greeting of the first interpreter from standard error. All other output there is passed on.
 
-    No setting of the library silences it: its log goes to the descriptor, which is set aside meanwhile. That is done
-    until the greeting was seen, and not by two threads at once.
+    The library has no setting for this: it logs to the file descriptor, which is redirected in the meantime. This
+    happens until the greeting was seen, in one thread at a time.
     """
     global _greeted
     if _greeted:
@@ -46,7 +46,7 @@ def without_greeting() -> Iterator[None]:
 
 
 def _set_aside() -> int | None:
-    """Standard error as it was, now that `_caught` has its place; None where there is no standard error."""
+    """Redirect standard error to `_caught`. Return the original descriptor, or None if there is none."""
     global _caught
     try:
         stderr = os.dup(_ERRORS)
@@ -59,7 +59,7 @@ def _set_aside() -> int | None:
             _caught = _file()
             atexit.register(_pass_on)
         os.dup2(_caught, _ERRORS)
-    except (OSError, ValueError):  # no place for a file; or a closed stream, which Python code may have left
+    except (OSError, ValueError):  # no place for a file, or a stream that Python code has closed
         os.close(stderr)
         return None
     return stderr
@@ -76,13 +76,13 @@ def _file() -> int:
     if sys.platform != "win32":
         import fcntl
 
-        # Two threads that write at once must not write to the same place, as they may where the end is not looked for.
+        # Without O_APPEND, two threads that write at once may overwrite each other.
         fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_APPEND)
     return file
 
 
 def _pass_on() -> bool:
-    """Prints what was caught since the last time but the greeting; whether that was there."""
+    """Print what was caught since the last call, except the greeting. Return whether the greeting was there."""
     global _passed
     if _caught is None:
         return False
@@ -96,7 +96,7 @@ def _pass_on() -> bool:
 
 
 def _read(file: int, size: int, start: int) -> bytes:
-    """Bytes of a file, whose position stays: what another thread is just writing there goes to the end."""
+    """Return bytes of a file without moving its position, so that other threads keep writing at the end."""
     if hasattr(os, "pread"):
         return os.pread(file, size, start)
     end = os.lseek(file, 0, os.SEEK_CUR)
@@ -108,7 +108,7 @@ def _read(file: int, size: int, start: int) -> bytes:
 
 
 def _forget() -> None:
-    """In a forked process: what was caught is its parent's to pass on."""
+    """In a forked process, drop what was caught: the parent prints it."""
     global _caught, _passed
     if _caught is not None:
         os.close(_caught)

@@ -1,4 +1,4 @@
-"""The TFLite interpreter, as LiteRT and tflite-runtime both have it."""
+"""The TFLite interpreter, shared by LiteRT and tflite-runtime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["InterpreterSession"]
 
 
 class InterpreterSession:
-    """A session on an interpreter whose model takes one picture at a time."""
+    """A session on an interpreter whose model takes one image at a time."""
 
     thread_safe = False
     spins = False
@@ -31,7 +31,7 @@ class InterpreterSession:
         self._outputs = [outputs[tap] for tap in taps]
 
     def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The features of `pictures` (N, H, W, 3): for each tap (N, *shape), float32."""
+        """Return the features of `pictures` (N, H, W, 3): for each tap (N, *shape), float32."""
         rows: list[list[NDArray[np.float32]]] = [[] for _ in self._outputs]
         for picture in pictures:
             self._interpreter.set_tensor(self._input, picture[np.newaxis])

@@ -1,4 +1,4 @@
-"""LiteRT (`ai-edge-litert`): TensorFlow Lite's successor, XNNPACK on every CPU."""
+"""LiteRT (`ai-edge-litert`): the successor of TensorFlow Lite, with XNNPACK on every CPU."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ __all__ = ["open_session"]
 
 
 def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> InterpreterSession:
-    """A session on a `.tflite` file's bytes. `Interpreter` verifies them; `CompiledModel` dies on a cut file."""
+    """Open a session on a `.tflite` file. `Interpreter` verifies it; `CompiledModel` crashes on a truncated file."""
     with without_greeting():
         return InterpreterSession(Interpreter(model_content=model, num_threads=threads), taps)

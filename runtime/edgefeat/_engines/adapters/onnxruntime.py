@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgefeat._errors import EngineError
 
-# Since 1.29 it reports model, machine and an identifier kept in the home folder to its maker, unless told not to.
+# Since 1.29 it reports the model, the machine and an identifier from the home folder unless this is set.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
@@ -33,13 +33,13 @@ class _OnnxSession:
         self._taps = list(taps)
 
     def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The features of `pictures` (N, H, W, 3): for each tap (N, *shape), float32."""
+        """Return the features of `pictures` (N, H, W, 3): for each tap (N, *shape), float32."""
         features: list[NDArray[np.float32]] = self._session.run(self._taps, {self._input: pictures})
         return features
 
 
 def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> _OnnxSession:
-    """A session on an `.onnx` file's bytes."""
+    """Open a session on the bytes of an `.onnx` file."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -1,4 +1,4 @@
-"""OpenVINO on x86: slow to load and often the fastest there."""
+"""OpenVINO on x86: slow to load, often the fastest to run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgefeat._errors import EngineError
 
-# Where `import openvino` finds this package it reports to its maker, with an identifier kept in the home folder.
+# If `import openvino` finds this package, it sends telemetry with an identifier from the home folder.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # how Python spells "not to be imported"
 
 import openvino  # noqa: E402  only once the other cannot be imported
@@ -19,7 +19,7 @@ __all__ = ["open_session"]
 
 
 class _OpenVinoSession:
-    # Its compiled model may be shared, but a request serves one thread at a time, and there is one.
+    # The compiled model may be shared, but there is one request, and it serves one thread at a time.
     thread_safe = False
     spins = True
 
@@ -34,7 +34,7 @@ class _OpenVinoSession:
         self._outputs = [outputs[tap] for tap in taps]
 
     def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The features of `pictures` (N, H, W, 3): for each tap (N, *shape), float32."""
+        """Return the features of `pictures` (N, H, W, 3): for each tap (N, *shape), float32."""
         rows: list[list[NDArray[np.float32]]] = [[] for _ in self._outputs]
         for picture in pictures:
             self._request.infer([picture[np.newaxis]])
@@ -44,11 +44,11 @@ class _OpenVinoSession:
 
 
 def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> _OpenVinoSession:
-    """A session on an `.onnx` file's bytes, for one picture at a time: a fixed batch compiles to a faster graph."""
+    """Open a session on an `.onnx` file for one image at a time: a fixed batch compiles to a faster graph."""
     core = openvino.Core()
     network = core.read_model(model)
     height, width = (int(side.get_length()) for side in list(network.input(0).get_partial_shape())[1:3])
     network.reshape([1, height, width, 3])
-    # bfloat16 would be taken where the processor has it: faster, and not the features of the manifest.
+    # Without this, processors with bfloat16 would use it: faster, but the features would differ from the manifest's.
     settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     return _OpenVinoSession(core.compile_model(network, "CPU", settings), taps)

@@ -1,4 +1,4 @@
-"""tflite-runtime 2.14: the last of its kind, and what 32-bit Raspberry Pi OS has."""
+"""tflite-runtime 2.14: the last release, and the only engine for 32-bit Raspberry Pi OS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["open_session"]
 
 
 def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> InterpreterSession:
-    """A session on a `.tflite` file's bytes. Raises EngineError under NumPy 2, which this engine cannot use."""
+    """Open a session on a `.tflite` file. Raises EngineError under NumPy 2, which this engine does not support."""
     if int(np.__version__.split(".")[0]) >= 2:
         raise EngineError(
             f"tflite-runtime cannot work with NumPy {np.__version__} (allowed: below 2): pip install 'numpy<2'"

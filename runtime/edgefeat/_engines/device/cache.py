@@ -1,4 +1,4 @@
-"""The user's cache: what was measured on this device, as JSON files."""
+"""The user's cache of measurements on this device, as JSON files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["cache_folder", "read_cache", "tuned_file", "write_cache"]
 
 
 def tuned_file(identity: str) -> str:
-    """The name under which the cache has what `tune` found for a bundle on this processor, or on a share of it."""
+    """Return the cache's file name for `tune`'s result on this processor, or on the share of it that is available."""
     share = cores()
     limited = f"-{share.usable}" if share.reason not in ("", "affinity") else ""
     return f"tuned-{identity[:16]}-{processor_key()}{limited}.json"
 
 
 def cache_folder() -> Path:
-    """Where what was found out is kept: `$EDGEFEAT_CACHE`, else `edgefeat` in the user's cache folder."""
+    """Return the cache folder: `$EDGEFEAT_CACHE`, else `edgefeat` in the user's cache folder."""
     if folder := os.environ.get("EDGEFEAT_CACHE"):
         return Path(folder)
     if sys.platform == "win32":
@@ -36,7 +36,7 @@ def cache_folder() -> Path:
 
 
 def read_cache(name: str) -> Any:
-    """The JSON value kept under `name`; None where there is none that can be read."""
+    """Return the JSON value stored under `name`, or None if there is none or it cannot be read."""
     try:
         return json.loads((cache_folder() / name).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -44,7 +44,7 @@ def read_cache(name: str) -> Any:
 
 
 def write_cache(name: str, value: object) -> bool:
-    """Keeps a JSON value under `name`; whether that was possible. A cache that cannot be written is no error."""
+    """Store a JSON value under `name` and return whether that worked. An unwritable cache is not an error."""
     import tempfile
 
     folder = cache_folder()
@@ -56,7 +56,7 @@ def write_cache(name: str, value: object) -> bool:
             json.dump(value, stream, indent=1)
         os.replace(temporary, folder / name)
     except OSError:
-        if temporary is not None:  # on a full disk each start would leave one more
+        if temporary is not None:  # on a full disk, every start would leave another file
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
         return False

@@ -1,4 +1,4 @@
-"""What the control groups of Linux allow this process: processor time and memory, in versions 1 and 2, nested."""
+"""The limits of Linux control groups on this process: CPU time and memory, versions 1 and 2, nested groups."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 __all__ = ["cpu_quota", "memory_limit"]
 
-# Version 1 spells "no limit" as the largest multiple of a page.
+# Version 1 expresses "no limit" as the largest multiple of the page size.
 _NO_LIMIT = 1 << 60
 
 
 @functools.cache
 def cpu_quota(root: str = "/") -> float | None:
-    """The cores' worth of time that the process may use, such as 1.5; None without a limit. `root` is for tests."""
+    """Return the CPU quota in cores, such as 1.5, or None without a limit. `root` is for tests."""
     quotas = []
     for folder, version in _folders("cpu", root):
         if version == 2:
@@ -29,7 +29,7 @@ def cpu_quota(root: str = "/") -> float | None:
 
 @functools.cache
 def memory_limit(root: str = "/") -> int | None:
-    """The bytes that the process and its group may hold before the kernel ends one; None without a limit."""
+    """Return the memory limit of the process's groups in bytes, or None without a limit. The kernel enforces it."""
     limits = []
     for folder, version in _folders("memory", root):
         for name in ("memory.max", "memory.high") if version == 2 else ("memory.limit_in_bytes",):
@@ -40,7 +40,7 @@ def memory_limit(root: str = "/") -> int | None:
 
 
 def _folders(controller: str, root: str) -> Iterator[tuple[str, int]]:
-    """The folders of the process's group and of those around it, each with the version of its limits."""
+    """Yield the folders of the process's group and of its parents, each with the cgroup version."""
     if sys.platform != "linux":
         return
     groups = _groups(root)
@@ -53,7 +53,7 @@ def _folders(controller: str, root: str) -> Iterator[tuple[str, int]]:
             continue
         if group is None:
             continue
-        # In a container the group may be named from outside it: what is mounted there is then the container's own.
+        # In a container, the group may have its name on the host; the mounted folder is then the container's own group.
         inside = os.path.relpath(group, base) if group == base or group.startswith(base.rstrip("/") + "/") else "."
         folder = os.path.normpath(os.path.join(mount, inside))
         while True:
@@ -64,7 +64,7 @@ def _folders(controller: str, root: str) -> Iterator[tuple[str, int]]:
 
 
 def _groups(root: str) -> dict[str, str]:
-    """The group of the process by controller, of version 2 under no name."""
+    """Return the process's group for each controller of version 1; the version 2 group is under the empty name."""
     groups: dict[str, str] = {}
     for line in _text(root, "proc/self/cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -74,7 +74,7 @@ def _groups(root: str) -> dict[str, str]:
 
 
 def _mounts(root: str) -> Iterator[tuple[str, str, str, list[str]]]:
-    """Where groups are mounted: the place, the group that is its root, the kind, and the controllers of version 1."""
+    """Yield the cgroup mounts: mount point, its root group, file system type, and the controllers of version 1."""
     for line in _text(root, "proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         fields, kinds = left.split(), right.split()

@@ -1,4 +1,4 @@
-"""How many cores and how much memory this process may use, and what says so."""
+"""The number of cores and the memory that this process may use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Cores", "Memory", "available_cores", "cores", "memory"]
 
 
 class Cores(NamedTuple):
-    """How many cores may be used, of how many, and what says so; an empty reason where all may be."""
+    """The cores that may be used, the cores present, and the reason for the limit (empty without one)."""
 
     usable: int
     present: int
@@ -23,19 +23,19 @@ class Cores(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """The bytes that may be used; `is_limited` where a control group says so, which ends a process that takes more."""
+    """The usable bytes. `is_limited` means that a control group sets the limit and kills processes that exceed it."""
 
     size: int
     is_limited: bool
 
 
 def available_cores() -> int:
-    """How many cores this process may use, at least 1."""
+    """Return the number of cores that this process may use, at least 1."""
     return cores().usable
 
 
 def cores() -> Cores:
-    """What `PYTHON_CPU_COUNT` says, else the lesser of the affinity and the whole cores of the cgroup's quota."""
+    """Return `PYTHON_CPU_COUNT` if set, else the lower of the CPU affinity and the cgroup's quota in whole cores."""
     present = os.cpu_count() or 1
     asked = os.environ.get("PYTHON_CPU_COUNT", "")
     if asked.isdigit() and int(asked):
@@ -49,10 +49,10 @@ def cores() -> Cores:
 
 
 def memory() -> Memory | None:
-    """The machine's memory or, where it is less, that of the cgroup; None where the system does not tell."""
+    """Return the machine's memory or, if lower, the cgroup's limit. None if the system does not report it."""
     limit = memory_limit()
     try:
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has none
+    except (AttributeError, ValueError, OSError):  # not available on Windows
         return None if limit is None else Memory(limit, True)
     return Memory(whole, False) if limit is None or limit >= whole else Memory(limit, True)

@@ -1,4 +1,4 @@
-"""The device's temperature, clock and throttling now."""
+"""The device's current temperature, clock rate and throttling."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Health", "health"]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the device says of itself, None where it does not: degrees Celsius, MHz, and a Raspberry Pi's flags.
+    """The device's state: degrees Celsius, MHz, governor and a Raspberry Pi's throttling flags. None means unknown.
 
-    `throttled` is `vcgencmd get_throttled` in hex: bits 0 to 3 say under-voltage, capped, throttled, hot now; 16 to 19
-    the same since the start.
+    `throttled` is the output of `vcgencmd get_throttled` in hex. Bits 0 to 3: under-voltage, capped, throttled, soft
+    temperature limit now. Bits 16 to 19: the same at any time since boot.
     """
 
     temperature: float | None
@@ -25,7 +25,7 @@ class Health:
 
 
 def health() -> Health:
-    """The device's state now."""
+    """Return the device's current state."""
     millidegrees = _number("/sys/class/thermal/thermal_zone0/temp")
     kilohertz = _number("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
     return Health(

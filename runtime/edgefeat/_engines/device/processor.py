@@ -11,19 +11,19 @@ from pathlib import Path
 
 __all__ = ["processor", "processor_key"]
 
-# What the kernel says of the first processor that decides which instructions it has.
+# Fields of /proc/cpuinfo that determine the instruction set.
 _TELLING = ("model name", "flags", "Features", "CPU implementer", "CPU part", "CPU revision", "Hardware", "Model")
 
 
 def processor() -> str:
-    """The board where it names itself (a Raspberry Pi does), else the processor."""
+    """Return the name of the board if it has one (a Raspberry Pi does), else of the processor."""
     board = _text("/proc/device-tree/model").strip("\0 \n")
     return board or _cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
 @functools.cache
 def processor_key() -> str:
-    """A short name for this processor, the same for all of its kind and number of cores."""
+    """Return a short key for this processor, the same for all of its kind and number of cores."""
     facts = [platform.system(), platform.machine(), str(struct.calcsize("P")), str(os.cpu_count())]
     told = _cpuinfo()
     facts += [told.get(name, "") for name in _TELLING] if told else [platform.processor()]
@@ -32,7 +32,7 @@ def processor_key() -> str:
 
 @functools.cache
 def _cpuinfo() -> dict[str, str]:
-    """What /proc/cpuinfo says of the first processor."""
+    """Return the fields of the first processor in /proc/cpuinfo."""
     found: dict[str, str] = {}
     for line in _text("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")

@@ -1,4 +1,4 @@
-"""GIF: its blocks before the first frame, counted, since Pillow reads each of them in Python."""
+"""GIF: limits the number of blocks before the first frame, since Pillow reads each of them in Python."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from edgefeat._images.limits import Limits
 
 __all__ = ["check_gif"]
 
-# Far above what any editor writes, and still a fraction of a second of Pillow's time.
+# Far above what any editor writes, and still a fraction of a second for Pillow.
 _MAX_GIF_BLOCKS = 4_000
 
 
 def check_gif(stream: BinaryIO, _: Limits) -> None:
-    """Raises PictureError for a GIF of too many blocks before its first frame."""
+    """Raise PictureError for a GIF with too many blocks before its first frame."""
     head = stream.read(13)
     if len(head) < 13:
         return

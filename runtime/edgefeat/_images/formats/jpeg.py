@@ -1,4 +1,4 @@
-"""What is read of a JPEG before its decoder runs: how much it would hold, how often it would go over it, its scans."""
+"""JPEG: limits on memory, scans and header, checked before decoding."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from edgefeat._images.limits import Limits, raised
 
 __all__ = ["check_jpeg", "scans_begun"]
 
-# libjpeg-turbo's own fuzzers stop at 100 scans: a small file of a thousand takes minutes to decode.
+# libjpeg-turbo's fuzzers stop at 100 scans: a small file with a thousand scans takes minutes to decode.
 _MAX_SCANS = 100
-# Where a JPEG has several scans, libjpeg holds every coefficient, 2 bytes each, whatever size it decodes to. So many
-# bytes a pixel that may be held: 256 MB.
+# For a JPEG with several scans, libjpeg holds every coefficient, 2 bytes each, at any decoding scale. The bytes allowed
+# for each pixel of the limit: 256 MB in total.
 _COEFFICIENT_BYTES = 4
-# Far above what any camera or editor writes before the pixels, and still a fraction of a second of Pillow's time.
+# Far above what any camera or editor writes before the pixels, and still a fraction of a second for Pillow.
 _MAX_JPEG_SEGMENTS, _MAX_JPEG_HEADER = 20_000, 32_000_000
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-# Markers that Pillow takes for having no length: stuffing, restarts, start and end, and those it does not know.
+# Markers that Pillow treats as having no length: stuffing, restarts, start and end, and unknown ones.
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What a JPEG says of its picture. `sampling` has the horizontal and vertical factor of each component."""
+    """The frame header of a JPEG. `sampling` has the horizontal and vertical factor of each component."""
 
     progressive: bool
     width: int
@@ -42,7 +42,7 @@ class _Frame:
 
 
 def check_jpeg(stream: BinaryIO, limits: Limits) -> None:
-    """Raises PictureError for a JPEG that would take long or much to decode, at whatever scale."""
+    """Raise PictureError for a JPEG that needs too much time or memory to decode, at any scale."""
     frame = None
     for marker, position in _jpeg_segments(stream):
         if marker in _JPEG_FRAMES:
@@ -50,7 +50,7 @@ def check_jpeg(stream: BinaryIO, limits: Limits) -> None:
         elif marker == 0xDA and frame is not None:
             in_scan = stream.read(1)
             if not frame.progressive and in_scan and in_scan[0] >= len(frame.sampling):
-                return  # all of the picture is in this one scan
+                return  # this single scan holds the whole image
             held, allowed = frame.coefficient_bytes(), _COEFFICIENT_BYTES * limits.max_pixels
             if held > allowed:
                 raise PictureError(
@@ -63,7 +63,7 @@ def check_jpeg(stream: BinaryIO, limits: Limits) -> None:
 
 
 def _jpeg_segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
-    """Marker and position of each segment that has a length, up to the first scan; the stream is at its content."""
+    """Yield marker and position of each segment with a length, up to the first scan. The stream is at its content."""
     position = 2
     for _ in range(_MAX_JPEG_SEGMENTS):
         stream.seek(position)
@@ -72,7 +72,7 @@ def _jpeg_segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
             return
         if position > _MAX_JPEG_HEADER:
             break
-        if head[0] != 0xFF or head[1] in (0x00, 0xFF):  # junk or filling, which Pillow passes over byte by byte
+        if head[0] != 0xFF or head[1] in (0x00, 0xFF):  # junk or padding, which Pillow skips byte by byte
             position += 1
         elif head[1] in _JPEG_ALONE:
             position += 2
@@ -104,19 +104,19 @@ def _check_scans(jpeg: bytes) -> None:
 
 
 def _scan_count(jpeg: bytes) -> int:
-    """The scans up to the end of the picture. What only looks like one, in an appended film, is none."""
+    """Return the number of scans up to the end of the image; appended data does not count."""
     return sum(1 for _ in _scans(jpeg))
 
 
 def _scans(jpeg: bytes) -> Iterator[int]:
-    """Where each scan begins."""
+    """Yield the position of each scan."""
     position = jpeg.find(b"\xff")
     while 0 <= position < len(jpeg) - 3 and (marker := jpeg[position + 1]) != 0xD9:
         if marker == 0xDA:
             yield position
         if marker == 0xFF:
             position += 1
-        elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone: stuffing, restarts
+        elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # stuffing and restarts have no length
             position += 2
         else:
             position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
@@ -124,9 +124,10 @@ def _scans(jpeg: bytes) -> Iterator[int]:
 
 
 def scans_begun(jpeg: bytes) -> tuple[bool, bool]:
-    """Of a truncated JPEG: whether the last scan of every coefficient has begun, and whether every mean is there.
+    """Return whether, in a truncated JPEG, the last scan of every coefficient has begun, and whether all means are
+    there.
 
-    The means of the blocks come first, before the scan that was cut: what follows them only sharpens the picture.
+    The means of the blocks come first. Later scans only refine the image.
     """
     components: set[int] = set()
     means: set[int] = set()

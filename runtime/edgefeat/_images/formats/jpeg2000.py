@@ -1,4 +1,4 @@
-"""JPEG 2000: the size its codestream claims, and in how many tiles, before OpenJPEG allocates them."""
+"""JPEG 2000: limits on the size and the number of tiles, checked before OpenJPEG allocates memory."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from edgefeat._images.limits import Limits
 
 __all__ = ["check_jpeg2000"]
 
-# OpenJPEG holds four bytes a sample, once more for the wavelets, and hands over a copy.
+# OpenJPEG holds four bytes a sample, the same again for the wavelets, and returns a copy.
 _COST = 4
 _MOST_BOXES, _MOST_TILES, _MOST_COMPONENTS = 1_000, 4_096, 4
 
 
 def check_jpeg2000(stream: BinaryIO, limits: Limits) -> None:
-    """Raises PictureError for a picture that would take long or much to decode."""
+    """Raise PictureError for an image that needs too much time or memory to decode."""
     place = _codestream(stream)
     if place is None:
-        return  # for Pillow to name
+        return  # Pillow reports it
     stream.seek(place)
     head = stream.read(42)
     if len(head) < 42 or head[:4] != b"\xff\x4f\xff\x51":
@@ -37,7 +37,7 @@ def check_jpeg2000(stream: BinaryIO, limits: Limits) -> None:
 
 
 def _codestream(stream: BinaryIO) -> int | None:
-    """Where the codestream begins; None where there is none."""
+    """Return the position of the codestream, or None if there is none."""
     head = stream.read(2)
     if head == b"\xff\x4f":
         return 0

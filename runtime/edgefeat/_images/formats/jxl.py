@@ -1,4 +1,4 @@
-"""JPEG XL: the size at the head of its codestream. The plugin decodes at once when it opens a file."""
+"""JPEG XL: a limit on the size, read from the codestream's header. The plugin decodes as soon as it opens a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgefeat._images.limits import Limits
 
 __all__ = ["check_jxl"]
 
-# Its decoder works in float, four bytes a sample, and hands over two copies.
+# The decoder works in float, four bytes a sample, and returns two copies.
 _COST = 4
 _MOST_BOXES = 1_000
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -17,7 +17,7 @@ _WIDTHS = (9, 13, 18, 30)
 
 
 def check_jxl(stream: BinaryIO, limits: Limits) -> None:
-    """Raises PictureError for a picture too large to decode, or whose size cannot be told."""
+    """Raise PictureError for an image that is too large to decode or whose size cannot be determined."""
     head = _codestream(stream)
     if len(head) < 12 or head[:2] != b"\xff\x0a":
         raise PictureError("cannot be decoded: the header is damaged or of an unknown kind")
@@ -25,7 +25,7 @@ def check_jxl(stream: BinaryIO, limits: Limits) -> None:
 
 
 def _codestream(stream: BinaryIO) -> bytes:
-    """The first bytes of the codestream, however it is wrapped."""
+    """Return the first bytes of the codestream, inside or outside a container."""
     head = stream.read(16)
     if head[:2] == b"\xff\x0a":
         return head
@@ -46,7 +46,7 @@ def _codestream(stream: BinaryIO) -> bytes:
 
 
 class _Bits:
-    """Bits from the lowest upwards."""
+    """Reads bits, lowest first."""
 
     def __init__(self, bits: int) -> None:
         self._bits = bits
@@ -58,7 +58,7 @@ class _Bits:
 
 
 def _size(bits: int) -> tuple[int, int]:
-    """Width and height, by the standard's SizeHeader (ISO/IEC 18181-1)."""
+    """Return width and height from the standard's SizeHeader (ISO/IEC 18181-1)."""
     reader = _Bits(bits)
     small = reader.take(1)
 

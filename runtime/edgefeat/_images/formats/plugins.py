@@ -1,4 +1,4 @@
-"""The parts of Pillow that open a file, one by one: `Image.open` would bring all of them, and ask each."""
+"""Opening a file with one of Pillow's plugins. `Image.open` would import all plugins and try each."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ __all__ = [
 
 
 def open_jpeg(stream: BinaryIO) -> ImageFile:
-    """A JPEG, of several pictures (MPO) the first."""
+    """Open a JPEG; of several images in one file (MPO), the first."""
     from PIL.JpegImagePlugin import jpeg_factory
 
     return jpeg_factory(stream)
 
 
 def open_png(stream: BinaryIO) -> ImageFile:
-    """A PNG."""
+    """Open a PNG."""
     from PIL.PngImagePlugin import PngImageFile
 
     return PngImageFile(stream)
 
 
 def open_webp(stream: BinaryIO) -> ImageFile:
-    """A WebP."""
+    """Open a WebP."""
     from PIL import WebPImagePlugin
 
     if not getattr(WebPImagePlugin, "SUPPORTED", True):
@@ -49,35 +49,35 @@ def open_webp(stream: BinaryIO) -> ImageFile:
 
 
 def open_gif(stream: BinaryIO) -> ImageFile:
-    """A GIF."""
+    """Open a GIF."""
     from PIL.GifImagePlugin import GifImageFile
 
     return GifImageFile(stream)
 
 
 def open_bmp(stream: BinaryIO) -> ImageFile:
-    """A BMP."""
+    """Open a BMP."""
     from PIL.BmpImagePlugin import BmpImageFile
 
     return BmpImageFile(stream)
 
 
 def open_tiff(stream: BinaryIO) -> ImageFile:
-    """A TIFF."""
+    """Open a TIFF."""
     from PIL.TiffImagePlugin import TiffImageFile
 
     return TiffImageFile(stream)
 
 
 def open_pnm(stream: BinaryIO) -> ImageFile:
-    """A PBM, PGM or PPM."""
+    """Open a PBM, PGM or PPM."""
     from PIL.PpmImagePlugin import PpmImageFile
 
     return PpmImageFile(stream)
 
 
 def open_jpeg2000(stream: BinaryIO) -> ImageFile:
-    """A JPEG 2000."""
+    """Open a JPEG 2000."""
     from PIL import features
     from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
@@ -87,7 +87,7 @@ def open_jpeg2000(stream: BinaryIO) -> ImageFile:
 
 
 def open_avif(stream: BinaryIO) -> ImageFile:
-    """An AVIF, by Pillow or, where that has none, by `pillow-avif-plugin`."""
+    """Open an AVIF with Pillow or, if it lacks support, with `pillow-avif-plugin`."""
     try:
         from PIL import AvifImagePlugin
     except ImportError:
@@ -103,7 +103,7 @@ def open_avif(stream: BinaryIO) -> ImageFile:
 
 
 def open_heif(stream: BinaryIO) -> ImageFile:
-    """A HEIC, by `pillow-heif`."""
+    """Open a HEIC with `pillow-heif`."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -113,7 +113,7 @@ def open_heif(stream: BinaryIO) -> ImageFile:
 
 
 def open_jxl(stream: BinaryIO) -> ImageFile:
-    """A JPEG XL, by `pillow-jxl-plugin`."""
+    """Open a JPEG XL with `pillow-jxl-plugin`."""
     try:
         return _by_plugin(stream, "pillow_jxl", "JXL", "JPEG XL needs one more package: pip install pillow-jxl-plugin")
     except (PictureError, MemoryError):

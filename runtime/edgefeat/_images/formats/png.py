@@ -1,4 +1,4 @@
-"""PNG: its chunks, counted, since Pillow reads each of them in Python."""
+"""PNG: limits the number of chunks, since Pillow reads each of them in Python."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from edgefeat._images.limits import Limits
 
 __all__ = ["check_png"]
 
-# Far above what any camera or editor writes, and still a fraction of a second of Pillow's time.
+# Far above what any camera or editor writes, and still a fraction of a second for Pillow.
 _MAX_PNG_CHUNKS, _MAX_PNG_OTHER_CHUNKS = 100_000, 2_000
 
-# The chunks of which a picture or an animation has many by nature.
+# Images and animations normally have many chunks of these kinds.
 _PNG_PIXEL_CHUNKS = (b"IDAT", b"fdAT", b"fcTL")
 
 
 def check_png(stream: BinaryIO, _: Limits) -> None:
-    """Raises PictureError for a PNG of too many chunks."""
+    """Raise PictureError for a PNG with too many chunks."""
     position, chunks, others = 8, 0, 0
     while chunks <= _MAX_PNG_CHUNKS and others <= _MAX_PNG_OTHER_CHUNKS:
         stream.seek(position)

@@ -1,4 +1,4 @@
-"""PBM, PGM and PPM: a header of words, which Pillow reads a byte at a time."""
+"""PBM, PGM and PPM: limits on the header and on slow encodings, which Pillow reads byte by byte."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["check_pnm"]
 _MOST_HEADER = 65_536
 # Pillow decodes these value by value in Python.
 _SLOW_COST = 16
-# What each kind has after its name: width, height, and where there are grays, the largest value.
+# The number of words after each format's name: width, height and, for gray or colour, the largest value.
 _WORDS = {b"P1": 2, b"P4": 2, b"P2": 3, b"P3": 3, b"P5": 3, b"P6": 3}
 _COMMENT = re.compile(rb"#[^\r\n]*")
 
 
 def check_pnm(stream: BinaryIO, limits: Limits) -> None:
-    """Raises PictureError for a picture whose header or whose values would take long to read."""
+    """Raise PictureError for an image whose header or values would take too long to read."""
     head = stream.read(_MOST_HEADER)
     wanted = _WORDS[head[:2]]
     words = _COMMENT.sub(b" ", head[2:]).split(None, wanted)[:wanted]
     if len(words) < wanted:
         if len(head) == _MOST_HEADER:
             raise PictureError(f"a PNM with a header of more than {_MOST_HEADER:,} bytes")
-        return  # for Pillow to name
+        return  # Pillow reports it
     if not (words[0].isdigit() and words[1].isdigit()) or max(len(words[0]), len(words[1])) > 10:
         return
     plain = head[:2] in (b"P1", b"P2", b"P3")

@@ -1,4 +1,4 @@
-"""Which format a file is of, by its first bytes, and what may be opened: nothing else of Pillow is ever reached."""
+"""The supported image formats, recognised by their first bytes. Pillow's other formats are never used."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RUN_LENGTH_COST = 16.0
 
 
 class _Kind(NamedTuple):
-    """A format: how it is called, what opens it, and what a pixel of it costs against one of 4 bytes.
+    """A format: its name, its endings, the function that opens it, and the memory per pixel relative to 4 bytes.
 
-    `check` names the function, and its module here, that refuses by the header what would take long or much, before
-    anything is opened. A process that reads one photo imports one of them.
+    `check` names a module of this package and its function, which rejects files that would need too much time or
+    memory, before anything is opened. Reading one photo imports only one of these modules.
     """
 
     name: str
@@ -33,10 +33,10 @@ class _Kind(NamedTuple):
     check: tuple[str, str] | None = None
 
 
-# libjpeg scales by 8 while it decodes: what is left is checked once the scale is known.
+# libjpeg can scale by 8 while decoding; the result is checked once the scale is known.
 _JPEG = _Kind("JPEG", (".jpg", ".jpeg"), plugins.open_jpeg, 1 / 8, ("jpeg", "check_jpeg"))
 _PNG = _Kind("PNG", (".png",), plugins.open_png, check=("png", "check_png"))
-# libwebp holds two canvases of its own and hands over a copy: 16 bytes a pixel with Pillow's. libavif is alike.
+# libwebp holds two canvases and returns a copy: 16 bytes a pixel including Pillow's. libavif is similar.
 _WEBP = _Kind("WebP", (".webp",), plugins.open_webp, 2)
 _AVIF = _Kind("AVIF", (".avif",), plugins.open_avif, 2)
 _HEIC = _Kind("HEIC", (".heic", ".heif"), plugins.open_heif)
@@ -50,7 +50,7 @@ _GIF = _Kind("GIF", (".gif",), plugins.open_gif, check=("gif", "check_gif"))
 _PNM = _Kind("PNM", (".pnm", ".ppm", ".pgm", ".pbm"), plugins.open_pnm, check=("pnm", "check_pnm"))
 _KINDS = (_JPEG, _PNG, _WEBP, _AVIF, _HEIC, _TIFF, _JPEG2000, _JXL, _BMP, _GIF, _PNM)
 
-#: The endings by which a folder's pictures are known. A file named by itself is tried whatever its ending.
+#: The endings by which images are found in folders. A file named directly is tried whatever its ending.
 PICTURE_SUFFIXES = tuple(suffix for kind in _KINDS for suffix in kind.suffixes)
 
 _HEAD = 64
@@ -73,7 +73,7 @@ _ANY_BRANDS = frozenset({b"mif1", b"msf1"})
 
 
 def opened_image(stream: BinaryIO, limits: Limits) -> ImageFile:
-    """The opened but not yet decoded image, of the one format its first bytes say, within the limits of its header.
+    """Open an image of a supported format, without decoding it, within the limits.
 
     A JPEG may still be too large to decode at full size. Raises PictureError.
     """

@@ -1,4 +1,4 @@
-"""TIFF: its directories, read before Pillow does, which would read all they claim, and its pieces, counted."""
+"""TIFF: limits on directories, strips and tiles, checked before Pillow reads them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from edgefeat._images.limits import Limits
 
 __all__ = ["check_directory", "check_tiff"]
 
-# What a directory's values may take together: an ICC profile and a few million offsets. They may overlap in the file,
-# so a small one can claim terabytes.
+# The limit for all values of a directory: an ICC profile and a few million offsets. Values may overlap in the file, so
+# a small file can claim terabytes.
 _MOST_TAG_BYTES = 32_000_000
 
 _MOST_ENTRIES, _MOST_PIECES = 1_000, 100_000
-# Bytes a pixel that may be held: what a strip or tile takes beside the picture, 256 MB.
+# Bytes a strip or tile may take for each pixel of the limit, in addition to the image: 256 MB in total.
 _PIECE_BYTES = 4
 
 _SIZES: Final[Mapping[int, int]] = {
@@ -26,25 +26,25 @@ _SIZES: Final[Mapping[int, int]] = {
 _NUMBERS: Final[Mapping[int, str]] = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _STRIPS, _ORIENTATION, _SAMPLES, _ROWS = 254, 256, 257, 258, 273, 274, 277, 278
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _RAW_OF_CAMERA = 322, 323, 324, 50706
-# Directories beside the first that Pillow reads: sub-files, EXIF, GPS, what EXIF points to.
+# The other directories that Pillow reads: sub-files, EXIF, GPS, and the EXIF interoperability directory.
 _OTHERS = (330, 34665, 34853, 40965)
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A tag's first value, where it is a whole number, and how many values there are."""
+    """A tag's first value, if it is an integer, and the number of values."""
 
     first: int | None
     count: int
 
 
 def check_tiff(stream: BinaryIO, limits: Limits) -> None:
-    """Raises PictureError for a TIFF that would take long or much to decode, or whose first page is only a preview."""
+    """Raise PictureError for a TIFF that needs too much time or memory, or whose first page is only a preview."""
     tags = check_directory(stream)
     width, height = _first(tags, _WIDTH, 0), _first(tags, _HEIGHT, 0)
     if not width or not height:
-        return  # for Pillow to name
-    turned = 2 if _first(tags, _ORIENTATION, 1) > 1 else 1  # Pillow holds another while it turns it upright
+        return  # Pillow reports it
+    turned = 2 if _first(tags, _ORIENTATION, 1) > 1 else 1  # Pillow holds a second copy while turning it upright
     limits.check((width, height), what="a TIFF", cost=turned)
     if _RAW_OF_CAMERA in tags or _first(tags, _SUBFILE, 0) & 1:
         raise PictureError(
@@ -67,7 +67,7 @@ def check_tiff(stream: BinaryIO, limits: Limits) -> None:
 
 
 def check_directory(stream: BinaryIO) -> dict[int, _Entry]:
-    """The tags of the first directory. Raises PictureError where it, or one beside it, claims too much."""
+    """Return the tags of the first directory. Raises PictureError if it, or one it refers to, is too large."""
     head = stream.read(16)
     order = "<" if head[:2] == b"II" else ">"
     big = head[2:4] in (b"+\0", b"\0+")
@@ -111,7 +111,7 @@ def _tags(stream: BinaryIO, offset: int, order: str, *, big: bool) -> dict[int, 
 
 
 def _value(stream: BinaryIO, place: bytes, kind: int, size: int, order: str) -> int | None:
-    """The first of a tag's values, which stand in `place` where they fit and else where it points."""
+    """Return the first of a tag's values, stored in `place` if they fit there, else at the offset in `place`."""
     form = _NUMBERS.get(kind)
     if form is None or not size:
         return None

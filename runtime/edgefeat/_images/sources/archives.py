@@ -1,4 +1,4 @@
-"""Photos in `.zip` and `.tar` archives, read in place: `archive.zip!/folder/a.jpg` names one."""
+"""Images in `.zip` and `.tar` archives, read in place: `archive.zip!/folder/a.jpg` names a member."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from edgefeat._errors import PictureError
 
 __all__ = ["ARCHIVE_SUFFIXES", "archive_members", "file_facts", "is_archive", "member_path", "read_member"]
 
-#: The endings by which an archive is known.
+#: The endings of archives.
 ARCHIVE_SUFFIXES = (".zip", ".tar")
 
 _SEPARATOR = "!/"
-# What is read of one member into memory: far above any photo.
+# The limit for one member in memory, far above any photo.
 _MOST_BYTES = 256_000_000
 _MOST_MEMBERS = 100_000
-# Python reads a zip file's directory at once and makes some 700 bytes of each 46 and more.
+# Python reads a zip file's directory at once; each entry of 46 or more bytes becomes about 700 bytes.
 _MOST_DIRECTORY = 16_000_000
-# What one read of a tar header may take: a long name, not a file.
+# The limit for one tar header: enough for a long name, not for a file.
 _MOST_HEADER = 1_000_000
 _LOCAL_HEADER = 30
 
 
 class _Member(NamedTuple):
-    """Where a member is: of a tar where its bytes begin, of a zip its header. `method` is None for a tar."""
+    """The position of a member: its data in a tar file, its header in a zip file. `method` is None for tar."""
 
     offset: int
     packed: int
@@ -40,12 +40,12 @@ class _Member(NamedTuple):
 
 
 def is_archive(path: str) -> bool:
-    """Whether the path names an archive's file, by its ending."""
+    """Return whether the path is an archive, by its ending."""
     return path.lower().endswith(ARCHIVE_SUFFIXES) and os.path.isfile(path)
 
 
 def member_path(path: str) -> tuple[str, str] | None:
-    """The archive and the member that the path names; None where it names neither."""
+    """Return the archive and the member that a path names, or None."""
     at = path.find(_SEPARATOR)
     while at >= 0:
         if is_archive(path[:at]):
@@ -55,14 +55,14 @@ def member_path(path: str) -> tuple[str, str] | None:
 
 
 def archive_members(archive: str) -> Iterator[str]:
-    """The path of every member that is not hidden, in the order of the archive. Raises PictureError."""
+    """Yield the path of every member that is not hidden, in the archive's order. Raises PictureError."""
     for name in _index(archive):
         if not any(part.startswith(".") for part in name.split("/")):
             yield f"{archive}{_SEPARATOR}{name}"
 
 
 def file_facts(path: str) -> tuple[int, int]:
-    """Size and time of change (ns) of a file; of a member its own size and its archive's time. Raises OSError."""
+    """Return size and modification time (ns) of a file; for a member, its archive's time. Raises OSError."""
     found = member_path(path) if _SEPARATOR in path else None
     if found is None:
         status = os.stat(path)
@@ -74,7 +74,7 @@ def file_facts(path: str) -> tuple[int, int]:
 
 
 def read_member(archive: str, name: str) -> bytes:
-    """A member's content. Raises PictureError where there is none, it is too large, encrypted or damaged."""
+    """Return a member's content. Raises PictureError if it is missing, too large, encrypted or damaged."""
     member = _member(archive, name)
     if member.size > _MOST_BYTES:
         raise PictureError(f"{member.size:,} bytes in an archive (allowed: {_MOST_BYTES:,}): unpack it first")
@@ -115,7 +115,7 @@ def _member(archive: str, name: str) -> _Member:
 
 
 def _index(archive: str) -> dict[str, _Member]:
-    import tarfile  # only where an archive is named
+    import tarfile  # imported only if an archive is used
 
     try:
         status = os.stat(archive)
@@ -128,7 +128,7 @@ def _index(archive: str) -> dict[str, _Member]:
 
 @lru_cache(maxsize=2)
 def _index_of(archive: str, size: int, _mtime_ns: int) -> dict[str, _Member]:
-    """Every file of the archive as it is now, by its name without `.` and without a leading slash."""
+    """Return every file in the archive by its name, without `.` and leading slashes."""
     found: dict[str, _Member] = {}
     packed = 0
     for name, member in (_zipped if archive.lower().endswith(".zip") else _tarred)(archive):
@@ -158,7 +158,7 @@ def _zipped(archive: str) -> Iterator[tuple[str, _Member]]:
 
 
 def _directory_bytes(stream: BinaryIO) -> int:
-    """How large a zip file says its directory is; 0 where it does not say so: then Python finds none either."""
+    """Return the size of a zip file's directory as stated in the file, or 0 if Python would not find it either."""
     end = stream.seek(0, os.SEEK_END)
     start = max(0, end - 65_600)
     stream.seek(start)
@@ -170,7 +170,7 @@ def _directory_bytes(stream: BinaryIO) -> int:
     if tail[at - 20 : at - 16] == b"PK\x06\x07":
         stream.seek(min(int.from_bytes(tail[at - 12 : at - 4], "little"), end))
         record = stream.read(56)
-        # Python looks for the record right before, whatever the locator says.
+        # Python expects the record directly before the locator, whatever the locator says.
         for found in (record, tail[max(0, at - 76) : at - 20]):
             if found[:4] == b"PK\x06\x06":
                 size = max(size if size != 0xFFFFFFFF else 0, int.from_bytes(found[40:48], "little"))
@@ -178,7 +178,7 @@ def _directory_bytes(stream: BinaryIO) -> int:
 
 
 class _Headers:
-    """A tar file whose reads are as large as headers are: a name that claims gigabytes is not read."""
+    """A tar file that refuses to read oversized headers, such as a name that claims gigabytes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""The pictures in a folder and in the folders below it."""
+"""Finding images in a folder and its sub-folders."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["pictures_in", "walk_pictures"]
 
 
 def pictures_in(folder: str | os.PathLike[str], *, unlisted: Callable[[OSError], object] | None = None) -> list[str]:
-    """The paths of the pictures below `folder`, known by their ending, in sorted order; hidden ones are left out.
+    """Return the sorted paths of the images below `folder`, found by their ending. Hidden files are left out.
 
-    `unlisted` is told of each folder that cannot be listed; without it, such folders are left out.
+    `unlisted` is called for each folder that cannot be listed.
     """
     return list(walk_pictures(folder, unlisted=unlisted))
 
@@ -21,9 +21,7 @@ def pictures_in(folder: str | os.PathLike[str], *, unlisted: Callable[[OSError],
 def walk_pictures(
     folder: str | os.PathLike[str], *, unlisted: Callable[[OSError], object] | None = None
 ) -> Iterator[str]:
-    """As `pictures_in`, one path after another: only the folders on the way are in memory. Links to folders are not
-    followed.
-    """
+    """Yield paths as `pictures_in` does, one at a time with little memory. Links to folders are not followed."""
     waiting = [iter(_listed(os.fspath(folder), unlisted))]
     while waiting:
         entry = next(waiting[-1], None)
@@ -37,7 +35,7 @@ def walk_pictures(
 
 
 def _listed(folder: str, unlisted: Callable[[OSError], object] | None) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden, by name."""
+    """Return the entries of a folder that are not hidden, by name."""
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)

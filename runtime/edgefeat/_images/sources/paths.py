@@ -1,4 +1,4 @@
-"""From what a user names to paths of pictures: files, folders, archives, and lists of those."""
+"""From the paths that a user names to image paths: files, folders, archives, and lists of these."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from edgefeat._images.sources.streams import URL, url_advice
 
 __all__ = ["STANDARD_INPUT", "listed", "pictures_of"]
 
-#: What names standard input in the place of a list.
+#: Stands for standard input in place of a list.
 STANDARD_INPUT = "-"
 
 _BLOCK = 1 << 16
-# No system takes a longer path.
+# Longer than any system allows.
 _LONGEST = 1 << 17
 
-#: Is told of the path and the reason of each folder, archive or URL of which no picture can be had.
+#: Called with path and reason for each folder, archive or URL that cannot be used.
 Unlisted = Callable[[str, str], object]
 
 
 def pictures_of(paths: Iterable[str], unlisted: Unlisted, *, absolute: bool = False) -> Iterator[str]:
-    """The path of each picture that `paths` stand for, in order: a file itself, a folder's and an archive's pictures.
+    """Yield the path of each image that `paths` stand for, in order: files, and the images in folders and archives.
 
-    In folders and archives pictures are known by their ending, and what is hidden is left out.
+    In folders and archives, images are found by their ending, and hidden files are left out.
     """
     for given in paths:
         if URL.match(given) and not os.path.exists(given):
@@ -53,9 +53,9 @@ def pictures_of(paths: Iterable[str], unlisted: Unlisted, *, absolute: bool = Fa
 
 
 def listed(file: str, *, by_nul: bool) -> Iterator[str]:
-    """The paths in a list, one a line or `by_nul` one up to each NUL; `-` is standard input. Empty ones are left out.
+    """Yield the paths in a list, one a line or separated by NUL (`by_nul`); `-` is standard input.
 
-    Raises ArgumentError where the list cannot be read, or is no list.
+    Empty entries are left out. Raises ArgumentError if the list cannot be read or is not a list.
     """
     try:
         if file == STANDARD_INPUT:

@@ -1,4 +1,4 @@
-"""From what a picture is given as to a stream, and from what decoders raise to PictureError."""
+"""Opening an image source as a stream, and converting decoder errors to PictureError."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from edgefeat._errors import ArgumentError, PictureError
 
 __all__ = ["URL", "as_picture_errors", "opened_stream", "url_advice"]
 
-#: What is no path, though it may look like one.
+#: A URL, which looks like a path but is not one.
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def url_advice(url: str) -> str:
-    """What to say of a URL."""
+    """Return advice on using a URL."""
     return f"is a URL, which is not opened: download it first, with: curl -LO '{url}'"
 
 
 @contextmanager
 def as_picture_errors() -> Iterator[None]:
-    """Turns whatever a decoder raises into PictureError. Pillow promises no particular exception on malformed data."""
+    """Convert any error of a decoder to PictureError. Pillow may raise any exception on malformed data."""
     try:
         yield
     except (PictureError, ArgumentError):
@@ -39,21 +39,21 @@ def as_picture_errors() -> Iterator[None]:
         raise PictureError("may not be read (permission denied)") from None
     except MemoryError:
         raise PictureError("does not fit into memory") from None
-    except Image.DecompressionBombError:  # Pillow's own limit, which GIF and TIFF meet
+    except Image.DecompressionBombError:  # Pillow's own limit, which GIF and TIFF reach
         allowed = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise PictureError(
             f"the header claims more pixels than Pillow takes (allowed: {allowed:,}; PIL.Image.MAX_IMAGE_PIXELS)"
         ) from None
     except Exception as error:
-        said = " ".join(str(error).split())  # on one line, whatever a plugin makes of it
+        said = " ".join(str(error).split())  # plugins may use several lines
         raise PictureError(f"cannot be decoded: {said or type(error).__name__}") from error
 
 
 @contextmanager
 def opened_stream(source: object) -> Iterator[BinaryIO]:
-    """The encoded file, at its start. Raises PictureError for what is no file, ArgumentError for what is no source."""
+    """Open the encoded file. Raises PictureError if it is not a file, ArgumentError for an unsupported type."""
     if isinstance(source, bytes | bytearray | memoryview):
-        yield io.BytesIO(bytes(source))  # bytes() also takes a memoryview with gaps
+        yield io.BytesIO(bytes(source))  # bytes() also accepts a memoryview with gaps
     elif isinstance(source, str | os.PathLike):
         if (path := os.fspath(source)) and isinstance(path, str) and "!/" in path:
             from edgefeat._images.sources.archives import member_path, read_member
@@ -61,7 +61,7 @@ def opened_stream(source: object) -> Iterator[BinaryIO]:
             if (member := member_path(path)) is not None:
                 yield io.BytesIO(read_member(*member))
                 return
-        if not stat.S_ISREG(mode := os.stat(source).st_mode):  # asked before: opening a pipe waits for its other end
+        if not stat.S_ISREG(mode := os.stat(source).st_mode):  # checked first: opening a pipe blocks
             raise PictureError(
                 "is a folder, not a picture" if stat.S_ISDIR(mode) else "is a pipe or device, not a file"
             )
