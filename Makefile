@@ -18,7 +18,7 @@ PARALLEL := --numprocesses auto --dist loadfile
 # tests/runtime runs whole with LiteRT alone. With another engine alone those tests run that an engine has a part in, and
 # beside TensorFlow these and what needs the developers' packages: the others would find nothing new there.
 BY_ENGINE := $(addprefix tests/runtime/test_,$(addsuffix .py,boundaries bundle_reading command_extract command_verify \
-  device device_bench device_examples extractor fidelity hostile_bundles outputs probe quiet selection tuning verify))
+  device device_bench device_examples extractor fidelity hostile_bundles outputs greeting probe selection tuning verify))
 BY_PACKAGE := $(addprefix tests/runtime/test_,$(addsuffix .py,convert duplicates index picture ray search sklearn))
 REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/test_*.py))
 PIP := -m pip install --quiet --disable-pip-version-check
@@ -99,9 +99,10 @@ platforms: test-device  ## docs/platforms.md, from what was measured here and th
 	done
 	$(BIN)/python tests/platforms.py page
 
-check: install  ## formatting, lint, types
+check: install  ## formatting, lint, imports between the packages, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
 format: install  ## format the sources

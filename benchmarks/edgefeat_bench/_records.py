@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgefeat import ArgumentError
-from edgefeat._records import RecordError, from_json, to_json
+from edgefeat._bundle.json_records import RecordError, from_json, to_json
 
 __all__ = [
     "FORMAT",

@@ -19,11 +19,12 @@ import click
 import numpy as np
 
 import edgefeat
-from edgefeat._commands._options import echo_table
-from edgefeat._files import pictures_in
-from edgefeat._search import rank
-from edgefeat._search._sheet import Sheet, SheetRow, Tile, write_sheet
-from edgefeat._selection import default_threads
+from edgefeat._commands.cli.options import echo_table
+from edgefeat._commands.sheets.sheet import Sheet, SheetRow, Tile
+from edgefeat._commands.sheets.sheet_file import write_sheet
+from edgefeat._engines.selection import default_threads
+from edgefeat._images.sources.folders import pictures_in
+from edgefeat._search.ranking import rank
 from edgefeat_bench._command import exit_status
 from edgefeat_bench._reading._report import HEADER, markdown, rows
 from edgefeat_bench._run import _small_network

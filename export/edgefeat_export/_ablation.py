@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefeat._manifest import Fidelity
+from edgefeat._bundle.manifest import Fidelity
 from edgefeat_export._check import measure_variant
 from edgefeat_export._int8 import CORRECTED, EARLY, MIXED
 from edgefeat_export._pays import milliseconds

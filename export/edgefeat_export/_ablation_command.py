@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from edgefeat._commands._options import echo_json, echo_table, json_option
-from edgefeat._records import to_json
+from edgefeat._bundle.json_records import to_json
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat_export._photos import SYNTHETIC
 from edgefeat_export._spec import NetworkSpec, input_size
 

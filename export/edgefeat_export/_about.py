@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import edgefeat
-from edgefeat._manifest import Tap
+from edgefeat._bundle.manifest import Tap
 from edgefeat_export._convert.metadata import About, Output
 from edgefeat_export._workspace import Workspace
 from edgefeat_export._writing import bundle_name

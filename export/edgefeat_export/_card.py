@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgefeat import Manifest
-from edgefeat._manifest import PictureForm, Variant
+from edgefeat._bundle.manifest import Variant
+from edgefeat._images.form import PictureForm
 from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._snippets import snippets
 

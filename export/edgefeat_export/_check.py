@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._engines import Engine, engine_named, run
-from edgefeat._fidelity import measure, nearest
-from edgefeat._manifest import Accuracy, Fidelity
-from edgefeat._selection import default_threads
+from edgefeat._bundle.fidelity import measure, nearest
+from edgefeat._bundle.manifest import Accuracy, Fidelity
+from edgefeat._engines.engine import Engine, engine_named, run
+from edgefeat._engines.selection import default_threads
 from edgefeat_export._workspace import Workspace
 
 __all__ = ["ENGINES", "Measured", "measure_variant"]

@@ -8,9 +8,9 @@ from typing import get_args
 import click
 
 from edgefeat import VARIANTS, Extractor
-from edgefeat._commands._options import echo_json, echo_table, json_option
-from edgefeat._gate import DEFAULT_GATE
-from edgefeat._records import to_json
+from edgefeat._bundle.gate import DEFAULT_GATE
+from edgefeat._bundle.json_records import to_json
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat_export._figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._photos import SYNTHETIC
 from edgefeat_export._spec import Effort, Fit, Normalization, Pooling, parse_input

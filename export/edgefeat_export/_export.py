@@ -11,9 +11,9 @@ from typing import get_args
 
 import edgefeat
 from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
-from edgefeat._files import check_new_folder, new_folder
-from edgefeat._gate import DEFAULT_GATE, parse_gate
-from edgefeat._manifest import Gate, is_colour
+from edgefeat._bundle.atomic_files import check_new_folder, new_folder
+from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
+from edgefeat._bundle.manifest import Gate, is_colour
 from edgefeat_export._int8 import ALL_PIECES
 from edgefeat_export._making import make
 from edgefeat_export._photos import SYNTHETIC, check_source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgefeat import Manifest
-from edgefeat._manifest import Accuracy, Fidelity, Variant
+from edgefeat._bundle.manifest import Accuracy, Fidelity, Variant
 
 __all__ = ["FIDELITY_HEADER", "accuracies", "accuracy_sentence", "fidelities", "fidelity_row"]
 

@@ -6,8 +6,8 @@ features. Any other variant that misses is left out, and the rest is written.
 
 from __future__ import annotations
 
-from edgefeat._gate import shortfall
-from edgefeat._manifest import Fidelity, Gate, Refusal
+from edgefeat._bundle.gate import shortfall
+from edgefeat._bundle.manifest import Fidelity, Gate, Refusal
 
 __all__ = ["refusal", "unfaithful"]
 

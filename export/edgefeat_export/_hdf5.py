@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
-from edgefeat._records import from_json, to_json
+from edgefeat._bundle.json_records import from_json, to_json
 
 __all__ = ["SavedArray", "SavedLayer", "SavedLayers", "hdf5_attributes", "saved_layers"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from edgefeat._gate import shortfall
-from edgefeat._manifest import Gate
+from edgefeat._bundle.gate import shortfall
+from edgefeat._bundle.manifest import Gate
 from edgefeat_export._check import Measured, measure_variant
 from edgefeat_export._correct.record import PIECES
 from edgefeat_export._pays import milliseconds

@@ -16,7 +16,7 @@ from typing import Any
 
 import edgefeat
 from edgefeat import EdgefeatError, ExportError
-from edgefeat._records import from_json, to_json
+from edgefeat._bundle.json_records import from_json, to_json
 from edgefeat_export._spec import RANDOM, NetworkSpec, is_model_file, model_name
 
 __all__ = ["Layer", "LayerList", "costs", "list_layers", "listed_apart"]

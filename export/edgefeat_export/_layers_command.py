@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from edgefeat._commands._options import echo_json, echo_table, json_option
-from edgefeat._records import to_json
+from edgefeat._bundle.json_records import to_json
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat_export._layers import Layer, LayerList, listed_apart
 from edgefeat_export._spec import NetworkSpec, input_size
 

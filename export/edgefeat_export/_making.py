@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from edgefeat import VARIANTS, EngineError, ExportError
-from edgefeat._manifest import Gate, Refusal
+from edgefeat._bundle.manifest import Gate, Refusal
 from edgefeat_export._check import Measured, measure_variant
 from edgefeat_export._gates import refusal, unfaithful
 from edgefeat_export._int8 import faithful_int8

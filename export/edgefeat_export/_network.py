@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from edgefeat import ArgumentError
-from edgefeat._manifest import Projection, Tap
+from edgefeat._bundle.manifest import Projection, Tap
 from edgefeat_export._spec import NetworkSpec
 
 __all__ = ["Network", "Trunk", "build", "weights_sha256"]

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from edgefeat._engines import Session, engine_named
-from edgefeat._selection import default_threads
+from edgefeat._engines.engine import Session, engine_named
+from edgefeat._engines.selection import default_threads
 from edgefeat_export._check import ENGINES
 from edgefeat_export._workspace import Workspace
 

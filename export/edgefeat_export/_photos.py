@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ArgumentError, ExportError, PictureError
-from edgefeat._files import pictures_in
-from edgefeat._manifest import Calibration, PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._bundle.manifest import Calibration
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
+from edgefeat._images.sources.folders import pictures_in
 from edgefeat_export._synthetic import dead_leaves
 
 __all__ = ["SYNTHETIC", "CalibrationSet", "check_source", "gather"]

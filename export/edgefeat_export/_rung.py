@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefeat._records import from_json, to_json
+from edgefeat._bundle.json_records import from_json, to_json
 from edgefeat_export._correct.record import CorrectionReport
 from edgefeat_export._workspace import Workspace
 

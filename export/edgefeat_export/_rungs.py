@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgefeat._records import to_json
+from edgefeat._bundle.json_records import to_json
 from edgefeat_export._correct.files import Models, correct, features_cosine
 from edgefeat_export._correct.record import allowed
 from edgefeat_export._correct.sections import Section, prefix, sections

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgefeat import Manifest
-from edgefeat._manifest import PictureForm, Variant
+from edgefeat._bundle.manifest import Variant
+from edgefeat._images.form import PictureForm
 
 __all__ = ["snippets"]
 

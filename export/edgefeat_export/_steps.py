@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
-from edgefeat._manifest import VARIANTS, PictureForm
+from edgefeat._bundle.manifest import VARIANTS
+from edgefeat._images.form import PictureForm
 from edgefeat_export._int8 import CORRECTED, EARLY, SENSITIVITY
 from edgefeat_export._workspace import NETWORK, NetworkFacts, Workspace
 

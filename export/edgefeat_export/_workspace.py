@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._manifest import Calibration, PictureForm, Tap
-from edgefeat._records import from_json, to_json
+from edgefeat._bundle.json_records import from_json, to_json
+from edgefeat._bundle.manifest import Calibration, Tap
+from edgefeat._images.form import PictureForm
 from edgefeat_export._convert import SavedGraph
 from edgefeat_export._photos import CalibrationSet
 from edgefeat_export._spec import NetworkSpec

@@ -12,8 +12,8 @@ import numpy as np
 
 import edgefeat
 from edgefeat import Manifest
-from edgefeat._golden import GOLDEN_NAME, KERAS, Golden, write_golden
-from edgefeat._manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Gate, Refusal, Variant
+from edgefeat._bundle.golden import GOLDEN_NAME, KERAS, Golden, write_golden
+from edgefeat._bundle.manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Gate, Refusal, Variant
 from edgefeat_export._card import CARD_NAME, card
 from edgefeat_export._making import Made
 from edgefeat_export._spec import NetworkSpec

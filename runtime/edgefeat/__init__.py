@@ -1,11 +1,11 @@
-"""edgefeat: image features of a Keras backbone, without TensorFlow.
+"""edgefeat: image features from a Keras backbone, without TensorFlow.
 
     import edgefeat
 
     extractor = edgefeat.load("mobilenet_v2_0.35_224.edgefeat")
     feature = extractor.extract("photo.jpg")  # float32, (D,)
 
-Importing this costs next to nothing: each name brings its module when it is first used.
+Importing edgefeat is cheap: the module behind each name is loaded when the name is first used.
 """
 
 from importlib import import_module
@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 from edgefeat._version import __version__
 
 if TYPE_CHECKING:
-    from edgefeat._bundle import Bundle
+    from edgefeat._bundle.manifest import VARIANTS, Manifest
+    from edgefeat._bundle.reader import Bundle
+    from edgefeat._engines.tuning import tune
+    from edgefeat._engines.tuning_record import Candidate, Tuning
+    from edgefeat._engines.verification import Check, verify
     from edgefeat._errors import (
         ArgumentError,
         BundleError,
@@ -27,12 +31,11 @@ if TYPE_CHECKING:
         StoreError,
     )
     from edgefeat._extractor import Extraction, Extractor, load
-    from edgefeat._manifest import VARIANTS, Manifest
-    from edgefeat._search import Duplicate, Neighbour, duplicates, extractor_for, search
-    from edgefeat._store import FeatureStore
-    from edgefeat._tuned import Candidate, Tuning
-    from edgefeat._tuning import tune
-    from edgefeat._verification import Check, verify
+    from edgefeat._search.duplicates import Duplicate, duplicates
+    from edgefeat._search.query_extractor import extractor_for
+    from edgefeat._search.ranking import Neighbour
+    from edgefeat._search.search import search
+    from edgefeat._store.reader import FeatureStore
 
 __all__ = [
     "VARIANTS",
@@ -66,31 +69,31 @@ __all__ = [
 
 _HOMES = {
     "ArgumentError": "_errors",
-    "Bundle": "_bundle",
+    "Bundle": "_bundle.reader",
     "BundleError": "_errors",
-    "Candidate": "_tuned",
-    "Check": "_verification",
-    "Duplicate": "_search",
+    "Candidate": "_engines.tuning_record",
+    "Check": "_engines.verification",
+    "Duplicate": "_search.duplicates",
     "EdgefeatError": "_errors",
     "EngineError": "_errors",
     "ExportError": "_errors",
     "Extraction": "_extractor",
     "Extractor": "_extractor",
-    "FeatureStore": "_store",
-    "Manifest": "_manifest",
+    "FeatureStore": "_store.reader",
+    "Manifest": "_bundle.manifest",
     "MissingExtraError": "_errors",
-    "Neighbour": "_search",
+    "Neighbour": "_search.ranking",
     "OutputError": "_errors",
     "PictureError": "_errors",
     "StoreError": "_errors",
-    "Tuning": "_tuned",
-    "VARIANTS": "_manifest",
-    "duplicates": "_search",
-    "extractor_for": "_search",
+    "Tuning": "_engines.tuning_record",
+    "VARIANTS": "_bundle.manifest",
+    "duplicates": "_search.duplicates",
+    "extractor_for": "_search.query_extractor",
     "load": "_extractor",
-    "search": "_search",
-    "tune": "_tuning",
-    "verify": "_verification",
+    "search": "_search.search",
+    "tune": "_engines.tuning",
+    "verify": "_engines.verification",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command `edgefeat`. Its sub-commands are found by entry point, so that this never names the workstation's."""
+"""The `edgefeat` command. The workstation's sub-commands are found by entry point and never named here."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from edgefeat import _commands
+from edgefeat._commands import main as command_line
 
 __all__ = ["main"]
 
-# Importing makes tens of thousands of objects that stay: to look through them for cycles again and again is in vain.
+# Importing creates tens of thousands of objects that stay alive: scanning them for cycles repeatedly is wasted time.
 _OBJECTS = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and gives its exit status. Without arguments it takes the process's, which it then owns."""
+    """Run the command line and return its exit status. Without arguments, use those of the process."""
     if arguments is not None:
-        return _commands.main(arguments)
+        return command_line.main(arguments)
     gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
     try:
-        return _commands.main()
+        return command_line.main()
     finally:
-        gc.freeze()  # nor are they looked through when the process ends, whose memory goes back as a whole
+        gc.freeze()  # skip the scan at exit too: the process's memory is freed as a whole
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Everything edgefeat raises on purpose.
+"""The exceptions of edgefeat.
 
     EdgefeatError
-    ├── ArgumentError       what was asked for is not possible (also a ValueError); exit status 2
-    ├── BundleError         the folder is not a whole, unaltered bundle of this schema
-    ├── PictureError        one picture cannot be read (also a ValueError)
-    ├── EngineError         no engine can run this, or the engine itself failed
+    ├── ArgumentError       an argument is not valid (also a ValueError); exit status 2
+    ├── BundleError         the folder is not a complete, unmodified bundle of this schema
+    ├── PictureError        an image cannot be read (also a ValueError)
+    ├── EngineError         no engine can run this, or the engine failed
     │   └── MissingExtraError   a part of edgefeat is not installed (also an ImportError)
-    ├── OutputError         a result could not be written
+    ├── OutputError         a result cannot be written
     ├── StoreError          a feature database cannot be opened, read or written
-    └── ExportError         a backbone could not be turned into a bundle
+    └── ExportError         a backbone cannot be exported
 
-A message holds the value, what is allowed, and where there is one the command that mends it.
+A message names the value, what is allowed and, where there is one, the command that fixes it.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ __all__ = [
 
 
 class EdgefeatError(Exception):
-    """The base of every error raised on purpose; its text is a sentence for the user."""
+    """The base class of all exceptions raised by edgefeat. The text is written for the user."""
 
 
 class ArgumentError(EdgefeatError, ValueError):
-    """An argument is not one of those that are possible."""
+    """An argument is not valid."""
 
 
 class BundleError(EdgefeatError):
-    """A folder is not a whole, unaltered bundle that this version can read."""
+    """A folder is not a complete, unmodified bundle that this version can read."""
 
 
 class PictureError(EdgefeatError, ValueError):
-    """A picture cannot be read."""
+    """An image cannot be read."""
 
 
 class EngineError(EdgefeatError):
@@ -54,7 +54,7 @@ class MissingExtraError(EngineError, ImportError):
 
 
 class OutputError(EdgefeatError):
-    """A result could not be written."""
+    """A result cannot be written."""
 
 
 class StoreError(EdgefeatError):
@@ -62,8 +62,8 @@ class StoreError(EdgefeatError):
 
 
 class ExportError(EdgefeatError):
-    """A backbone could not be turned into a bundle."""
+    """A backbone cannot be exported."""
 
 
 class EdgefeatWarning(UserWarning):
-    """Something works, but should be mended; its text is a sentence for the user."""
+    """Something works but should be fixed. The text is written for the user."""

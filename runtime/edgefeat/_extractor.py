@@ -1,4 +1,4 @@
-"""A loaded bundle: pictures in, features out."""
+"""The extractor: a loaded bundle that turns images into features."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from typing import Generic, TypeAlias, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._bundle import Bundle
-from edgefeat._engines import Session, resize_threads, run
+from edgefeat._bundle.manifest import Tap
+from edgefeat._bundle.reader import Bundle
+from edgefeat._engines.engine import Session, resize_threads, run
+from edgefeat._engines.selection import Choice, default_threads
+from edgefeat._engines.session import open_session
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
-from edgefeat._limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
-from edgefeat._manifest import Tap
-from edgefeat._old_pillow import warn_of_old_pillow
-from edgefeat._opening import open_session
-from edgefeat._picture import Channels, Decoding, PictureSource, read_with_share
-from edgefeat._selection import Choice, default_threads
+from edgefeat._images.limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
+from edgefeat._images.picture import Channels, Decoding, PictureSource, read_with_share
+from edgefeat._images.pillow_version import warn_of_old_pillow
 
 __all__ = ["Extraction", "Extractor", "Feature", "load"]
 
-#: One tap's feature, or where the bundle has several taps a dict of them by name.
+#: One tap's feature or, if the bundle has several taps, a dict by name.
 Feature: TypeAlias = "NDArray[np.float32] | dict[str, NDArray[np.float32]]"
 
 S = TypeVar("S", bound=PictureSource)
 
-# A picture as the model takes it, and the share of its rows that there was.
+# An image in the model's input form, and the share of its rows that was in the file.
 _Prepared: TypeAlias = tuple[NDArray[np.uint8], float]
 
-# Pictures decoded at once by `extract`: enough to feed an engine that batches, little enough for a small device.
+# Images decoded together by `extract`: enough for an engine that runs batches, few enough for a small device.
 _BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction(Generic[S]):
-    """What came of one picture: `feature` or, where it could not be read, `error`.
+    """The result for one image: `feature` or, if it could not be read, `error`.
 
-    `share` is that of the rows that were there: below 1 for a truncated picture that `least_share` lets through.
+    `share` is the share of the image's rows that was in the file: below 1 for a truncated image that `least_share`
+    allows.
     """
 
     source: S
@@ -53,7 +54,7 @@ class Extraction(Generic[S]):
 
 
 class Extractor:
-    """A bundle loaded into an engine. Made by `load`. Threads may share one."""
+    """A bundle loaded into an engine, created by `load`. It may be shared between threads."""
 
     def __init__(
         self,
@@ -78,17 +79,17 @@ class Extractor:
 
     @property
     def bundle(self) -> Bundle:
-        """The bundle this was loaded from."""
+        """The bundle that was loaded."""
         return self._bundle
 
     @property
     def variant(self) -> str:
-        """The name of the variant that runs, such as `tflite-int8`."""
+        """The name of the variant in use, such as `tflite-int8`."""
         return self._choice.variant.name
 
     @property
     def engine(self) -> str:
-        """The name of the engine that runs it, such as `litert`."""
+        """The name of the engine in use, such as `litert`."""
         return self._choice.engine.name
 
     @property
@@ -98,17 +99,17 @@ class Extractor:
 
     @property
     def reason(self) -> str:
-        """Why this variant and this engine."""
+        """Why this variant and engine were chosen."""
         return self._choice.reason
 
     @property
     def threads(self) -> int:
-        """How many threads the engine uses for one picture."""
+        """The number of threads the engine uses for one image."""
         return self._threads
 
     @property
     def resize_threads(self) -> int:
-        """How many threads resize one picture."""
+        """The number of threads that resize one image."""
         return self._resize_threads
 
     @property
@@ -118,7 +119,7 @@ class Extractor:
 
     @property
     def taps(self) -> tuple[Tap, ...]:
-        """The taps, in the order of the manifest."""
+        """The taps, in the manifest's order."""
         return self._bundle.manifest.taps
 
     def __repr__(self) -> str:
@@ -129,11 +130,11 @@ class Extractor:
     @overload
     def extract(self, pictures: Sequence[PictureSource], /, *, channels: Channels = "rgb") -> Feature: ...
     def extract(self, pictures: PictureSource | Sequence[PictureSource], /, *, channels: Channels = "rgb") -> Feature:
-        """The feature of one picture, shape (D,), or of a sequence (or a uint8 array (N, H, W, 3)), shape (N, D).
+        """Return the feature of one image, shape (D,), or of a sequence (or uint8 array (N, H, W, 3)), shape (N, D).
 
-        float32; for an unpooled tap (H, W, C) takes the place of (D,); a dict by tap where the bundle has several.
-        `channels` is the order in arrays: "bgr" for frames of OpenCV. Raises PictureError, naming the picture, for the
-        first that cannot be read (`stream` goes on past it).
+        The type is float32. For an unpooled tap the shape has (H, W, C) in place of (D,); with several taps the result
+        is a dict by tap. `channels` is the channel order of arrays: "bgr" for OpenCV frames. Raises PictureError with
+        the name of the first image that cannot be read (`stream` continues past it).
         """
         if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
             return self._extract_many(list(pictures), channels)
@@ -144,11 +145,11 @@ class Extractor:
         return self._shaped([rows[0] for rows in self._run(self._prepare_named(pictures, "", channels)[np.newaxis])])
 
     def prepare(self, picture: PictureSource, *, channels: Channels = "rgb") -> NDArray[np.uint8]:
-        """The picture as the model takes it: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
+        """Return the image as the model's input: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
         return self._prepare(picture, channels, self.resize_threads)[0]
 
     def prepare_with_share(self, picture: PictureSource) -> _Prepared:
-        """As `prepare`, and the share of its rows that the picture has."""
+        """Return the result of `prepare` and the share of the image's rows that was in the file."""
         return self._prepare(picture, "rgb", self.resize_threads)
 
     def _prepare(self, picture: PictureSource, channels: Channels, threads: int) -> _Prepared:
@@ -156,9 +157,9 @@ class Extractor:
         return read_with_share(picture, form, self._decoding, channels, threads=threads, limits=self._limits)
 
     def stream(self, pictures: Iterable[S], *, ahead: int = 4, channels: Channels = "rgb") -> Iterator[Extraction[S]]:
-        """One Extraction a picture, in the order given, bad pictures included. Takes any iterable, however long.
+        """Yield one Extraction for each image, in order, including images that cannot be read. Takes any iterable.
 
-        The next pictures, at most `ahead`, are decoded in other threads while the engine works on this one.
+        Up to `ahead` following images are decoded in other threads while the engine runs.
         """
         if ahead < 1:
             raise ArgumentError(f"ahead is {ahead} (allowed: 1 or more)")
@@ -166,7 +167,7 @@ class Extractor:
             only: S = pictures[0]
             yield self._extraction(only, lambda: self._prepare(only, channels, self.resize_threads))
             return
-        from concurrent.futures import Future, ThreadPoolExecutor  # costs 10 ms that a single picture need not pay
+        from concurrent.futures import Future, ThreadPoolExecutor  # takes 10 ms to import; not needed for one image
 
         waiting: deque[tuple[S, Future[_Prepared]]] = deque()
         with ThreadPoolExecutor(max_workers=min(ahead, default_threads())) as pool:
@@ -183,7 +184,7 @@ class Extractor:
                     future.cancel()
 
     def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The features of prepared pictures, uint8 (N, height, width, 3): for each tap (N, *tap.shape), float32."""
+        """Return the features of prepared images, uint8 (N, H, W, 3): for each tap (N, *tap.shape), float32."""
         form = self._bundle.manifest.picture
         if pictures.dtype != np.uint8 or pictures.shape[1:] != (form.height, form.width, 3):
             raise ArgumentError(
@@ -195,12 +196,12 @@ class Extractor:
     def _run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         if os.getpid() != self._process:
             self._reopen()
-        session, turn = self._opened  # read at once: a session never meets another's lock
+        session, turn = self._opened  # read together: a session must match its lock
         with turn:
             return run(session, pictures, self._bundle.manifest.taps)
 
     def _reopen(self) -> None:
-        """In a forked process: an engine's threads do not come along, and waiting for them would never end."""
+        """Open a new session in a forked process, where the engine's threads do not exist."""
         taps = tuple(tap.name for tap in self.taps)
         model = self._bundle.read(self._choice.variant.file)
         session = self._choice.engine.open(model, taps, self._threads)
@@ -229,7 +230,7 @@ class Extractor:
         return self._shaped([np.concatenate(part) for part in parts])
 
     def _prepare_named(self, picture: PictureSource, place: str, channels: Channels) -> NDArray[np.uint8]:
-        """As `prepare`; an error's text begins with the path or, where the picture has none, with its place."""
+        """Prepare an image. Errors begin with its path or, if it has none, with its place in the sequence."""
         try:
             return self.prepare(picture, channels=channels)
         except (PictureError, ArgumentError) as error:
@@ -250,9 +251,9 @@ _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 def _keep_sessions() -> None:
-    """In a forked process the parent's sessions are never taken down: that would wait for threads that are not there.
+    """Keep the parent's sessions alive in a forked process: closing them would wait for threads that do not exist.
 
-    ONNX Runtime hangs when the process ends, OpenVINO aborts it.
+    ONNX Runtime would hang at exit, OpenVINO would abort.
     """
     for session in list(_sessions):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
@@ -272,13 +273,14 @@ def load(
     max_pixels: int = MAX_PIXELS,
     least_share: float = 1.0,
 ) -> Extractor:
-    """An extractor on the bundle's `variant`, run by `engine` with `threads` threads.
+    """Load a bundle into an engine and return the extractor.
 
-    What is None is chosen: what `tune` found fastest on this device, else the first of `edgefeat.VARIANTS` that the
-    bundle has and an installed engine opens, and one thread a core, at most four. As many resize the picture.
-    Pictures of more than `max_pixels` decoded are refused, and truncated ones of which less than `least_share` of the
-    rows is there, by default all but whole ones. Raises BundleError, ArgumentError, EngineError, or MissingExtraError,
-    whose text has the command that installs what is missing. Warns of a Pillow with known flaws.
+    `variant`, `engine` and `threads` default to the fastest found by `edgefeat tune` on this device, else to the first
+    of `edgefeat.VARIANTS` that the bundle has and an installed engine opens, with one thread a core, at most four. The
+    same number of threads resizes images. `decoding` is "fast" or "exact" (as Keras decodes). Images of more than
+    `max_pixels` decoded are refused, and truncated images with less than `least_share` of their rows (by default all
+    truncated images). Raises BundleError, ArgumentError, EngineError, or MissingExtraError with the command that
+    installs what is missing. Warns about a Pillow with known vulnerabilities.
     """
     if threads is not None and threads < 1:
         raise ArgumentError(f"threads is {threads} (allowed: 1 or more)")

@@ -1,4 +1,4 @@
-"""Features on a cluster: what Ray Data's `map_batches` calls on its workers.
+"""Features on a cluster, with Ray Data's `map_batches`.
 
     photos = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
     features = photos.map_batches(
@@ -10,7 +10,8 @@
     )
     features.write_parquet("s3://bucket/features")
 
-Ray starts the workers, hands out the batches, and does those of a lost worker again: pip install 'edgefeat[ray]'.
+Ray starts the workers, distributes the batches and repeats those of a lost worker. Install: pip install
+'edgefeat[ray]'.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import load
-from edgefeat._picture import Decoding
+from edgefeat._images.picture import Decoding
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,20 +33,20 @@ __all__ = ["Extractor"]
 
 
 class Extractor:
-    """Batches of pictures in, batches of features out. Each worker opens the bundle once, and keeps it.
+    """Extracts features from batches of images. Each worker loads the bundle once.
 
-    Columns of a batch, by what they are called:
+    Columns of a batch, by parameter:
 
-    picture: what is read: encoded files, paths that every worker can open, or (in batches of NumPy) uint8 arrays.
-        It is not handed on unless `keep_picture`.
-    features: float32 (D,); where the bundle has several taps `<features>/<tap>` for each. Maps are flattened.
-        Null in batches of Arrow, NaN in those of NumPy, where the picture could not be read.
-    error: why it could not be read, else null. A bad picture costs a row, never the run.
-    origin: the bundle, variant and engine that the features are of. Workers with other engines installed would use
-        them, and so give slightly different features: name `variant` and `engine` where they may not be alike.
+    picture: the input: encoded files, paths that every worker can open, or (in NumPy batches) uint8 arrays.
+        Not in the output unless `keep_picture`.
+    features: float32 (D,); with several taps one column `<features>/<tap>` for each. Unpooled features are flattened.
+        If the image cannot be read: null in Arrow batches, NaN in NumPy batches.
+    error: why the image cannot be read, else null. An unreadable image does not stop the run.
+    origin: the bundle, variant and engine. Workers with other engines installed would use those and give slightly
+        different features: set `variant` and `engine` if the workers may differ.
 
     `bundle` is a folder that every worker can read. The other parameters are those of `edgefeat.load`, with one thread
-    for each picture: Ray starts a worker a core.
+    for each image because Ray starts one worker a core.
     """
 
     def __init__(
@@ -77,9 +78,9 @@ class Extractor:
         self._about = f"{manifest} sha256:{extractor.bundle.identity} {extractor.variant} {extractor.engine}"
 
     def __call__(self, batch: dict[str, Any] | pyarrow.Table) -> dict[str, Any] | pyarrow.Table:
-        """The batch with the columns of features, a row for each of its rows, in their order.
+        """Return the batch with the feature columns added, rows in the same order.
 
-        Raises ArgumentError for a batch without the column of pictures, or which has one of those to be added.
+        Raises ArgumentError if the batch lacks the image column or already has one of the new columns.
         """
         if isinstance(batch, dict):
             self._check(list(batch))
@@ -122,7 +123,7 @@ class Extractor:
                 raise ArgumentError(f"the batch has a column {name!r} already: choose another name for the new one")
 
     def _run(self, pictures: list[Any]) -> tuple[dict[str, NDArray[np.float32]], list[str | None]]:
-        """For each output its rows (N, D), and for each picture why it could not be read."""
+        """Return the rows (N, D) of each output column, and for each image why it could not be read, or None."""
         features = {name: np.full((len(pictures), width), np.nan, np.float32) for name, width in self._widths.items()}
         errors: list[str | None] = []
         for row, extraction in enumerate(self._extractor.stream(pictures)):

@@ -1,11 +1,11 @@
-"""Pictures to features as a step of a scikit-learn pipeline.
+"""Image features as a step of a scikit-learn pipeline.
 
     from edgefeat.sklearn import ImageFeatures
 
     model = make_pipeline(ImageFeatures("mobilenet_v2.edgefeat"), SVC())
     model.fit(paths, labels)
 
-Needs scikit-learn: pip install 'edgefeat[sklearn]'.
+Requires scikit-learn: pip install 'edgefeat[sklearn]'.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._bundle import Bundle
+from edgefeat._bundle.manifest import Tap
+from edgefeat._bundle.reader import Bundle
 from edgefeat._errors import ArgumentError, BundleError, EdgefeatError, MissingExtraError, PictureError
 from edgefeat._extractor import Extraction, Extractor, load
-from edgefeat._manifest import Tap
-from edgefeat._picture import Channels, Decoding
+from edgefeat._images.picture import Channels, Decoding
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
@@ -36,19 +36,17 @@ __all__ = ["ImageFeatures"]
 
 
 class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A transformer of pictures into the features of a bundle.
+    """A transformer from images to the features of a bundle.
 
-    Parameters are those of `edgefeat.load`, and
+    The parameters are those of `edgefeat.load`, and
 
-    tap: the tap whose feature is taken. None takes all of them, side by side.
-    channels: the order in arrays, "rgb" or "bgr".
-    unreadable: what a picture that cannot be read comes to: "raise" raises PictureError, "nan" gives a row of NaN and
-        warns.
+    tap: the tap to use. None uses all taps, concatenated.
+    channels: the channel order of arrays, "rgb" or "bgr".
+    unreadable: for an image that cannot be read, "raise" raises PictureError, "nan" gives a row of NaN and a warning.
 
-    `fit` learns nothing from the pictures and is cheap. It notes which bundle this is (`identity_`): what was trained
-    on one bundle's features refuses those of another, also after it was pickled and read on another machine. The engine
-    itself is opened when it is first needed, by each copy and in each process, and is never pickled. Threads may share
-    a transformer.
+    `fit` learns nothing from the images and is cheap. It records the bundle (`identity_`): a model trained on one
+    bundle's features rejects those of another, even after pickling and on another machine. The engine is loaded when
+    first needed, by each copy and in each process, and is never pickled. Threads may share a transformer.
     """
 
     def __init__(
@@ -73,21 +71,21 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.unreadable = unreadable
 
     def fit(self, X: object = None, y: object = None) -> ImageFeatures:  # noqa: N803  scikit-learn's names
-        """Reads the bundle's manifest, and neither `X` nor `y`. Raises BundleError, ArgumentError."""
+        """Read the bundle's manifest; `X` and `y` are ignored. Raises BundleError, ArgumentError."""
         bundle = Bundle.open(self.bundle)
         self._check()
         self._taps(bundle)
         if (held := _open.get(self)) is not None and held[1].bundle.identity != bundle.identity:
-            del _open[self]  # the bundle was exported anew in the meantime
+            del _open[self]  # the bundle was exported again
         self.identity_ = bundle.identity
         return self
 
     def transform(self, X: object) -> NDArray[np.float32]:  # noqa: N803
-        """The features of the pictures, float32 (N, D), a row for each.
+        """Return the features of the images, float32 (N, D).
 
-        X is a sequence of anything `Extractor.extract` takes, a column of a table, or a uint8 array (N, H, W, 3). Maps
-        of unpooled taps are flattened. Raises PictureError, naming the picture, unless `unreadable` is "nan";
-        ArgumentError for what is no picture; BundleError where the bundle is not the one of `fit`.
+        X is a sequence of anything that `Extractor.extract` takes, a column of a table, or a uint8 array (N, H, W, 3).
+        Unpooled features are flattened. Raises PictureError with the image's name, unless `unreadable` is "nan";
+        ArgumentError for a value that is not an image; BundleError if the bundle is not the one used in `fit`.
         """
         pictures = _pictures(X)
         extractor = self._extractor()
@@ -108,7 +106,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         return features
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """The names of the columns: `<tap>_<number>`. `input_features` is not looked at."""
+        """Return the names of the columns: `<tap>_<number>`. `input_features` is ignored."""
         taps = self._taps(Bundle.open(self.bundle))
         return np.array([f"{tap.name}_{i}" for tap in taps for i in range(int(np.prod(tap.shape)))], dtype=object)
 
@@ -139,7 +137,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         return sum(int(np.prod(tap.shape)) for tap in self._taps(bundle))
 
     def _extractor(self) -> Extractor:
-        """The open extractor of these parameters, opened now where there is none."""
+        """Return the open extractor for these parameters, loading it if needed."""
         self._check()
         wanted = (os.fspath(self.bundle), self.variant, self.engine, self.threads, self.decoding)
         held = _open.get(self)
@@ -147,7 +145,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
             extractor = load(
                 self.bundle, variant=self.variant, engine=self.engine, threads=self.threads, decoding=self.decoding
             )
-            held = _open[self] = wanted, extractor  # of two threads that come here at once, one has loaded in vain
+            held = _open[self] = wanted, extractor  # two threads may load at once: one result is discarded
         identity = getattr(self, "identity_", None)
         if identity not in (None, held[1].bundle.identity):
             raise BundleError(
@@ -158,7 +156,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         return held[1]
 
     def _unread(self, row: int, extraction: Extraction[Any]) -> str:
-        """The picture and why it cannot be read; raises that instead where it is to be raised."""
+        """Return the image's name and why it cannot be read, or raise that error, as `unreadable` says."""
         source, error = extraction.source, extraction.error
         assert isinstance(error, EdgefeatError)
         if _is_missing(source):
@@ -169,17 +167,17 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         raise type(error)(f"picture {name}: {error}") from error
 
 
-# Open extractors live beside the transformers, not in them: so they are neither pickled, cloned nor hashed with them.
+# Open extractors are kept beside the transformers, so that they are not pickled, cloned or hashed.
 _open: weakref.WeakKeyDictionary[ImageFeatures, tuple[object, Extractor]] = weakref.WeakKeyDictionary()
 
 
 def _is_missing(source: object) -> bool:
-    """Whether a table had nothing in the place of a picture: None, NaN, or the NA of pandas."""
+    """Return whether a table had no value in place of an image: None, NaN, or pandas' NA."""
     return source is None or (isinstance(source, float) and np.isnan(source)) or type(source).__name__ == "NAType"
 
 
 def _pictures(given: object) -> list[Any]:
-    """The pictures as a list. Raises ArgumentError for what is not several pictures."""
+    """Return the images as a list. Raises ArgumentError if they are not a sequence of images."""
     if isinstance(given, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(given, "read"):
         raise ArgumentError(f"X is one {type(given).__name__} (allowed: a sequence of pictures): write [X]")
     if hasattr(given, "to_numpy"):  # a column or table of pandas or polars

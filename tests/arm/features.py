@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgefeat
-from edgefeat._bundle import Bundle
-from edgefeat._golden import read_golden
-from edgefeat._picture import read_picture
-from edgefeat._selection import candidates
+from edgefeat._bundle.golden import read_golden
+from edgefeat._bundle.reader import Bundle
+from edgefeat._engines.selection import candidates
+from edgefeat._images.picture import read_picture
 
 
 def main(output: str, photos: str, folder: str) -> None:

@@ -44,7 +44,7 @@ def main(task: dict[str, Any]) -> None:
 
 def _edgefeat(task: dict[str, Any]) -> Stages:
     import edgefeat
-    from edgefeat._picture import decoded, fitted
+    from edgefeat._images.picture import decoded, fitted
 
     extractor = edgefeat.load(task["bundle"], variant=task["variant"], engine=task["engine"], threads=1)
     form = extractor.bundle.manifest.picture

@@ -20,8 +20,8 @@ import numpy as np
 import tensorflow as tf
 from tests.arm.marking import preprocessed
 
-from edgefeat._bundle import Bundle
-from edgefeat._golden import read_golden
+from edgefeat._bundle.golden import read_golden
+from edgefeat._bundle.reader import Bundle
 from edgefeat_export._backbones import Backbone, backbone_named
 
 _MODES = ("tf", "caffe", "torch", "none")

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgefeat import VARIANTS, EdgefeatError
-from edgefeat._commands._options import echo_table
+from edgefeat._commands.cli.options import echo_table
 from edgefeat_export._check import measure_variant
 from edgefeat_export._correct.record import PIECES
 from edgefeat_export._int8 import CORRECTED

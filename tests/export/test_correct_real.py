@@ -16,10 +16,10 @@ for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "
 
 import keras
 
-from edgefeat._fidelity import measure
-from edgefeat._files import pictures_in
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._bundle.fidelity import measure
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
+from edgefeat._images.sources.folders import pictures_in
 from edgefeat_export._convert import onnx as to_onnx
 from edgefeat_export._convert import onnx_int8, save_graph, tflite, tflite_int8
 from edgefeat_export._correct.early import medians, runner

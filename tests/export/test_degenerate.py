@@ -12,7 +12,7 @@ from PIL import Image
 
 import edgefeat
 import edgefeat_export
-from edgefeat._selection import candidates
+from edgefeat._engines.selection import candidates
 from edgefeat_export._command import command
 
 

@@ -16,8 +16,8 @@ pytest.importorskip("tensorflow", reason="needs the export extra")
 
 import edgefeat
 import edgefeat_export
-from edgefeat._manifest import Gate
-from edgefeat._records import to_json
+from edgefeat._bundle.json_records import to_json
+from edgefeat._bundle.manifest import Gate
 from edgefeat_export import _int8
 from edgefeat_export._int8 import ALL_PIECES
 from edgefeat_export._rung import SENSITIVITY_FILE, Sensitivity

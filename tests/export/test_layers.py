@@ -22,7 +22,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 import edgefeat_export
 from edgefeat import Bundle
-from edgefeat._commands import main
+from edgefeat._commands.main import main
 from edgefeat_export._convert import flatbuffer
 from edgefeat_export._cut import cut, layer_names
 from edgefeat_export._layers import costs

@@ -13,8 +13,8 @@ pytest.importorskip("keras", reason="needs the export extra")
 
 import keras
 
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
 
 SIZES = [(224, 224), (96, 160), (33, 71), (480, 640)]
 

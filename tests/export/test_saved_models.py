@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 from edgefeat import ArgumentError, ExportError
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
 from edgefeat_export._network import build
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._trunk import build_trunk

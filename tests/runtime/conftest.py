@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgefeat._engines import ENGINES, Engine
+from edgefeat._engines.engine import ENGINES, Engine
 
 DATA = Path(__file__).parents[1] / "data"
 # An old Pillow, such as Debian's on 32-bit boards, is warned of once by each process: what test_old_pillow.py is about,

@@ -72,9 +72,9 @@ def write_album(folder: Path) -> Path:
 
 def write_many(database: Path, count: int, dimensions: int, zeros: int = 0) -> NDArray[np.float32]:
     """A database of features at random around a few hundred centres, by the store's own writer."""
-    from edgefeat._store import Photo, StoreIdentity, StoreTap
-    from edgefeat._store._precision import encode
-    from edgefeat._store._writer import StoreWriter
+    from edgefeat._store.precision import encode
+    from edgefeat._store.records import Photo, StoreIdentity, StoreTap
+    from edgefeat._store.writer import StoreWriter
 
     random = np.random.default_rng(7)
     centres = random.standard_normal((300, dimensions)).astype(np.float32)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import edgefeat
-from edgefeat._engines import ENGINES
+from edgefeat._engines.engine import ENGINES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -64,7 +64,7 @@ def test_the_public_names_are_those_listed() -> None:
 
 
 # Modules that are for another library's users, or for very many photos, and what they may import beyond that.
-ADAPTERS = {"sklearn.py": {"sklearn"}, "_search/_index.py": {"usearch"}}
+ADAPTERS = {"sklearn.py": {"sklearn"}, "_search/index.py": {"usearch"}}
 
 
 def test_the_sources_import_what_a_device_has_and_never_name_the_workstation() -> None:

@@ -124,7 +124,7 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(
 def test_a_database_that_is_being_written_is_left_to_its_writer(
     edgefeat_command: Run, one_tap: Path, many: Path, folder: Path, tmp_path: Path
 ) -> None:
-    from edgefeat._store._writer import StoreWriter
+    from edgefeat._store.writer import StoreWriter
 
     edgefeat_command("extract", one_tap, "in", "--into", "f.db")
     writer, _ = StoreWriter.open(tmp_path / "f.db")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import edgefeat
-from edgefeat._engines import ENGINES, Engine
+from edgefeat._engines.engine import ENGINES, Engine
 
 posix = pytest.mark.skipif(os.name != "posix", reason="makes links and pipes")
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import edgefeat
-from edgefeat._engines import Engine
+from edgefeat._engines.engine import Engine
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import edgefeat
-from edgefeat._engines import ENGINES, Engine
+from edgefeat._engines.engine import ENGINES, Engine
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Altered = Callable[..., Path]

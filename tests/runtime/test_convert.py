@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 import edgefeat
-from edgefeat._store import Photo, StoreIdentity, StoreTap
-from edgefeat._store._precision import encode
-from edgefeat._store._writer import StoreWriter
+from edgefeat._store.precision import encode
+from edgefeat._store.records import Photo, StoreIdentity, StoreTap
+from edgefeat._store.writer import StoreWriter
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefeat._bundle import Bundle
-from edgefeat._cgroup import cpu_quota, memory_limit
-from edgefeat._device import tuned_file
+from edgefeat._bundle.reader import Bundle
+from edgefeat._engines.device.cache import tuned_file
+from edgefeat._engines.device.cgroup import cpu_quota, memory_limit
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -113,12 +113,12 @@ def test_whatever_the_files_hold_no_limit_is_made_up(group: str, mounts: str, va
 
 
 IN_GROUP = """
-import edgefeat._cgroup as groups, json, sys
+import edgefeat._engines.device.cgroup as groups, json, sys
 groups.cpu_quota.__wrapped__.__defaults__ = groups.memory_limit.__wrapped__.__defaults__ = (sys.argv[1],)
-from edgefeat._bulk._options import default_memory, default_workers
-from edgefeat._cores import cores
-from edgefeat._limits import Limits
-from edgefeat._selection import default_threads
+from edgefeat._bulk.options import default_memory, default_workers
+from edgefeat._engines.device.cores import cores
+from edgefeat._images.limits import Limits
+from edgefeat._engines.selection import default_threads
 print(json.dumps([str(cores()), default_threads(), default_workers(), default_memory(Limits(), default_workers())]))
 """
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import edgefeat
-from edgefeat._device import cache_folder, processor, processor_key, read_cache, write_cache
+from edgefeat._engines.device.cache import cache_folder, read_cache, write_cache
+from edgefeat._engines.device.processor import processor, processor_key
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -76,7 +77,7 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(cache: Path, monkeypa
 def test_a_full_disk_leaves_nothing_either(cache: Path) -> None:
     program = """
 import resource, signal
-from edgefeat._device import write_cache
+from edgefeat._engines.device.cache import write_cache
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # a file may grow no longer: to the writer, a full disk
 print(write_cache("a.json", "x" * 100_000))
@@ -87,7 +88,7 @@ print(write_cache("a.json", "x" * 100_000))
 
 
 def test_the_key_of_a_processor_is_the_same_in_every_process() -> None:
-    program = "from edgefeat._device import processor_key; print(processor_key())"
+    program = "from edgefeat._engines.device.processor import processor_key; print(processor_key())"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == processor_key()
     assert len(processor_key()) == 16

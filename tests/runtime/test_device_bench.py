@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import edgefeat
-from edgefeat._device_bench import health
+from edgefeat._engines.device.health import health
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

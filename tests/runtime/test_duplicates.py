@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edgefeat
-from edgefeat._search._components import Components
-from edgefeat._search._pairs import near_pairs
-from edgefeat._search._spill import spilled
+from edgefeat._search.components import Components
+from edgefeat._search.near_pairs import near_pairs
+from edgefeat._search.spill import spilled
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -147,8 +147,8 @@ def test_memory_is_that_of_some_blocks() -> None:
     """10,000 features of 1,280 more take 51 MB; a run over them must not hold them all."""
     program = (
         "import resource, numpy as np\n"
-        "from edgefeat._search._pairs import near_pairs\n"
-        "from edgefeat._search._spill import spilled\n"
+        "from edgefeat._search.near_pairs import near_pairs\n"
+        "from edgefeat._search.spill import spilled\n"
         "random = np.random.default_rng(0)\n"
         "basis = random.standard_normal((60, 1280), np.float32)\n"
         "def peak(count):\n"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edgefeat
-from edgefeat._engines import Engine
+from edgefeat._engines.engine import Engine
 
 Picture = NDArray[np.uint8]
 TAPS = {"stem": (8,), "inner.point": (16,)}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from edgefeat._fidelity import cosines, measure, nearest
-from edgefeat._records import to_json
+from edgefeat._bundle.fidelity import cosines, measure, nearest
+from edgefeat._bundle.json_records import to_json
 
 Rows = NDArray[np.float32]
 

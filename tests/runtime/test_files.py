@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgefeat import ArgumentError, OutputError
-from edgefeat._files import check_new_folder, new_folder, pictures_in, write_file, written_file
+from edgefeat._bundle.atomic_files import check_new_folder, new_folder, write_file, written_file
+from edgefeat._images.sources.folders import pictures_in
 
 
 class StopError(Exception):

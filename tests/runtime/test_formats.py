@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, features
 
 from edgefeat import PictureError
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
 
 Pixels = NDArray[np.uint8]
 HEIGHT, WIDTH = 60, 80
@@ -235,8 +235,8 @@ def test_a_jpeg_xl_is_read_where_its_plugin_is_and_else_says_what_to_install(sha
 
 OPENED = """
 import sys
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
 for path in sys.argv[1:]:
     read_picture(path, PictureForm(20, 20))
 print(*sorted(name for name in sys.modules if name.startswith("PIL.") and name.endswith("ImagePlugin")))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edgefeat
-from edgefeat._engines import Engine
+from edgefeat._engines.engine import Engine
 
 Frame = NDArray[np.uint8]
 

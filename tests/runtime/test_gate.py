@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import edgefeat
-from edgefeat._gate import DEFAULT_GATE, parse_gate, shortfall
-from edgefeat._manifest import Fidelity, Gate
+from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate, shortfall
+from edgefeat._bundle.manifest import Fidelity, Gate
 
 GOOD = Fidelity(
     pictures=40,

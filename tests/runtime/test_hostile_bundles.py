@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import edgefeat
-from edgefeat._engines import ENGINES, Engine
+from edgefeat._engines.engine import ENGINES, Engine
 
 Altered = Callable[..., Path]
 Change = Callable[[Path], object]
@@ -221,16 +221,17 @@ def pictures(folder: Path) -> None:
 
 AUDIT = """
 import concurrent.futures.thread, dataclasses, importlib, json, os, pkgutil, sys
-import numpy, edgefeat, edgefeat._formats, edgefeat._manifest, edgefeat._truncated, edgefeat._tuned
+import numpy, edgefeat, edgefeat._bundle.manifest, edgefeat._images.formats, edgefeat._images.truncation
+from edgefeat._engines.tuning_record import Candidate, Tuning
 from PIL import Image
-for found in pkgutil.iter_modules(edgefeat._formats.__path__):  # records are compiled where a module is imported
-    importlib.import_module(f"edgefeat._formats.{found.name}")
+for found in pkgutil.iter_modules(edgefeat._images.formats.__path__):  # a module's records are compiled on import
+    importlib.import_module(f"edgefeat._images.formats.{found.name}")
 bundle, folder, module = sys.argv[1:]
 edgefeat.load(bundle).extract(numpy.zeros((40, 40, 3), numpy.uint8))  # the engine's own start is its own affair
 Image.init()
 
 # The types of these records' fields are compiled from edgefeat's own source when they are asked for.
-records = (edgefeat._tuned.Tuning, edgefeat._tuned.Candidate)
+records = (Tuning, Candidate)
 own = {field.type for one in records for field in dataclasses.fields(one)}
 own |= {compile(text, "<string>", "eval") for text in own}
 mine = ("edgefeat", "PIL", "numpy", "os", module)

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from edgefeat import PictureError
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
 
 FORM = PictureForm(64, 64)
 PLAIN = Image.new("RGB", (400, 300), (9, 80, 200))
@@ -123,8 +123,8 @@ def test_what_only_looks_so_is_read(what: str) -> None:
 
 MEASURED = """
 import sys
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
 read_picture(sys.argv[1], PictureForm(64, 64))
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

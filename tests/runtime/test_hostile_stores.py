@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import edgefeat
-from edgefeat._store import Photo, StoreIdentity, StoreTap
-from edgefeat._store._precision import encode
-from edgefeat._store._writer import StoreWriter
+from edgefeat._store.precision import encode
+from edgefeat._store.records import Photo, StoreIdentity, StoreTap
+from edgefeat._store.writer import StoreWriter
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

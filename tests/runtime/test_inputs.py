@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import edgefeat
 from edgefeat import PictureError
-from edgefeat._archives import archive_members, member_path, read_member
+from edgefeat._images.sources.archives import archive_members, member_path, read_member
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

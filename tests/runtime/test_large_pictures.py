@@ -18,9 +18,9 @@ from PIL import Image, features
 
 import edgefeat
 from edgefeat import PictureError
-from edgefeat._limits import Limits
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.limits import Limits
+from edgefeat._images.picture import read_picture
 
 FORM = PictureForm(64, 64)
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,8 +43,8 @@ def phone_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 MEASURED = """
 import sys
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
 picture = read_picture(sys.argv[1], PictureForm(224, 224))
 peak = 0
 if sys.platform == "linux":

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 import edgefeat
-from edgefeat import _probe
-from edgefeat._engines import ENGINES, Engine
-from edgefeat._trial import run_trial
+from edgefeat._engines import probe
+from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._engines.isolated_run import run_trial
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Altered = Callable[..., Path]
@@ -237,10 +237,10 @@ def test_a_hang_holds_for_this_process_only(
     one_tap: Path, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.write(LITERT, constructed="time.sleep(600)")
-    monkeypatch.setattr(_probe, "_TIMEOUT", 4.0)
-    monkeypatch.setattr(_probe, "_found", {})
+    monkeypatch.setattr(probe, "_TIMEOUT", 4.0)
+    monkeypatch.setattr(probe, "_found", {})
     for _ in range(2):
-        assert _probe.unusable(LITERT, edgefeat.Bundle.open(one_tap), "tflite-float32") == (
+        assert probe.unusable(LITERT, edgefeat.Bundle.open(one_tap), "tflite-float32") == (
             "engine litert cannot be used on this processor: no answer within 4 s"
         )
     assert fake.imports() == 1

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import edgefeat
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import Channels, Decoding, read_picture
-from edgefeat._resize import resized
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import Channels, Decoding, read_picture
+from edgefeat._images.resize import resized
 
 Fit = Literal["stretch", "crop", "pad"]
 NOISE = Image.fromarray(np.random.default_rng(5).integers(0, 256, (900, 1200, 3), np.uint8))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.runtime.databases import made, write_album, write_many
 
 import edgefeat
-from edgefeat._search import rank
+from edgefeat._search.ranking import rank
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -156,7 +156,7 @@ def test_only_the_bundle_of_the_database_is_taken(
 def test_an_engine_that_is_not_installed_is_named(
     edgefeat_command: Run, plain: Path, album: Path, tmp_path: Path, installed: list[Any]
 ) -> None:
-    from edgefeat._engines import ENGINES
+    from edgefeat._engines.engine import ENGINES
 
     absent = [engine for engine in ENGINES if engine.version() is None]
     if not absent:

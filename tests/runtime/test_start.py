@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 import edgefeat
-from edgefeat._commands import _click
-from edgefeat._commands._declared import plain_values
-from edgefeat._commands.extract import command
-from edgefeat._engines import engine_named
+from edgefeat._commands import click_group
+from edgefeat._commands.cli.declaration import plain_values
+from edgefeat._commands.extract.command import command
+from edgefeat._engines.engine import engine_named
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -69,7 +69,7 @@ def test_one_photo_loads_nothing_that_it_does_not_need(
 
 def by_click(words: list[str]) -> dict[str, Any] | None:
     """The values that click makes of them; None where it refuses them or answers itself."""
-    made = _click.edgefeat.get_command(click.Context(_click.edgefeat), "extract")
+    made = click_group.edgefeat.get_command(click.Context(click_group.edgefeat), "extract")
     assert made is not None
     seen: list[dict[str, Any]] = []
     made.callback = lambda **values: seen.append(values)

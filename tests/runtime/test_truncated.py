@@ -16,9 +16,9 @@ from PIL import Image
 
 import edgefeat
 from edgefeat import PictureError
-from edgefeat._limits import Limits
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture, read_with_share
+from edgefeat._images.form import PictureForm
+from edgefeat._images.limits import Limits
+from edgefeat._images.picture import read_picture, read_with_share
 
 HEIGHT, WIDTH = 240, 320
 FORM = PictureForm(HEIGHT, WIDTH)

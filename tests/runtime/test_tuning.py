@@ -17,9 +17,9 @@ import pytest
 
 import edgefeat
 from edgefeat import Candidate, Tuning
-from edgefeat._device import processor_key
-from edgefeat._engines import ENGINES, Engine
-from edgefeat._trial import run_trial
+from edgefeat._engines.device.processor import processor_key
+from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._engines.isolated_run import run_trial
 
 Altered = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import edgefeat
-from edgefeat._engines import Engine
+from edgefeat._engines.engine import Engine
 
 Altered = Callable[..., Path]
 

@@ -31,9 +31,9 @@ import numpy as np
 from PIL import Image, features
 
 import edgefeat
-from edgefeat._limits import Limits
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.limits import Limits
+from edgefeat._images.picture import read_picture
 
 RANDOM = np.random.default_rng(0)
 FORMS = (

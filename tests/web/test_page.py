@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import edgefeat
-from edgefeat._manifest import PictureForm
-from edgefeat._picture import read_picture
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
 
 pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat_bench._reading._gating import Held, gate
 from edgefeat_bench._reading._statistics import Estimate
 from edgefeat_bench._records import Run

@@ -12,10 +12,10 @@ import click
 
 import edgefeat
 from edgefeat import ArgumentError
-from edgefeat._commands._options import echo_json, echo_table, json_option
-from edgefeat._cores import available_cores
-from edgefeat._records import to_json
-from edgefeat._selection import default_threads
+from edgefeat._bundle.json_records import to_json
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._engines.device.cores import available_cores
+from edgefeat._engines.selection import default_threads
 from edgefeat_bench._measures._quality import labelled_photos
 from edgefeat_bench._reading._report import HEADER, rows
 from edgefeat_bench._records import Run

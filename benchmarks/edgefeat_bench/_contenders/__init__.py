@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import edgefeat
-from edgefeat._engines import ENGINES
-from edgefeat._selection import variants_in_order
+from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.selection import variants_in_order
 from edgefeat_bench._contenders._base import Opened, Task
 from edgefeat_bench._records import Contender, Side
 from edgefeat_bench._run._prepared import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, Prepared

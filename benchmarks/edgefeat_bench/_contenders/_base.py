@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import edgefeat
-from edgefeat._manifest import PictureForm
+from edgefeat._images.form import PictureForm
 from edgefeat_bench._records import Contender
 from edgefeat_bench._run._prepared import Prepared
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import edgefeat
-from edgefeat._engines import engine_named
-from edgefeat._picture import decoded, fitted, read_picture
-from edgefeat._text import counted
+from edgefeat._commands.cli.terminal import counted
+from edgefeat._engines.engine import engine_named
+from edgefeat._images.picture import decoded, fitted, read_picture
 from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out
 
 __all__ = ["open_contender", "open_reference"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from edgefeat._picture import read_picture
+from edgefeat._images.picture import read_picture
 from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, affine, laid_out, pillow_picture
 from edgefeat_bench._run._prepared import KERAS_MODEL, Prepared
 

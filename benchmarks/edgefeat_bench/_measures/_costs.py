@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgefeat import EdgefeatError
-from edgefeat._cores import available_cores
-from edgefeat._selection import candidates
+from edgefeat._engines.device.cores import available_cores
+from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders import TUNED, absence
 from edgefeat_bench._measures._point import PointTask, measure_point
 from edgefeat_bench._records import Cost, CostPoint, Side

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 
-from edgefeat._cores import available_cores
-from edgefeat._device import processor
-from edgefeat._device_bench import health
+from edgefeat._engines.device.cores import available_cores
+from edgefeat._engines.device.health import health
+from edgefeat._engines.device.processor import processor
 from edgefeat_bench._measures._psutil import psutil
 from edgefeat_bench._records import Conditions, Machine
 

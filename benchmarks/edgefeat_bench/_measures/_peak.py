@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from edgefeat import EdgefeatError
-from edgefeat._selection import candidates
+from edgefeat._engines.selection import candidates
 from edgefeat_bench._measures._point import PointTask, measure_point
 from edgefeat_bench._measures._product import FILES, OPERATIONS
 from edgefeat_bench._records import Peak

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgefeat import EdgefeatError
-from edgefeat._records import from_json, to_json
+from edgefeat._bundle.json_records import from_json, to_json
 from edgefeat_bench._run._preparing import child_environment
 
 __all__ = ["PointTask", "measure_point"]

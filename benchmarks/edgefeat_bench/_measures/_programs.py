@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from edgefeat import EdgefeatError
-from edgefeat._engines import ENGINES
-from edgefeat._selection import candidates
+from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.selection import candidates
 from edgefeat_bench._measures._psutil import psutil
 from edgefeat_bench._records import Side
 from edgefeat_bench._run._prepared import KERAS_MODEL, ONNX_MODEL, TFLITE_MODEL

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ArgumentError
-from edgefeat._fidelity import cosines, nearest
-from edgefeat._files import pictures_in
+from edgefeat._bundle.fidelity import cosines, nearest
+from edgefeat._images.sources.folders import pictures_in
 from edgefeat_bench._contenders import COMMAND, REFERENCE
 from edgefeat_bench._records import Contender, Quality, Run
 from edgefeat_bench._run._process import WorkerError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._fidelity import cosines
+from edgefeat._bundle.fidelity import cosines
 from edgefeat_bench._contenders import COMMAND, KINDS
 from edgefeat_bench._records import Contender
 from edgefeat_bench._run._prepared import Prepared

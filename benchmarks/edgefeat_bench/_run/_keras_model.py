@@ -19,8 +19,8 @@ import tensorflow as tf
 
 import edgefeat
 from edgefeat import ArgumentError, EdgefeatError, Manifest
-from edgefeat._fidelity import cosines
-from edgefeat._golden import KERAS, read_golden
+from edgefeat._bundle.fidelity import cosines
+from edgefeat._bundle.golden import KERAS, read_golden
 from edgefeat_bench._run._prepared import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, Prepared
 from edgefeat_export._backbones import backbone_named
 from edgefeat_export._layers import costs

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from edgefeat import ArgumentError
-from edgefeat._files import pictures_in, written_file
+from edgefeat._bundle.atomic_files import written_file
+from edgefeat._images.sources.folders import pictures_in
 from edgefeat_bench._records import Photos
 from edgefeat_bench._run._pictures import make_scene
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefeat._records import from_json, to_json
+from edgefeat._bundle.json_records import from_json, to_json
 
 __all__ = ["KERAS_MODEL", "ONNX_MODEL", "SAVED_MODEL", "TFLITE_MODEL", "Prepared"]
 

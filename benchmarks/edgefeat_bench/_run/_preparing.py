@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import edgefeat
-from edgefeat._records import RecordError
+from edgefeat._bundle.json_records import RecordError
 from edgefeat_bench._run._prepared import Prepared
 
 __all__ = ["child_environment", "prepared_folder"]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import EdgefeatError
-from edgefeat._records import to_json
+from edgefeat._bundle.json_records import to_json
 from edgefeat_bench._contenders._base import Task
 from edgefeat_bench._measures._psutil import psutil
 from edgefeat_bench._run._preparing import child_environment

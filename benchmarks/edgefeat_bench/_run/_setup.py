@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import edgefeat
 from edgefeat import EdgefeatError
-from edgefeat._selection import candidates
+from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders import KINDS, REFERENCE, TUNED
 from edgefeat_bench._contenders._base import Task
 from edgefeat_bench._records import Contender, Photos

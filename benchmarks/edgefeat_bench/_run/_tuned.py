@@ -11,9 +11,9 @@ from pathlib import Path
 
 import edgefeat
 from edgefeat import EdgefeatError
-from edgefeat._device import tuned_file
-from edgefeat._files import write_file
-from edgefeat._records import to_json
+from edgefeat._bundle.atomic_files import write_file
+from edgefeat._bundle.json_records import to_json
+from edgefeat._engines.device.cache import tuned_file
 
 __all__ = ["is_tuned", "tuned_cache"]
 

@@ -23,7 +23,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from edgefeat import EdgefeatError
-from edgefeat._records import from_json
+from edgefeat._bundle.json_records import from_json
 from edgefeat_bench._contenders import KINDS, Kind, opening_of
 from edgefeat_bench._contenders._base import Opened, Picture, Task
 from edgefeat_bench._measures._memory import peak_memory

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from edgefeat import ExportError
-from edgefeat._fidelity import cosines
+from edgefeat._bundle.fidelity import cosines
 from edgefeat_export._convert.graph import INPUT
 
 __all__ = ["check_rows"]

@@ -23,7 +23,8 @@ class SavedGraph:
     """A SavedModel in the folder `path`, from one uint8 picture [1, H, W, 3] to one float32 feature for each tap.
 
     Its weights are in a file of their own, from which TensorFlow's converter reads them: handed over in memory, they
-    are copied several times. Its only signature, "serving_default", has the taps as outputs, in the order of their names.
+    are copied several times. Its only signature, "serving_default", has one output for each tap, in the order of the
+    outputs' names.
     """
 
     path: Path

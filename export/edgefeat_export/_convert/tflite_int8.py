@@ -15,7 +15,7 @@ from ai_edge_quantizer.qtyping import TFLOperationName
 from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils, tfl_interpreter_utils
 
 from edgefeat import ExportError
-from edgefeat._cores import available_cores
+from edgefeat._engines.device.cores import available_cores
 from edgefeat_export._convert import flatbuffer, grid, tail
 from edgefeat_export._convert.graph import INPUT
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from edgefeat import ExportError
-from edgefeat._fidelity import cosines
+from edgefeat._bundle.fidelity import cosines
 from edgefeat_export._convert import flatbuffer, onnx_int8, tflite_int8
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._correct.layers import constants, find_layers, set_constants

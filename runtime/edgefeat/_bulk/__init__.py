@@ -1,7 +1,1 @@
-"""Features of very many photos: worker processes that may die, one SQLite file that may not lose a row."""
-
-from __future__ import annotations
-
-from edgefeat._bulk._run import BulkOptions, BulkResult, extract_into
-
-__all__ = ["BulkOptions", "BulkResult", "extract_into"]
+"""Feature extraction for large photo collections, by worker processes into a database."""

@@ -1,4 +1,4 @@
-"""`edgefeat convert`: a feature database becomes a file for other programs."""
+"""`edgefeat convert`: writes a feature database as a file for other programs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._commands._options import echo_json, json_option
-from edgefeat._outputs import check_output, write_features
-from edgefeat._store import FeatureStore
-from edgefeat._text import counted
+from edgefeat._commands.cli.options import echo_json, json_option
+from edgefeat._commands.cli.terminal import counted
+from edgefeat._store.feature_files import check_output, write_features
+from edgefeat._store.reader import FeatureStore
 
 __all__ = ["command"]
 
-# What is in memory at a time: some 10 MB of the usual features.
+# Rows in memory at a time: about 10 MB of typical features.
 _ROWS = 2048
 
 
@@ -24,10 +24,13 @@ _ROWS = 2048
 @click.argument("output", type=click.Path())
 @json_option
 def command(database: str, output: str, as_json: bool) -> int:
-    """Write the features in DATABASE, which `edgefeat extract --into` filled, to OUTPUT.
+    """Write the features in DATABASE, made by `edgefeat extract --into`, to OUTPUT.
 
-    OUTPUT's ending is one of .npz, .npy, .csv, .jsonl and .parquet. Rows are in the order of their paths; photos that
-    failed are left out. However many there are, only a few are in memory at a time.
+    \b
+    Example: edgefeat convert features.db features.parquet
+
+    The format is chosen by the ending of OUTPUT: .npz, .npy, .csv, .jsonl or .parquet. Rows are sorted by path; photos
+    that failed are left out. Only a few rows are in memory at a time.
     """
     with FeatureStore.open(database) as store:
         check_output(output, [tap.name for tap in store.taps])
@@ -43,7 +46,7 @@ def command(database: str, output: str, as_json: bool) -> int:
 
 
 class _Rows:
-    """The rows of a database as `write_features` takes them."""
+    """The rows of a database in the form that `write_features` takes."""
 
     def __init__(self, store: FeatureStore) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""`edgefeat duplicates`: which photos of a feature database are nearly the same?"""
+"""`edgefeat duplicates`: finds near-duplicate photos in a feature database."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import asdict
 
 import click
 
-from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import counted
+from edgefeat._commands.sheets.sheet import Sheet, SheetRow, Tile
+from edgefeat._commands.sheets.sheet_file import check_sheet, write_sheet
 from edgefeat._errors import ArgumentError
-from edgefeat._search._groups import DEFAULT_THRESHOLD, Duplicate, duplicates
-from edgefeat._search._sheet import Sheet, SheetRow, Tile, check_sheet, write_sheet
-from edgefeat._store import FeatureStore
-from edgefeat._text import counted
+from edgefeat._search.duplicates import DEFAULT_THRESHOLD, Duplicate, duplicates
+from edgefeat._store.reader import FeatureStore
 
 __all__ = ["command"]
 
@@ -32,8 +33,11 @@ __all__ = ["command"]
 def command(database: str, threshold: float, tap: str | None, sheet: str | None, as_json: bool) -> int:
     """Group the photos of DATABASE that are nearly the same.
 
-    Two photos are in a group if the cosine of their features reaches the threshold, or others in between connect them.
-    The largest file of a group comes first, and the cosines are to it. Nothing is deleted.
+    \b
+    Example: edgefeat duplicates features.db --sheet duplicates.html
+
+    Two photos are in the same group if the cosine of their features reaches the threshold, or if a chain of such pairs
+    connects them. The largest file of a group comes first, and the cosines are measured to it. Nothing is deleted.
     """
     if sheet is not None:
         check_sheet(sheet)

@@ -1,4 +1,4 @@
-"""`edgefeat info`: the engines here, and what a bundle holds and would run on."""
+"""`edgefeat info`: the installed engines, and the content of a bundle."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import click
 import numpy
 import PIL
 
-from edgefeat._bundle import Bundle
-from edgefeat._commands._options import echo_json, echo_table, json_option
-from edgefeat._cores import cores, memory
-from edgefeat._engines import ENGINES
+from edgefeat._bundle.json_records import to_json
+from edgefeat._bundle.reader import Bundle
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import counted
+from edgefeat._engines.device.cores import cores, memory
+from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.selection import default_threads
+from edgefeat._engines.session import open_session
 from edgefeat._errors import EngineError
-from edgefeat._old_pillow import old_pillow
-from edgefeat._opening import open_session
-from edgefeat._records import to_json
-from edgefeat._selection import default_threads
-from edgefeat._text import counted
+from edgefeat._images.pillow_version import old_pillow
 from edgefeat._version import __version__
 
 __all__ = ["command"]
@@ -28,7 +28,7 @@ __all__ = ["command"]
 @click.argument("bundle", required=False, type=click.Path())
 @json_option
 def command(bundle: str | None, as_json: bool) -> int:
-    """Show which engines are installed and, of a BUNDLE, what it holds and what would run."""
+    """Show the installed engines and, for a BUNDLE, its content and what would run."""
     machine = _machine()
     opened = Bundle.open(bundle) if bundle is not None else None
     choice = _choice(opened) if opened is not None else {}

@@ -1,4 +1,4 @@
-"""`edgefeat search`: which photos of a feature database are like these?"""
+"""`edgefeat search`: finds similar photos in a feature database."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from dataclasses import asdict, dataclass
 import click
 import numpy as np
 
-from edgefeat._commands._options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import counted, printable
+from edgefeat._commands.sheets.sheet import Sheet, SheetRow, Tile
+from edgefeat._commands.sheets.sheet_file import check_sheet, write_sheet
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extractor
-from edgefeat._search._query import extractor_for
-from edgefeat._search._ranking import Neighbour
-from edgefeat._search._searching import INDEXED_FROM, indexed, search
-from edgefeat._search._sheet import Sheet, SheetRow, Tile, check_sheet, write_sheet
-from edgefeat._store import FeatureStore, StoreIdentity
-from edgefeat._text import counted, printable
+from edgefeat._search.query_extractor import extractor_for
+from edgefeat._search.ranking import Neighbour
+from edgefeat._search.search import INDEXED_FROM, indexed, search
+from edgefeat._store.reader import FeatureStore
+from edgefeat._store.records import StoreIdentity
 
 __all__ = ["command"]
 
@@ -46,10 +48,13 @@ def command(
     sheet: str | None,
     as_json: bool,
 ) -> int:
-    """Find the photos of DATABASE that are most like each QUERY, by the cosine of their features.
+    """Find the photos in DATABASE most similar to each QUERY photo, by the cosine of their features.
 
-    The queries' features come from the bundle, variant and engine that made the database. A query that is in the
-    database itself is not shown among its own neighbours.
+    \b
+    Example: edgefeat search features.db query.jpg -k 20
+
+    Queries are extracted with the bundle, variant and engine that made the database. A query that is itself in the
+    database is not listed among its own results.
     """
     if sheet is not None:
         check_sheet(sheet, queries)
@@ -102,7 +107,7 @@ def _answers(
     index: bool | None,
     progress: bool,
 ) -> tuple[list[_Answer], list[tuple[str, str]]]:
-    """What each query found, and the path and reason of each that could not be read."""
+    """Return the neighbours of each query, and the path and reason for each that could not be read."""
     read: list[tuple[str, np.typing.NDArray[np.float32]]] = []
     failed: list[tuple[str, str]] = []
     for extraction in extractor.stream(queries):
@@ -114,7 +119,7 @@ def _answers(
             read.append((extraction.source, one.ravel()))
     if not read:
         return [], failed
-    # One more than wanted: the query's own row may be among them.
+    # One more than requested: the query's own row may be among them.
     found = search(
         store, np.stack([feature for _, feature in read]), count + 1, tap=tap, index=index, progress=progress
     )
@@ -126,7 +131,7 @@ def _answers(
 
 
 def _own(query: str, neighbours: list[Neighbour]) -> Neighbour | None:
-    """The query's own row, by its path or else by where links lead."""
+    """Return the query's own row, found by path or else by resolving links."""
     for path_of in (os.path.abspath, os.path.realpath):
         for one in neighbours:
             if path_of(one.path) == path_of(query):

@@ -1,4 +1,4 @@
-"""`edgefeat tune`: which variant, engine and number of threads is fastest here?"""
+"""`edgefeat tune`: finds the fastest variant, engine and number of threads on this device."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 import click
 import numpy as np
 
-from edgefeat._bundle import Bundle
-from edgefeat._commands._options import echo_json, echo_table, json_option
-from edgefeat._device import cache_folder
+from edgefeat._bundle.gate import parse_gate
+from edgefeat._bundle.json_records import to_json
+from edgefeat._bundle.reader import Bundle
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import counted
+from edgefeat._engines.device.cache import cache_folder
+from edgefeat._engines.tuning import tune
+from edgefeat._engines.tuning_record import Candidate
 from edgefeat._errors import ArgumentError, PictureError
-from edgefeat._files import pictures_in
-from edgefeat._gate import parse_gate
-from edgefeat._picture import read_picture
-from edgefeat._records import to_json
-from edgefeat._text import counted
-from edgefeat._tuned import Candidate
-from edgefeat._tuning import tune
+from edgefeat._images.picture import read_picture
+from edgefeat._images.sources.folders import pictures_in
 
 __all__ = ["command"]
 
@@ -34,10 +34,13 @@ _PHOTOS = 8
 )
 @json_option
 def command(bundle: str, photos: str | None, min_fidelity: str | None, as_json: bool) -> int:
-    """Try BUNDLE's variants on every installed engine and remember the fastest for this device.
+    """Measure BUNDLE's variants on every installed engine and remember the fastest for this device.
 
-    Each candidate runs in a process of its own: one that crashes or hangs is marked, and that is all. From then on
-    `edgefeat extract` and `edgefeat.load` use the fastest, unless they are told otherwise.
+    \b
+    Example: edgefeat tune mobilenet_v2.edgefeat
+
+    Each candidate runs in its own process, so that a crash or a hang affects only that candidate. From then on
+    `edgefeat extract` and `edgefeat.load` use the fastest one by default.
     """
     opened = Bundle.open(bundle)
     gate = parse_gate(min_fidelity) if min_fidelity is not None else None

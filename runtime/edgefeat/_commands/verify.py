@@ -1,4 +1,4 @@
-"""`edgefeat verify`: does this machine give the bundle's features?"""
+"""`edgefeat verify`: checks that this machine reproduces the bundle's features."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import click
 
-from edgefeat._bundle import Bundle
-from edgefeat._commands._options import choice_options, echo_json, echo_table, json_option
-from edgefeat._verification import verify
+from edgefeat._bundle.reader import Bundle
+from edgefeat._commands.cli.options import choice_options, echo_json, echo_table, json_option
+from edgefeat._engines.verification import verify
 
 __all__ = ["command"]
 
@@ -18,7 +18,7 @@ __all__ = ["command"]
 @choice_options
 @json_option
 def command(bundle: str, variant: str | None, engine: str | None, as_json: bool) -> int:
-    """Hash every file of BUNDLE and run its golden vectors with each installed engine."""
+    """Check every file of BUNDLE and compare its golden features with those of each installed engine."""
     opened = Bundle.open(bundle)
     checks = verify(opened, variant=variant, engine=engine)
     good = all(check.status == "ok" for check in checks)

@@ -1,0 +1,1 @@
+"""The bundle on disk: its manifest, files, golden vectors and fidelity figures."""

@@ -1,0 +1,277 @@
+"""The manifest of a bundle: `manifest.json`, schema version 1. Defined here, filled in by the export."""
+
+# No `annotations` from __future__: every record would have to compile its own at start-up.
+import json
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from edgefeat._bundle.json_records import Record, RecordError, from_json, to_json
+from edgefeat._errors import BundleError
+from edgefeat._images.form import PictureForm
+
+__all__ = [
+    "MANIFEST_NAME",
+    "SCHEMA",
+    "VARIANTS",
+    "Accuracy",
+    "Backbone",
+    "Calibration",
+    "Fidelity",
+    "File",
+    "Format",
+    "Gate",
+    "Manifest",
+    "Precision",
+    "Projection",
+    "Refusal",
+    "Tap",
+    "Variant",
+]
+
+SCHEMA = 1
+MANIFEST_NAME = "manifest.json"
+
+# The limit of flatbuffers and protobuf, so no model file is larger.
+_MAX_FILE_SIZE = 2**31
+
+Format = Literal["tflite", "onnx"]
+Precision = Literal["float32", "float16", "dynamic", "int8"]
+Pooling = Literal["avg", "max", "gem", "flatten", "none"]
+
+#: All variants, in the order in which `load` prefers them. Exact ones come first: whether a smaller one is also faster
+#: can only be measured on the device.
+VARIANTS = ("tflite-float32", "onnx-float32", "tflite-float16", "tflite-int8", "onnx-int8", "tflite-dynamic")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Backbone(Record):
+    """The source of the features: the backbone's name, its weights and the preprocessing built into the graph."""
+
+    name: str
+    options: dict[str, str]
+    weights: str
+    weights_sha256: str
+    preprocessing: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Projection(Record):
+    """PCA applied after the pooling. `kept_variance` is a fraction of 1."""
+
+    dimensions: int
+    whiten: bool
+    kept_variance: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Tap(Record):
+    """A named output of the model. `shape` is the shape of one image's feature: `(D,)`, or `(H, W, C)` if unpooled."""
+
+    name: str
+    layer: str
+    pooling: Pooling
+    normalization: Literal["l2", "none"]
+    projection: Projection | None
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Accuracy(Record):
+    """Classification accuracy with the features, as fractions of 1: the variant's and those of the Keras features.
+
+    `nearest` is nearest-neighbour classification among the other images. `linear` is a cross-validated linear probe, or
+    None if a label has only one image.
+    """
+
+    labels: int
+    nearest: float
+    nearest_keras: float
+    linear: float | None
+    linear_keras: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Fidelity(Record):
+    """How close one tap's features are to the Keras features, on images that were not used for calibration.
+
+    Cosines are between whole features; `low_cosine` is their 5th percentile. `maximum_difference` is the largest
+    absolute difference of any element. `overlap` is the share of each image's ten nearest neighbours that stay the
+    same; for `mixed_overlap` only the queries come from the variant and the gallery from Keras. `threshold_shift` is
+    how far a cosine threshold must move to accept as many pairs as before (the nearest 1 %).
+    """
+
+    pictures: int
+    mean_cosine: float
+    low_cosine: float
+    minimum_cosine: float
+    maximum_difference: float
+    overlap: float | None
+    mixed_overlap: float | None
+    threshold_shift: float | None
+    accuracy: Accuracy | None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class File(Record):
+    """A file of the bundle: plain name, size in bytes, SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Variant(Record):
+    """One model file. `fidelity` (by tap) and the golden features were measured on `engine` at `engine_version`.
+
+    `correction` names the methods used to make int8 faithful. `float_operations` are the operations that an int8 file
+    keeps in float besides its head and tail.
+    """
+
+    name: str
+    format: Format
+    precision: Precision
+    file: File
+    engine: str
+    engine_version: str
+    fidelity: dict[str, Fidelity]
+    correction: tuple[str, ...]
+    float_operations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Gate(Record):
+    """The least fidelity required of int8 variants: mean cosine and, optionally, neighbour overlap@10."""
+
+    mean_cosine: float
+    overlap: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Refusal(Record):
+    """A variant that was requested but not written: the reason, and what to use instead."""
+
+    name: str
+    reason: str
+    substitute: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Calibration(Record):
+    """The images used to calibrate int8, and those used to measure fidelity. No image is in both sets.
+
+    `check_source` tells where the second set comes from: images kept apart from the first, an evaluation folder of its
+    own, generated images, or a mix because there were too few photos.
+    """
+
+    source: Literal["photos", "synthetic"]
+    pictures: int
+    check_source: Literal["kept apart", "evaluation", "synthetic", "mixed"]
+    check_pictures: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Manifest(Record):
+    """The content of `manifest.json`."""
+
+    schema: int
+    name: str
+    edgefeat: str
+    tools: dict[str, str]
+    backbone: Backbone
+    picture: PictureForm
+    taps: tuple[Tap, ...]
+    calibration: Calibration
+    gate: Gate
+    variants: tuple[Variant, ...]
+    refusals: tuple[Refusal, ...]
+    golden: File
+    card: File
+
+    def files(self) -> tuple[File, ...]:
+        """Return every file of the bundle except the manifest itself."""
+        return (*(variant.file for variant in self.variants), self.golden, self.card)
+
+    def to_bytes(self) -> bytes:
+        """Return the manifest as UTF-8 JSON."""
+        return (json.dumps(to_json(self), indent=1, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Manifest":
+        """Parse a manifest. Raises BundleError unless `data` is complete, well-typed and of schema version 1."""
+        try:
+            value = json.loads(data.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"{MANIFEST_NAME} is not JSON: {error}") from None
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if type(schema) is int and schema > SCHEMA:
+            raise BundleError(
+                f"{MANIFEST_NAME} has schema version {schema}, this edgefeat reads version {SCHEMA}: "
+                "update it with: pip install -U edgefeat"
+            )
+        try:
+            manifest = from_json(cls, value)
+            _check(manifest)
+        except (RecordError, RecursionError) as error:
+            raise BundleError(f"{MANIFEST_NAME}: {error}") from None
+        return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Raise RecordError for values that have the right type but are not possible."""
+    if manifest.schema != SCHEMA:
+        raise RecordError(f"schema is {manifest.schema} (allowed: {SCHEMA})")
+    if not 1 <= manifest.picture.height <= 8192 or not 1 <= manifest.picture.width <= 8192:
+        raise RecordError(f"picture is {manifest.picture.height}x{manifest.picture.width} (allowed: 1 to 8192 a side)")
+    if not is_colour(manifest.picture.transparency):
+        raise RecordError(f"transparency is {manifest.picture.transparency!r} (allowed: white, black, #rrggbb)")
+    for what, names in (
+        ("taps", [tap.name for tap in manifest.taps]),
+        ("variants", [variant.name for variant in manifest.variants]),
+        ("files", [file.name.casefold() for file in manifest.files()] + [MANIFEST_NAME]),
+    ):
+        if not names or len(set(names)) != len(names):
+            raise RecordError(f"{what} has none or repeats a name: {', '.join(names) or 'none'}")
+    for variant in manifest.variants:
+        _check_variant(variant, {tap.name for tap in manifest.taps})
+    for tap in manifest.taps:
+        _check_tap(tap)
+    for file in manifest.files():
+        _check_file(file)
+
+
+def _check_tap(tap: Tap) -> None:
+    if tap.name in ("", ".", "..") or set(tap.name) & set("/\\"):  # used as a name in `golden.npz` and in outputs
+        raise RecordError(f"taps: {tap.name!r} (allowed: a name without / and \\)")
+    if not tap.shape or any(side < 1 for side in tap.shape):
+        raise RecordError(f"taps: {tap.name} has shape {tap.shape} (allowed: positive sizes)")
+
+
+def _check_file(file: File) -> None:
+    if not is_plain_name(file.name):
+        raise RecordError(f"file name {file.name!r} (allowed: a plain name inside the bundle)")
+    if not 0 <= file.size <= _MAX_FILE_SIZE:
+        raise RecordError(f"file {file.name}: size {file.size} is not possible (allowed: 0 to {_MAX_FILE_SIZE})")
+    if re.fullmatch("[0-9a-f]{64}", file.sha256) is None:
+        raise RecordError(f"file {file.name}: sha256 {file.sha256!r} is not possible (allowed: 64 hex digits)")
+
+
+def _check_variant(variant: Variant, taps: set[str]) -> None:
+    if variant.name not in VARIANTS or variant.name != f"{variant.format}-{variant.precision}":
+        raise RecordError(f"variants: {variant.name!r} (allowed: {', '.join(VARIANTS)})")
+    if variant.file.name != f"{variant.name}.{variant.format}":
+        raise RecordError(f"variants: {variant.name} has file {variant.file.name!r}")
+    if set(variant.fidelity) != taps:
+        raise RecordError(f"variants: {variant.name} has fidelity for {sorted(variant.fidelity)}, not {sorted(taps)}")
+
+
+def is_colour(name: str) -> bool:
+    """Return whether `name` is a colour that can be put behind transparent images."""
+    return re.fullmatch("white|black|#[0-9a-f]{6}", name) is not None
+
+
+def is_plain_name(name: str) -> bool:
+    """Return whether `name` can only be a file directly inside a folder, on every platform."""
+    return bool(name) and name not in (".", "..") and not set(name) & set("/\\:\0") and name.isprintable()

@@ -1,0 +1,110 @@
+"""Reading a bundle from disk. Every file's hash is checked before native code parses it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgefeat._bundle.manifest import MANIFEST_NAME, File, Manifest, Variant
+from edgefeat._errors import ArgumentError, BundleError
+
+__all__ = ["Bundle"]
+
+_MAX_MANIFEST_SIZE = 4_000_000
+# Files that file managers create in any folder; macOS also adds "._name" for each file copied to FAT or SMB.
+_DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle folder whose manifest is valid and whose files are all present, with the sizes it lists.
+
+    `identity` is the SHA-256 of the manifest in hex: two bundles with the same identity hold the same files.
+    """
+
+    path: Path
+    manifest: Manifest
+    identity: str
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Bundle:
+        """Open the bundle at `path`. Raises BundleError for a missing, truncated or unknown file, a link, or another
+        schema.
+        """
+        folder = Path(path)
+        if not os.path.isdir(folder):
+            what = "is a file" if os.path.exists(folder) else "does not exist"
+            raise BundleError(f"bundle {os.fspath(path)!r} {what} (expected: a folder that `edgefeat export` wrote)")
+        data = _read(folder, MANIFEST_NAME, _MAX_MANIFEST_SIZE)
+        try:
+            manifest = Manifest.from_bytes(data)
+        except BundleError as error:
+            raise BundleError(f"bundle {folder}: {error}") from None
+        bundle = cls(folder, manifest, hashlib.sha256(data).hexdigest())
+        bundle._check_names()
+        return bundle
+
+    def variant(self, name: str) -> Variant:
+        """Return the variant `name`. Raises ArgumentError with those available, or why this one was not written."""
+        for variant in self.manifest.variants:
+            if variant.name == name:
+                return variant
+        for refusal in self.manifest.refusals:
+            if refusal.name == name:
+                raise ArgumentError(refusal.reason)
+        present = ", ".join(variant.name for variant in self.manifest.variants)
+        raise ArgumentError(f"variant {name!r} is not in bundle {self.path} (it has: {present})")
+
+    def read(self, file: File) -> bytes:
+        """Return the bytes of a file of the bundle. Raises BundleError if size or SHA-256 differ from the manifest."""
+        data = _read(self.path, file.name, file.size)
+        if len(data) != file.size:
+            raise BundleError(f"bundle {self.path}: {file.name} has {len(data)} bytes, the manifest says {file.size}")
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise BundleError(f"bundle {self.path}: {file.name} was altered (its SHA-256 is not the manifest's)")
+        return data
+
+    def _check_names(self) -> None:
+        expected = {file.name: file for file in self.manifest.files()}
+        try:
+            with os.scandir(self.path) as entries:
+                present = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+        except OSError as error:
+            raise BundleError(f"bundle {self.path}: the folder cannot be listed: {error.strerror}") from None
+        for name in sorted(present.keys() - expected.keys() - {MANIFEST_NAME}):
+            if name not in _DROPPINGS and not name.startswith("._"):
+                raise BundleError(f"bundle {self.path}: {name!r} does not belong to it (the manifest does not list it)")
+        for file in expected.values():
+            if file.name not in present:
+                raise BundleError(f"bundle {self.path}: {file.name} is missing; copy the whole folder again")
+            status = present[file.name]
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleError(f"bundle {self.path}: {file.name} is a link or no file (allowed: plain files)")
+            if status.st_size != file.size:
+                raise BundleError(
+                    f"bundle {self.path}: {file.name} has {status.st_size} bytes, the manifest says {file.size}; "
+                    "copy the whole folder again"
+                )
+
+
+def _read(folder: Path, name: str, limit: int) -> bytes:
+    """Return up to `limit` bytes of a plain file directly in `folder`. Links are not followed."""
+
+    def opener(path: str, flags: int) -> int:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+    try:
+        with open(folder / name, "rb", opener=opener) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise BundleError(f"bundle {folder}: {name} is not a plain file")
+            data = stream.read(limit + 1)
+    except OSError as error:
+        reason = "it is a link (allowed: plain files)" if error.errno == errno.ELOOP else error.strerror
+        raise BundleError(f"bundle {folder}: {name} cannot be read: {reason}") from None
+    if len(data) > limit:
+        raise BundleError(f"bundle {folder}: {name} is longer than the {limit} bytes allowed")
+    return data

@@ -1,0 +1,1 @@
+"""`edgefeat bench`: the time for each step on this device."""

@@ -1,0 +1,1 @@
+"""What all commands share: options and output to the terminal."""

@@ -1,0 +1,1 @@
+"""`edgefeat extract`: writes features to a file or, with --into, to a database."""

@@ -1,0 +1,1 @@
+"""Contact sheets: photos in rows, as one HTML page or one PNG image."""

@@ -1,0 +1,1 @@
+"""One adapter for each engine, imported only when that engine is used."""

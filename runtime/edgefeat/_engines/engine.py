@@ -1,0 +1,140 @@
+"""The engines that execute variants on the device: a small protocol and a table.
+
+`ENGINES` is in the order in which `load` prefers them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat._bundle.manifest import Format, Tap
+from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
+
+__all__ = ["ENGINES", "Engine", "Session", "engine_named", "resize_threads", "run"]
+
+# `key: "location"` in TensorProto.external_data, in protobuf encoding with optional padding: it means weights outside
+# the hashed file.
+_EXTERNAL_DATA = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
+
+
+class Session(Protocol):
+    """A loaded model."""
+
+    #: Whether several threads may call `run` at once.
+    thread_safe: bool
+    #: Whether its threads keep their cores busy for a while after a run, which slows down what follows.
+    spins: bool
+
+    def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return the features of `pictures` (N, H, W, 3) in the manifest's order of taps: each (N, *tap.shape),
+        float32.
+        """
+        ...
+
+
+class Engine(NamedTuple):
+    """An engine: its name, the package and extra that provide it, and the model format it runs."""
+
+    name: str
+    module: str
+    distribution: str
+    extra: str
+    format: Format
+
+    def version(self) -> str | None:
+        """Return the installed version, or None if the engine is not installed. The engine is not imported."""
+        spec = importlib.util.find_spec(self.module)
+        if spec is None:
+            return None
+        if (found := _version_beside(spec, self.distribution)) is not None:
+            return found
+        from importlib.metadata import PackageNotFoundError, version  # takes 25 ms to import
+
+        try:
+            return version(self.distribution)
+        except PackageNotFoundError:
+            return "unknown"
+
+    def open(self, model: bytes, taps: tuple[str, ...], threads: int) -> Session:
+        """Open a session on `model`, whose outputs are named by `taps`.
+
+        Raises EngineError if the engine rejects the model, or if an ONNX file keeps weights in another file.
+        """
+        if importlib.util.find_spec(self.module) is None:
+            raise MissingExtraError(
+                f"engine {self.name!r} is not installed; install it with: pip install 'edgefeat[{self.extra}]'"
+            )
+        if self.format == "onnx" and b"location" in model and _EXTERNAL_DATA.search(model):
+            raise EngineError("the ONNX file keeps weights in another file (allowed: all in one)")
+        adapter = importlib.import_module(f"edgefeat._engines.adapters.{self.name.replace('-', '_')}")
+        try:
+            session: Session = adapter.open_session(model, taps, threads)
+        except EngineError:
+            raise
+        except Exception as error:  # engines raise their own exceptions, some of them undocumented
+            raise EngineError(f"engine {self.name} cannot load the model: {error}") from error
+        return session
+
+
+def _version_beside(spec: ModuleSpec, distribution: str) -> str | None:
+    """Return the version from the name of the distribution's folder, which pip creates beside the module."""
+    places = spec.submodule_search_locations
+    if not places:
+        return None
+    start, end = f"{distribution.replace('-', '_')}-", ".dist-info"
+    try:
+        names = os.listdir(os.path.dirname(places[0]))
+    except OSError:  # such as a module in a zip file
+        return None
+    found = [name[len(start) : -len(end)] for name in names if name.startswith(start) and name.endswith(end)]
+    return found[0] if len(found) == 1 else None
+
+
+ENGINES = (
+    Engine("litert", "ai_edge_litert", "ai-edge-litert", "litert", "tflite"),
+    Engine("onnxruntime", "onnxruntime", "onnxruntime", "onnx", "onnx"),
+    Engine("openvino", "openvino", "openvino", "openvino", "onnx"),
+    Engine("tflite-runtime", "tflite_runtime", "tflite-runtime", "tflite", "tflite"),
+)
+
+
+def engine_named(name: str) -> Engine:
+    """Return the engine `name`. Raises ArgumentError with the available engines."""
+    for engine in ENGINES:
+        if engine.name == name:
+            return engine
+    raise ArgumentError(f"engine {name!r} is unknown (allowed: {', '.join(engine.name for engine in ENGINES)})")
+
+
+def resize_threads(session: Session, threads: int, allowed: int) -> int:
+    """Return how many of the `allowed` threads should resize: one if the session's own threads keep the cores busy."""
+    return 1 if threads > 1 and session.spins else allowed
+
+
+def run(session: Session, pictures: NDArray[np.uint8], taps: Sequence[Tap]) -> list[NDArray[np.float32]]:
+    """Return the features of `pictures` (N, H, W, 3), N 0 or more: for each tap (N, *tap.shape), float32.
+
+    Raises EngineError if the engine fails, or if the model's outputs differ from the manifest's taps.
+    """
+    if not len(pictures):
+        return [np.zeros((0, *tap.shape), np.float32) for tap in taps]
+    try:
+        features = session.run(pictures)
+    except Exception as error:  # engines raise their own exceptions, some of them undocumented
+        raise EngineError(f"the engine failed: {error}") from error
+    for tap, feature in zip(taps, features, strict=True):
+        if feature.shape != (len(pictures), *tap.shape) or feature.dtype != np.float32:
+            raise EngineError(
+                f"the model gives {feature.dtype} {feature.shape[1:]} for tap {tap.name} "
+                f"(the manifest says: float32 {tap.shape})"
+            )
+    return features

@@ -1,0 +1,105 @@
+"""Which variants can run on which engines here, in the documented order."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from edgefeat._bundle.manifest import VARIANTS, Variant
+from edgefeat._bundle.reader import Bundle
+from edgefeat._engines.device.cores import available_cores
+from edgefeat._engines.engine import ENGINES, Engine, engine_named
+from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
+
+__all__ = ["Choice", "candidates", "default_threads", "variants_in_order"]
+
+
+class Choice(NamedTuple):
+    """A variant on an engine, and a short reason for this choice."""
+
+    variant: Variant
+    engine: Engine
+    reason: str
+
+
+def default_threads() -> int:
+    """Return the number of usable cores, at most 4: small networks get slower with more threads."""
+    return min(4, available_cores())
+
+
+def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = None) -> Iterator[Choice]:
+    """Yield every choice that the arguments and the installed engines allow, best first.
+
+    Raises ArgumentError for a variant or engine that does not exist or a pair that does not match, and
+    MissingExtraError if the requested engine, or any engine, is not installed.
+    """
+    wanted = bundle.variant(variant) if variant is not None else None
+    if engine is not None:
+        named = engine_named(engine)
+        if wanted is not None and named.format != wanted.format:
+            raise ArgumentError(f"engine {engine!r} runs .{named.format} files, variant {wanted.name!r} is not one")
+        if named.version() is None:
+            raise _missing(named)
+    installed = [one for one in ENGINES if one.version() is not None and engine in (None, one.name)]
+    if not installed:
+        raise MissingExtraError(f"no engine is installed; {_advice()}")
+    variants = [wanted] if wanted is not None else variants_in_order(bundle)
+    found = [(one, other) for one in variants for other in installed if other.format == one.format]
+    if not found:
+        able = {one.format for one in variants}
+        others = [one.name for one in ENGINES if one.version() is not None and one.format in able]
+        if others:
+            raise ArgumentError(
+                f"engine {engine!r} runs none of the bundle's variants, {', '.join(one.name for one in variants)} "
+                f"(allowed here: {', '.join(others)}): leave --engine out"
+            )
+        raise _nothing_runs(variants, installed)
+    reason = _reason(variant is not None, engine is not None)
+    for one, other in found:
+        yield Choice(one, other, reason)
+
+
+def variants_in_order(bundle: Bundle) -> list[Variant]:
+    """Return the bundle's variants in the order of preference."""
+    return sorted(bundle.manifest.variants, key=lambda variant: VARIANTS.index(variant.name))
+
+
+def _reason(variant_asked: bool, engine_asked: bool) -> str:
+    if variant_asked and engine_asked:
+        return "asked for"
+    if variant_asked:
+        return "variant asked for, first installed engine that runs it"
+    if engine_asked:
+        return "engine asked for, its first variant in the default order"
+    return "first in the default order that an installed engine runs"
+
+
+def _missing(engine: Engine) -> MissingExtraError:
+    return MissingExtraError(
+        f"engine {engine.name!r} is not installed; install it with: pip install 'edgefeat[{engine.extra}]'"
+    )
+
+
+def _nothing_runs(variants: list[Variant], installed: list[Engine]) -> EngineError:
+    formats = {variant.format for variant in variants}
+    extras = " or ".join(
+        f"pip install 'edgefeat[{engine.extra}]'" for engine in ENGINES[:2] if engine.format in formats
+    )
+    return MissingExtraError(
+        f"installed engines ({', '.join(engine.name for engine in installed)}) cannot run "
+        f"{', '.join(variant.name for variant in variants)}; install one that can with: {extras}"
+    )
+
+
+def _advice() -> str:
+    if struct.calcsize("P") == 8:
+        return "install one with: pip install 'edgefeat[litert]' (or 'edgefeat[onnx]')"
+    # 32-bit Python, as on 32-bit Raspberry Pi OS: only tflite-runtime has wheels, up to Python 3.11.
+    if sys.version_info < (3, 12):
+        return "install one with: pip install 'edgefeat[tflite]'"
+    return (
+        f"none has wheels for a 32-bit Python {sys.version_info.major}.{sys.version_info.minor}: use a 64-bit system, "
+        "or Python 3.11 with: pip install 'edgefeat[tflite]'"
+    )

@@ -1,0 +1,63 @@
+"""Opening a session for a bundle: as requested, else the result of `tune`, else the first in the default order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from edgefeat._bundle.reader import Bundle
+from edgefeat._engines.device.cache import cache_folder, tuned_file
+from edgefeat._engines.engine import Session
+from edgefeat._engines.probe import unusable
+from edgefeat._engines.selection import Choice, candidates, default_threads
+from edgefeat._errors import EngineError
+
+__all__ = ["Opened", "open_session"]
+
+
+class Opened(NamedTuple):
+    """A loaded model, the reason for this choice, and the number of threads."""
+
+    choice: Choice
+    session: Session
+    threads: int
+
+
+def open_session(bundle: Bundle, variant: str | None, engine: str | None, threads: int | None) -> Opened:
+    """Open the first choice that works on this processor.
+
+    Engines that do not work are skipped and named in the choice's reason. If none works, EngineError has every engine's
+    message. Raises ArgumentError and MissingExtraError as `candidates` does.
+    """
+    taps = tuple(tap.name for tap in bundle.manifest.taps)
+    refused: list[str] = []
+    for choice, own_threads in _choices(bundle, variant, engine):
+        count = threads if threads is not None else own_threads
+        model = bundle.read(choice.variant.file)
+        why = unusable(choice.engine, bundle, choice.variant.name)
+        try:
+            if why is not None:
+                raise EngineError(why)
+            session = choice.engine.open(model, taps, count)
+        except EngineError as error:
+            if str(error) not in refused:
+                refused.append(str(error))
+            continue
+        passed_over = f"; passed over: {'; '.join(refused)}" if refused else ""
+        return Opened(choice._replace(reason=choice.reason + passed_over), session, count)
+    raise EngineError("; ".join(refused))
+
+
+def _choices(bundle: Bundle, variant: str | None, engine: str | None) -> Iterator[tuple[Choice, int]]:
+    """Yield every choice with its number of threads. The result of `tune` comes first if it matches the arguments."""
+    found = list(candidates(bundle, variant, engine))
+    tuned = None
+    if (cache_folder() / tuned_file(bundle.identity)).exists():
+        from edgefeat._engines.tuning_record import remembered
+
+        tuned = remembered(bundle, variant, engine)
+    if tuned is not None:
+        yield tuned
+    for choice in found:
+        if tuned is None or (choice.variant.name, choice.engine.name) != (tuned[0].variant.name, tuned[0].engine.name):
+            yield choice, default_threads()

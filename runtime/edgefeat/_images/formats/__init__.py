@@ -1,0 +1,1 @@
+"""The image formats, each with its checks before decoding."""

@@ -1,0 +1,69 @@
+"""Limits: how large an image may be, and how much of it must be in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from edgefeat._errors import ArgumentError, PictureError
+
+__all__ = ["DEFAULT_LIMITS", "LEAST_SHARE", "MAX_PIXELS", "Limits", "check_size", "raised", "truncation"]
+
+#: The default limit on decoded pixels. Pillow takes 4 bytes a pixel, so this is 256 MB, which a Raspberry Pi with 1 GB
+#: can spare.
+MAX_PIXELS = 64_000_000
+
+#: The default share of its rows that a truncated image must have, where truncated images are accepted.
+LEAST_SHARE = 0.5
+
+# No decoder supports sides of 2 billion pixels.
+_MOST_PIXELS = 4_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be read. Raises ArgumentError for impossible limits.
+
+    `max_pixels` is the number of decoded pixels; the limits of each format follow from it. `least_share` is the share
+    of its rows that a truncated image must have; with 1 only complete images are read.
+    """
+
+    max_pixels: int = MAX_PIXELS
+    least_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels <= _MOST_PIXELS:
+            raise ArgumentError(f"max_pixels is {self.max_pixels} (allowed: 1 to {_MOST_PIXELS})")
+        if not 0 < self.least_share <= 1:
+            raise ArgumentError(f"least_share is {self.least_share} (allowed: above 0, to 1)")
+
+    def check(self, size: tuple[int, int], *, what: str = "a picture", cost: float = 1.0) -> None:
+        """Raise PictureError if `what` is too large. `cost` is the memory of a pixel relative to 4 bytes."""
+        width, height = size
+        if width < 1 or height < 1:
+            raise PictureError(f"{width}x{height} pixels are no picture")
+        if width * height * cost > self.max_pixels:
+            raise PictureError(
+                f"{what} of {width}x{height} pixels (allowed: {int(self.max_pixels / cost):,}): "
+                + raised(int(width * height * cost))
+            )
+
+
+def truncation(share: float) -> str | None:
+    """Return the note for an image with only a share of its rows, or None if it is complete."""
+    return None if share >= 1 else f"truncated: {int(100 * share)} % of its rows are there"
+
+
+#: The default limits.
+DEFAULT_LIMITS = Limits()
+
+
+def raised(pixels: int) -> str:
+    """Return advice on how to raise the limit to `pixels`."""
+    return f"to read it, use --max-pixels {pixels} or load(max_pixels={pixels})"
+
+
+def check_size(image: Image.Image, limits: Limits) -> None:
+    """Raise PictureError for an image without pixels or with more than `limits` allow."""
+    limits.check(image.size)

@@ -1,0 +1,1 @@
+"""Where images come from: paths, folders, archives and open files."""

@@ -1,0 +1,45 @@
+"""The extractor that made a database, for query images."""
+
+from __future__ import annotations
+
+import os
+
+from edgefeat._bundle.reader import Bundle
+from edgefeat._errors import ArgumentError, BundleError, EngineError
+from edgefeat._extractor import Extractor, load
+from edgefeat._store.reader import FeatureStore
+
+__all__ = ["extractor_for"]
+
+
+def extractor_for(
+    store: FeatureStore, *, bundle: str | os.PathLike[str] | None = None, threads: int | None = None
+) -> Extractor:
+    """Load an extractor whose features match those in `store`: same bundle, variant, engine and decoding.
+
+    The bundle is taken from `bundle`, or from its folder at the time the database was written. Raises BundleError if it
+    is not there, ArgumentError if it is a different bundle, MissingExtraError if the engine is not installed.
+    """
+    identity = store.identity
+    if bundle is None and not os.path.isdir(identity.place):
+        raise BundleError(
+            f"{store.path} holds features of bundle {identity.bundle}, which is no longer at {identity.place!r}: "
+            "name its folder with --bundle"
+        )
+    opened = Bundle.open(bundle if bundle is not None else identity.place)
+    if opened.identity != identity.manifest_sha256:
+        where = "name that bundle with --bundle, or extract again" if bundle is None else "name the one that made them"
+        raise ArgumentError(
+            f"bundle {os.fspath(opened.path)!r} is not the one that made {store.path} (SHA-256 of the manifest "
+            f"{opened.identity[:12]}, expected {identity.manifest_sha256[:12]}): their features cannot be compared; "
+            + where
+        )
+    try:
+        return load(
+            opened, variant=identity.variant, engine=identity.engine, threads=threads, decoding=identity.decoding
+        )
+    except EngineError as error:
+        raise type(error)(
+            f"{store.path} holds features of {identity.variant} on {identity.engine}, which another engine's are not "
+            f"compared with: {error}"
+        ) from error

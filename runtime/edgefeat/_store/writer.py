@@ -1,0 +1,266 @@
+"""Writing a feature database. If the process is killed, all committed rows are intact."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from edgefeat._errors import ArgumentError, StoreError
+from edgefeat._store.records import Photo, StoreIdentity
+from edgefeat._store.repair import looks_interrupted, mend
+from edgefeat._store.schema import (
+    CREATE,
+    PAGE_SIZE,
+    check_kind,
+    connect,
+    crc32,
+    path_to_sql,
+    photo_from_sql,
+    read_identity,
+    said_plainly,
+    write_identity,
+)
+from edgefeat._version import __version__
+
+__all__ = ["Known", "StoreWriter", "check_target"]
+
+# A checkpoint, the only wait for the disk, happens every 16 MB.
+_CHECKPOINT_PAGES = 1000
+# Compare at most this many photos of equal size by hash, such as BMP files of one camera.
+_MOST_HASHES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database has for a path."""
+
+    size: int | None
+    mtime_ns: int | None
+    status: str
+
+
+def check_target(path: Path) -> None:
+    """Raise ArgumentError early if no database can be written at `path`."""
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir():
+        raise ArgumentError(f"--into {os.fspath(path)!r} cannot be a file: its folder is missing or it is one itself")
+    if path.exists() and not path.is_file():
+        raise ArgumentError(f"--into {os.fspath(path)!r} is a pipe or device (allowed: a file)")
+    if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise ArgumentError(f"--into {os.fspath(path)!r} cannot be written: the file or its folder is read-only")
+
+
+class StoreWriter:
+    """The only writer of a database. Nothing is permanent before `commit`.
+
+    It writes to `<file>-wal` first, without the shared memory that network drives lack, and locks the file until
+    `close`, which leaves a single plain file. All methods raise StoreError if SQLite fails.
+    """
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, identity: StoreIdentity | None, *, created: bool
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._identity = identity
+        # Whether closing now would leave an empty file that did not exist before.
+        self._is_needless = created
+        self._run = 0
+
+    @classmethod
+    def open(cls, path: Path, *, check: bool = False) -> tuple[StoreWriter, str | None]:
+        """Open or create the database at `path`. Return the writer, and a message if damage was repaired.
+
+        All rows are checked first if the last run was killed or `check` is set.
+        """
+        check_target(path)
+        mended = None
+        created = not path.exists() or not path.stat().st_size
+        if not created and (check or looks_interrupted(path)):
+            mended = mend(path)
+        with said_plainly(path):
+            connection = connect(path, "rwc")
+            try:
+                _lock(connection)
+                identity = None
+                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+                    check_kind(connection, path)
+                    identity = read_identity(connection, path)
+                return cls(path, connection, identity, created=created), mended
+            except BaseException:
+                connection.close()
+                raise
+
+    @property
+    def identity(self) -> StoreIdentity | None:
+        """What made the features; None for a new database."""
+        return self._identity
+
+    def begin(self, identity: StoreIdentity, engine_version: str) -> None:
+        """Start a run. A new database takes the identity; an existing one must have the same.
+
+        Raises StoreError if they differ.
+        """
+        if self._identity is not None and self._identity.at("") != identity.at(""):
+            raise StoreError(f"{self._path} holds features of {self._identity}, not of {identity}")
+        facts = (_now(), __version__, engine_version, platform.python_version(), np.__version__, PIL.__version__)
+        with said_plainly(self._path):
+            _write_ahead(self._connection)
+            self._connection.execute("BEGIN IMMEDIATE")
+            if self._identity is None:
+                for statement in CREATE:
+                    self._connection.execute(statement)
+            write_identity(self._connection, identity)
+            cursor = self._connection.execute(
+                "INSERT INTO runs (started, edgefeat, engine_version, python, numpy, pillow, system)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*facts, f"{platform.system()} {platform.machine()}"),
+            )
+            self._run = int(cursor.lastrowid or 0)
+            self._connection.execute("COMMIT")
+        self._identity = identity
+
+    @property
+    def run(self) -> int:
+        """The number of the current run."""
+        return self._run
+
+    def last_engine_version(self) -> str | None:
+        """Return the engine's version in the previous run, or None."""
+        if self._identity is None:
+            return None
+        with said_plainly(self._path):
+            found = self._connection.execute(
+                "SELECT engine_version FROM runs WHERE id <> ? ORDER BY id DESC LIMIT 1", (self._run,)
+            ).fetchone()
+        return None if found is None else str(found[0])
+
+    def known(self, path: str) -> Known | None:
+        """Return what the database has for a path, or None."""
+        if self._identity is None:
+            return None
+        with said_plainly(self._path):
+            found = self._connection.execute(
+                "SELECT size, mtime_ns, status FROM photos WHERE path = ?", (path_to_sql(path),)
+            ).fetchone()
+        return None if found is None else Known(*found)
+
+    def hashes_of_size(self, size: int) -> list[str]:
+        """Return the SHA-256 (hex) of photos with this size: a file with one of them is already known."""
+        if self._identity is None:
+            return []
+        with said_plainly(self._path):
+            found = self._connection.execute(
+                "SELECT DISTINCT sha256 FROM photos WHERE size = ? AND sha256 IS NOT NULL AND status = 'ok' LIMIT ?",
+                (size, _MOST_HASHES),
+            ).fetchall()
+        return [digest.hex() for (digest,) in found]
+
+    def put(self, photo: Photo, scales: bytes, data: bytes) -> None:
+        """Write a photo's row, replacing the previous one of its path. `data` is empty for a failed photo."""
+        digest = None if photo.sha256 is None else bytes.fromhex(photo.sha256)
+        facts = (photo.size, photo.mtime_ns, digest, photo.status, photo.error, photo.run, crc32(photo, scales, data))
+        path = path_to_sql(photo.path)
+        with said_plainly(self._path):
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
+            self._is_needless = False
+            put = self._connection.execute(
+                "INSERT INTO photos (size, mtime_ns, sha256, status, error, run, crc32, path)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (*facts, path),
+            )
+            row = put.lastrowid
+            if not put.rowcount:
+                (row,) = self._connection.execute("SELECT id FROM photos WHERE path = ?", (path,)).fetchone()
+                self._connection.execute(
+                    "UPDATE photos SET size = ?, mtime_ns = ?, sha256 = ?, status = ?, error = ?, run = ?, crc32 = ?"
+                    " WHERE id = ?",
+                    (*facts, row),
+                )
+                self._connection.execute("DELETE FROM features WHERE photo = ?", (row,))
+            if photo.status == "ok":
+                self._connection.execute("INSERT INTO features VALUES (?, ?, ?)", (row, scales, data))
+
+    def put_same(self, path: str, size: int, mtime_ns: int, sha256: str) -> bool:
+        """Write a photo's row with the feature of a photo with the same content. Return False if there is none."""
+        with said_plainly(self._path):
+            found = self._connection.execute(
+                "SELECT path, size, mtime_ns, sha256, status, error, run, crc32, scales, data"
+                " FROM photos JOIN features ON photo = id WHERE size = ? AND sha256 = ? AND status = 'ok' LIMIT 1",
+                (size, bytes.fromhex(sha256)),
+            ).fetchone()
+        if found is None:
+            return False
+        *row, crc, scales, data = found
+        try:
+            other = photo_from_sql(tuple(row))
+            if crc32(other, scales, data) != crc:
+                return False
+        except TypeError:  # a damaged column has another type
+            return False
+        self.put(Photo(path, size, mtime_ns, sha256, "ok", other.error, other.run), scales, data)
+        return True
+
+    def commit(self) -> None:
+        """Make the rows permanent, even if the process is killed right after."""
+        if self._connection.in_transaction:
+            with said_plainly(self._path):
+                self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Commit, end the run, and leave one plain file that can be read from read-only media."""
+        try:
+            with said_plainly(self._path):
+                if self._run:
+                    if not self._connection.in_transaction:
+                        self._connection.execute("BEGIN IMMEDIATE")
+                    self._connection.execute("UPDATE runs SET ended = ? WHERE id = ?", (_now(), self._run))
+                    self._connection.execute("COMMIT")
+                self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        finally:
+            self._connection.close()
+        # Readers of a killed run's file leave this index behind; this writer never uses it.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._path}-shm")
+        self._discard_empty()
+
+    def abandon(self) -> None:
+        """Close the file without another write: committed rows stay."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+        self._discard_empty()
+
+    def _discard_empty(self) -> None:
+        if self._is_needless:
+            for ending in ("", "-wal"):
+                with contextlib.suppress(OSError):
+                    os.unlink(f"{self._path}{ending}")
+
+
+def _lock(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # for a new file
+    # Before the journal mode is set: only then SQLite needs no shared memory, which network drives lack.
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
+    # Take the lock now and keep it: a second run fails before it starts its workers.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("COMMIT")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    # A killed process loses nothing. After a power cut the last rows may be missing; the next run computes them.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}").fetchone()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
