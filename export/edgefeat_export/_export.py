@@ -14,10 +14,11 @@ from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._bundle.atomic_files import check_new_folder, new_folder
 from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
 from edgefeat._bundle.manifest import Gate, is_colour
-from edgefeat_export._int8 import ALL_PIECES
-from edgefeat_export._making import make
-from edgefeat_export._photos import SYNTHETIC, check_source
-from edgefeat_export._progress import Progress
+from edgefeat_export._bundle.writing import bundle_name, write_bundle
+from edgefeat_export._images.calibration import SYNTHETIC, check_source
+from edgefeat_export._pipeline.ladder import ALL_PIECES
+from edgefeat_export._pipeline.progress import Progress
+from edgefeat_export._pipeline.variants import make
 from edgefeat_export._spec import (
     IMAGENET,
     RANDOM,
@@ -31,7 +32,6 @@ from edgefeat_export._spec import (
 )
 from edgefeat_export._spec import input_size as parsed_size
 from edgefeat_export._workspace import Workspace
-from edgefeat_export._writing import bundle_name, write_bundle
 
 __all__ = ["export"]
 

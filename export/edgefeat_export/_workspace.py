@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from edgefeat._bundle.json_records import from_json, to_json
 from edgefeat._bundle.manifest import Calibration, Tap
 from edgefeat._images.form import PictureForm
-from edgefeat_export._convert import SavedGraph
-from edgefeat_export._photos import CalibrationSet
+from edgefeat_export._convert.graph import SavedGraph
+from edgefeat_export._images.calibration import CalibrationSet
 from edgefeat_export._spec import NetworkSpec
 
 __all__ = ["NETWORK", "NetworkFacts", "Workspace"]

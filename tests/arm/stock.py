@@ -22,7 +22,7 @@ from tests.arm.marking import preprocessed
 
 from edgefeat._bundle.golden import read_golden
 from edgefeat._bundle.reader import Bundle
-from edgefeat_export._backbones import Backbone, backbone_named
+from edgefeat_export._models.backbones import Backbone, backbone_named
 
 _MODES = ("tf", "caffe", "torch", "none")
 

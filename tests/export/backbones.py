@@ -32,7 +32,7 @@ SMALLEST = {"inception_v3": 128, "inception_resnet_v2": 128, "xception": 96, "al
 SMALL = 64
 _SAMPLE_SECONDS = 0.2
 # In a process of its own: Keras stays in memory.
-_LIST = "from edgefeat_export._backbones import backbones; print(*(one.name for one in backbones()), sep='\\n')"
+_LIST = "from edgefeat_export._models.backbones import backbones; print(*(one.name for one in backbones()), sep='\\n')"
 
 
 @dataclass(frozen=True, slots=True)

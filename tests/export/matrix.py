@@ -19,20 +19,20 @@ from pathlib import Path
 
 from edgefeat import VARIANTS, EdgefeatError
 from edgefeat._commands.cli.options import echo_table
-from edgefeat_export._check import measure_variant
-from edgefeat_export._correct.record import PIECES
-from edgefeat_export._int8 import CORRECTED
-from edgefeat_export._rung import Rung
+from edgefeat_export._pipeline.ladder import CORRECTED
+from edgefeat_export._pipeline.processes import run_step
+from edgefeat_export._pipeline.steps import NEEDS, ordered
+from edgefeat_export._quantize.correction.record import PIECES
+from edgefeat_export._quantize.fidelity import measure_variant
+from edgefeat_export._quantize.rung import Rung
 from edgefeat_export._spec import NetworkSpec
-from edgefeat_export._steps import NEEDS, ordered
-from edgefeat_export._subprocess import run_step
 from edgefeat_export._workspace import Workspace
 
 SIZE = 96
 # At 96 its last map is a single pixel: batch norms fitted to so few values make noise of everything.
 SIZES = {"inception_v3": 128}
 # The largest first would leave a small machine with nothing for hours.
-LIST = "from edgefeat_export._backbones import backbones; print(*(b.name for b in backbones()), sep='\\n')"
+LIST = "from edgefeat_export._models.backbones import backbones; print(*(b.name for b in backbones()), sep='\\n')"
 
 
 @dataclass(frozen=True, slots=True)

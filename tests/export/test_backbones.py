@@ -15,9 +15,9 @@ from keras import layers
 from tests.export.weight_files import network, same, spec, with_alpha
 
 from edgefeat import ArgumentError
-from edgefeat_export import _trunk
-from edgefeat_export._backbones import Backbone, backbone_named, backbones
-from edgefeat_export._trunk import build_trunk
+from edgefeat_export._models.backbones import Backbone, backbone_named, backbones
+from edgefeat_export._network import trunk as _trunk
+from edgefeat_export._network.trunk import build_trunk
 
 
 def factory(calls: list[tuple[Any, ...]], *, flat: bool = False) -> Callable[..., keras.Model]:

@@ -20,7 +20,7 @@ import edgefeat
 for name in ("tensorflow", "tf2onnx", "ai_edge_quantizer"):
     pytest.importorskip(name, reason="the export extra is not installed")
 
-from edgefeat_export._card import card  # noqa: E402
+from edgefeat_export._bundle.card import card  # noqa: E402
 
 COMMITTED = Path(__file__).parents[1] / "data"
 

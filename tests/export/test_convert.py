@@ -24,8 +24,13 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgefeat import ArgumentError, ExportError
-from edgefeat_export._convert import SavedGraph, batch, channels, flatbuffer, onnx_int8, save_graph, tflite, tflite_int8
-from edgefeat_export._convert import onnx as to_onnx
+from edgefeat_export._convert.graph import SavedGraph, save_graph
+from edgefeat_export._convert.onnx import batch
+from edgefeat_export._convert.onnx import conversion as to_onnx
+from edgefeat_export._convert.onnx import int8 as onnx_int8
+from edgefeat_export._convert.tflite import channels, flatbuffer
+from edgefeat_export._convert.tflite import conversion as tflite
+from edgefeat_export._convert.tflite import int8 as tflite_int8
 
 TAPS = ("middle", "deep/feature", "map", "unit map")
 UNIT_TAPS = ("deep/feature", "middle", "unit map")

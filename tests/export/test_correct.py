@@ -23,13 +23,20 @@ from onnx import numpy_helper
 from onnxruntime import quantization
 
 from edgefeat import ExportError
-from edgefeat_export._convert import flatbuffer, grid, onnx_int8, save_graph, tail, tflite, tflite_int8
-from edgefeat_export._convert import onnx as to_onnx
-from edgefeat_export._correct import basis, early, files, rounding
-from edgefeat_export._correct.files import Models, correct, mean_cosine, write_corrected
-from edgefeat_export._correct.layers import constants, find_layers
-from edgefeat_export._correct.record import LADDER, NONE, PIECES, Correction, allowed
-from edgefeat_export._correct.sections import prefix, sections
+from edgefeat_export._convert import grid
+from edgefeat_export._convert.graph import save_graph
+from edgefeat_export._convert.onnx import conversion as to_onnx
+from edgefeat_export._convert.onnx import int8 as onnx_int8
+from edgefeat_export._convert.tflite import conversion as tflite
+from edgefeat_export._convert.tflite import flatbuffer, tail
+from edgefeat_export._convert.tflite import int8 as tflite_int8
+from edgefeat_export._quantize import early_layers as early
+from edgefeat_export._quantize.correction import basis, rounding
+from edgefeat_export._quantize.correction import corrected_files as files
+from edgefeat_export._quantize.correction.corrected_files import Models, correct, mean_cosine, write_corrected
+from edgefeat_export._quantize.correction.layers import constants, find_layers
+from edgefeat_export._quantize.correction.record import LADDER, NONE, PIECES, Correction, allowed
+from edgefeat_export._quantize.correction.sections import prefix, sections
 
 SIZE = 32
 EVERYTHING = Correction()

@@ -20,12 +20,15 @@ from edgefeat._bundle.fidelity import measure
 from edgefeat._images.form import PictureForm
 from edgefeat._images.picture import read_picture
 from edgefeat._images.sources.folders import pictures_in
-from edgefeat_export._convert import onnx as to_onnx
-from edgefeat_export._convert import onnx_int8, save_graph, tflite, tflite_int8
-from edgefeat_export._correct.early import medians, runner
-from edgefeat_export._correct.files import Models, correct
-from edgefeat_export._correct.record import Correction
-from edgefeat_export._synthetic import dead_leaves
+from edgefeat_export._convert.graph import save_graph
+from edgefeat_export._convert.onnx import conversion as to_onnx
+from edgefeat_export._convert.onnx import int8 as onnx_int8
+from edgefeat_export._convert.tflite import conversion as tflite
+from edgefeat_export._convert.tflite import int8 as tflite_int8
+from edgefeat_export._images.synthetic import dead_leaves
+from edgefeat_export._quantize.correction.corrected_files import Models, correct
+from edgefeat_export._quantize.correction.record import Correction
+from edgefeat_export._quantize.early_layers import medians, runner
 
 SIZE = 224
 MOBILENET_V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"

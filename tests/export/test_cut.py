@@ -16,9 +16,11 @@ import onnx
 from keras import layers
 
 from edgefeat import ArgumentError
-from edgefeat_export._convert import flatbuffer, save_graph, tflite
-from edgefeat_export._convert import onnx as to_onnx
-from edgefeat_export._cut import cut, layer_names
+from edgefeat_export._convert.graph import save_graph
+from edgefeat_export._convert.onnx import conversion as to_onnx
+from edgefeat_export._convert.tflite import conversion as tflite
+from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._network.cut import cut, layer_names
 
 SIZE = 16
 

@@ -13,7 +13,7 @@ from PIL import Image
 import edgefeat
 import edgefeat_export
 from edgefeat._engines.selection import candidates
-from edgefeat_export._command import command
+from edgefeat_export._commands.export import command
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ for name in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_l
 import edgefeat
 import edgefeat_export
 from edgefeat._bundle.gate import DEFAULT_GATE
-from edgefeat_export._check import measure_variant
-from edgefeat_export._gates import unfaithful
+from edgefeat_export._quantize.fidelity import measure_variant
+from edgefeat_export._quantize.gates import unfaithful
 from edgefeat_export._workspace import Workspace
 
 Done: TypeAlias = "subprocess.CompletedProcess[str]"

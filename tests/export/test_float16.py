@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 pytest.importorskip("ai_edge_litert", reason="the export extra is not installed")
 
-from edgefeat_export._convert.float16 import rounded
+from edgefeat_export._convert.tflite.float16 import rounded
 
 WEIGHTS = arrays.arrays(
     np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=st.floats(-100, 100, width=32)

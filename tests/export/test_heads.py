@@ -21,10 +21,12 @@ from sklearn.decomposition import PCA
 
 import edgefeat_export
 from edgefeat import ArgumentError
-from edgefeat_export._convert import flatbuffer, save_graph, tflite
-from edgefeat_export._convert import onnx as to_onnx
-from edgefeat_export._network import Network, Trunk, build
-from edgefeat_export._preprocessing import preprocessing_named
+from edgefeat_export._convert.graph import save_graph
+from edgefeat_export._convert.onnx import conversion as to_onnx
+from edgefeat_export._convert.tflite import conversion as tflite
+from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._models.preprocessing import preprocessing_named
+from edgefeat_export._network.heads import Network, Trunk, build
 from edgefeat_export._spec import RANDOM, NetworkSpec, Pooling
 
 HEIGHT, WIDTH, CHANNELS = 20, 28, 12

@@ -36,8 +36,10 @@ def watch(event, arguments):
 import tf_keras, tensorflow, keras
 from edgefeat import EdgefeatError
 from edgefeat_export._spec import NetworkSpec
-from edgefeat_export._trunk import build_trunk
-from edgefeat_export._models import keras2, signature, content
+from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._models.saved import keras2
+from edgefeat_export._models.saved import signature
+from edgefeat_export._models.saved import content
 sys.addaudithook(watch)
 said = {}
 for path in sys.argv[1:]:
@@ -341,4 +343,4 @@ def test_no_file_but_the_model_is_opened_and_no_program_or_socket(outcome: dict[
                 assert os.fspath(outcome["canary"]) not in text, name
             else:  # HDF5 is read in a process of our own
                 assert event in ("subprocess.Popen", "ctypes.dlopen"), (name, event, text)
-                assert event != "subprocess.Popen" or "edgefeat_export._hdf5" in text, (name, text)
+                assert event != "subprocess.Popen" or "edgefeat_export._models.hdf5" in text, (name, text)

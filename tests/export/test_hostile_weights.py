@@ -22,9 +22,9 @@ from keras import layers
 from tests.export.weight_files import KINDS, network, same, save_new, spec, write_old
 
 from edgefeat import ArgumentError, ExportError
-from edgefeat_export import _hdf5
-from edgefeat_export._trunk import build_trunk
-from edgefeat_export._weights import load_weights
+from edgefeat_export._models import hdf5 as _hdf5
+from edgefeat_export._models.weights import load_weights
+from edgefeat_export._network.trunk import build_trunk
 
 
 @pytest.fixture

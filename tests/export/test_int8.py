@@ -18,9 +18,9 @@ import edgefeat
 import edgefeat_export
 from edgefeat._bundle.json_records import to_json
 from edgefeat._bundle.manifest import Gate
-from edgefeat_export import _int8
-from edgefeat_export._int8 import ALL_PIECES
-from edgefeat_export._rung import SENSITIVITY_FILE, Sensitivity
+from edgefeat_export._pipeline import ladder as _int8
+from edgefeat_export._pipeline.ladder import ALL_PIECES
+from edgefeat_export._quantize.rung import SENSITIVITY_FILE, Sensitivity
 from edgefeat_export._workspace import Workspace
 
 DATA = Path(__file__).parents[1] / "data"

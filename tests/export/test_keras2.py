@@ -19,10 +19,10 @@ import tf_keras
 from tf_keras import layers
 
 from edgefeat import ArgumentError, ExportError
-from edgefeat_export._layers import list_layers
-from edgefeat_export._network import build
+from edgefeat_export._network.heads import build
+from edgefeat_export._network.layers import list_layers
+from edgefeat_export._network.trunk import build_trunk
 from edgefeat_export._spec import NetworkSpec
-from edgefeat_export._trunk import build_trunk
 
 SIDE = 24
 

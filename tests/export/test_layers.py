@@ -23,9 +23,9 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 import edgefeat_export
 from edgefeat import Bundle
 from edgefeat._commands.main import main
-from edgefeat_export._convert import flatbuffer
-from edgefeat_export._cut import cut, layer_names
-from edgefeat_export._layers import costs
+from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._network.cut import cut, layer_names
+from edgefeat_export._network.layers import costs
 
 SIZE = 32
 

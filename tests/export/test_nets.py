@@ -17,10 +17,10 @@ torch = pytest.importorskip("torch", reason="torch is what the networks are comp
 from safetensors.numpy import load_file, save_file
 
 from edgefeat import ArgumentError, ExportError
-from edgefeat_export._backbones import backbone_named
-from edgefeat_export._network import Trunk
+from edgefeat_export._models.backbones import backbone_named
+from edgefeat_export._network.heads import Trunk
+from edgefeat_export._network.trunk import build_trunk
 from edgefeat_export._spec import NetworkSpec
-from edgefeat_export._trunk import build_trunk
 
 F = torch.nn.functional
 

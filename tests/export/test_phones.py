@@ -25,8 +25,8 @@ import edgefeat
 for name in ("ai_edge_litert", "tensorflow", "tf2onnx", "ai_edge_quantizer"):
     pytest.importorskip(name, reason="the export extra is not installed")
 
-from edgefeat_export._convert import flatbuffer  # noqa: E402
-from edgefeat_export._convert.metadata import METADATA, About, Output, describe  # noqa: E402
+from edgefeat_export._bundle.tflite_metadata import METADATA, About, Output, describe  # noqa: E402
+from edgefeat_export._convert.tflite import flatbuffer  # noqa: E402
 
 HERE = Path(__file__).parent
 COMMITTED = HERE.parent / "data"

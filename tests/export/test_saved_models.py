@@ -16,9 +16,9 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 from edgefeat import ArgumentError, ExportError
 from edgefeat._images.form import PictureForm
 from edgefeat._images.picture import read_picture
-from edgefeat_export._network import build
+from edgefeat_export._network.heads import build
+from edgefeat_export._network.trunk import build_trunk
 from edgefeat_export._spec import NetworkSpec
-from edgefeat_export._trunk import build_trunk
 
 tf_keras: Any = pytest.importorskip("tf_keras", reason="the export extra is not installed")
 
@@ -126,7 +126,7 @@ def test_a_bare_mobilenet_v2_is_refused_with_its_own_preprocessing(tmp_path: Pat
 def test_the_hint_names_the_mode_of_keras_applications(family: str, mode: str) -> None:
     import keras
 
-    from edgefeat_export._models.scaling import scaling_hint
+    from edgefeat_export._models.saved.scaling import scaling_hint
 
     model: Any = getattr(keras.applications, family)(weights=None, include_top=False)
     assert f"`{mode}`" in str(scaling_hint(model))
@@ -136,7 +136,7 @@ def test_the_hint_names_the_mode_of_keras_applications(family: str, mode: str) -
 def test_backbones_that_scale_their_own_pixels_need_nothing(family: str) -> None:
     import keras
 
-    from edgefeat_export._models.scaling import own_scaling
+    from edgefeat_export._models.saved.scaling import own_scaling
 
     model: Any = getattr(keras.applications, family)(weights=None, include_top=False, input_shape=(64, 64, 3))
     assert own_scaling(model, model.inputs[0].name) is not None

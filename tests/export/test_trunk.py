@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from edgefeat import ArgumentError
+from edgefeat_export._network.trunk import build_trunk
 from edgefeat_export._spec import NetworkSpec
-from edgefeat_export._trunk import build_trunk
 
 
 def saved(path: Path, name: str, *, recurrent: bool = False) -> NetworkSpec:

@@ -16,9 +16,9 @@ from tests.export.weight_files import KINDS, network, same, spec, with_alpha, wr
 
 import edgefeat_export
 from edgefeat import ArgumentError
-from edgefeat_export import _hdf5
-from edgefeat_export._trunk import build_trunk
-from edgefeat_export._weights import load_weights
+from edgefeat_export._models import hdf5 as _hdf5
+from edgefeat_export._models.weights import load_weights
+from edgefeat_export._network.trunk import build_trunk
 
 
 @pytest.fixture(autouse=True)

@@ -22,14 +22,14 @@ from edgefeat import ArgumentError, EdgefeatError, Manifest
 from edgefeat._bundle.fidelity import cosines
 from edgefeat._bundle.golden import KERAS, read_golden
 from edgefeat_bench._run._prepared import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, Prepared
-from edgefeat_export._backbones import backbone_named
-from edgefeat_export._layers import costs
-from edgefeat_export._models.embedded import is_embedded
-from edgefeat_export._network import Trunk, build
-from edgefeat_export._photos import gather
-from edgefeat_export._random_weights import condition
+from edgefeat_export._images.calibration import gather
+from edgefeat_export._models.backbones import backbone_named
+from edgefeat_export._models.saved.embedded import is_embedded
+from edgefeat_export._network.heads import Trunk, build
+from edgefeat_export._network.layers import costs
+from edgefeat_export._network.random_weights import condition
+from edgefeat_export._network.trunk import build_trunk
 from edgefeat_export._spec import NetworkSpec, is_model_file
-from edgefeat_export._trunk import build_trunk
 
 __all__ = ["main", "network_spec"]
 

@@ -1,1 +1,1 @@
-"""Saved models: what a file is, whether it is safe to load, the network in it, and how it scales its pixels."""
+"""Where a network comes from: named backbones, saved models, files of weights, and how pixels are preprocessed."""

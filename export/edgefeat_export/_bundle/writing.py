@@ -1,0 +1,122 @@
+"""Fills the folder of a bundle: model files, golden vectors, card, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import edgefeat
+from edgefeat import Manifest
+from edgefeat._bundle.golden import GOLDEN_NAME, KERAS, Golden, write_golden
+from edgefeat._bundle.manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Gate, Refusal, Variant
+from edgefeat_export._bundle.card import CARD_NAME, card
+from edgefeat_export._pipeline.variants import Made
+from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._workspace import Workspace
+
+__all__ = ["bundle_name", "write_bundle"]
+
+_GOLDEN_PICTURES = 8
+_GOLDEN_BYTES = 64_000_000  # of features: unpooled ones of an early layer have millions of elements
+_TOOLS = (
+    "tensorflow",
+    "keras",
+    "tf-keras",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "numpy",
+    "pillow",
+)
+
+
+def bundle_name(work: Workspace) -> str:
+    """What the bundle is called: `mobilenet_v2_0.35_224`."""
+    spec, form = work.spec, work.facts.picture
+    size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
+    alpha = [f"{spec.alpha:g}"] if spec.alpha is not None else []
+    return "_".join([work.facts.backbone, *alpha, *spec.layers, size]).replace("/", ".")
+
+
+def write_bundle(folder: Path, work: Workspace, gate: Gate, made: Sequence[Made], refusals: Sequence[Refusal]) -> None:
+    """Fills `folder` with the bundle's files."""
+    variants = []
+    for one in made:
+        path = work.model(one.variant)
+        variants.append(_variant(_put(folder, path.name, path.read_bytes()), one))
+    golden = _put(folder, GOLDEN_NAME, write_golden(_golden(work, made)))
+    manifest = _manifest(work, gate, variants, refusals, golden)
+    manifest = replace(manifest, card=_put(folder, CARD_NAME, card(manifest).encode()))
+    (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
+
+
+def _put(folder: Path, name: str, data: bytes) -> File:
+    (folder / name).write_bytes(data)
+    return File(name, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _variant(file: File, made: Made) -> Variant:
+    form, _, precision = made.variant.partition("-")
+    return Variant(
+        name=made.variant,
+        format=form,  # type: ignore[arg-type]  # a name of VARIANTS is made of the two literals
+        precision=precision,  # type: ignore[arg-type]
+        file=file,
+        engine=made.measured.engine.name,
+        engine_version=made.measured.engine.version() or "unknown",
+        fidelity=made.measured.fidelity,
+        correction=made.correction,
+        float_operations=made.float_operations,
+    )
+
+
+def _golden(work: Workspace, made: Sequence[Made]) -> Golden:
+    features = {KERAS: work.reference(), **{one.variant: one.measured.features for one in made}}
+    size = sum(rows[0].nbytes for by_tap in features.values() for rows in by_tap.values())
+    count = max(1, min(_GOLDEN_PICTURES, len(work.checking), _GOLDEN_BYTES // size))
+    return Golden(
+        np.ascontiguousarray(work.checking[:count]),
+        {origin: {tap: rows[:count] for tap, rows in by_tap.items()} for origin, by_tap in features.items()},
+    )
+
+
+def _options(spec: NetworkSpec) -> dict[str, str]:
+    """What the backbone was built with, and its other inputs, by name."""
+    alpha = {} if spec.alpha is None else {"alpha": f"{spec.alpha:g}"}
+    fixed = {f"input {name}": ",".join(f"{value:g}" for value in values) for name, values in spec.inputs.items()}
+    return alpha | fixed
+
+
+def _manifest(
+    work: Workspace, gate: Gate, variants: Sequence[Variant], refusals: Sequence[Refusal], golden: File
+) -> Manifest:
+    """The manifest, with the golden file's record in the card's place until there is a card."""
+    spec, facts = work.spec, work.facts
+    return Manifest(
+        schema=SCHEMA,
+        name=bundle_name(work),
+        edgefeat=edgefeat.__version__,
+        tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
+        backbone=Backbone(
+            name=facts.backbone,
+            options=_options(spec),
+            weights=spec.weights_origin,
+            weights_sha256=facts.weights_sha256,
+            preprocessing=facts.preprocessing,
+        ),
+        picture=facts.picture,
+        taps=facts.taps,
+        calibration=facts.calibration,
+        gate=gate,
+        variants=tuple(variants),
+        refusals=tuple(refusals),
+        golden=golden,
+        card=golden,
+    )

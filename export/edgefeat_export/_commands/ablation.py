@@ -1,0 +1,76 @@
+"""`edgefeat ablation`: what each piece of the int8 correction brings on a network of yours."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from edgefeat._bundle.json_records import to_json
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat_export._images.calibration import SYNTHETIC
+from edgefeat_export._spec import NetworkSpec, input_size
+
+__all__ = ["command"]
+
+
+@click.command("ablation")
+@click.argument("backbone")
+@click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
+@click.option("--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Pixels the model takes.")
+@click.option("--weights", metavar="imagenet|random|FILE", help="As for export.")
+@click.option("--layer", "layers", multiple=True, metavar="NAME", help="Where to cut; figures are of the first.")
+@click.option("--calibration", default=SYNTHETIC, show_default=True, type=click.Path(), help="Folder of photos.")
+@click.option("--evaluation", type=click.Path(), help="Folder of other photos to measure on.")
+@click.option("--seed", default=0, show_default=True)
+@json_option
+def command(
+    backbone: str,
+    alpha: float | None,
+    size: str | None,
+    weights: str | None,
+    layers: tuple[str, ...],
+    calibration: str,
+    evaluation: str | None,
+    seed: int,
+    as_json: bool,
+) -> int:
+    """Print the table of int8 fidelity with none of the corrections, and with one more at a time.
+
+    BACKBONE and the options are those of export. Nothing is kept.
+    """
+    from edgefeat_export._pipeline.ablation import Row, ablation
+
+    spec = NetworkSpec(
+        backbone=backbone,
+        alpha=alpha,
+        weights=weights,
+        seed=seed,
+        size=None if size is None else input_size(size),
+        layers=layers,
+        calibration=calibration,
+        evaluation=evaluation,
+    )
+    quiet = as_json or not sys.stderr.isatty()
+    rows: list[Row] = list(ablation(spec, lambda step: None if quiet else click.echo(step, err=True)))
+    if as_json:
+        echo_json(to_json(rows))
+        return 0
+    echo_table(
+        ("variant", "pieces", "kept", "mean cosine", "minimum", "overlap@10", "size", "ms", "float32 ms"),
+        [
+            (
+                row.variant,
+                " ".join(row.pieces) or "none",
+                " ".join(row.kept) or "none",
+                f"{row.fidelity.mean_cosine:.5f}",
+                f"{row.fidelity.minimum_cosine:.5f}",
+                "-" if row.fidelity.overlap is None else f"{row.fidelity.overlap:.3f}",
+                f"{row.size / 1e6:.2f} MB",
+                f"{row.milliseconds:.2f}",
+                f"{row.float32_milliseconds:.2f}",
+            )
+            for row in rows
+        ],
+    )
+    return 0

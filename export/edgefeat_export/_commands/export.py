@@ -1,0 +1,196 @@
+"""`edgefeat export`: a backbone in, a bundle out."""
+
+from __future__ import annotations
+
+import signal
+from typing import get_args
+
+import click
+
+from edgefeat import VARIANTS, Extractor
+from edgefeat._bundle.gate import DEFAULT_GATE
+from edgefeat._bundle.json_records import to_json
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
+from edgefeat_export._images.calibration import SYNTHETIC
+from edgefeat_export._spec import Effort, Fit, Normalization, Pooling, parse_input
+
+__all__ = ["command"]
+
+
+@click.command("export")
+@click.argument("backbone")
+@click.option("-o", "--output", type=click.Path(), help="Bundle to write.  [default: <name>.edgefeat]")
+@click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
+@click.option("--input-size", metavar="N|HEIGHTxWIDTH", help="Pixels the model takes.  [default: its own, else 224]")
+@click.option(
+    "--preprocess",
+    metavar="MODE",
+    help="How pixels are scaled: tf (-1 to 1), unit (0 to 1), torch, caffe, raw (0 to 255), or MEAN/DEVIATION, each "
+    "one figure or R,G,B.  [default: the backbone's own; a saved model that does not scale its own pixels requires it]",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUES",
+    help="Fix an input of a saved model that is no picture, such as speed=0 or pose=0,0,1.",
+)
+@click.option(
+    "--layer", "layers", multiple=True, metavar="NAME", help="Cut here; several give several taps.  [default: the last]"
+)
+@click.option("--pooling", default="avg", show_default=True, type=click.Choice(get_args(Pooling)))
+@click.option("--normalize", default="l2", show_default=True, type=click.Choice(get_args(Normalization)))
+@click.option("--project", type=int, metavar="N", help="Project onto N dimensions by PCA of the calibration features.")
+@click.option("--whiten", is_flag=True, help="Give projected dimensions equal variance.")
+@click.option(
+    "--weights",
+    metavar="imagenet|random|FILE",
+    help="FILE: .h5, .weights.h5, .keras; for alexnet and googlenet torchvision's .safetensors.  [default: imagenet; a "
+    "saved model's own]",
+)
+@click.option(
+    "--calibration", default=SYNTHETIC, show_default=True, type=click.Path(), help="Folder of photos like yours."
+)
+@click.option(
+    "--evaluation",
+    type=click.Path(),
+    metavar="FOLDER",
+    help="Photos, or a folder of them for each label, to measure fidelity on.  [default: a fifth of the calibration]",
+)
+@click.option(
+    "--variants",
+    metavar="A,B",
+    help=f"Model files to write; exit status 1 where one of them cannot be.  [default: those that can be of "
+    f"{', '.join(VARIANTS)}]",
+)
+@click.option(
+    "--fit",
+    default="stretch",
+    show_default=True,
+    type=click.Choice(get_args(Fit)),
+    help="How photos of another shape are fitted.",
+)
+@click.option(
+    "--background",
+    default="white",
+    show_default=True,
+    metavar="COLOUR",
+    help="What transparent pictures are laid over: white, black or #rrggbb.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Decides random weights, generated pictures and which photos check."
+)
+@click.option(
+    "--min-fidelity",
+    default=f"{DEFAULT_GATE.mean_cosine:g}",
+    show_default=True,
+    metavar="FIGURE",
+    help="Least mean cosine of an int8 file; overlap=0.9: least neighbour overlap@10. Layers stay float to reach it.",
+)
+@click.option("--strict", is_flag=True, help="Exit with status 1 where any model file is left out.")
+@click.option(
+    "--correction",
+    default="all",
+    show_default=True,
+    metavar="A,B|all|none",
+    help="Of basis, bias, rounding, pairs and mixed, what may make int8 faithful; none: the stock tools' own rounding.",
+)
+@click.option(
+    "--effort",
+    default="normal",
+    show_default=True,
+    type=click.Choice(get_args(Effort)),
+    help="How long to search for a faithful int8 file: quick corrects once; normal also tries the layers in float that "
+    "should do; thorough tries one number of layers after another, for minutes.",
+)
+@click.option("--jobs", default=1, show_default=True, help="Conversions at once; each takes memory of its own.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
+@json_option
+def command(
+    backbone: str,
+    output: str | None,
+    alpha: float | None,
+    input_size: str | None,
+    preprocess: str | None,
+    inputs: tuple[str, ...],
+    layers: tuple[str, ...],
+    pooling: Pooling,
+    normalize: Normalization,
+    project: int | None,
+    whiten: bool,
+    weights: str | None,
+    calibration: str,
+    evaluation: str | None,
+    variants: str | None,
+    fit: Fit,
+    background: str,
+    seed: int,
+    min_fidelity: str,
+    strict: bool,
+    correction: str,
+    effort: Effort,
+    jobs: int,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Turn BACKBONE into a bundle: a name such as mobilenet_v2, resnet50 or alexnet, or a saved model.
+
+    A saved model is a .keras or .h5 file that Keras 2 or 3 wrote (a Teachable Machine export, for example), or a
+    SavedModel folder.
+
+    Each model file is checked against Keras before anything is written, and one that is not faithful is left out.
+    """
+    from edgefeat_export._export import export
+
+    # Ended from outside, it ends as it does by Ctrl-C: no converter goes on, no scratch folder stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    extractor = export(
+        backbone,
+        output,
+        alpha=alpha,
+        input_size=input_size,
+        preprocess=preprocess,
+        inputs=dict(map(parse_input, inputs)),
+        layers=layers,
+        pooling=pooling,
+        normalize=normalize,
+        project=project,
+        whiten=whiten,
+        weights=weights,
+        calibration=calibration,
+        evaluation=evaluation,
+        variants=VARIANTS if variants is None else _listed(variants),
+        min_fidelity=min_fidelity,
+        correction={"all": None, "none": []}.get(correction, _listed(correction)),
+        effort=effort,
+        fit=fit,
+        background=background,
+        seed=seed,
+        jobs=jobs,
+        overwrite=overwrite,
+        tell=lambda note: click.echo(f"edgefeat: {note}", err=True),
+    )
+    if as_json:
+        manifest = extractor.bundle.manifest
+        echo_json({"bundle": str(extractor.bundle.path), "manifest": to_json(manifest)})
+    else:
+        _report(extractor)
+    missing = [refusal.name for refusal in extractor.bundle.manifest.refusals]
+    if missing and variants is not None:
+        click.echo(f"edgefeat: asked for by --variants and not written: {', '.join(missing)}", err=True)
+    return 1 if missing and (strict or variants is not None) else 0
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _report(extractor: Extractor) -> None:
+    manifest = extractor.bundle.manifest
+    click.echo(f"{extractor.bundle.path}: {', '.join(f'{tap.name} {tap.shape}' for tap in manifest.taps)}")
+    echo_table(FIDELITY_HEADER, [fidelity_row(*row) for row in fidelities(manifest)])
+    for tap, accuracy in accuracies(manifest):
+        click.echo(accuracy_sentence(tap, accuracy))
+    if manifest.backbone.weights.startswith("random"):
+        click.echo("The weights are random: these features mean nothing.")

@@ -1,0 +1,84 @@
+"""`edgefeat layers`: what there is to cut at, and what each cut costs."""
+
+from __future__ import annotations
+
+import click
+
+from edgefeat._bundle.json_records import to_json
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat_export._network.layers import Layer, LayerList, listed_apart
+from edgefeat_export._spec import NetworkSpec, input_size
+
+__all__ = ["command"]
+
+
+@click.command("layers")
+@click.argument("backbone")
+@click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
+@click.option(
+    "--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Pixels the model takes.  [default: its own, else 224]"
+)
+@json_option
+def command(backbone: str, alpha: float | None, size: str | None, as_json: bool) -> int:
+    """List the layers of BACKBONE, a name of keras.applications or a saved model, and what a cut at each costs.
+
+    Costs are parameters and multiply-accumulates (MACs) for one picture: of the layer, and of the whole network up to
+    it. A layer inside an inner model is named by its path. Give a name to: edgefeat export --layer NAME
+    """
+    spec = NetworkSpec(
+        backbone=backbone,
+        alpha=alpha,
+        weights="random",
+        size=None if size is None else input_size(size),
+    )
+    listed = listed_apart(spec)
+    if as_json:
+        echo_json(to_json(listed))
+    else:
+        _report(listed)
+    return 0
+
+
+def _report(listed: LayerList) -> None:
+    click.echo(f"{listed.backbone} at {listed.height}x{listed.width}")
+    several = len({name for layer in listed.layers for name in layer.inputs}) > 1
+    echo_table(
+        (
+            "layer",
+            "kind",
+            "output",
+            "parameters",
+            "MACs",
+            "parameters to here",
+            "MACs to here",
+            "needs" if several else "",
+        ),
+        [_row(layer, several) for layer in listed.layers],
+    )
+    if several:
+        click.echo(
+            "needs: the inputs that a layer depends on. Cut where that is one picture, or fix the others: --input"
+        )
+    if any(layer.top for layer in listed.layers):
+        click.echo("top: part of the classifier, which a backbone has only where it is cut there.")
+
+
+def _row(layer: Layer, several: bool) -> tuple[str, ...]:
+    return (
+        layer.name,
+        layer.kind,
+        "several" if layer.shape is None else "x".join(map(str, layer.shape)),
+        _short(layer.parameters),
+        _short(layer.macs),
+        _short(layer.cumulative_parameters),
+        _short(layer.cumulative_macs),
+        ", ".join(layer.inputs) if several else "top" if layer.top else "",
+    )
+
+
+def _short(count: int) -> str:
+    """`300.8 M` for 300774272."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return str(count)

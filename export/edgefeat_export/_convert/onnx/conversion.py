@@ -1,0 +1,176 @@
+"""TFLite float32 -> ONNX float32 with a free batch, by tf2onnx."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from edgefeat import ExportError
+from edgefeat_export._convert.onnx.batch import check_rows
+
+__all__ = ["BATCH", "OPSET", "float32"]
+
+#: 18 is the first in which Pad has `axes`, see `_shield_pads`; onnxruntime knows it since 1.14.
+OPSET = 18
+
+#: The name of the free dimension.
+BATCH = "batch"
+
+#: Operators whose output cannot be negative, whatever goes in.
+_NOT_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax", "Softplus", "Abs", "HardSigmoid"})
+
+#: What Keras and TensorFlow take the square of a length for at least.
+_LEAST_SQUARE = 1e-12
+
+
+def float32(tflite: Path, output: Path) -> None:
+    """Write the float32 TFLite model as ONNX: uint8 [batch, H, W, 3] to float32 [batch, ...] per tap.
+
+    One file, opset 18, standard operators only. The rows of a batch are those of as many single pictures, which
+    is tried here on noise.
+    """
+    model = _translated(tflite)
+    _check_operators(model)
+    _free_batch(model)
+    _shield_pads(model)
+    _spell_norms(model)
+    _name_constants(model)
+    unchecked = output.with_suffix(".unchecked")
+    onnx.save(model, unchecked)
+    del model
+    onnx.checker.check_model(unchecked, full_check=True)
+    check_rows(unchecked, "float32")
+    os.replace(unchecked, output)
+
+
+def _translated(tflite: Path) -> onnx.ModelProto:
+    """Return the model as tf2onnx translates it."""
+    # tf2onnx imports TensorFlow.
+    from tf2onnx import convert
+
+    from edgefeat_export._convert.onnx import handlers as onnx_handlers  # noqa: F401  teaches tf2onnx what it lacks
+    from edgefeat_export._convert.onnx.optimizers import in_place
+
+    model: onnx.ModelProto
+    try:
+        with in_place():
+            model, outside = convert.from_tflite(str(tflite), opset=OPSET)
+    except Exception:  # noqa: BLE001  whatever an optimizer raises: tf2onnx's own way does without that optimizer
+        model, outside = convert.from_tflite(str(tflite), opset=OPSET)
+    if outside is not None:
+        raise ExportError(f"{tflite.name} became an ONNX model of several files; one is allowed")
+    return model
+
+
+def _name_constants(model: onnx.ModelProto) -> None:
+    """Name every constant by the first node that reads it, in place: tf2onnx numbers them in no certain order."""
+    names: dict[str, str] = {}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            if name in constants:
+                names.setdefault(name, f"{node.output[0]}/constant{index}")
+            if name in names:
+                node.input[index] = names[name]
+    order = {name: place for place, name in enumerate(names)}
+    model.graph.initializer.sort(key=lambda tensor: order.get(tensor.name, len(order)))
+    for tensor in model.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+
+
+def _check_operators(model: onnx.ModelProto) -> None:
+    """Raise for operators that tf2onnx has no translation of; it logs them and leaves them in."""
+    foreign = {node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")}
+    foreign |= {node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type)}
+    if foreign:
+        raise ExportError(f"tf2onnx cannot translate {', '.join(sorted(foreign))}; leave the onnx variants out")
+
+
+def _free_batch(model: onnx.ModelProto) -> None:
+    """Replace the batch of 1 that the TFLite model has by a free one, in place."""
+    graph = model.graph
+    for end in [*graph.input, *graph.output]:
+        end.type.tensor_type.shape.dim[0].dim_param = BATCH
+    # Inferred again by whoever wants them: these say 1.
+    del graph.value_info[:]
+    constants = _constants(graph)
+    for node in graph.node:
+        if node.op_type == "Reshape" and node.input[1] in constants and node.input[0] not in constants:
+            shape = constants[node.input[1]]
+            if len(shape) and shape[0] == 1:
+                # 0 is "as in the input".
+                node.input[1] = _add_constant(graph, node.output[0] + "/shape", np.concatenate([[0], shape[1:]]))
+
+
+def _shield_pads(model: onnx.ModelProto) -> None:
+    """Keep onnxruntime from fusing a Pad of zeros into a MaxPool, in place.
+
+    MaxPool pads with minus infinity, so the fusion (on by default) is wrong where all values of a window are
+    negative. It leaves a Pad alone that names its axes.
+    """
+    graph = model.graph
+    maker = {name: node for node in graph.node for name in node.output}
+    constants = _constants(graph)
+    pooled = {node.input[0] for node in graph.node if node.op_type == "MaxPool"}
+    for node in graph.node:
+        if node.op_type != "Pad" or node.output[0] not in pooled or len(node.input) > 3:
+            continue
+        if node.input[1] not in constants or _is_not_negative(maker.get(node.input[0]), maker, constants):
+            continue
+        inputs = [*node.input, *[""] * (3 - len(node.input))]
+        axes = np.arange(len(constants[node.input[1]]) // 2)
+        del node.input[:]
+        node.input.extend([*inputs, _add_constant(graph, node.output[0] + "/axes", axes)])
+
+
+def _spell_norms(model: onnx.ModelProto) -> None:
+    """Write every L2 norm out as Keras and TFLite define it, x / sqrt(max(sum(x^2), 1e-12)), in place.
+
+    Of a tiny or all-zero feature LpNormalization leaves the norm to the engine, and no two agree.
+    """
+    graph = model.graph
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        named = {attribute.name: attribute.i for attribute in node.attribute}
+        if node.op_type != "LpNormalization" or named.get("p", 2) != 2:
+            graph.node.append(node)
+            continue
+        (source,), (output,) = node.input, node.output
+        axes = _add_constant(graph, f"{output}/norm/axes", [named.get("axis", -1)])
+        least = f"{output}/norm/least"
+        graph.initializer.append(numpy_helper.from_array(np.asarray(_LEAST_SQUARE, np.float32), least))
+        squares, kept, length = (f"{output}/norm/{part}" for part in ("squares", "kept", "length"))
+        graph.node.extend(
+            [
+                onnx.helper.make_node("ReduceSumSquare", [source, axes], [squares], squares, keepdims=1),
+                onnx.helper.make_node("Max", [squares, least], [kept], kept),
+                onnx.helper.make_node("Sqrt", [kept], [length], length),
+                onnx.helper.make_node("Div", [source, length], [output], node.name),
+            ]
+        )
+
+
+def _is_not_negative(node: Any, maker: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) -> bool:
+    if node is None:
+        return False
+    if node.op_type == "Transpose":
+        return _is_not_negative(maker.get(node.input[0]), maker, constants)
+    if node.op_type == "Clip" and len(node.input) > 1 and node.input[1] in constants:
+        return bool(constants[node.input[1]] >= 0)
+    return node.op_type in _NOT_NEGATIVE
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[Any]]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+def _add_constant(graph: onnx.GraphProto, name: str, values: npt.ArrayLike) -> str:
+    graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
+    return name

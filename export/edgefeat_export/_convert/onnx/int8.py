@@ -1,0 +1,215 @@
+"""ONNX float32 -> ONNX int8, by onnxruntime's quantizer: trunk in int8, head and tail in float."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+from onnxruntime import quantization
+
+from edgefeat_export._convert import grid
+from edgefeat_export._convert.graph import INPUT
+from edgefeat_export._convert.onnx.batch import check_rows
+
+__all__ = ["check", "float_nodes", "int8", "quantize", "with_float"]
+
+#: Pictures per run while calibrating: more would only take more memory.
+_BATCH = 8
+
+#: What preprocessing is made of: arithmetic with constants, the exchange of channels, and the sum that is gray.
+_HEAD = frozenset({"Cast", "Mul", "Add", "Sub", "Div", "Slice", "Concat", "Gather", "Split", "Squeeze", "Unsqueeze"})
+_HEAD |= {"ReduceSum", "Floor", "Reshape"}
+
+#: Operators that belong to the trunk wherever they stand.
+_TRUNK = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax"})
+
+#: Operators with weights; of a MatMul the outputs are the second axis, of the others the first.
+_WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
+
+#: What generalised-mean pooling does to a feature map before the mean.
+_GEM = frozenset({"Max", "Pow"})
+
+
+class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
+    """The pictures, some at a time, as onnxruntime wants them."""
+
+    def __init__(self, pictures: npt.NDArray[np.uint8]) -> None:
+        self._batches: Iterator[npt.NDArray[np.uint8]] = (
+            pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)
+        )
+
+    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
+    """Write `float32` with its trunk in int8 (QDQ), calibrated on `pictures` (N, H, W, 3); the batch stays free.
+
+    As `quantize`, and what is written is checked: the format, and that the pictures of a batch leave each other alone.
+    """
+    quantize(float32, pictures, output, kept=kept)
+    check(output)
+
+
+def check(path: Path) -> None:
+    """Raise unless the int8 file is valid ONNX and the pictures of a batch leave each other alone."""
+    onnx.checker.check_model(path, full_check=True)
+    check_rows(path, "int8")
+
+
+def quantize(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
+    """Write `float32` with its trunk in int8, unchecked.
+
+    Weights are int8 with a scale per channel, activations uint8 between the extremes seen. u8s8 is the pair that
+    x86 multiplies fastest; without VNNI, though, its 16-bit sums saturate where weights use all 8 bits. Weights that
+    lie on an int8 grid, as corrected ones do, become its integers. Nodes named in `kept` stay float.
+    """
+    model = onnx.load(float32)
+    quantization.quantize_static(
+        float32,
+        output,
+        _Pictures(pictures),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        calibrate_method=quantization.CalibrationMethod.MinMax,
+        nodes_to_exclude=sorted({*float_nodes(model), *kept}),
+        extra_options={"TensorQuantOverrides": _grids(model, kept)},
+    )
+
+
+def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
+    """Return `quantized`, which was made from `float32`, with the nodes in `kept` in float again.
+
+    The same as quantizing with these `kept`, in a tenth of the time; the scales of all else stay what they are. For
+    comparisons, not to be shipped: an activation that was merged into a layer that is not in `kept` stays so.
+    """
+    made = onnx.ModelProto()
+    made.CopyFrom(quantized)
+    present = {node.name: node for node in made.graph.node}
+    outputs = {name for node in made.graph.node for name in node.output}
+    kept_tensors = {name for node in float32.graph.node if node.name in kept for name in node.output}
+    constant = {tensor.name for tensor in float32.graph.initializer}
+    for node in float32.graph.node:
+        # An activation that is not there was merged into its layer, and is with it in float or in int8.
+        merged = node.name not in present
+        if not (kept_tensors >= set(node.input) - constant if merged else node.name in kept):
+            continue
+        own = made.graph.node.add() if merged else present[node.name]
+        own.CopyFrom(node)
+        kept_tensors.update(node.output)
+        # What comes from int8 layers stays rounded: an activation that was merged into them is in the rounding.
+        rounded = {name: f"{name}_DequantizeLinear_Output" for name in node.input if name not in kept_tensors}
+        own.input[:] = [
+            f"{name}/float" if name in constant else rounded[name] if rounded.get(name) in outputs else name
+            for name in node.input
+        ]
+    _drop_unused(made)
+    # Under other names: an int8 layer may have the same constant, rounded.
+    needed = {name for node in made.graph.node for name in node.input}
+    for tensor in float32.graph.initializer:
+        if f"{tensor.name}/float" in needed:
+            made.graph.initializer.add().CopyFrom(tensor)
+            made.graph.initializer[-1].name = f"{tensor.name}/float"
+    del made.graph.value_info[:]
+    return made
+
+
+def _drop_unused(model: onnx.ModelProto) -> None:
+    """Remove nodes and constants that nothing reads, in place: engines would compute them."""
+    graph = model.graph
+    ends = {output.name for output in graph.output}
+    while True:
+        used = ends | {name for node in graph.node for name in node.input}
+        nodes = [node for node in graph.node if used & set(node.output)]
+        if len(nodes) == len(graph.node):
+            break
+        del graph.node[:]
+        graph.node.extend(nodes)
+    constants = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+
+
+def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """For onnxruntime's quantizer: the extremes of every channel of the weights that lie on a grid."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type not in _WEIGHTED or node.name in kept or node.input[1] not in constants:
+            continue
+        weights = numpy_helper.to_array(constants[node.input[1]])
+        axis = 1 if node.op_type == "MatMul" else 0
+        scales = grid.found_scales(np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1))
+        if scales is not None:
+            ends = [{"rmin": -grid.LEVELS * scale, "rmax": grid.LEVELS * scale} for scale in scales.tolist()]
+            found[node.input[1]] = [{"axis": axis} | ends[0], *ends[1:]]
+    return found
+
+
+def float_nodes(model: onnx.ModelProto) -> list[str]:
+    """The names of the nodes of the head (preprocessing) and of the tail (pooling, projection, L2 norm)."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    return sorted({node.name for node in [*_head(graph, constants), *_tail(graph, constants)]})
+
+
+def _head(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
+    known = {INPUT}
+    for node in graph.node:
+        if node.op_type in _HEAD and known & set(node.input) and known | constants >= set(node.input):
+            known.update(node.output)
+            yield node
+
+
+def _tail(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
+    """From the outputs backwards, up to the last node whose result is a feature map or has an activation."""
+    shapes = _shapes(graph)
+    maker = {name: node for node in graph.node for name in node.output}
+    ends = {output.name for output in graph.output}
+    waiting = sorted(ends)
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        node = maker.get(name)
+        if node is None or name in seen:
+            continue
+        seen.add(name)
+        computed = [source for source in node.input if source and source not in constants]
+        if _in_tail(node, computed, shapes) or (node.op_type == "Transpose" and name in ends):
+            yield node
+            waiting.extend(computed)
+
+
+def _in_tail(node: Any, computed: list[str], shapes: dict[str, list[int]]) -> bool:
+    if node.op_type in _TRUNK:
+        return False
+    if node.op_type in _GEM or not _is_map(shapes.get(node.output[0], [])):
+        return True
+    if node.op_type in ("Mul", "Div"):
+        return len(computed) == 2 and (computed[0] == computed[1] or _is_norm(*(shapes.get(c, []) for c in computed)))
+    return False
+
+
+def _is_norm(one: list[int], other: list[int]) -> bool:
+    """Whether one shape is the other with its channels made one; a squeeze-and-excite gate lacks the positions."""
+    differing = [{a, b} for a, b in zip(one[1:], other[1:], strict=False) if a != b]
+    return len(one) == len(other) and len(differing) == 1 and 1 in differing[0]
+
+
+def _is_map(shape: list[int]) -> bool:
+    """Whether a tensor [batch, ...] has positions and channels; the norm of each position has no channels."""
+    return len(shape) == 4 and sum(size != 1 for size in shape[1:]) > 1 and 1 not in (shape[1], shape[3])
+
+
+def _shapes(graph: onnx.GraphProto) -> dict[str, list[int]]:
+    """The shape of every tensor whose rank is known; a free dimension is 0."""
+    described = [*graph.value_info, *graph.input, *graph.output]
+    return {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in described}

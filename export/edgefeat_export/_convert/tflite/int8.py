@@ -1,0 +1,150 @@
+"""TFLite float32 -> TFLite int8, by ai-edge-quantizer: trunk in int8, head and tail in float."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_quantizer import calibrator, quantizer, recipe_manager
+from ai_edge_quantizer.qtyping import TFLOperationName
+from ai_edge_quantizer.utils import qsv_utils, tfl_flatbuffer_utils, tfl_interpreter_utils
+
+from edgefeat import ExportError
+from edgefeat._engines.device.cores import available_cores
+from edgefeat_export._convert import grid
+from edgefeat_export._convert.graph import INPUT
+from edgefeat_export._convert.tflite import flatbuffer, tail
+
+__all__ = ["Ranges", "int8", "ranges"]
+
+_OP = schema.BuiltinOperator
+
+#: Of operators with weights: which axis of these the outputs are.
+_OUTPUT_AXIS = {_OP.CONV_2D: 0, _OP.DEPTHWISE_CONV_2D: 3, _OP.FULLY_CONNECTED: 0}
+
+#: By tensor name: the least and the greatest value seen.
+Ranges = Mapping[str, Mapping[str, npt.NDArray[Any]]]
+
+
+def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int] = ()) -> Ranges:
+    """The extremes of every tensor of the trunk over `pictures` (N, H, W, 3).
+
+    Quantizer.calibrate would take a moving average of each picture's extremes instead, which depends on the order. Its
+    tool sees the first picture, and so finds out which tensors count; those of the others are looked at here, which
+    takes half the time.
+    """
+    model, threads = float32.read_bytes(), available_cores()
+    first = calibrator.Calibrator(model, num_threads=threads, qsv_update_func=qsv_utils.min_max_update)
+    first.calibrate({flatbuffer.SIGNATURE: [{INPUT: pictures[:1]}]}, _recipe(float32, kept))
+    found: dict[str, dict[str, npt.NDArray[Any]]] = first.get_model_qsvs()
+    del first
+    interpreter = tfl_interpreter_utils.create_tfl_interpreter(model, num_threads=threads)
+    places = {name: index for name, index in _computed(float32).items() if name in found}
+    (given,) = interpreter.get_input_details()
+    for picture in pictures[1:]:
+        interpreter.set_tensor(given["index"], picture[np.newaxis])
+        interpreter.invoke()
+        for name, index in places.items():
+            least, greatest = _extremes(interpreter, index)
+            ends = found[name]
+            found[name] = {"min": np.minimum(ends["min"], least), "max": np.maximum(ends["max"], greatest)}
+    return found
+
+
+def _extremes(interpreter: Any, index: int) -> tuple[Any, Any]:
+    """The least and the greatest value of a tensor, without a copy; no view of it may live on while it is run."""
+    values = interpreter.tensor(index)()
+    return values.min(), values.max()
+
+
+def _computed(float32: Path) -> dict[str, int]:
+    """The index of every tensor of the model that is no constant, by name."""
+    model = flatbuffer.read(float32)
+    tensors = enumerate(model.subgraphs[0].tensors)
+    return {tensor.name.decode(): index for index, tensor in tensors if flatbuffer.constant(model, tensor) is None}
+
+
+def int8(
+    float32: Path,
+    pictures: npt.NDArray[np.uint8],
+    output: Path,
+    *,
+    kept: Collection[int] = (),
+    known: Ranges | None = None,
+) -> None:
+    """Write `float32` with its trunk in int8, calibrated on `pictures` (N, H, W, 3).
+
+    Weights that lie on an int8 grid, as corrected ones do, become its integers. The operators with the indices `kept`
+    stay float. `known` are the `ranges` of the whole trunk, where they are known already.
+    """
+    tool = quantizer.Quantizer(float32, _recipe(float32, kept).get_quantization_recipe())
+    found = ranges(float32, pictures, kept) if known is None else known
+    result = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
+    model = flatbuffer.parse(result.quantized_model)
+    source = flatbuffer.read(float32)
+    _use_grids(model, source)
+    flatbuffer.label(model, flatbuffer.taps(source))
+    output.write_bytes(flatbuffer.serialize(model))
+
+
+def _use_grids(model: Any, source: Any) -> None:
+    """Write integers and scales of the weights of `source` that lie on a grid into the int8 `model`, in place."""
+    floats = {tensor.name: tensor for tensor in source.subgraphs[0].tensors}
+    (graph,) = model.subgraphs
+    for operator in graph.operators:
+        axis = _OUTPUT_AXIS.get(flatbuffer.op_code(model, operator))
+        if axis is None:
+            continue
+        weights = graph.tensors[operator.inputs[1]]
+        if weights.type != schema.TensorType.INT8 or weights.name not in floats:
+            continue
+        values = _floats(source, floats[weights.name])
+        scales = grid.found_scales(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1))
+        if scales is None:
+            continue
+        shape = [-1 if index == axis else 1 for index in range(values.ndim)]
+        _write(model, weights, np.rint(values / scales.reshape(shape)), np.int8, scales)
+        bias = graph.tensors[operator.inputs[2]] if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
+        if bias is not None and bias.name in floats:
+            scales = scales * float(graph.tensors[operator.inputs[0]].quantization.scale[0])
+            _write(model, bias, np.rint(_floats(source, floats[bias.name]) / scales), np.int32, scales)
+
+
+def _floats(model: Any, tensor: Any) -> npt.NDArray[np.float32]:
+    content = flatbuffer.constant(model, tensor)
+    if content is None:
+        raise ExportError(f"tensor {tensor.name.decode()} has no constant value: its weights cannot be made int8")
+    return np.frombuffer(content, np.float32).reshape(tensor.shape)
+
+
+def _write(model: Any, tensor: Any, levels: npt.NDArray[Any], kind: type[Any], scales: npt.NDArray[Any]) -> None:
+    limits = np.iinfo(kind)
+    model.buffers[tensor.buffer].data = np.frombuffer(
+        levels.clip(limits.min, limits.max).astype(kind).tobytes(), np.uint8
+    )
+    tensor.quantization.scale = scales.astype(np.float32).tolist()
+
+
+def _recipe(float32: Path, kept: Collection[int]) -> recipe_manager.RecipeManager:
+    """8-bit weights per channel and 8-bit activations everywhere but in the head, the tail and `kept`."""
+    model = flatbuffer.read(float32)
+    (graph,) = model.subgraphs
+    recipe = recipe_manager.RecipeManager()
+    recipe.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
+    scopes = [
+        tfl_flatbuffer_utils.get_op_scope(graph.operators[i], graph.tensors)
+        for i in sorted({*tail.float_operators(model), *kept})
+    ]
+    if scopes:
+        recipe.add_quantization_config(
+            f"^(?:{'|'.join(map(re.escape, scopes))})$", TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
+        )
+    # The model's own ends stay uint8 and float32; these two are pseudo-operators of AEQ.
+    for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+        recipe.add_quantization_config(".+", end, algorithm_key="no_quantize")
+    return recipe

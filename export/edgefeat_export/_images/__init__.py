@@ -1,0 +1,1 @@
+"""The photos and generated pictures that an export calibrates on and measures fidelity on."""

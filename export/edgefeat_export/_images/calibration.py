@@ -1,0 +1,196 @@
+"""Which pictures calibrate and which check: read once, prepared as a device prepares them, and never both."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat import ArgumentError, ExportError, PictureError
+from edgefeat._bundle.manifest import Calibration
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
+from edgefeat._images.sources.folders import pictures_in
+from edgefeat_export._images.synthetic import dead_leaves
+
+__all__ = ["SYNTHETIC", "CalibrationSet", "check_source", "gather"]
+
+#: What `calibration` is called where no photos are given.
+SYNTHETIC = "synthetic"
+
+_MOST_CALIBRATING, _MOST_CHECKING, _MOST_EVALUATING = 200, 64, 1000
+_SYNTHETIC_CALIBRATING, _SYNTHETIC_CHECKING = 100, 32
+# Fewer photos than this to check on say little: synthetic ones are added.
+_FEWEST_CHECKING = 16
+# Of larger folders only as many files, evenly spaced, are read at all.
+_MOST_READ = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationSet:
+    """`calibrating` and `checking` are uint8 (N, H, W, 3) with no picture in common; `about` goes into the manifest.
+
+    `labels` has one label for each of `checking`, or is empty.
+    """
+
+    calibrating: NDArray[np.uint8]
+    checking: NDArray[np.uint8]
+    labels: tuple[str, ...]
+    about: Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    path: str
+    order: bytes
+
+
+def check_source(source: str | os.PathLike[str], what: str) -> None:
+    """Raises ArgumentError where `source`, of the option `what`, can give no pictures: before anything is built."""
+    if not Path(source).is_dir() and not (what == "calibration" and str(source) == SYNTHETIC):
+        allowed = "a folder of photos" + (f", or {SYNTHETIC!r}" if what == "calibration" else "")
+        raise ArgumentError(f"{what} {str(source)!r} is not a folder (allowed: {allowed})")
+
+
+def gather(
+    calibration: str | os.PathLike[str],
+    evaluation: str | os.PathLike[str] | None,
+    form: PictureForm,
+    *,
+    seed: int,
+    tell: Callable[[str], None],
+) -> CalibrationSet:
+    """The pictures to calibrate on and those to check on. `calibration` is a folder, or "synthetic".
+
+    With an `evaluation` folder all of the first calibrate and the second check, labelled by sub-folder if all photos
+    lie in one; without it, a fifth of the photos is kept apart. Which those are depends on `seed` and on the files'
+    contents alone; the same content counts once, and never for both. Unreadable files are told of and left out. Raises
+    ArgumentError for a missing folder, ExportError where no photo is readable.
+    """
+    checks = _photos(evaluation, "evaluation", seed, tell) if evaluation is not None else []
+    used = {photo.order for photo in checks}
+    if str(calibration) == SYNTHETIC:
+        tell(
+            f"no photos were given: {'calibrating' if checks else 'calibrating and checking'} on generated pictures; "
+            "photos like those to come are better (--calibration FOLDER)"
+        )
+        spare = 0 if checks else _SYNTHETIC_CHECKING
+        made = dead_leaves(_SYNTHETIC_CALIBRATING + spare, form.height, form.width, seed=seed)
+        calibrating, apart, source = made[:_SYNTHETIC_CALIBRATING], made[_SYNTHETIC_CALIBRATING:], "synthetic"
+    else:
+        photos = [photo for photo in _photos(calibration, "calibration", seed, tell) if photo.order not in used]
+        _, pictures = _read(photos, form, _MOST_CALIBRATING + (0 if checks else _MOST_CHECKING), tell)
+        if not len(pictures):
+            raise ExportError(
+                f"no readable photo in {calibration} to calibrate on{_first(photos, form)}: give others, or "
+                f"--calibration {SYNTHETIC}"
+            )
+        spare = 0 if checks else min(_MOST_CHECKING, len(pictures) // 5)
+        calibrating, apart, source = pictures[spare:], pictures[:spare], "photos"
+    if checks:
+        return _evaluated(calibrating, source, checks, str(evaluation), form, seed, tell)
+    return _kept_apart(calibrating, apart, source, form, seed, tell)
+
+
+def _evaluated(
+    calibrating: NDArray[np.uint8],
+    source: str,
+    checks: list[_Photo],
+    folder: str,
+    form: PictureForm,
+    seed: int,
+    tell: Callable[[str], None],
+) -> CalibrationSet:
+    read, checking = _read(checks, form, _MOST_EVALUATING, tell)
+    if not len(checking):
+        raise ExportError(
+            f"no readable photo in {folder} to evaluate on{_first(checks, form)}: give another folder with --evaluation"
+        )
+    parts = [os.path.relpath(photo.path, folder).split(os.sep) for photo in read]
+    labels = tuple(part[0] for part in parts) if all(len(part) > 1 for part in parts) else ()
+    about = _about(source, "evaluation", calibrating, checking, seed)
+    return CalibrationSet(calibrating, checking, labels if len(set(labels)) > 1 else (), about)
+
+
+def _kept_apart(
+    calibrating: NDArray[np.uint8],
+    apart: NDArray[np.uint8],
+    source: str,
+    form: PictureForm,
+    seed: int,
+    tell: Callable[[str], None],
+) -> CalibrationSet:
+    """The photos kept apart, with generated pictures added where they are too few to say much."""
+    lacking = _FEWEST_CHECKING - len(apart)
+    kind = "synthetic" if source == SYNTHETIC else "kept apart"
+    if lacking > 0:
+        tell(f"{len(calibrating) + len(apart)} photos are few: {lacking} generated pictures were added to check on")
+        apart = np.concatenate([apart, dead_leaves(lacking, form.height, form.width, seed=seed)])
+        kind = "mixed"
+    return CalibrationSet(calibrating, apart, (), _about(source, kind, calibrating, apart, seed))
+
+
+def _about(
+    source: str, check_source: str, calibrating: NDArray[np.uint8], checking: NDArray[np.uint8], seed: int
+) -> Calibration:
+    return Calibration(
+        source=source,  # type: ignore[arg-type]  # one of the literals, by the callers above
+        pictures=len(calibrating),
+        check_source=check_source,  # type: ignore[arg-type]
+        check_pictures=len(checking),
+        seed=seed,
+    )
+
+
+def _photos(source: str | os.PathLike[str], what: str, seed: int, tell: Callable[[str], None]) -> list[_Photo]:
+    """One photo for each content, in the order of their seeded hashes: random, but the same wherever the files lie."""
+    check_source(source, what)
+    paths = pictures_in(source, unlisted=lambda error: tell(f"left out: {error.filename}: {error.strerror}"))
+    paths = paths[:: -(-len(paths) // _MOST_READ)] if len(paths) > _MOST_READ else paths
+    by_hash: dict[bytes, _Photo] = {}
+    for path in paths:
+        digest = hashlib.sha256(str(seed).encode())
+        if not os.path.isfile(path):  # opening a pipe would wait for its other end
+            tell(f"left out: {path}: no such file, or not a plain one")
+            continue
+        try:
+            digest.update(Path(path).read_bytes())
+        except OSError as error:
+            tell(f"left out: {path}: {error.strerror}")
+            continue
+        by_hash.setdefault(digest.digest(), _Photo(path, digest.digest()))
+    return [by_hash[order] for order in sorted(by_hash)]
+
+
+def _first(photos: list[_Photo], form: PictureForm) -> str:
+    """Why the first of them cannot be read, in brackets; nothing where there are none."""
+    for photo in photos:
+        try:
+            read_picture(photo.path, form, "exact")
+        except PictureError as error:
+            return f" ({photo.path}: {error})"
+    return ""
+
+
+def _read(
+    photos: list[_Photo], form: PictureForm, most: int, tell: Callable[[str], None]
+) -> tuple[list[_Photo], NDArray[np.uint8]]:
+    """At most `most` photos that can be read, with their pictures."""
+    read: list[_Photo] = []
+    pictures: list[NDArray[np.uint8]] = []
+    for photo in photos:
+        if len(pictures) == most:
+            tell(f"{len(photos)} photos: {most} of them are used, chosen by their content")
+            break
+        try:
+            pictures.append(read_picture(photo.path, form, "exact"))
+        except PictureError as error:
+            tell(f"left out: {photo.path}: {error}")
+        else:
+            read.append(photo)
+    return read, np.stack(pictures) if pictures else np.zeros((0, form.height, form.width, 3), np.uint8)

@@ -1,0 +1,137 @@
+"""The JSON that a file has of its layers: walked, and refused where it names code rather than layers of Keras."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from edgefeat import ExportError
+from edgefeat_export._models.saved.allowlist import FORBIDDEN_LAYERS, FUNCTIONS, OPERATIONS, PARTS
+from edgefeat_export._models.saved.content import SavedModel
+
+__all__ = ["MODELS", "REMEDY", "check_keras2", "saved_layers"]
+
+#: The classes of models that are made of layers alone.
+MODELS = ("Functional", "Model", "Sequential")
+
+REMEDY = "whose code is not run: replace it by a Keras layer, or save the model cut before it"
+
+_MODULE = r"(?:tf_)?keras(?:\.[a-z0-9_]+)*"
+#: Classes in a config that are no layers: how Keras 2 writes a tuple, a shape, a type and an array of numbers.
+_VALUES = ("__tuple__", "__numpy__", "__tensor__", "TensorShape")
+
+
+def saved_layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the layers in the config of a model or of a layer around others, in order, each before those inside it."""
+    inside = config.get("config")
+    if isinstance(inside, list):  # a Sequential of Keras before 2.3
+        inside = {"layers": inside}
+    if not isinstance(inside, dict):
+        return
+    within = [inside.get(key) for key in ("layer", "cell", "forward_layer", "backward_layer")]
+    for layer in [*inside.get("layers", ()), *within]:
+        if isinstance(layer, dict) and "class_name" in layer:
+            yield layer
+            yield from saved_layers(layer)
+
+
+def check_keras2(saved: SavedModel) -> None:
+    """Raise ExportError, naming the layer, where the model holds anything but layers and arithmetic of Keras 2.
+
+    What tf-keras builds from a config it looks up by name, also in modules that it imports for that, and in all of
+    TensorFlow; so every name is looked up here first. What the model was trained with is not looked at.
+    """
+    config = saved.config
+    if config.get("class_name") not in MODELS:
+        name = _named(config) or saved.path.name
+        raise ExportError(
+            f"model {saved.path} is a subclassed model {name!r} (class {config.get('class_name')}), whose code is not "
+            "run: save a functional or sequential model of Keras layers"
+        )
+    for layer in saved_layers(config):
+        why = _refusal(layer)
+        if why is not None:
+            raise ExportError(f"model {saved.path} holds {why}")
+    for entry in _classes(config.get("config")):
+        if not _is_known(entry):
+            raise ExportError(
+                f"model {saved.path} names {entry.get('module') or ''} {entry.get('class_name')!r}, "
+                f"which is no part of Keras, {REMEDY}"
+            )
+
+
+def _refusal(layer: dict[str, Any]) -> str | None:
+    """Why this layer is not built; None where it may be."""
+    kind, name = layer["class_name"], _named(layer)
+    if kind in MODELS:
+        return None
+    if kind == "Lambda":
+        return f"a Lambda layer {name!r} (class Lambda), {REMEDY}"
+    own = layer.get("config")
+    if kind in ("TFOpLambda", "SlicingOpLambda"):
+        function = own.get("function") if isinstance(own, dict) else None
+        if function in FUNCTIONS:
+            return None
+        return f"a layer {name!r} that calls tf.{function} (allowed: arithmetic and changes of shape), {REMEDY}"
+    if kind == "TensorFlowOpLayer":
+        operation = _operation(own)
+        if operation in OPERATIONS:
+            return None
+        return f"a layer {name!r} that calls {operation} (allowed: arithmetic and changes of shape), {REMEDY}"
+    if kind in FORBIDDEN_LAYERS:
+        return f"a layer {name!r} of class {kind}, which needs more than the picture, {REMEDY}"
+    if not _is_known(layer):
+        return f"a custom layer {name!r} (class {kind}), {REMEDY}"
+    return None
+
+
+def _operation(config: Any) -> str | None:
+    """The operation that a TensorFlowOpLayer wraps, whose node is JSON or serialized; None where it is neither."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+    node = config.get("node_def") if isinstance(config, dict) else None
+    if isinstance(node, dict):
+        return str(node.get("op"))
+    try:
+        return str(NodeDef.FromString(str(node).encode()).op)
+    except DecodeError:
+        return None
+
+
+def _named(layer: dict[str, Any]) -> str | None:
+    own = layer.get("config")
+    return (own.get("name") if isinstance(own, dict) else None) or layer.get("name")
+
+
+def _classes(value: Any) -> Iterator[dict[str, Any]]:
+    """Every entry at any depth that names a class or a module."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _classes(item)
+    elif isinstance(value, dict):
+        if "class_name" in value or "module" in value:
+            yield value
+        for item in value.values():
+            yield from _classes(item)
+
+
+def _is_known(entry: dict[str, Any]) -> bool:
+    """Whether a class or function that a config names is Keras's own."""
+    import tf_keras
+
+    kind, module = entry.get("class_name"), entry.get("module")
+    if not isinstance(kind, str):
+        return False
+    if kind == "function":  # an activation
+        return module in ("builtins", None) and hasattr(tf_keras.activations, str(entry.get("config")))
+    if module is not None and re.fullmatch(_MODULE, str(module)) is None:
+        return False
+    if kind in (*MODELS, *_VALUES, "TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "Policy"):
+        return True
+    if kind in FORBIDDEN_LAYERS:
+        return False
+    return any(isinstance(getattr(getattr(tf_keras, part), kind, None), type) for part in PARTS) or any(
+        callable(getattr(getattr(tf_keras, part), kind, None)) for part in ("initializers", "regularizers")
+    )

@@ -1,0 +1,175 @@
+"""What a saved model is, by its content: a Keras archive, an HDF5 file or a SavedModel folder, and whose."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edgefeat import ArgumentError, EdgefeatError, ExportError
+from edgefeat_export._models.hdf5 import hdf5_attributes
+
+__all__ = ["SavedModel", "first_line", "missing_weights", "saved_model"]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = b"PK\x03\x04"
+_LONGEST_CONFIG = 2**26  # bytes of JSON
+_KERAS = "a .keras or .h5 file that Keras 2 or 3 saved, or a SavedModel folder"
+
+#: Files that people take for a Keras model, by their first bytes or their suffix: what each is and what to do.
+_FOREIGN_STARTS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
+    (b"\xef\xbf\xbdHDF", "is an HDF5 file that was saved as text on its way, which destroys it: get it again"),
+    (b"<!DOCTYPE", "is a web page: the download did not give the file"),
+    (b"<!doctype", "is a web page: the download did not give the file"),
+    (b"<html", "is a web page: the download did not give the file"),
+    (b"\x80\x02", "is pickled, perhaps by PyTorch or Keras 1, and to unpickle a file is to run what code is in it"),
+    (b"\x80\x04", "is pickled, perhaps by PyTorch or Keras 1, and to unpickle a file is to run what code is in it"),
+)
+_FOREIGN_SUFFIXES = {
+    ".tflite": "is a TFLite file: it is converted already and cannot be cut or measured against Keras",
+    ".onnx": "is an ONNX file: it is converted already and cannot be cut or measured against Keras",
+    ".pb": "is a TensorFlow graph: give the SavedModel folder that it is in",
+    ".pt": "is a PyTorch file",
+    ".pth": "is a PyTorch file",
+    ".json": "holds at most a model's layers: save the whole model with model.save('model.keras')",
+}
+
+Kind = Literal["archive", "hdf5", "folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """A saved model, not yet loaded.
+
+    `keras` is the major version of Keras that wrote it (2 also for older ones), None for a SavedModel that no Keras
+    model can be made of. `config` is the JSON of its layers, empty where it has none.
+    """
+
+    path: Path
+    kind: Kind
+    keras: int | None
+    version: str
+    config: dict[str, Any]
+
+
+def saved_model(path: Path) -> SavedModel:
+    """Return what is saved at `path`, whatever its name says; nothing in it is built or run.
+
+    Raises ArgumentError where there is nothing or something else than a Keras model, and ExportError where it is
+    damaged.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise ArgumentError(f"model {os.fspath(path)!r} does not exist (allowed: {_KERAS})")
+    with path.open("rb") as stream:
+        start = stream.read(32)
+    if start.startswith(_HDF5):
+        return _hdf5(path)
+    if start.startswith(_ZIP):
+        return _archive(path)
+    suffix = path.suffix.lower()
+    what = next((said for begin, said in _FOREIGN_STARTS if start.startswith(begin)), _FOREIGN_SUFFIXES.get(suffix))
+    if start and what is None:
+        what = f"is no Keras model: it begins with {start[:8]!r}"
+    raise ExportError(f"model {path} {what or 'is empty'} (allowed: {_KERAS})")
+
+
+def _hdf5(path: Path) -> SavedModel:
+    try:
+        attributes = hdf5_attributes(path, ("model_config", "keras_version"))
+    except ExportError as error:
+        raise ExportError(f"model {path} cannot be loaded: {error}") from error
+    if "model_config" not in attributes:
+        raise ArgumentError(
+            f"model {path} holds weights only, without the layers they belong to: load them into the backbone that "
+            f"they were saved from, edgefeat export BACKBONE --weights {path}, or save the whole model with "
+            "model.save('model.keras')"
+        )
+    config = _parsed(path, attributes["model_config"])
+    version = attributes.get("keras_version", "")
+    # Keras 3 describes an input by `batch_shape`, its predecessors by `batch_input_shape`, and not all name themselves.
+    major = int(version.partition(".")[0]) if version[:1].isdigit() else (3 if "batch_shape" in repr(config) else 2)
+    return SavedModel(path, "hdf5", max(major, 2), version or "2 or older", config)
+
+
+def _archive(path: Path) -> SavedModel:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if "config.json" not in names:
+                raise ArgumentError(_other_archive(path, names))
+            config = _parsed(path, _member(archive, "config.json"))
+            metadata = _parsed(path, _member(archive, "metadata.json")) if "metadata.json" in names else {}
+    except EdgefeatError:
+        raise
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+        raise ExportError(f"model {path} cannot be loaded: it is not a whole .keras archive: {error}") from error
+    version = str(metadata.get("keras_version", ""))
+    return SavedModel(path, "archive", 2 if version.startswith("2.") else 3, version or "3", config)
+
+
+def _other_archive(path: Path, names: list[str]) -> str:
+    inside = [name for name in names if name.lower().endswith((".h5", ".hdf5", ".keras", "saved_model.pb"))]
+    if inside:
+        place = inside[0].removesuffix("saved_model.pb").rstrip("/") or "the folder"
+        return f"model {path} is an archive that holds a model: unpack it and give {place}"
+    if any(name.endswith("data.pkl") for name in names):
+        return f"model {path} is a PyTorch file (allowed: {_KERAS})"
+    return f"model {path} is an archive without config.json, so Keras did not save it (allowed: {_KERAS})"
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as stream:
+        data = stream.read(_LONGEST_CONFIG + 1)
+    if len(data) > _LONGEST_CONFIG:
+        raise ValueError(f"{name} is longer than {_LONGEST_CONFIG} bytes")
+    return data
+
+
+def _parsed(path: Path, data: str | bytes) -> dict[str, Any]:
+    try:
+        config = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ExportError(f"model {path} cannot be loaded: the description of its layers is damaged") from error
+    if not isinstance(config, dict):
+        raise ExportError(f"model {path} cannot be loaded: the description of its layers is a {type(config).__name__}")
+    return config
+
+
+def _folder(path: Path) -> SavedModel:
+    if not (path / "saved_model.pb").is_file():
+        candidates = sorted(
+            name for name in os.listdir(path) if name.lower().endswith((".keras", ".h5", ".hdf5", ".savedmodel"))
+        )
+        near = f"; it holds {', '.join(candidates[:3])}: give that path" if candidates else ""
+        raise ArgumentError(f"model {path} is a folder without saved_model.pb, so no SavedModel{near}")
+    for folder, folders, files in os.walk(path):
+        link = next((name for name in [*folders, *files] if os.path.islink(os.path.join(folder, name))), None)
+        if link is not None:
+            raise ExportError(f"model {path} holds a link, {link!r} (allowed: the files of a SavedModel themselves)")
+    from edgefeat_export._models.saved.metadata import layers_of_folder
+
+    config = layers_of_folder(path)
+    return SavedModel(path, "folder", 2 if config else None, "2" if config else "", config)
+
+
+def missing_weights(saved: SavedModel) -> str | None:
+    """Return what to say of a folder without the files that hold its weights; None where they are there."""
+    if saved.kind != "folder":
+        return None
+    weights = saved.path / "variables"
+    index = (weights / "variables.index").is_file()
+    if index and any(weights.glob("variables.data-*-of-*")):
+        return None
+    lacking = "variables/variables.data-00000-of-00001" if index else "variables/variables.index"
+    return f"model {saved.path} is not whole: {lacking}, with its weights, is missing: copy the whole folder"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, else its kind."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,157 @@
+"""A saved model of Keras 2, by tf-keras: its layers from their description, then its weights. Nothing in it is run."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from edgefeat import ExportError
+from edgefeat_export._models.saved.config import check_keras2
+from edgefeat_export._models.saved.content import SavedModel, first_line, missing_weights
+
+__all__ = ["load_keras2"]
+
+_WEIGHTS = "model.weights.h5"
+_LARGEST_EXPANSION = 20  # arrays of real weights hardly compress at all
+#: What Keras 2.12 and 2.13 call the group of a model's layers, and their successors.
+_OLD_LAYERS, _LAYERS = "_layer_checkpoint_dependencies", "layers"
+
+
+def load_keras2(saved: SavedModel) -> Any:
+    """Return the tf-keras model, not compiled.
+
+    Raises ExportError where the model holds code or the file is damaged.
+    """
+    check_keras2(saved)
+    import tf_keras
+
+    model: Any
+    try:
+        if saved.kind == "hdf5":
+            model = tf_keras.models.load_model(_named(saved.path, ".h5"), compile=False, safe_mode=True)
+        elif saved.kind == "archive":
+            model = _from_archive(saved)
+        else:
+            model = _from_folder(saved)
+    except ExportError:
+        raise
+    except Exception as error:  # tf-keras raises many kinds for a model that it cannot build
+        raise ExportError(
+            missing_weights(saved)
+            or f"model {saved.path}, saved by Keras {saved.version}, cannot be loaded by tf-keras "
+            f"{tf_keras.__version__}: {first_line(error)}"
+        ) from error
+    if not isinstance(model, tf_keras.Model):
+        raise ExportError(f"model {saved.path} is a {type(model).__name__} (allowed: a functional or sequential model)")
+    return model
+
+
+def _named(path: Path, suffix: str) -> Any:
+    """The file, opened where its name has not the suffix that tf-keras knows its format by."""
+    return str(path) if path.name.lower().endswith(suffix) else h5py.File(path, "r")
+
+
+def _from_archive(saved: SavedModel) -> Any:
+    """From a `.keras` file of Keras 2.12 to 2.15, also one written on Windows."""
+    import tf_keras
+
+    with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
+        copy = Path(folder) / "model.keras"
+        with zipfile.ZipFile(saved.path) as source, zipfile.ZipFile(copy, "w") as target:
+            info = source.getinfo(_WEIGHTS)
+            if info.file_size > _LARGEST_EXPANSION * max(info.compress_size, 1):
+                raise ExportError(
+                    f"model {saved.path} declares {info.file_size} bytes of weights in {info.compress_size}"
+                )
+            target.writestr("metadata.json", source.read("metadata.json"))
+            target.writestr("config.json", json.dumps({**saved.config, "compile_config": None}))
+            target.writestr(_WEIGHTS, _portable(source.read(_WEIGHTS)))
+        return tf_keras.models.load_model(copy, compile=False, safe_mode=True)
+
+
+def _portable(weights: bytes) -> bytes:
+    """The weights with the group names of tf-keras: `/` for the backslashes of Windows, layers counted from zero."""
+    target = io.BytesIO()
+    with h5py.File(io.BytesIO(weights), "r") as old, h5py.File(target, "w") as new:
+        for name, item in _items(old):
+            if isinstance(item, h5py.Group):
+                new.require_group(name)
+            else:
+                new[name] = item[()]
+        new.require_group("vars")
+        for name in [name for name in _groups(new) if name.rpartition("/")[2] == _OLD_LAYERS]:
+            _renumber(new, name)
+    return target.getvalue()
+
+
+def _items(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ExportError(f"its {name!r} is a link (allowed: arrays in the file itself)")
+        item, path = group[name], f"{prefix}{name}".replace("\\", "/")
+        if isinstance(item, h5py.Group):
+            yield path, item
+            yield from _items(item, f"{path}/")
+        elif item.external or item.is_virtual:
+            raise ExportError(f"its {name!r} takes its values from another file")
+        else:
+            yield path, item
+
+
+def _groups(file: h5py.File) -> list[str]:
+    """The paths of all groups, the innermost first."""
+    found: list[str] = []
+    file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Group) else None)
+    return sorted(found, key=lambda name: -name.count("/"))
+
+
+def _renumber(file: h5py.File, name: str) -> None:
+    """Rename the group to `layers`, and its layers of each class to `class`, `class_1`, `class_2`...
+
+    Keras 2.12 and 2.13 counted a layer with weights twice.
+    """
+    parent = name.removesuffix(_OLD_LAYERS)
+    kinds: dict[str, list[tuple[int, str]]] = {}
+    for layer in file[name]:
+        kind, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer).groups()  # type: ignore[union-attr]  # it matches all
+        kinds.setdefault(kind, []).append((int(number or 0), layer))
+    for kind, layers in kinds.items():
+        for index, (_, layer) in enumerate(sorted(layers)):
+            file.move(f"{name}/{layer}", f"{parent}{_LAYERS}/{kind}{f'_{index}' if index else ''}")
+    del file[name]
+
+
+def _from_folder(saved: SavedModel) -> Any:
+    """From a SavedModel with Keras metadata: the layers by their description, the weights from the checkpoint.
+
+    So none of the folder's functions is loaded, let alone run.
+    """
+    import tf_keras
+
+    kind = tf_keras.Sequential if saved.config["class_name"] == "Sequential" else tf_keras.Model
+    model = kind.from_config(_plain(saved.config["config"]))
+    if not model.built:
+        raise ExportError(f"model {saved.path} has no defined input: build it before you save it")
+    status = model.load_weights(str(saved.path / "variables" / "variables"))
+    status.expect_partial()
+    status.assert_existing_objects_matched()
+    return model
+
+
+def _plain(value: Any) -> Any:
+    """Of a SavedModel's metadata, with tuples and shapes for what spells them."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") in ("__tuple__", "TensorShape"):
+        return tuple(_plain(item) for item in value["items"])
+    return {name: _plain(item) for name, item in value.items()}

@@ -1,0 +1,246 @@
+"""A saved model, loaded: of Keras 2 or 3, or a SavedModel's signature, with its pictures' size fixed and in float32."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from edgefeat import ArgumentError, ExportError
+from edgefeat_export._models.saved.config import MODELS, REMEDY, saved_layers
+from edgefeat_export._models.saved.content import SavedModel, first_line, saved_model
+from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model
+from edgefeat_export._models.saved.keras2 import load_keras2
+from edgefeat_export._models.saved.picture_inputs import (
+    input_name,
+    picture_input,
+    pictures_of,
+    wanted_size,
+    why_no_picture,
+)
+from edgefeat_export._models.saved.signature import load_signature
+from edgefeat_export._spec import MODEL_SUFFIXES, NetworkSpec, is_model_file, model_name
+
+__all__ = ["MODEL_SUFFIXES", "is_model_file", "load_model", "model_name", "scope_name"]
+
+_FLOATS = {"float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"}
+# What TensorFlow's name scopes take.
+_SCOPE = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"
+
+
+def load_model(spec: NetworkSpec) -> Any:
+    """Return the model saved at `spec.backbone`, of Keras 3 or tf-keras, with a fixed input size and in float32.
+
+    Nothing in the file is executed. Raises ArgumentError where the model takes no picture, or not of that size, or is
+    quantized, and ExportError where the file cannot be read or holds code (a Lambda layer, a custom class).
+    """
+    if spec.alpha is not None:
+        raise ArgumentError("alpha is for backbones known by name: a saved model has its width, leave --alpha out")
+    saved = saved_model(Path(spec.backbone))
+    if saved.keras is None:
+        return _sized(load_signature(saved), spec)
+    return _sized(load_keras2(saved) if saved.keras == 2 else _load_keras3(saved), spec)
+
+
+def scope_name(name: str) -> str:
+    """Return the layer's name in what TensorFlow takes: ASCII letters, digits and `_ . - /`, others become `_`."""
+    if re.fullmatch(_SCOPE, name):
+        return name
+    cleaned = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name)
+    return cleaned if re.fullmatch(_SCOPE, cleaned) else f"layer{cleaned}"
+
+
+def _load_keras3(saved: SavedModel) -> Any:
+    try:
+        with _known_by_name(saved) as path:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for a file that it cannot or must not load
+        why = _foreign(saved) or f"cannot be loaded by Keras {keras.__version__}: {_first_line(error)}"
+        raise ExportError(f"model {saved.path} {why}") from error
+
+
+@contextmanager
+def _known_by_name(saved: SavedModel) -> Iterator[Path]:
+    """A path of the file with the suffix that Keras knows its format by."""
+    suffix = ".keras" if saved.kind == "archive" else ".h5"
+    if saved.path.name.lower().endswith((suffix, ".hdf5") if suffix == ".h5" else suffix):
+        yield saved.path
+        return
+    with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
+        link = Path(folder) / f"model{suffix}"
+        try:
+            link.symlink_to(saved.path.resolve())
+        except OSError:  # Windows has links for administrators alone
+            shutil.copyfile(saved.path, link)
+        yield link
+
+
+def _first_line(error: Exception) -> str:
+    if "safe_mode" in str(error) or "unsafe_deserialization" in str(error):  # that is how to run it all the same
+        return "it holds Python code, which is not run"
+    return first_line(error)
+
+
+def _foreign(saved: SavedModel) -> str | None:
+    """What is said of the first layer that is code and no layer of Keras 3; None if there is none to be found."""
+    try:
+        config = saved.config
+        if _is_foreign(config):
+            name = config.get("config", {}).get("name") or model_name(saved.path.name)
+            return (
+                f"is a subclassed model {name!r} (class {config['class_name']}), whose code is not run: "
+                "save a functional or sequential model of Keras layers"
+            )
+        layer = next((layer for layer in saved_layers(config) if _is_foreign(layer)), None)
+        if layer is None:
+            return None
+        kind = layer["class_name"]
+        name = layer.get("config", {}).get("name") or layer.get("name")
+        return f"holds a {'Lambda' if kind == 'Lambda' else 'custom'} layer {name!r} (class {kind}), {REMEDY}"
+    except Exception:  # noqa: BLE001  # it only explains why a file that may be anything was not loaded
+        return None
+
+
+def _is_foreign(layer: dict[str, Any]) -> bool:
+    kind, module = layer["class_name"], layer.get("module")
+    if kind == "Lambda":
+        return True
+    if keras.saving.get_registered_object(layer.get("registered_name") or kind) is not None:
+        return False
+    if module is None and layer.get("registered_name"):
+        return True
+    if module in (None, "keras.layers"):  # older files name no module
+        return kind not in MODELS and not hasattr(keras.layers, kind)
+    return module != "keras" and not module.startswith("keras.")
+
+
+def _sized(model: Any, spec: NetworkSpec) -> Any:
+    """The model with its pictures' size fixed, in float32, and with names that TensorFlow takes."""
+    if not is_model(model):
+        raise ArgumentError(
+            f"model {spec.backbone} has no defined input (allowed: a built functional or sequential model)"
+        )
+    sources = inputs_of(model)
+    pictures = pictures_of(model)
+    if not pictures:
+        raise ArgumentError(f"model {spec.backbone} {why_no_picture(sources[0])}")
+    _check_axes(model, spec)
+    shapes = []
+    for source in sources:
+        picture = picture_input(source)
+        if picture is None:
+            shapes.append(tuple(source.shape)[1:])
+            continue
+        own = (picture.height, picture.width)
+        wanted = spec.size or tuple(
+            side or other for side, other in zip(own, wanted_size(model, source) or (224, 224), strict=True)
+        )
+        if len(sources) == 1 and any(
+            side is not None and side != other for side, other in zip(own, wanted, strict=True)
+        ):
+            raise ArgumentError(f"model {spec.backbone} takes {own[0]}x{own[1]} pictures, not {wanted[0]}x{wanted[1]}")
+        height, width = (side or other for side, other in zip(own, wanted, strict=True))
+        shapes.append(picture.shape(height, width))
+    model = _in_float32(model, spec)
+    if any(tuple(source.shape) != (None, *shape) for source, shape in zip(inputs_of(model), shapes, strict=True)):
+        model = _fixed(model, shapes, spec)
+    _rename(model)
+    return model
+
+
+def _check_axes(model: Any, spec: NetworkSpec) -> None:
+    """Raises ArgumentError, naming the layer, where the model has its channels first."""
+    for layer in model._flatten_layers():
+        if getattr(layer, "data_format", None) == "channels_first":
+            raise ArgumentError(
+                f"model {spec.backbone} has its channels first: layer {layer.name!r} has data_format channels_first "
+                "(allowed: channels_last, which TFLite and phones take): build it with channels_last and copy its "
+                "weights"
+            )
+
+
+def _rename(model: Any) -> None:
+    """Gives layers whose names TensorFlow does not take ones that it does, in place."""
+    taken = {layer.name for layer in model.layers}
+    for layer in model.layers:
+        name = scope_name(layer.name)
+        if name != layer.name:
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            layer.name = name
+        if is_model(layer):
+            _rename(layer)
+
+
+def _in_float32(model: Any, spec: NetworkSpec) -> Any:
+    """The same layers and weights, all of them in float32."""
+    policies = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
+    for layer, policy in policies:
+        if getattr(policy, "quantization_mode", None) is not None:
+            raise ArgumentError(
+                f"model {spec.backbone} is quantized already: layer {layer.name!r} has policy {policy.name} "
+                "(allowed: float32, float16 and mixed policies): save the model before it is quantized"
+            )
+    if not any(policy.name in _FLOATS for _, policy in policies):
+        return model
+    return _with_weights_of(model, type(model).from_config(_float32(model.get_config())))
+
+
+def _float32(config: Any) -> Any:
+    """A layer's config with float32 for every other policy of real numbers."""
+    if isinstance(config, list | tuple):
+        return type(config)(_float32(value) for value in config)
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: "float32" if key == "dtype" and _policy(value) in _FLOATS else _float32(value)
+        for key, value in config.items()
+    }
+
+
+def _policy(dtype: Any) -> str | None:
+    name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+    return name if isinstance(name, str) else None
+
+
+def _fixed(model: Any, shapes: list[tuple[int, ...]], spec: NetworkSpec) -> Any:
+    """The same layers and weights, on inputs of fixed sizes with a free batch."""
+    library: Any = keras
+    if is_keras2(model):
+        import tf_keras
+
+        library = tf_keras
+    sources = inputs_of(model)
+    given: Any = [
+        library.Input(shape, name=input_name(source), dtype=source.dtype)
+        for source, shape in zip(sources, shapes, strict=True)
+    ]
+    if library is keras and not isinstance(model, keras.Sequential):
+        given = keras.tree.pack_sequence_as(model._inputs_struct, given)
+    try:
+        copy = library.models.clone_model(model, input_tensors=given)
+    except (ValueError, TypeError) as error:
+        size = "x".join(map(str, shapes[0][:2]))
+        raise ArgumentError(
+            f"model {spec.backbone} cannot be built for pictures of {size}: {_first_line(error)}: give --input-size"
+        ) from error
+    return _with_weights_of(model, copy)
+
+
+def _with_weights_of(model: Any, like: Any) -> Any:
+    """`like`, which has layers of the same names, with the weights of `model`."""
+    for layer in model.layers:
+        weights = [
+            np.asarray(weight, np.float32) if weight.dtype.kind not in "iub" else weight
+            for weight in layer.get_weights()
+        ]
+        like.get_layer(layer.name).set_weights(weights)
+    return like

@@ -1,0 +1,147 @@
+"""How a saved model's pixels are scaled: by the model itself, or outside it, and what is known of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from edgefeat_export._models.saved.graph import calls, inputs_of, is_model, key
+
+__all__ = ["own_scaling", "scaling_hint"]
+
+#: Layers that change no value of a picture when features are extracted, or only its size.
+_PASSED = frozenset(
+    """
+    InputLayer Resizing CenterCrop Cropping2D ZeroPadding2D Dropout GaussianNoise GaussianDropout Identity Permute
+    Reshape RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation
+    RandomWidth RandomZoom RandAugment MixUp CutMix RandomHue RandomSaturation RandomGrayscale RandomColorJitter
+    RandomSharpness RandomShear RandomPerspective RandomErasing RandomGaussianBlur RandomInvert RandomPosterization
+    RandomColorDegeneration RandomElasticTransform AutoContrast Cast GetItem SlicingOpLambda ExpandDims Squeeze
+    """.split()
+)
+_SCALING_LAYERS = ("Rescaling", "Normalization")
+#: Arithmetic by its class in Keras 3, and by the function that a TFOpLambda of Keras 2 calls.
+_ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "Divide", "TrueDivide"})
+_FUNCTIONS = frozenset(
+    """
+    math.truediv math.divide math.subtract math.multiply math.add __operators__.add truediv subtract multiply add
+    divide nn.bias_add image.per_image_standardization realdiv
+    """.split()
+)
+_PASSED_FUNCTIONS = frozenset({"cast", "image.resize", "__operators__.getitem", "reverse", "expand_dims", "stack"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Backbones that name their layers so, what they are called, and the preprocessing they were trained with."""
+
+    layers: frozenset[str]
+    name: str
+    mode: str
+
+
+_FAMILIES = tuple(
+    _Family(frozenset(layers.split()), name, mode)
+    for layers, name, mode in (
+        ("conv2_block1_preact_bn", "ResNet V2", "tf"),
+        ("conv2_block1_concat", "DenseNet", "torch"),
+        ("conv1_conv conv2_block1_1_conv", "ResNet", "caffe"),
+        ("res2a_branch2a", "ResNet", "caffe"),
+        ("block2_sepconv1", "Xception", "tf"),
+        ("block1_conv1 block3_conv3", "VGG", "caffe"),
+        ("expanded_conv_depthwise block_1_expand", "MobileNetV2", "tf"),
+        ("conv_dw_1 conv_pw_1", "MobileNet", "tf"),
+        ("mixed0 mixed10", "InceptionV3", "tf"),
+        ("mixed_5b mixed_6a", "InceptionResNetV2", "tf"),
+        ("normal_add_1_0", "NASNet", "tf"),
+        ("normal_conv_1_0", "NASNet", "tf"),
+    )
+)
+
+
+def own_scaling(model: Any, picture: str) -> str | None:
+    """Return what scales the pixels inside `model`, behind the input named `picture`; None where nothing does.
+
+    Looked for are Rescaling, Normalization and the arithmetic that a `preprocess_input` leaves in a graph, before the
+    first layer that is none of these.
+    """
+    source = next((one for one in inputs_of(model) if str(one.name).partition(":")[0] == picture), None)
+    if source is None:
+        return None
+    found = list(_behind(model, source))
+    return ", ".join(found) or None
+
+
+def _behind(model: Any, source: Any) -> Iterator[str]:
+    """What scales the tensor `source` of `model`, up to the first layer that does something else."""
+    reached = {key(source)}
+    for call in calls(model):
+        if call.is_input or not any(key(tensor) in reached for tensor in call.sources):
+            continue
+        layer = call.layer
+        if is_model(layer):
+            (taken, *_) = [
+                inside for inside, given in zip(inputs_of(layer), call.sources, strict=False) if key(given) in reached
+            ] or [None]
+            inner = list(_behind(layer, taken)) if taken is not None else []
+            yield from inner
+            if not inner and not _only_passes(layer):
+                return
+        else:
+            kind = _kind(layer)
+            if kind is None:
+                return
+            if kind:
+                yield kind
+        reached.update(key(tensor) for tensor in call.results)
+
+
+def _only_passes(model: Any) -> bool:
+    """Whether a model inside the model, such as one of augmentations, leaves the pixels as they are."""
+    return all(
+        _only_passes(call.layer) if is_model(call.layer) else _kind(call.layer) == ""
+        for call in calls(model)
+        if not call.is_input
+    )
+
+
+def _kind(layer: Any) -> str | None:
+    """What a layer does to pixels: words where it scales them, empty where nothing, None where it is the network."""
+    kind = type(layer).__name__
+    if kind in _PASSED:
+        return ""
+    if kind == "Rescaling":
+        return f"Rescaling {layer.name!r} (scale {_short(layer.scale)}, offset {_short(layer.offset)})"
+    if kind in _SCALING_LAYERS:
+        return f"{kind} {layer.name!r}"
+    function = layer.get_config().get("function") if kind in ("TFOpLambda", "SlicingOpLambda") else None
+    if function in _PASSED_FUNCTIONS:
+        return ""
+    if function in _FUNCTIONS:
+        return f"tf.{function}"
+    if kind in _ARITHMETIC and not getattr(layer, "weights", None):
+        return kind.lower()
+    return None
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else str(value)
+
+
+def scaling_hint(model: Any) -> str | None:
+    """Return what the names of the model's layers say of its preprocessing; None where they say nothing."""
+    names = set(_names(model))
+    family = next((family for family in _FAMILIES if family.layers <= names), None)
+    if any(name.startswith("dense_Dense") for name in names):
+        return "it is an export of Teachable Machine, whose own is `tf`"
+    if family is not None:
+        return f"its layers are those of {family.name}, whose own is `{family.mode}`"
+    return None
+
+
+def _names(model: Any) -> Iterator[str]:
+    for layer in model.layers:
+        yield layer.name
+        if is_model(layer):
+            yield from _names(layer)

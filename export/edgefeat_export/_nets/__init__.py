@@ -1,9 +1,0 @@
-"""Networks that the literature starts from and `keras.applications` lacks, in the form whose weights people have."""
-
-from __future__ import annotations
-
-from edgefeat_export._nets.alexnet import ALEXNET_STATE, alexnet
-from edgefeat_export._nets.googlenet import GOOGLENET_STATE, googlenet
-from edgefeat_export._nets.state_dict import Entry, StateDict
-
-__all__ = ["ALEXNET_STATE", "GOOGLENET_STATE", "Entry", "StateDict", "alexnet", "googlenet"]

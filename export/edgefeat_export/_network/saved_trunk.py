@@ -1,0 +1,177 @@
+"""The trunk of a saved model: loaded, cut where one picture decides alone, and told how its pixels are scaled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from edgefeat import ArgumentError
+from edgefeat_export._models.preprocessing import gray, preprocessing_named
+from edgefeat_export._models.saved.embedded import embedded
+from edgefeat_export._models.saved.graph import calls, inputs_of, is_keras2, is_model, key, needs
+from edgefeat_export._models.saved.model import load_model
+from edgefeat_export._models.saved.picture_inputs import PictureInput, input_name, picture_input, pictures_of
+from edgefeat_export._models.saved.scaling import own_scaling, scaling_hint
+from edgefeat_export._network.cut import cut
+from edgefeat_export._network.heads import Trunk
+from edgefeat_export._spec import NetworkSpec, model_name
+
+__all__ = ["check_layers", "saved_trunk"]
+
+
+def saved_trunk(spec: NetworkSpec) -> Trunk:
+    """Return the model saved at `spec.backbone`, cut at its layers.
+
+    Raises ArgumentError where the cut needs more than one picture, where a layer is known not to convert, or where
+    nothing says how the pixels are scaled.
+    """
+    keras.utils.set_random_seed(spec.seed)
+    whole = load_model(spec)
+    fixed = _fixed_inputs(spec, whole)
+    _check_inputs(spec, whole, whole.outputs if not spec.layers else None, fixed)
+    model, layers = cut(whole, spec.layers)
+    _check_inputs(spec, whole, model.outputs, fixed)
+    check_layers(model)
+    free = [source for source in inputs_of(model) if input_name(source) not in fixed]
+    picture = picture_input(free[0])
+    assert picture is not None  # _check_inputs has seen to it
+    assert picture.height is not None  # load_model has fixed it
+    assert picture.width is not None
+    preprocess, preprocessing, notes = _preprocessing(spec, whole, model, picture)
+    if is_keras2(model) or len(inputs_of(model)) > 1:
+        used = {input_name(source) for source in inputs_of(model)}
+        model = embedded(model, {name: value for name, value in fixed.items() if name in used})
+    return Trunk(
+        name=model_name(spec.backbone),
+        model=model,
+        size=(picture.height, picture.width),
+        layers=layers,
+        preprocess=preprocess,
+        preprocessing=preprocessing,
+        color=picture.color,
+        notes=notes,
+    )
+
+
+def check_layers(model: Any) -> None:
+    """Raise ArgumentError, naming the layer, where one of the trunk is known not to convert."""
+    for call in calls(model):
+        layer = call.layer
+        if is_model(layer):
+            check_layers(layer)
+        elif type(layer).__name__ in ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM2D", "Bidirectional"):
+            raise ArgumentError(
+                f"layer {layer.name!r} ({type(layer).__name__}) loops, which cannot be converted: "
+                "cut before it with --layer"
+            )
+
+
+def _fixed_inputs(spec: NetworkSpec, whole: Any) -> dict[str, NDArray[np.float32]]:
+    """The values of the inputs that are no picture, each in the shape of its input, by name."""
+    sources = {input_name(source): source for source in inputs_of(whole)}
+    fixed = {}
+    for name, numbers in spec.inputs.items():
+        if name not in sources:
+            raise ArgumentError(f"input {name!r} is not in {spec.backbone} (allowed: {', '.join(sources)})")
+        shape = [side for side in sources[name].shape[1:] if side is not None]
+        if len(numbers) not in (1, math.prod(shape)):
+            raise ArgumentError(
+                f"input {name} of {spec.backbone} takes {math.prod(shape)} numbers, not {len(numbers)} (or one for all)"
+            )
+        fixed[name] = np.broadcast_to(
+            np.asarray(numbers, np.float32).reshape(-1 if len(numbers) == 1 else shape), shape
+        )
+    return fixed
+
+
+def _check_inputs(spec: NetworkSpec, whole: Any, outputs: Any, fixed: dict[str, NDArray[np.float32]]) -> None:
+    """Raises ArgumentError unless `outputs` need one picture and beside it only what is fixed."""
+    if outputs is None:
+        return
+    needed = [source for source in needs(outputs) if input_name(source) not in fixed]
+    if len(needed) == 1 and picture_input(needed[0]) is not None:
+        return
+    names = [input_name(source) for source in inputs_of(whole)]
+    if not needed:
+        raise ArgumentError(
+            f"model {spec.backbone}: --input fixes all of {', '.join(names)} (allowed: not the picture)"
+        )
+    place = f"layer {', '.join(spec.layers)}" if spec.layers else "its output"
+    wanted = sorted((input_name(source) for source in needed), key=names.index)
+    raise ArgumentError(
+        f"model {spec.backbone} has {len(names)} inputs, {', '.join(names)}, and {place} needs {', '.join(wanted)} "
+        f"(allowed: one picture). {_remedy(whole, needed)}"
+    )
+
+
+def _remedy(whole: Any, needed: list[Any]) -> str:
+    """Where else the model can be cut, and how the other inputs are fixed."""
+    said = []
+    place = _last_alone(whole)
+    if place:
+        said.append(f"Cut where one picture decides alone: {place}")
+    others = [source for source in needed if picture_input(source) is None]
+    if others and len(others) < len(needed):
+        values = " ".join(
+            f"--input {input_name(source)}={','.join(['0'] * math.prod(side or 1 for side in source.shape[1:]))}"
+            for source in others
+        )
+        said.append(f"or fix what is no picture: {values}")
+    return "; ".join(said) or "It has no layer that one picture decides alone"
+
+
+def _last_alone(whole: Any) -> str:
+    """The layers, as options, that can be cut at: models inside the model that take one picture, else the last one."""
+    pictures = pictures_of(whole)
+    alone = []
+    for call in calls(whole):
+        if call.is_input or len(call.results) != 1 or call.layer not in whole.layers:
+            continue
+        names = {input_name(source) for source in needs(call.results)}
+        if len(names) == 1 and names <= set(pictures):
+            alone.append(call)
+    models = list(dict.fromkeys(call.layer.name for call in alone if is_model(call.layer)))
+    if models:
+        return " or ".join(f"--layer {name}" for name in models)
+    taken = {key(tensor) for call in alone for tensor in call.sources}
+    ends = [call.layer.name for call in alone if key(call.results[0]) not in taken]
+    return " or ".join(f"--layer {name}" for name in dict.fromkeys(ends))
+
+
+def _preprocessing(
+    spec: NetworkSpec, whole: Any, model: Any, picture: PictureInput
+) -> tuple[Callable[[Any], Any], str, tuple[str, ...]]:
+    """What is done to RGB pixels 0..255, its name, and what to tell the user of it."""
+    own = own_scaling(model, picture.name)
+    notes = []
+    if own is not None:
+        notes.append(f"the model scales its own pixels: {own}")
+        if spec.preprocess not in (None, "raw"):
+            notes.append(f"--preprocess {spec.preprocess} comes before that: leave it out unless you mean both")
+    elif spec.preprocess is None:
+        raise ArgumentError(_unknown_scaling(spec, whole))
+    name = spec.preprocess or "raw"
+    scale = preprocessing_named(name, picture.color)
+    if picture.color == "rgb":
+        return scale, name, tuple(notes)
+    notes.append("the model takes gray pictures: colours are turned to gray inside the files")
+    if picture.channels is None:
+        return lambda pixels: ops.squeeze(scale(gray(pixels)), axis=-1), name, tuple(notes)
+    return lambda pixels: scale(gray(pixels)), name, tuple(notes)
+
+
+def _unknown_scaling(spec: NetworkSpec, whole: Any) -> str:
+    hint = scaling_hint(whole)
+    mode = hint.rpartition("`")[0].rpartition("`")[2] if hint else "unit"
+    known = f"; {hint}" if hint else ""
+    return (
+        f"model {spec.backbone} does not scale its own pixels, and wrong scaling gives wrong features{known}. Say how "
+        "they were scaled when it was trained: --preprocess tf (-1 to 1), unit (0 to 1), torch, caffe, raw (0 to 255) "
+        f"or MEAN/DEVIATION. For example: edgefeat export {spec.backbone} --preprocess {mode}"
+    )

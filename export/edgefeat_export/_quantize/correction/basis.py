@@ -1,0 +1,167 @@
+"""Writing linear tensors in a basis in which rounding them to 8 bits does least harm; the features stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from edgefeat_export._convert.graph import INPUT
+from edgefeat_export._quantize.correction.execution import CHUNK
+from edgefeat_export._quantize.correction.layers import Layer, constants
+from edgefeat_export._quantize.correction.streams import streams
+
+__all__ = ["best_basis", "in_better_bases"]
+
+Matrix = NDArray[np.float64]
+
+#: Positions of each picture that are looked at: so many at random, and the same number with the greatest values.
+_POSITIONS = 64
+
+#: Numbers that are tried in rotations for the smallest range: many small ones, or a few great ones, which differ less.
+_ROTATED = 6000
+_ROTATIONS = (2, 24)
+
+#: Channels that engines compute at once: a tensor with fewer costs about as much as one with so many.
+_REGISTER = 16
+
+#: Share of the mean variance that is added to all: a direction in which nothing varies cannot be divided by.
+_DAMPING = 1e-4
+
+
+def in_better_bases(
+    model: onnx.ModelProto, layers: Sequence[Layer], kept: Collection[str], pictures: NDArray[np.uint8]
+) -> dict[str, NDArray[Any]]:
+    """New constants of `layers` with which the model gives the same features, from streams in other bases.
+
+    What a stream's convolutions write is multiplied by a matrix and what they read by its inverse, which is exact
+    because nothing but additions lies between. Multiplying by a diagonal matrix is equalization (Nagel et al. 2019);
+    a rotation takes outliers away (Ashkboos et al.: QuaRot, 2024); `best_basis` does what both do, and weighs in how
+    strongly each direction is read.
+
+    A tensor of few channels is written several times over, each time shifted by a share of one of its 256 levels,
+    and what reads it takes the average: the error of rounding is that of as many times more levels, and the channels
+    fill a vector register that was mostly empty (after Zhao et al.: Outlier Channel Splitting, 2019).
+    """
+    by_node = {layer.node: layer for layer in layers}
+    found = streams(model, by_node)
+    if not found:
+        return {}
+    samples = _samples(model, sorted(set().union(*found)), pictures)
+    values = constants(model)
+    for stream in found:
+        own = [node for node in model.graph.node if node.name in by_node]
+        readers = [by_node[node.name] for node in own if node.input[0] in stream]
+        writers = [by_node[node.name] for node in own if node.output[0] in stream]
+        basis = best_basis([samples[name] for name in sorted(stream)], _reading(readers, values))
+        _change(values, writers, readers, basis)
+        copies = _REGISTER // len(basis)
+        if len(stream) == 1 and copies > 1 and _can_repeat(writers, readers, values, kept):
+            (sample,) = (samples[name] @ np.linalg.inv(basis).T for name in stream)
+            _repeat(values, writers[0], readers, copies, float(sample.max() - sample.min()) / 255)
+    names = {name for layer in layers for name in (layer.weight, layer.bias)}
+    return {name: values[name] for name in names}
+
+
+def best_basis(samples: Sequence[Matrix], reading: Matrix) -> Matrix:
+    """The matrix M for which rounding M^-1 x costs least in what is read of x.
+
+    `samples` are values (positions, channels) of each tensor, `reading` is W^T W of what reads them. Rounding gives
+    each channel of M^-1 x noise in proportion to its range, so what is to be small is tr(W M M^T W^T) times the mean
+    variance of M^-1 x, tr(M^-1 C M^-T). Its minimum over S = M M^T has the form of an optimal transport between two
+    Gaussians, S = W'^-1 (W' C W')^1/2 W'^-1 with W' = (W^T W)^1/2. The rotation that is left free is the one of some
+    tried that makes the range smallest.
+    """
+    channels = reading.shape[0]
+    spread = np.zeros((channels, channels))
+    for sample in samples:
+        covariance = np.cov(sample.T).reshape(channels, channels)
+        spread += covariance / max(float(np.trace(covariance)), 1e-30)
+    root = _power(reading, 0.5)
+    back = _power(reading, -0.5)
+    basis = _power(back @ _power(root @ spread @ root, 0.5) @ back, 0.5)
+    inverse = np.linalg.inv(basis)
+    turned = [sample @ inverse.T for sample in samples]
+    random = np.random.default_rng(0)
+    count = int(np.clip(_ROTATED // channels**2, *_ROTATIONS))
+    rotations = [np.linalg.qr(random.normal(size=(channels, channels)))[0] for _ in range(count)]
+    rotation = min(rotations, key=lambda candidate: _range(turned, candidate))
+    return np.asarray(basis @ rotation)
+
+
+def _range(samples: Sequence[Matrix], rotation: Matrix) -> float:
+    """The range of the rotated samples, in units of each tensor's own deviation."""
+    rotated = [sample @ rotation for sample in samples]
+    return float(np.mean([np.log((r.max() - r.min()) / max(float(r.std()), 1e-30)) for r in rotated]))
+
+
+def _power(matrix: Matrix, exponent: float) -> Matrix:
+    """The power of a symmetric matrix without negative eigenvalues."""
+    damped = matrix + np.eye(len(matrix)) * (_DAMPING * np.trace(matrix) / len(matrix) or 1.0)
+    values, vectors = np.linalg.eigh(damped)
+    return np.asarray((vectors * np.maximum(values, values[-1] * 1e-9) ** exponent) @ vectors.T)
+
+
+def _reading(readers: Sequence[Layer], values: Mapping[str, NDArray[Any]]) -> Matrix:
+    """W^T W of what reads the tensor, each reader counting the same."""
+    parts = []
+    for reader in readers:
+        weight = values[reader.weight].astype(np.float64)
+        rows = weight.transpose(0, 2, 3, 1).reshape(-1, weight.shape[1])
+        parts.append(rows.T @ rows / max(float((rows**2).sum()), 1e-30))
+    return np.asarray(np.sum(parts, axis=0))
+
+
+def _change(values: dict[str, NDArray[Any]], writers: Sequence[Layer], readers: Sequence[Layer], basis: Matrix) -> None:
+    """Write the tensors in another basis, in place: the inverse goes into what writes them, `basis` into what reads."""
+    inverse = np.linalg.inv(basis)
+    for writer in writers:
+        for name in (writer.weight, writer.bias):
+            values[name] = np.tensordot(inverse, values[name], axes=(1, 0)).astype(np.float32)
+    for reader in readers:
+        values[reader.weight] = np.einsum("oc...,cd->od...", values[reader.weight], basis).astype(np.float32)
+
+
+def _can_repeat(
+    writers: Sequence[Layer], readers: Sequence[Layer], values: Mapping[str, NDArray[Any]], kept: Collection[str]
+) -> bool:
+    """Whether the tensor becomes 8 bits, and no reader pads it with zeros, which are no shifted value."""
+    alone = all(values[reader.weight].shape[2:] == (1, 1) for reader in readers)
+    return alone and len(writers) == 1 and writers[0].node not in kept
+
+
+def _repeat(
+    values: dict[str, NDArray[Any]], writer: Layer, readers: Sequence[Layer], copies: int, level: float
+) -> None:
+    """Write a tensor `copies` times, its channels one behind another; `level` is what one of 256 is worth."""
+    shifts = np.arange(copies) * level / copies
+    bias = values[writer.bias]
+    values[writer.weight] = np.concatenate([values[writer.weight]] * copies)
+    values[writer.bias] = np.concatenate([bias + shift for shift in shifts]).astype(np.float32)
+    for reader in readers:
+        weight = values[reader.weight]
+        values[reader.weight] = np.concatenate([weight / copies] * copies, axis=1).astype(np.float32)
+        offset = weight.sum((1, 2, 3), dtype=np.float64) * shifts.mean()
+        values[reader.bias] = (values[reader.bias] - offset).astype(np.float32)
+
+
+def _samples(model: onnx.ModelProto, names: Sequence[str], pictures: NDArray[np.uint8]) -> dict[str, Matrix]:
+    """Of each named tensor (positions, channels): drawn at random, and those of the greatest magnitude."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    found: dict[str, list[Matrix]] = {name: [] for name in names}
+    for start in range(0, len(pictures), CHUNK):
+        for name, tensor in zip(names, session.run(None, {INPUT: pictures[start : start + CHUNK]}), strict=True):
+            rows = tensor.transpose(0, 2, 3, 1).reshape(-1, tensor.shape[1])
+            wanted = min(len(rows), _POSITIONS * len(tensor))
+            greatest = np.argpartition(-np.abs(rows).max(1), wanted - 1)[:wanted]
+            found[name] += [rows[random.permutation(len(rows))[:wanted]], rows[greatest]]
+    return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}

@@ -1,0 +1,197 @@
+"""From the float32 files of both formats to corrected ones, which both int8 conversions start from."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+import onnxruntime
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from edgefeat import ExportError
+from edgefeat._bundle.fidelity import cosines
+from edgefeat_export._convert.graph import INPUT
+from edgefeat_export._convert.onnx import int8 as onnx_int8
+from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._convert.tflite import int8 as tflite_int8
+from edgefeat_export._quantize.correction.layers import constants, find_layers, set_constants
+from edgefeat_export._quantize.correction.record import LADDER, NONE, Correction, CorrectionReport
+from edgefeat_export._quantize.correction.sections import prefix, sections
+from edgefeat_export._quantize.correction.tflite_weights import matched, write_tflite
+from edgefeat_export._quantize.correction.walk import corrected_constants
+
+__all__ = ["Comparison", "Models", "correct", "features_cosine", "mean_cosine", "write_corrected"]
+
+#: A loss of cosine up to this many times the stock tools' is no greater: a few pictures do not tell the two apart.
+_NOISE = 1.02
+
+#: Nor is one greater by this: where almost all stays float both losses are near zero, and their ratio says nothing.
+_LEAST = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """One network in both formats; the ONNX file was made from the TFLite file."""
+
+    tflite: Path
+    onnx: Path
+
+
+class Comparison(Protocol):
+    """How near features of int8 files are to the float ones: mean cosines, one for each format that counts.
+
+    One after the other, so that a second file need not be made where the first is too far off.
+    """
+
+    def without(self) -> Iterator[float]:
+        """Yield those of the stock tools' files."""
+
+    def reached(self, candidate: Models) -> Iterator[float]:
+        """Yield those of the files made from corrected ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversions:
+    """Converts both files for each answer.
+
+    Both count: on x86 without VNNI the stock ONNX file saturates and nearly anything is better; in LiteRT it is not.
+    """
+
+    float32: Models
+    pictures: NDArray[np.uint8]
+    checking: NDArray[np.uint8]
+    nodes: Collection[str]
+    operators: Collection[int]
+
+    def without(self) -> Iterator[float]:
+        return self.reached(self.float32)
+
+    def reached(self, candidate: Models) -> Iterator[float]:
+        yield mean_cosine(self.float32.tflite, candidate.tflite, self.pictures, self.checking, self.operators)
+        yield mean_cosine(self.float32.onnx, candidate.onnx, self.pictures, self.checking, self.nodes)
+
+
+def correct(
+    float32: Models,
+    corrected: Models,
+    pictures: NDArray[np.uint8],
+    checking: NDArray[np.uint8],
+    *,
+    kept: Collection[str] = (),
+    ladder: Sequence[Correction] = LADDER,
+    comparison: Comparison | None = None,
+) -> CorrectionReport:
+    """Write `corrected`, from which both int8 conversions make the same integers.
+
+    `pictures` and `checking`, uint8 (N, H, W, 3), have none in common: the one are corrected on, and on the other the
+    features of both int8 files must come out no further from the float ones than without correction; else the next of
+    `ladder` is tried, and at its end the float files are copied. ONNX nodes in `kept`, those of whole sections, are to
+    stay float and so keep their weights. `comparison` says how near the features are, where it is known better.
+    """
+    began = time.perf_counter()
+    if comparison is None:
+        operators = prefix([part for part in sections(float32.onnx, float32.tflite) if part.name in kept])[1]
+        comparison = _Conversions(float32, pictures, checking, kept, operators)
+    without = tuple(comparison.without())
+    for correction in ladder:
+        layers, skipped = write_corrected(float32, corrected, pictures, correction, kept)
+        reached: list[float] = []
+        for cosine in comparison.reached(corrected):
+            reached.append(cosine)
+            if not _is_as_near(cosine, without[len(reached) - 1]):
+                break
+        else:
+            break
+    else:
+        correction, reached, layers, skipped = NONE, [*without], 0, ()
+        shutil.copyfile(float32.tflite, corrected.tflite)
+        shutil.copyfile(float32.onnx, corrected.onnx)
+    seconds = time.perf_counter() - began
+    return CorrectionReport(correction, layers, skipped, len(kept), len(pictures), min(without), min(reached), seconds)
+
+
+def write_corrected(
+    float32: Models,
+    corrected: Models,
+    pictures: NDArray[np.uint8],
+    correction: Correction,
+    kept: Collection[str],
+) -> tuple[int, tuple[str, ...]]:
+    """Write `corrected`, whether it helps or not: how many layers were corrected, and the names of those skipped."""
+    model, tflite = onnx.load(float32.onnx), flatbuffer.read(float32.tflite)
+    stay = {*onnx_int8.float_nodes(model), *kept}
+    found = find_layers(model)
+    known = constants(model)
+    places = matched(tflite, found, known)
+    layers = [layer for layer in found if layer.node in places]
+    # Many small products: handing them to several threads takes longer than they do, thirty times on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        changed = corrected_constants(model, layers, stay, pictures, correction)
+    write_tflite(tflite, layers, known, changed)
+    corrected.tflite.write_bytes(flatbuffer.serialize(tflite))
+    set_constants(model, changed)
+    onnx.save(model, corrected.onnx)
+    skipped = tuple(layer.node for layer in found if layer.node not in places and layer.node not in stay)
+    return sum(layer.node not in stay for layer in layers), skipped
+
+
+def mean_cosine(
+    float32: Path,
+    candidate: Path,
+    pictures: NDArray[np.uint8],
+    checking: NDArray[np.uint8],
+    kept: Collection[Any] = (),
+) -> float:
+    """Of the features of `candidate` as int8, calibrated on `pictures`, to those of `float32`, a file of its format.
+
+    The mean over the pictures to check on; of several taps the worst counts. `kept` stay float: names of nodes of an
+    ONNX file, indices of operators of a TFLite file.
+    """
+    convert = tflite_int8.int8 if candidate.suffix == ".tflite" else onnx_int8.quantize
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / f"int8{candidate.suffix}"
+        convert(candidate, pictures, made, kept=kept)
+        return features_cosine(made, float32, checking)
+
+
+def features_cosine(made: Path, float32: Path, checking: NDArray[np.uint8]) -> float:
+    """Return the mean cosine of the features of `made` to those of `float32`, a file of its format.
+
+    The mean over the pictures to check on; of several taps the worst counts.
+    """
+    ours = _features(made, checking)
+    means = [cosines(a, b).mean() for a, b in zip(ours, _features(float32, checking), strict=True)]
+    return float(min(means))
+
+
+def _is_as_near(cosine: float, stock: float) -> bool:
+    """Whether a mean cosine is no worse than the stock tools', but for noise."""
+    return 1 - cosine <= (1 - stock) * _NOISE + _LEAST
+
+
+def _features(path: Path, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """(N, dimensions) of each tap, by the file's own engine."""
+    if not len(pictures):
+        raise ExportError("0 pictures to check on (allowed: 1 or more)")
+    run = _engine(path)
+    rows = [run(picture[np.newaxis]) for picture in pictures]
+    return [np.concatenate(tap) for tap in zip(*rows, strict=True)]
+
+
+def _engine(path: Path) -> Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]:
+    """The features of each tap, always in the same order, of a picture (1, H, W, 3)."""
+    if path.suffix == ".tflite":
+        runner = Interpreter(str(path)).get_signature_runner(flatbuffer.SIGNATURE)
+        names = sorted(runner.get_output_details())
+        return lambda picture: list(map(runner(**{INPUT: picture}).__getitem__, names))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda picture: session.run(None, {INPUT: picture})

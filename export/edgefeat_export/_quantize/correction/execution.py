@@ -1,0 +1,118 @@
+"""Running an ONNX graph node by node, on some pictures at a time, with memory for what is still needed only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from edgefeat_export._convert.graph import INPUT
+from edgefeat_export._quantize.correction.layers import Floats
+
+__all__ = ["CHUNK", "Chunks", "Rounder", "extremes", "held_bytes", "release", "run_node", "uses"]
+
+#: Pictures per run of a node.
+CHUNK = 10
+
+#: The values of one tensor, `CHUNK` pictures at a time.
+Chunks = list[NDArray[Any]]
+
+
+def run_node(
+    node: Any, opset: Iterable[Any], known: Mapping[str, NDArray[Any]], inputs: Mapping[str, Chunks]
+) -> dict[str, Chunks]:
+    """The outputs of one node: `inputs` are the values of its computed inputs, chunk by chunk."""
+    fed = [name for name in dict.fromkeys(node.input) if name in inputs]
+    fixed = [onnx.numpy_helper.from_array(known[name], name) for name in dict.fromkeys(node.input) if name in known]
+    describe = onnx.helper.make_tensor_value_info
+    sources = [
+        describe(name, onnx.helper.np_dtype_to_tensor_dtype(inputs[name][0].dtype), [None] * inputs[name][0].ndim)
+        for name in fed
+    ]
+    results = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    graph = onnx.helper.make_graph([node], "node", sources, results, fixed)
+    model = onnx.helper.make_model(graph, opset_imports=list(opset), ir_version=10)
+    session = _session(model)
+    outputs: dict[str, Chunks] = {result.name: [] for result in results}
+    for values in zip(*(inputs[name] for name in fed), strict=True):
+        for name, value in zip(outputs, session.run(None, dict(zip(fed, values, strict=True))), strict=True):
+            outputs[name].append(value)
+    return outputs
+
+
+def _session(model: onnx.ModelProto) -> Any:
+    """A session without warnings, whose threads sleep while they wait."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Threads that wait by spinning would take the processor from the linear algebra in between.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def uses(model: onnx.ModelProto) -> Counter[str]:
+    """How often each tensor is needed; the graph's own outputs once more."""
+    counted = Counter(name for node in model.graph.node for name in node.input)
+    counted.update(output.name for output in model.graph.output)
+    return counted
+
+
+def held_bytes(model: onnx.ModelProto, known: Mapping[str, NDArray[Any]], picture: NDArray[np.uint8]) -> int:
+    """The most bytes that the tensors of one picture take at once."""
+    waiting = uses(model)
+    values: dict[str, Chunks] = {INPUT: [picture[np.newaxis]]}
+    most = 0
+    for node in model.graph.node:
+        inputs = {name: values[name] for name in node.input if name in values}
+        values |= run_node(node, model.opset_import, known, inputs)
+        most = max(most, sum(chunks[0].nbytes for chunks in values.values()))
+        release(node, waiting, values)
+    return most
+
+
+def release(node: Any, waiting: Counter[str], *streams: dict[str, Chunks]) -> None:
+    """Count down in `waiting` what `node` has used and forget what nothing needs any more in all `streams`."""
+    waiting.subtract(node.input)
+    for name in [*node.input, *node.output]:
+        if waiting[name] <= 0:
+            for values in streams:
+                values.pop(name, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rounder:
+    """Rounds activations as both quantizers do: 256 levels from the least to the greatest value, zero among them."""
+
+    session: Any
+
+    @staticmethod
+    def make(opset: Iterable[Any]) -> Rounder:
+        """One for all tensors."""
+        kinds = onnx.TensorProto
+        describe = onnx.helper.make_tensor_value_info
+        nodes = [
+            onnx.helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["levels"]),
+            onnx.helper.make_node("DequantizeLinear", ["levels", "scale", "zero"], ["rounded"]),
+        ]
+        sources = [describe("x", kinds.FLOAT, [None]), describe("scale", kinds.FLOAT, [])]
+        sources.append(describe("zero", kinds.UINT8, []))
+        graph = onnx.helper.make_graph(nodes, "round", sources, [describe("rounded", kinds.FLOAT, [None])])
+        return Rounder(_session(onnx.helper.make_model(graph, opset_imports=list(opset), ir_version=10)))
+
+    def rounded(self, chunks: Sequence[Floats], least: float, greatest: float) -> list[Floats]:
+        """`chunks` on the grid from `least` to `greatest`."""
+        least, greatest = min(least, 0.0), max(greatest, 0.0)
+        scale = np.float32((greatest - least) / 255 or 1.0)
+        zero = np.clip(np.rint(-least / scale), 0, 255)
+        fed = {"scale": np.asarray(scale), "zero": np.asarray(zero, np.uint8)}
+        return [self.session.run(None, {"x": chunk.reshape(-1), **fed})[0].reshape(chunk.shape) for chunk in chunks]
+
+
+def extremes(chunks: Sequence[Floats]) -> tuple[float, float]:
+    """The least and the greatest value."""
+    return min(float(chunk.min()) for chunk in chunks), max(float(chunk.max()) for chunk in chunks)

@@ -1,0 +1,116 @@
+"""Writing corrected constants into the ONNX and the TFLite file that they came from."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._quantize.correction.layers import Floats, Layer
+
+__all__ = ["matched", "write_tflite"]
+
+_OP = schema.BuiltinOperator
+
+#: From the axes of TFLite's weights to those of ONNX: outputs, inputs of a group, height, width.
+_AXES = {_OP.CONV_2D: (0, 3, 1, 2), _OP.DEPTHWISE_CONV_2D: (3, 0, 1, 2), _OP.FULLY_CONNECTED: (0, 1)}
+
+
+def matched(tflite: Any, layers: Sequence[Layer], known: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """The index of the TFLite operator that each layer was made from, by node name.
+
+    Found by the weights themselves, in order where some are equal; a layer whose weights are not there is left out.
+    """
+    (graph,) = tflite.subgraphs
+    waiting: defaultdict[tuple[Any, ...], deque[int]] = defaultdict(deque)
+    for index, operator in enumerate(graph.operators):
+        weights = _weights(tflite, operator)
+        if weights is not None:
+            waiting[_key(weights)].append(index)
+    found = {}
+    for layer in layers:
+        weights = known[layer.weight].T if layer.kind == "MatMul" else known[layer.weight]
+        same = waiting.get(_key(weights))
+        if same:
+            found[layer.node] = same.popleft()
+    return found
+
+
+def write_tflite(
+    tflite: Any, layers: Sequence[Layer], known: Mapping[str, NDArray[Any]], changed: Mapping[str, NDArray[Any]]
+) -> None:
+    """Put the `changed` constants of the ONNX `layers` into the TFLite model, in place; `known` are the old ones."""
+    places = matched(tflite, layers, known)
+    (graph,) = tflite.subgraphs
+    for layer in layers:
+        operator = graph.operators[places[layer.node]]
+        if layer.weight in changed:
+            axes = _AXES[flatbuffer.op_code(tflite, operator)]
+            weights = changed[layer.weight].T if layer.kind == "MatMul" else changed[layer.weight]
+            _replace(tflite, operator, 1, weights.transpose(np.argsort(axes)))
+            _set_channels(graph.tensors[operator.outputs[0]], len(weights))
+        if layer.bias in changed:
+            bias = _bias(tflite, operator, len(known[layer.bias]))
+            # Not the sum in every case: where both files have one bias they must keep one, to the last bit.
+            same = np.array_equal(bias, known[layer.bias])
+            values = changed[layer.bias] if same else bias + changed[layer.bias] - known[layer.bias]
+            _replace(tflite, operator, 2, values)
+
+
+def _weights(tflite: Any, operator: Any) -> Floats | None:
+    """The constant weights of an operator with ONNX's axes."""
+    axes = _AXES.get(flatbuffer.op_code(tflite, operator))
+    if axes is None:
+        return None
+    tensor = tflite.subgraphs[0].tensors[operator.inputs[1]]
+    content = flatbuffer.constant(tflite, tensor)
+    if content is None or tensor.type != schema.TensorType.FLOAT32:
+        return None
+    return np.frombuffer(content, np.float32).reshape(tensor.shape).transpose(axes)
+
+
+def _bias(tflite: Any, operator: Any, outputs: int) -> Floats:
+    """The constant bias of an operator, zeros where it has none."""
+    if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+        return np.zeros(outputs, np.float32)
+    content = flatbuffer.constant(tflite, tflite.subgraphs[0].tensors[operator.inputs[2]])
+    return np.zeros(outputs, np.float32) if content is None else np.frombuffer(content, np.float32)
+
+
+def _replace(tflite: Any, operator: Any, place: int, values: Floats) -> None:
+    """Give the operator a constant of its own, because others may have the old one."""
+    (graph,) = tflite.subgraphs
+    index = int(operator.inputs[place]) if place < len(operator.inputs) else -1
+    if index < 0 or sum(list(other.inputs).count(index) for other in graph.operators) > 1:
+        tensor = schema.TensorT()
+        tensor.name = graph.tensors[operator.outputs[0]].name + (b"/weights" if place == 1 else b"/bias")
+        tensor.type = schema.TensorType.FLOAT32
+        tensor.quantization = schema.QuantizationParametersT()
+        graph.tensors.append(tensor)
+        operator.inputs = [*operator.inputs[:place], len(graph.tensors) - 1, *operator.inputs[place + 1 :]]
+    else:
+        tensor = graph.tensors[index]
+        if sum(other.buffer == tensor.buffer for other in graph.tensors) == 1:
+            tflite.buffers[tensor.buffer].data = None
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
+    tflite.buffers.append(buffer)
+    tensor.buffer = len(tflite.buffers) - 1
+    tensor.shape = list(values.shape)
+
+
+def _set_channels(tensor: Any, channels: int) -> None:
+    """Where a layer has got more outputs, its result has."""
+    tensor.shape = [*map(int, tensor.shape[:-1]), channels]
+    if tensor.shapeSignature is not None:
+        tensor.shapeSignature = [*map(int, tensor.shapeSignature[:-1]), channels]
+
+
+def _key(weights: NDArray[Any]) -> tuple[Any, ...]:
+    """The same for equal weights only."""
+    return weights.shape, np.ascontiguousarray(weights).tobytes()

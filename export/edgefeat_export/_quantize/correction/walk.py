@@ -1,0 +1,172 @@
+"""The pass over a float32 model that leaves weights on the int8 grid and biases that make up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgefeat_export._convert import grid
+from edgefeat_export._convert.graph import INPUT
+from edgefeat_export._quantize.correction import moments, rounding
+from edgefeat_export._quantize.correction.basis import in_better_bases
+from edgefeat_export._quantize.correction.execution import (
+    CHUNK,
+    Chunks,
+    Rounder,
+    extremes,
+    held_bytes,
+    release,
+    run_node,
+    uses,
+)
+from edgefeat_export._quantize.correction.layers import ACTIVATIONS, Floats, Layer, constants
+from edgefeat_export._quantize.correction.record import Correction
+
+__all__ = ["corrected_constants"]
+
+#: Bytes that the tensors of all pictures may take, of both streams together.
+_HELD = 1_500_000_000
+
+#: Nodes that only move values, or choose among them: their result is on the grid of their input.
+_MOVING = frozenset(
+    {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Pad", "Slice", "Split", "Identity"}
+)
+
+
+@dataclass(slots=True)
+class _Pass:
+    """Two streams through one graph: with float weights, and as the int8 file computes."""
+
+    model: onnx.ModelProto
+    correction: Correction
+    layers: dict[str, Layer]
+    kept: Collection[str]
+    known: dict[str, NDArray[Any]]
+    rounder: Rounder
+    random: np.random.Generator
+    changed: dict[str, NDArray[Any]]
+
+
+def corrected_constants(
+    model: onnx.ModelProto,
+    layers: Sequence[Layer],
+    kept: Collection[str],
+    pictures: NDArray[np.uint8],
+    correction: Correction,
+) -> dict[str, NDArray[Any]]:
+    """New values of the weights and biases of `layers`, by name: those of `kept` nodes stay as they are.
+
+    One walk through the graph in its order. At each layer the weights are rounded, given what the layers in front of
+    it, rounded weights and rounded activations, make of the pictures; then the bias takes up the difference that is
+    left in the mean of each output (Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization through Weight
+    Equalization and Bias Correction, 2019; Finkelstein, Almog, Grobman: Fighting Quantization Bias with Bias, 2019).
+    """
+    based = in_better_bases(model, layers, kept, pictures) if correction.basis else {}
+    known = constants(model) | based
+    count = max(1, min(len(pictures), _HELD // (2 * held_bytes(model, known, pictures[0]))))
+    walk = _Pass(
+        model=model,
+        correction=correction,
+        layers={layer.node: layer for layer in layers if layer.node not in kept},
+        kept=kept,
+        known=known,
+        rounder=Rounder.make(model.opset_import),
+        random=np.random.default_rng(0),
+        changed={},
+    )
+    _walk(walk, [pictures[:count][start : start + CHUNK] for start in range(0, count, CHUNK)])
+    return based | walk.changed
+
+
+def _walk(walk: _Pass, chunks: Chunks) -> None:
+    """Fill `walk.changed`; `chunks` are the pictures."""
+    exact: dict[str, Chunks] = {INPUT: chunks}
+    rounded: dict[str, Chunks] = {INPUT: chunks}
+    waiting = uses(walk.model)
+    adding = {layer.adding: layer for layer in walk.layers.values()}
+    for node in walk.model.graph.node:
+        exact_inputs = _inputs(node, exact)
+        true = run_node(node, walk.model.opset_import, walk.known, exact_inputs)
+        if node.name in walk.layers:
+            layer = walk.layers[node.name]
+            walk.changed[layer.weight] = _rounded_weight(walk, layer, node, rounded[node.input[0]])
+        same = all(exact_inputs[name] is rounded[name] for name in exact_inputs)
+        if same and node.name not in walk.layers and not _is_rounded(walk, node):
+            ours = true
+        else:
+            ours = run_node(node, walk.model.opset_import, walk.known | walk.changed, _inputs(node, rounded))
+        if node.name in adding and walk.correction.bias:
+            _shift(walk, adding[node.name], node.output[0], true, ours)
+        if _is_rounded(walk, node):
+            ours = {name: _rounded(walk, name, true[name], values) for name, values in ours.items()}
+        exact |= true
+        rounded |= ours
+        release(node, waiting, exact, rounded)
+
+
+def _rounded(walk: _Pass, name: str, true: Chunks, values: Chunks) -> Chunks:
+    """`values` of a tensor in 8 bits; `true` are the exact ones."""
+    if values[0].dtype != np.float32:
+        return values
+    return walk.rounder.rounded(values, *extremes(true))
+
+
+def _inputs(node: Any, values: dict[str, Chunks]) -> dict[str, Chunks]:
+    """Those of the node's inputs that are computed, by name."""
+    return {name: values[name] for name in node.input if name in values}
+
+
+def _rounded_weight(walk: _Pass, layer: Layer, node: Any, inputs: Chunks) -> Floats:
+    """The layer's weights on their grid, given what `inputs` the int8 file has there."""
+    weight = walk.known[layer.weight]
+    matrix = layer.matrix(weight)
+    other = _partners(layer, weight) if walk.correction.pairs else None
+    scale = grid.scales(matrix, other)
+    if walk.correction.rounding:
+        spread = moments.covariance(layer, node, weight.shape[1:], inputs, walk.random)
+        levels = rounding.round_with_feedback(matrix, scale, spread, other)
+    else:
+        levels = rounding.nearest(matrix, scale, other)
+    return layer.weights(levels * scale[..., np.newaxis], weight)
+
+
+def _partners(layer: Layer, weight: Floats) -> NDArray[np.intp] | None:
+    """The partner of each weight of an output; None for a depthwise convolution, which is not computed by pairs."""
+    if layer.kind == "Conv":
+        alone = weight.shape[1] == 1 and layer.groups == weight.shape[0]
+        return None if alone else grid.partners(int(np.prod(weight.shape[1:])), weight.shape[1])
+    inputs = weight.shape[0 if layer.kind == "MatMul" else 1]
+    return grid.partners(inputs, inputs)
+
+
+def _shift(walk: _Pass, layer: Layer, output: str, true: dict[str, Chunks], ours: dict[str, Chunks]) -> None:
+    """Give each output of the layer the mean that it has with float weights."""
+    axis = 1 if layer.kind == "Conv" else -1
+    difference = _means(true[output], axis) - _means(ours[output], axis)
+    walk.changed[layer.bias] = (walk.known[layer.bias] + difference).astype(np.float32)
+    shape = [1, -1] + [1] * (true[output][0].ndim - 2) if axis == 1 else [-1]
+    ours[output] = [chunk + difference.astype(np.float32).reshape(shape) for chunk in ours[output]]
+
+
+def _means(chunks: Chunks, axis: int) -> NDArray[np.float64]:
+    """The mean of each channel."""
+    others = tuple(i for i in range(chunks[0].ndim) if i not in (0, axis % chunks[0].ndim))
+    rows = [chunk.mean(axis=others, dtype=np.float32) if others else chunk for chunk in chunks]
+    return np.asarray(np.concatenate(rows).mean(axis=0, dtype=np.float64))
+
+
+def _is_rounded(walk: _Pass, node: Any) -> bool:
+    """Whether the int8 file has this node's result in 8 bits, and not only what an activation makes of it."""
+    users = [user for user in walk.model.graph.node if set(node.output) & set(user.input)]
+    if node.name in walk.layers and len(users) == 1 and users[0].op_type in ACTIVATIONS:
+        return False
+    if any(layer.node == node.name != layer.adding for layer in walk.layers.values()):
+        return False
+    if node.name not in walk.kept:
+        return node.op_type not in _MOVING
+    return any(user.name not in walk.kept for user in users)

@@ -1,0 +1,93 @@
+"""What the stock tools make of the float32 files, without any correction: made once, compared with again and again."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgefeat_export._convert.onnx import int8 as onnx_int8
+from edgefeat_export._convert.tflite import int8 as tflite_int8
+from edgefeat_export._quantize.correction.corrected_files import Models, features_cosine
+from edgefeat_export._workspace import Workspace
+
+__all__ = ["Guard", "Stock"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """The float32 ONNX model, the same in int8 as a whole, and the ranges from which the TFLite one is made."""
+
+    float32: Models
+    source: onnx.ModelProto
+    quantized: onnx.ModelProto
+    ranges: tflite_int8.Ranges
+
+    @classmethod
+    def of(cls, work: Workspace, float32: Models) -> Stock:
+        """Return those of the workspace, made if they are not there yet."""
+        quantized, ranges = work.folder / "stock.onnx", work.folder / "stock.json"
+        if not ranges.exists():
+            onnx_int8.quantize(float32.onnx, work.calibrating, quantized)
+            found = tflite_int8.ranges(float32.tflite, work.calibrating)
+            text = json.dumps(found, default=lambda value: value.tolist())
+            unfinished = ranges.with_suffix(".part")
+            unfinished.write_text(text)
+            os.replace(unfinished, ranges)
+        known = {
+            tensor: {end: np.array(value, np.float32) for end, value in ends.items()}
+            for tensor, ends in json.loads(ranges.read_text()).items()
+        }
+        return cls(float32, onnx.load(float32.onnx), onnx.load(quantized), known)
+
+    def onnx(self, output: Path, kept: Collection[str]) -> None:
+        """Write the ONNX file with the nodes `kept` in float."""
+        onnx.save(onnx_int8.with_float(self.quantized, self.source, set(kept)), output)
+
+    def tflite(self, output: Path, kept: Collection[int], pictures: NDArray[np.uint8]) -> None:
+        """Write the TFLite file with the operators `kept` in float."""
+        tflite_int8.int8(self.float32.tflite, pictures, output, kept=kept, known=self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Compares corrected files with the stock tools' as int8, on pictures that were not corrected on.
+
+    Only the `formats` are compared that are to be made from the corrected files; `int8` is where those made last are
+    left. `nodes` and `operators` stay float.
+    """
+
+    stock: Stock
+    int8: Models
+    formats: tuple[str, ...]
+    nodes: tuple[str, ...]
+    operators: tuple[int, ...]
+    calibrating: NDArray[np.uint8]
+    checking: NDArray[np.uint8]
+
+    def without(self) -> Iterator[float]:
+        """Yield the mean cosine to float of the stock tools' file in each format."""
+        with tempfile.TemporaryDirectory() as folder:
+            made = Models(Path(folder) / "stock.tflite", Path(folder) / "stock.onnx")
+            if "onnx" in self.formats:
+                self.stock.onnx(made.onnx, self.nodes)
+                yield features_cosine(made.onnx, self.stock.float32.onnx, self.checking)
+            if "tflite" in self.formats:
+                self.stock.tflite(made.tflite, self.operators, self.calibrating)
+                yield features_cosine(made.tflite, self.stock.float32.tflite, self.checking)
+
+    def reached(self, candidate: Models) -> Iterator[float]:
+        """Yield the mean cosine to float of `candidate` as int8 in each format."""
+        if "onnx" in self.formats:
+            onnx_int8.quantize(candidate.onnx, self.calibrating, self.int8.onnx, kept=self.nodes)
+            yield features_cosine(self.int8.onnx, self.stock.float32.onnx, self.checking)
+        if "tflite" in self.formats:
+            tflite_int8.int8(candidate.tflite, self.calibrating, self.int8.tflite, kept=self.operators)
+            yield features_cosine(self.int8.tflite, self.stock.float32.tflite, self.checking)

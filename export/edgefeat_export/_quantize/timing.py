@@ -1,0 +1,53 @@
+"""Whether int8 is faster than float on this machine, said plainly where it is not."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from edgefeat._engines.engine import Session, engine_named
+from edgefeat._engines.selection import default_threads
+from edgefeat_export._quantize.fidelity import ENGINES
+from edgefeat_export._workspace import Workspace
+
+__all__ = ["milliseconds", "slower_than_float"]
+
+_ROUNDS, _WARMING = 25, 3
+
+
+def slower_than_float(work: Workspace, variant: str) -> str | None:
+    """A sentence with both times where the int8 `variant` is slower than its format's float32 here, else None."""
+    small, full = milliseconds(work, variant)
+    if small <= full:
+        return None
+    form = variant.partition("-")[0]
+    return (
+        f"{variant} does not pay here: {small:.2f} ms against {full:.2f} ms of {form}-float32 on {ENGINES[form]}; "
+        "other processors differ, `edgefeat tune` measures on the device"
+    )
+
+
+def milliseconds(work: Workspace, variant: str) -> tuple[float, float]:
+    """The time of one inference of `variant` and of its format's float32, medians.
+
+    Both are loaded in this process and called in turn, one picture at a time.
+    """
+    form = variant.partition("-")[0]
+    sessions = [_session(work, name) for name in (variant, f"{form}-float32")]
+    pictures = work.checking
+    samples: list[list[float]] = [[], []]
+    for turn in range(_WARMING + _ROUNDS):
+        picture = np.ascontiguousarray(pictures[turn % len(pictures)])[np.newaxis]
+        for session, own in zip(sessions, samples, strict=True):
+            started = time.perf_counter()
+            session.run(picture)
+            own.append((time.perf_counter() - started) * 1e3)
+    small, full = (float(np.median(own[_WARMING:])) for own in samples)
+    return small, full
+
+
+def _session(work: Workspace, variant: str) -> Session:
+    taps = tuple(tap.name for tap in work.facts.taps)
+    engine = engine_named(ENGINES[variant.partition("-")[0]])
+    return engine.open(work.model(variant).read_bytes(), taps, default_threads())
