@@ -30,5 +30,6 @@ if _MISSING:
     )
 
 from edgefeat_export._export import export  # noqa: E402  only once it is known that it can work
+from edgefeat_export._pipeline.workers import StepCost  # noqa: E402
 
-__all__ = ["export"]
+__all__ = ["StepCost", "export"]

@@ -13,12 +13,13 @@ import edgefeat
 from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._bundle.atomic_files import check_new_folder, new_folder
 from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
-from edgefeat._bundle.manifest import Gate, is_colour
+from edgefeat._bundle.manifest import is_colour
 from edgefeat_export._bundle.writing import bundle_name, write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
 from edgefeat_export._pipeline.ladder import ALL_PIECES
 from edgefeat_export._pipeline.progress import Progress
-from edgefeat_export._pipeline.variants import make
+from edgefeat_export._pipeline.variants import build_network, make_variants
+from edgefeat_export._pipeline.workers import StepCost, Workers
 from edgefeat_export._spec import (
     IMAGENET,
     RANDOM,
@@ -27,6 +28,7 @@ from edgefeat_export._spec import (
     NetworkSpec,
     Normalization,
     Pooling,
+    VariantSpec,
     is_model_file,
     weights_file,
 )
@@ -62,6 +64,7 @@ def export(
     jobs: int = 1,
     overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
+    on_step: Callable[[StepCost], None] | None = None,
 ) -> Extractor:
     """The bundle written to `output`, loaded.
 
@@ -80,9 +83,9 @@ def export(
     `effort` is how long is searched for one: "quick" corrects once, "normal" also tries the layers in float that
     should do, "thorough" one number of layers after another.
     Transparent pictures are laid over `background`: "white", "black" or "#rrggbb".
-    `jobs` conversions run at once, each in a process of its own: the largest backbones need 6 GB each.
+    `jobs` conversions run at once, each in a process of its own, which takes 1 to 3 GB.
     `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
-    a progress bar to the terminal.
+    a progress bar to the terminal; `on_step` is called with the seconds and the memory of each step.
 
     Raises ArgumentError for what cannot be, OutputError where `output` exists or cannot be written, ExportError where
     the weights cannot be had, the float32 TFLite file's features are not Keras's, or none of `variants` can be written.
@@ -110,9 +113,13 @@ def export(
     _checked([effort], get_args(Effort), "effort")
     if jobs < 1:
         raise ArgumentError(f"jobs is {jobs} (allowed: 1 or more)")
-    wanted = _checked(variants, VARIANTS, "variant")
-    gate = parse_gate(str(min_fidelity))
-    pieces = ALL_PIECES if correction is None else tuple(_checked(correction, ALL_PIECES, "correction", some=False))
+    wanted = VariantSpec(
+        variants=tuple(_checked(variants, VARIANTS, "variant")),
+        gate=parse_gate(str(min_fidelity)),
+        pieces=ALL_PIECES if correction is None else tuple(_checked(correction, ALL_PIECES, "correction", some=False)),
+        effort=effort,
+        jobs=jobs,
+    )
     check_source(calibration, "calibration")
     if evaluation is not None:
         check_source(evaluation, "evaluation")
@@ -120,7 +127,7 @@ def export(
         check_new_folder(output, overwrite=overwrite)
     target = None if output is None else Path(output)
     try:
-        target = _export(spec, wanted, gate, pieces, effort, jobs, target, overwrite, tell)
+        target = _export(spec, wanted, target, overwrite, tell, on_step)
     except OSError as error:
         raise OutputError(f"the export's temporary files: {error} (TMPDIR names another folder for them)") from error
     return edgefeat.load(target)
@@ -128,33 +135,27 @@ def export(
 
 def _export(
     spec: NetworkSpec,
-    wanted: Sequence[str],
-    gate: Gate,
-    pieces: tuple[str, ...],
-    effort: Effort,
-    jobs: int,
+    wanted: VariantSpec,
     output: Path | None,
     overwrite: bool,
     tell: Callable[[str], None] | None,
+    on_step: Callable[[StepCost], None] | None,
 ) -> Path:
-    """The bundle's path, once it is written."""
+    """Return the bundle's path, once it is written."""
     with (
         tempfile.TemporaryDirectory(prefix="edgefeat-") as scratch,
-        Progress(len(wanted) + 3, show=tell is not None) as progress,
+        Progress(wanted, show=tell is not None) as progress,
+        Workers(Path(scratch), began=progress.begin, ended=on_step, jobs=wanted.jobs) as workers,
     ):
-        work = Workspace(Path(scratch))
-        work.write_spec(spec)
-
-        def target() -> Path:
-            return output or Path(f"{bundle_name(work)}.edgefeat")
-
-        def check() -> None:
-            check_new_folder(target(), overwrite=overwrite)
-
-        made, refusals = make(work, wanted, gate, pieces, effort, jobs, progress, tell or _ignore, check)
-        with new_folder(target(), overwrite=overwrite) as folder:
-            write_bundle(folder, work, gate, made, refusals)
-        return target()
+        network = build_network(spec, wanted, Workspace(Path(scratch)), workers)
+        for note in network.facts.notes:
+            (tell or _ignore)(note)
+        target = output or Path(f"{bundle_name(network)}.edgefeat")
+        check_new_folder(target, overwrite=overwrite)
+        made, refusals = make_variants(network, wanted, workers, tell or _ignore)
+        with new_folder(target, overwrite=overwrite) as folder:
+            write_bundle(folder, network, wanted.gate, made, refusals)
+        return target
 
 
 def _ignore(_: str) -> None:

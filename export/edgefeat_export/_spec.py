@@ -1,4 +1,4 @@
-"""What is to be exported, as one frozen record that travels to the subprocesses as JSON."""
+"""What is to be exported: the network, and the variants of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgefeat import ArgumentError
+from edgefeat._bundle.manifest import Gate
 
 __all__ = [
     "IMAGENET",
@@ -22,6 +23,7 @@ __all__ = [
     "NetworkSpec",
     "Normalization",
     "Pooling",
+    "VariantSpec",
     "input_size",
     "is_model_file",
     "model_name",
@@ -94,6 +96,21 @@ class NetworkSpec:
         if self.weights is None or self.weights == IMAGENET:
             return IMAGENET
         return f"random, seed {self.seed}" if self.weights == RANDOM else f"file {os.path.basename(self.weights)}"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSpec:
+    """The variants that are wanted, by name, and how int8 is made.
+
+    int8 must pass `gate`, with the `pieces` of the correction allowed, by name; `effort` says for how long a way is
+    searched for. `jobs` conversions that need TensorFlow run at once.
+    """
+
+    variants: tuple[str, ...]
+    gate: Gate
+    pieces: tuple[str, ...]
+    effort: Effort = "normal"
+    jobs: int = 1
 
 
 def is_model_file(backbone: str) -> bool:

@@ -132,7 +132,7 @@ def row(name: str, size: int | None, photos: str | None) -> Row:
         peak_bytes=peak,
         cosines=cosines,
         refused=refused,
-        slower=re.findall(r"(\S+) does not pay here", said),
+        slower=re.findall(r"(\S+) is slower than float here", said),
     )
 
 

@@ -32,7 +32,7 @@ import edgefeat_export
 from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat_export._quantize.fidelity import measure_variant
 from edgefeat_export._quantize.gates import unfaithful
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._workspace import BuiltNetwork, Workspace
 
 Done: TypeAlias = "subprocess.CompletedProcess[str]"
 Run = Callable[..., Done]
@@ -291,19 +291,16 @@ def read_all(leader: int) -> str:
     return b"".join(parts).decode()
 
 
-def finished(bundle: Path, order: slice) -> Workspace:
-    """The workspace that the bundle's golden vectors could have come from, its Keras features in another order."""
+def finished(bundle: Path, order: slice) -> BuiltNetwork:
+    """The network that the bundle's golden vectors could have come from, its Keras features in another order."""
     with np.load(bundle / "golden.npz") as golden:
         checking, reference = golden["pictures"], golden["keras/last"][order]
-    labels = np.zeros(0, np.str_)
-    work = SimpleNamespace(
-        checking=checking,
-        facts=SimpleNamespace(taps=edgefeat.Bundle.open(bundle).manifest.taps),
+    network = SimpleNamespace(
+        work=SimpleNamespace(checking=checking, model=Workspace(bundle).model),
+        facts=SimpleNamespace(taps=edgefeat.Bundle.open(bundle).manifest.taps, labels=()),
         reference=lambda: {"last": reference},
-        labels=lambda: labels,
-        model=Workspace(bundle).model,
     )
-    return cast(Workspace, work)
+    return cast(BuiltNetwork, network)
 
 
 @pytest.mark.parametrize("variant", ["tflite-float32", "onnx-float32", "tflite-float16"])

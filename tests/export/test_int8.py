@@ -16,12 +16,8 @@ pytest.importorskip("tensorflow", reason="needs the export extra")
 
 import edgefeat
 import edgefeat_export
-from edgefeat._bundle.json_records import to_json
-from edgefeat._bundle.manifest import Gate
-from edgefeat_export._pipeline import ladder as _int8
-from edgefeat_export._pipeline.ladder import ALL_PIECES
-from edgefeat_export._quantize.rung import SENSITIVITY_FILE, Sensitivity
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._pipeline.ladder import ALL_PIECES, float_groups
+from edgefeat_export._quantize.records import Sensitivity
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -122,13 +118,11 @@ def test_an_effort_that_is_unknown_is_wrong_use(model: Path, tmp_path: Path) -> 
         ("thorough", 0.05, [1, 2, 4, 6]),
     ],
 )
-def test_the_ladder_begins_where_it_should_do(tmp_path: Path, effort: Any, loss: float, tried: list[int]) -> None:
+def test_the_ladder_begins_where_it_should_do(effort: Any, loss: float, tried: list[int]) -> None:
     groups = tuple((f"layer {number}",) for number in range(12))
     losses = (0.10, 0.06, 0.04, 0.03, 0.02, 0.02, 0.01)
-    (tmp_path / SENSITIVITY_FILE).write_text(json.dumps(to_json(Sensitivity(groups, (0.0,) * 12, losses))))
-    gate = Gate(mean_cosine=0.98, overlap=None)
-    kept = _int8._sensitive(Workspace(tmp_path), gate, loss, effort, lambda step: pytest.fail(f"{step} was run"))
-    assert [len(names) for names in kept] == tried
+    found = float_groups(Sensitivity(groups, (0.0,) * 12, losses), effort, loss, 0.98)
+    assert [len(kept) for kept in found] == tried
 
 
 def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp_path: Path) -> None:

@@ -6,17 +6,17 @@ import edgefeat
 from edgefeat._bundle.manifest import Tap
 from edgefeat_export._bundle.tflite_metadata import About, Output
 from edgefeat_export._bundle.writing import bundle_name
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["about"]
 
 
-def about(work: Workspace, variant: str) -> About:
-    """The metadata of `variant`, once the step `network` is done."""
-    spec, facts = work.spec, work.facts
+def about(network: BuiltNetwork, variant: str) -> About:
+    """Return the metadata of `variant`."""
+    spec, facts = network.spec, network.facts
     options = "" if spec.alpha is None else f", alpha {spec.alpha:g}"
     return About(
-        name=bundle_name(work),
+        name=bundle_name(network),
         description=f"Image features of {facts.backbone}{options}, weights {spec.weights_origin}; variant {variant}. "
         "Preprocessing, pooling, projection and norm are inside the model.",
         version=f"weights {facts.weights_sha256[:12]}",

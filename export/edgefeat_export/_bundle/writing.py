@@ -15,9 +15,9 @@ from edgefeat import Manifest
 from edgefeat._bundle.golden import GOLDEN_NAME, KERAS, Golden, write_golden
 from edgefeat._bundle.manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Gate, Refusal, Variant
 from edgefeat_export._bundle.card import CARD_NAME, card
-from edgefeat_export._pipeline.variants import Made
+from edgefeat_export._quantize.fidelity import Made
 from edgefeat_export._spec import NetworkSpec
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["bundle_name", "write_bundle"]
 
@@ -37,22 +37,24 @@ _TOOLS = (
 )
 
 
-def bundle_name(work: Workspace) -> str:
+def bundle_name(network: BuiltNetwork) -> str:
     """What the bundle is called: `mobilenet_v2_0.35_224`."""
-    spec, form = work.spec, work.facts.picture
+    spec, form = network.spec, network.facts.picture
     size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
     alpha = [f"{spec.alpha:g}"] if spec.alpha is not None else []
-    return "_".join([work.facts.backbone, *alpha, *spec.layers, size]).replace("/", ".")
+    return "_".join([network.facts.backbone, *alpha, *spec.layers, size]).replace("/", ".")
 
 
-def write_bundle(folder: Path, work: Workspace, gate: Gate, made: Sequence[Made], refusals: Sequence[Refusal]) -> None:
+def write_bundle(
+    folder: Path, network: BuiltNetwork, gate: Gate, made: Sequence[Made], refusals: Sequence[Refusal]
+) -> None:
     """Fills `folder` with the bundle's files."""
     variants = []
     for one in made:
-        path = work.model(one.variant)
+        path = network.work.model(one.variant)
         variants.append(_variant(_put(folder, path.name, path.read_bytes()), one))
-    golden = _put(folder, GOLDEN_NAME, write_golden(_golden(work, made)))
-    manifest = _manifest(work, gate, variants, refusals, golden)
+    golden = _put(folder, GOLDEN_NAME, write_golden(_golden(network, made)))
+    manifest = _manifest(network, gate, variants, refusals, golden)
     manifest = replace(manifest, card=_put(folder, CARD_NAME, card(manifest).encode()))
     (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
 
@@ -77,12 +79,12 @@ def _variant(file: File, made: Made) -> Variant:
     )
 
 
-def _golden(work: Workspace, made: Sequence[Made]) -> Golden:
-    features = {KERAS: work.reference(), **{one.variant: one.measured.features for one in made}}
+def _golden(network: BuiltNetwork, made: Sequence[Made]) -> Golden:
+    features = {KERAS: network.reference(), **{one.variant: one.measured.features for one in made}}
     size = sum(rows[0].nbytes for by_tap in features.values() for rows in by_tap.values())
-    count = max(1, min(_GOLDEN_PICTURES, len(work.checking), _GOLDEN_BYTES // size))
+    count = max(1, min(_GOLDEN_PICTURES, len(network.work.checking), _GOLDEN_BYTES // size))
     return Golden(
-        np.ascontiguousarray(work.checking[:count]),
+        np.ascontiguousarray(network.work.checking[:count]),
         {origin: {tap: rows[:count] for tap, rows in by_tap.items()} for origin, by_tap in features.items()},
     )
 
@@ -95,13 +97,13 @@ def _options(spec: NetworkSpec) -> dict[str, str]:
 
 
 def _manifest(
-    work: Workspace, gate: Gate, variants: Sequence[Variant], refusals: Sequence[Refusal], golden: File
+    network: BuiltNetwork, gate: Gate, variants: Sequence[Variant], refusals: Sequence[Refusal], golden: File
 ) -> Manifest:
     """The manifest, with the golden file's record in the card's place until there is a card."""
-    spec, facts = work.spec, work.facts
+    spec, facts = network.spec, network.facts
     return Manifest(
         schema=SCHEMA,
-        name=bundle_name(work),
+        name=bundle_name(network),
         edgefeat=edgefeat.__version__,
         tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
         backbone=Backbone(

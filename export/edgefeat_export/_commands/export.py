@@ -104,7 +104,7 @@ __all__ = ["command"]
     help="How long to search for a faithful int8 file: quick corrects once; normal also tries the layers in float that "
     "should do; thorough tries one number of layers after another, for minutes.",
 )
-@click.option("--jobs", default=1, show_default=True, help="Conversions at once; each takes memory of its own.")
+@click.option("--jobs", default=1, show_default=True, help="Conversions at once, of 1 to 3 GB of memory each.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @json_option
 def command(
@@ -142,9 +142,11 @@ def command(
     Each model file is checked against Keras before anything is written, and one that is not faithful is left out.
     """
     from edgefeat_export._export import export
+    from edgefeat_export._pipeline.workers import StepCost
 
     # Ended from outside, it ends as it does by Ctrl-C: no converter goes on, no scratch folder stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    costs: list[StepCost] = []
     extractor = export(
         backbone,
         output,
@@ -170,10 +172,12 @@ def command(
         jobs=jobs,
         overwrite=overwrite,
         tell=lambda note: click.echo(f"edgefeat: {note}", err=True),
+        on_step=costs.append,
     )
     if as_json:
         manifest = extractor.bundle.manifest
-        echo_json({"bundle": str(extractor.bundle.path), "manifest": to_json(manifest)})
+        steps = [to_json(cost) for cost in costs]
+        echo_json({"bundle": str(extractor.bundle.path), "manifest": to_json(manifest), "steps": steps})
     else:
         _report(extractor)
     missing = [refusal.name for refusal in extractor.bundle.manifest.refusals]

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefeat._bundle.manifest import Fidelity
-from edgefeat_export._pipeline.ladder import CORRECTED, EARLY, MIXED
-from edgefeat_export._pipeline.processes import run_step
-from edgefeat_export._pipeline.steps import ordered
+from edgefeat_export._pipeline.ladder import MIXED
+from edgefeat_export._pipeline.steps import (
+    BUILD_NETWORK,
+    CORRECT_WEIGHTS,
+    FLOAT_VARIANTS,
+    INT8_VARIANTS,
+    TIME_EARLY_SECTIONS,
+)
+from edgefeat_export._pipeline.workers import Workers
 from edgefeat_export._quantize.fidelity import measure_variant
-from edgefeat_export._quantize.rung import Corrected, EarlySections, Rung
+from edgefeat_export._quantize.records import Rung
 from edgefeat_export._quantize.timing import milliseconds
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import Workspace
@@ -21,7 +27,6 @@ __all__ = ["Row", "ablation"]
 
 #: In the order in which they are switched on: what brings most for least comes first.
 _ORDER = ("bias", "rounding", "basis", "pairs", MIXED)
-_VARIANTS = ("tflite-int8", "onnx-int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +47,32 @@ class Row:
 
 
 def ablation(spec: NetworkSpec, tell: Callable[[str], None]) -> Iterator[Row]:
-    """A row for each int8 file, with none of the pieces first and then one more at a time. `tell` hears of steps."""
-    with tempfile.TemporaryDirectory(prefix="edgefeat-") as scratch:
+    """Yield a row for each int8 file: with none of the pieces first, then with one more at a time.
+
+    `tell` is called with the name of each step.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="edgefeat-") as scratch,
+        Workers(Path(scratch), began=tell) as workers,
+    ):
         work = Workspace(Path(scratch))
-        work.write_spec(spec)
-
-        def run(step: str) -> None:
-            tell(step)
-            run_step(work, step)
-
-        for step in ordered(["onnx-float32"]):
-            run(step)
-        run(EARLY)
-        early = EarlySections.read(work)
+        network = workers.run(BUILD_NETWORK, work, spec)
+        for variant in ("tflite-float32", "onnx-float32"):
+            workers.run(FLOAT_VARIANTS[variant], network)
+        workers.close(tensorflow=True)
+        early = workers.run(TIME_EARLY_SECTIONS, work)
         for count in range(len(_ORDER) + 1):
-            for variant in _VARIANTS:
-                mixed = early.tflite if variant.startswith("tflite") else early.onnx
-                weights = tuple(piece for piece in _ORDER[:count] if piece != MIXED)
-                Rung(mixed if MIXED in _ORDER[:count] else (), weights).write(work)
-                run(CORRECTED)
-                run(variant)
-                measured = measure_variant(work, variant)
-                ours, full = milliseconds(work, variant)
-                done = Corrected.read(work)
+            weights = tuple(piece for piece in _ORDER[:count] if piece != MIXED)
+            for variant, step in INT8_VARIANTS.items():
+                kept = early.of(variant.partition("-")[0]) if MIXED in _ORDER[:count] else ()
+                done = workers.run(CORRECT_WEIGHTS, work, Rung(kept, weights))
+                workers.run(step, network, done)
+                ours, full = milliseconds(network, variant)
                 yield Row(
                     variant,
                     _ORDER[:count],
                     (*done.pieces, *((MIXED,) if done.float_operations else ())),
-                    next(iter(measured.fidelity.values())),
+                    next(iter(measure_variant(network, variant).fidelity.values())),
                     work.model(variant).stat().st_size,
                     ours,
                     full,

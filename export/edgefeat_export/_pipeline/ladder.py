@@ -1,27 +1,29 @@
-"""An int8 variant that passes the gate, or the reason why there is none.
+"""The ladder of an int8 variant: what is tried, in which order, until its gate is passed or it is given up.
 
-The ladder: corrected int8, the first layers in float where that costs no time; then with the most sensitive sections in
-float, as few as will do. How far it is climbed is a matter of the effort.
+1. Correct the weights, with the first layers in float where they cost no time there.
+2. If that misses the gate: keep the most sensitive sections in float as well, as few as should do.
+
+How many rungs are tried is a matter of the effort: "quick" stops after the first, "normal" tries those that should do,
+unless int8 is slower than float anyway, and "thorough" tries one number of sections after another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from edgefeat._bundle.gate import shortfall
-from edgefeat._bundle.manifest import Gate
+from edgefeat._bundle.manifest import Fidelity
+from edgefeat_export._pipeline.steps import CORRECT_WEIGHTS, INT8_VARIANTS, RANK_SECTIONS, TIME_EARLY_SECTIONS
+from edgefeat_export._pipeline.workers import Workers
 from edgefeat_export._quantize.correction.record import PIECES
-from edgefeat_export._quantize.fidelity import Measured, measure_variant
-from edgefeat_export._quantize.rung import EARLY_FILE, SENSITIVITY_FILE, Corrected, EarlySections, Rung, Sensitivity
+from edgefeat_export._quantize.fidelity import Made, measure_variant
+from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Sensitivity
 from edgefeat_export._quantize.timing import milliseconds
-from edgefeat_export._spec import Effort
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._spec import Effort, VariantSpec
+from edgefeat_export._workspace import BuiltNetwork
 
-__all__ = ["ALL_PIECES", "CORRECTED", "EARLY", "MIXED", "SENSITIVITY", "Faithful", "faithful_int8"]
-
-#: The steps this calls for by name.
-CORRECTED, SENSITIVITY, EARLY = "corrected weights", "sensitivity", "early layers"
+__all__ = ["ALL_PIECES", "MIXED", "Ladder", "float_groups"]
 
 #: The correction that is not one of weights: the first layers stay float where that is not slower.
 MIXED = "mixed"
@@ -39,132 +41,124 @@ _SLOWER = 1.25
 _FLOAT_GROUPS = (1, 2, 4, 6)
 
 
-@dataclass(frozen=True, slots=True)
-class Faithful:
-    """An int8 file, in the workspace, that passes the gate."""
+@dataclass(slots=True)
+class Ladder:
+    """The ladder for the int8 variants of one network; what one of them has found out serves the other."""
 
-    measured: Measured
-    correction: tuple[str, ...]
-    float_operations: tuple[str, ...]
+    network: BuiltNetwork
+    wanted: VariantSpec
+    workers: Workers
+    _early: EarlySections | None = None
+    _sensitivity: Sensitivity | None = None
+    _corrected: dict[Rung, Corrected] = field(default_factory=dict)
+
+    def climb(self, variant: str) -> Made | str:
+        """Return the variant made at the first rung at which it passes the gate, else by what the best missed it."""
+        form, other = _formats(variant)
+        effort, best = self.wanted.effort, _Best()
+        early = self._early_sections()
+        own = early.of(form)
+        alike = own == early.of(other)
+        made = self._attempt(variant, self._rung(own, form, both=alike), best)
+        if made is not None or effort == "quick":
+            return made or f"{best.reason}; more effort (--effort normal) may reach it"
+        if effort == "normal":
+            if (slower := self._cannot_pay(variant)) is not None:
+                return best.reason + slower
+            # One correction then serves both formats: only what costs no time in either stays float.
+            own, alike = min(own, early.of(other), key=len), True
+        for groups in float_groups(self._ranked(), effort, 1 - best.cosine, self.wanted.gate.mean_cosine):
+            sections = tuple(dict.fromkeys([*own, *(name for group in groups for name in group)]))
+            made = self._attempt(variant, self._rung(sections, form, both=alike), best)
+            if made is not None:
+                return made
+        return best.reason
+
+    def _rung(self, sections: tuple[str, ...], form: str, *, both: bool) -> Rung:
+        """Return a rung for a format, or for all formats that are wanted in int8 where `both` can share it."""
+        wanted = tuple(one.partition("-")[0] for one in self.wanted.variants if one in INT8_VARIANTS)
+        pieces = tuple(piece for piece in self.wanted.pieces if piece != MIXED)
+        return Rung(sections, pieces, wanted if both else (form,))
+
+    def _attempt(self, variant: str, rung: Rung, best: _Best) -> Made | None:
+        """Return the variant made at a rung; None where it misses the gate, which `best` then knows of."""
+        if rung not in self._corrected:
+            self._corrected[rung] = self.workers.run(CORRECT_WEIGHTS, self.network.work, rung)
+        done = self._corrected[rung]
+        self.workers.run(INT8_VARIANTS[variant], self.network, done)
+        measured = measure_variant(self.network, variant)
+        short = shortfall(self.wanted.gate, measured.fidelity)
+        if short is None:
+            mixed = (MIXED,) if done.float_operations and MIXED in self.wanted.pieces else ()
+            return Made(variant, measured, (*done.pieces, *mixed), done.float_operations)
+        best.note(short, measured.fidelity, done)
+        return None
+
+    def _early_sections(self) -> EarlySections:
+        if MIXED not in self.wanted.pieces or self.wanted.effort == "quick":
+            return EarlySections()
+        if self._early is None:
+            self._early = self.workers.run(TIME_EARLY_SECTIONS, self.network.work)
+        return self._early
+
+    def _ranked(self) -> Sensitivity:
+        if self._sensitivity is None:
+            self._sensitivity = self.workers.run(RANK_SECTIONS, self.network.work)
+        return self._sensitivity
+
+    def _cannot_pay(self, variant: str) -> str | None:
+        """Return in words that no layers in float are tried, where int8 is slower than float and slow to make."""
+        seconds = max((done.report.seconds for done in self._corrected.values()), default=0.0)
+        if seconds < _CHEAP_SECONDS:
+            return None
+        small, full = milliseconds(self.network, variant)
+        if small <= _SLOWER * full:
+            return None
+        return (
+            f"; as it takes {small:.2f} ms here against {full:.2f} ms of {_formats(variant)[0]}-float32, no layers in "
+            "float were tried (--effort thorough tries them)"
+        )
 
 
 @dataclass(slots=True)
-class _Climb:
-    """The rungs that one variant has tried; `reached` and `reason` are of the best of those that missed the gate."""
+class _Best:
+    """The best of the rungs that missed the gate: its mean cosine, and by what it missed."""
 
-    work: Workspace
-    variant: str
-    gate: Gate
-    pieces: tuple[str, ...]
-    run: Callable[[str], None]
-    reached: float = -1.0
+    cosine: float = -1.0
     reason: str = ""
 
-    def attempt(self, rung: Rung) -> Faithful | None:
-        """Return the file made at `rung`, None where it misses the gate."""
-        rung.write(self.work)
-        if not rung.made(self.work):
-            self.run(CORRECTED)
-        self.run(self.variant)
-        measured = measure_variant(self.work, self.variant)
-        done = Corrected.read(self.work)
-        short = shortfall(self.gate, measured.fidelity)
-        if short is None:
-            mixed = (MIXED,) if done.float_operations and MIXED in self.pieces else ()
-            return Faithful(measured, (*done.pieces, *mixed), done.float_operations)
-        reached = min(figures.mean_cosine for figures in measured.fidelity.values())
-        if reached > self.reached or not self.reason:
-            count = len(rung.float_sections)
-            kept = f", with {count} of {len(done.sections)} layers in float" if count else ""
-            self.reached, self.reason = reached, short + kept
-        return None
+    def note(self, short: str, fidelity: dict[str, Fidelity], done: Corrected) -> None:
+        """Take note of another rung that missed."""
+        reached = min(figures.mean_cosine for figures in fidelity.values())
+        if reached > self.cosine or not self.reason:
+            count = len(done.rung.float_sections)
+            kept = f", with {count} of {done.sections} layers in float" if count else ""
+            self.cosine, self.reason = reached, short + kept
 
 
-def faithful_int8(
-    work: Workspace,
-    variant: str,
-    gate: Gate,
-    pieces: tuple[str, ...],
-    effort: Effort,
-    formats: tuple[str, ...],
-    run: Callable[[str], None],
-) -> Faithful | str:
-    """The first rung of the ladder at which `variant` passes `gate`, or in words by what the best missed it.
+def float_groups(
+    found: Sensitivity, effort: Effort, loss: float, allowed: float
+) -> Iterator[tuple[tuple[str, ...], ...]]:
+    """Yield the groups of sections to keep in float, in the order in which to try them.
 
-    `pieces` are the corrections allowed, `formats` those of which int8 is wanted; `run` runs a step by its name.
+    `loss` is the distance of the mean cosine from 1 that the first rung left, `allowed` the gate's mean cosine.
+    "thorough" tries one number of groups after another. "normal" begins with the first that should do, if correction
+    gains as much with these sections in float as it did without, and tries one more.
     """
-    if not _has_layers(work):
-        return "the network has no convolution or dense layer, so there is nothing to quantize"
-    climb = _Climb(work, variant, gate, pieces, run)
-    corrections = tuple(piece for piece in pieces if piece != MIXED)
-    early = _early(work, run) if MIXED in pieces and effort != "quick" else EarlySections((), ())
-    own, other = (early.tflite, early.onnx) if variant.startswith("tflite") else (early.onnx, early.tflite)
-    form = variant.partition("-")[0]
-    # One correction serves both formats where the same layers stay in float.
-    found = climb.attempt(Rung(own, corrections, formats if own == other else (form,)))
-    if found is not None or effort == "quick":
-        return found or f"{climb.reason}; more effort (--effort normal) may reach it"
-    if effort == "normal" and (slower := _cannot_pay(work, variant)):
-        return climb.reason + slower
-    if effort == "thorough":
-        both = own == other
-    else:  # what costs no time in either format
-        own, both = min(own, other, key=len), True
-    for kept in _sensitive(work, gate, 1 - climb.reached, effort, run):
-        names = tuple(dict.fromkeys([*own, *kept]))
-        found = climb.attempt(Rung(names, corrections, formats if both else (form,)))
-        if found is not None:
-            return found
-    return climb.reason
-
-
-def _early(work: Workspace, run: Callable[[str], None]) -> EarlySections:
-    if not (work.folder / EARLY_FILE).exists():
-        run(EARLY)
-    return EarlySections.read(work)
-
-
-def _cannot_pay(work: Workspace, variant: str) -> str | None:
-    """In words that layers in float will not make the file worth its time: slower already, and slow to make."""
-    if Corrected.read(work).report.seconds < _CHEAP_SECONDS:
-        return None
-    small, full = milliseconds(work, variant)
-    if small <= _SLOWER * full:
-        return None
-    form = variant.partition("-")[0]
-    return (
-        f"; as it takes {small:.2f} ms here against {full:.2f} ms of {form}-float32, no layers in float were tried "
-        "(--effort thorough tries them)"
-    )
-
-
-def _sensitive(
-    work: Workspace, gate: Gate, loss: float, effort: Effort, run: Callable[[str], None]
-) -> Iterator[tuple[str, ...]]:
-    """The names of the sections to be kept in float, in the order in which to try; `loss` is that of the first rung.
-
-    `thorough` tries one number of groups after another. `normal` begins with the first that should do, if correction
-    gains as much with these layers in float as it did without, and tries one more.
-    """
-    if not (work.folder / SENSITIVITY_FILE).exists():
-        run(SENSITIVITY)
-    found = Sensitivity.read(work)
     counts = [count for count in _FLOAT_GROUPS if count < len(found.groups)]
     if effort == "normal" and counts:
         gained = loss / max(found.losses[0], 1e-9)
         should = [
             index
             for index, count in enumerate(counts)
-            if count < len(found.losses) and found.losses[count] * gained <= 1 - gate.mean_cosine
+            if count < len(found.losses) and found.losses[count] * gained <= 1 - allowed
         ]
         first = should[0] if should else len(counts) - 1
         counts = counts[first : first + 2]
     for count in counts:
-        yield tuple(name for group in found.groups[:count] for name in group)
+        yield found.groups[:count]
 
 
-def _has_layers(work: Workspace) -> bool:
-    from edgefeat_export._convert.tflite import flatbuffer, float16
-
-    model = flatbuffer.read(work.model("tflite-float32"))
-    return any(flatbuffer.op_code(model, one) in float16.OUTPUT_AXIS for one in model.subgraphs[0].operators)
+def _formats(variant: str) -> tuple[str, str]:
+    """Return the variant's format and the other one."""
+    return ("tflite", "onnx") if variant.startswith("tflite") else ("onnx", "tflite")

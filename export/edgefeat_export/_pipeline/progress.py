@@ -1,4 +1,4 @@
-"""Which step an export is at, on a terminal; nothing elsewhere."""
+"""Which step an export is at, how far it is and how long it will take, on a terminal; nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -7,15 +7,44 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from edgefeat_export._pipeline import steps
+from edgefeat_export._spec import VariantSpec
+
 __all__ = ["Progress"]
+
+#: How long each step takes beside the others, roughly: what ResNet50, MobileNetV2 and EfficientNetV2 B0 took.
+_WEIGHTS = {
+    steps.BUILD_NETWORK.name: 4,
+    "tflite-float32": 2,
+    "tflite-float16": 1,
+    "tflite-dynamic": 2,
+    "onnx-float32": 2,
+    steps.TIME_EARLY_SECTIONS.name: 3,
+    steps.CORRECT_WEIGHTS.name: 8,
+    steps.RANK_SECTIONS.name: 3,
+    "tflite-int8": 1,
+    "onnx-int8": 1,
+}
 
 
 class Progress:
-    """A bar of `steps` steps on standard error, named as they begin. Shown if `show`, and only on a terminal."""
+    """A bar on standard error for the steps that `wanted` takes at least. Shown if `show`, and only on a terminal.
 
-    def __init__(self, steps: int, *, show: bool) -> None:
-        self._bar = tqdm(total=steps, unit="step", disable=not (show and sys.stderr.isatty()), leave=False)
-        self._begun = False
+    Steps that the ladder of int8 adds make it longer as they begin.
+    """
+
+    def __init__(self, wanted: VariantSpec, *, show: bool) -> None:
+        expected = {steps.BUILD_NETWORK.name, "tflite-float32", *wanted.variants}
+        if {*wanted.variants} & {*steps.INT8_VARIANTS}:
+            expected |= {"onnx-float32", steps.CORRECT_WEIGHTS.name}
+        self._expected = [name for name in _WEIGHTS if name in expected]
+        self._bar = tqdm(
+            total=sum(_WEIGHTS[name] for name in self._expected),
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left",
+            disable=not (show and sys.stderr.isatty()),
+            leave=False,
+        )
+        self._running: str | None = None
 
     def __enter__(self) -> Progress:
         return self
@@ -26,8 +55,12 @@ class Progress:
         self._bar.close()
 
     def begin(self, step: str) -> None:
-        """The step before is done and `step` has begun."""
-        if self._begun:
-            self._bar.update()
-        self._begun = True
+        """Show that `step` has begun, and that the one before is done."""
+        if self._running is not None:
+            self._bar.update(_WEIGHTS[self._running])
+        if step in self._expected:
+            self._expected.remove(step)
+        else:
+            self._bar.total += _WEIGHTS[step]
+        self._running = step
         self._bar.set_description(step)

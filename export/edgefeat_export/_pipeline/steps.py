@@ -1,66 +1,55 @@
-"""The steps of an export, each a function on a workspace, each run in a process of its own by `_subprocess`.
+"""The steps of an export: each a function of typed arguments that writes its file and returns what it found out.
 
-What the steps of float variants need of others is in `NEEDS`; those of int8 are called for by `_int8`. Heavy packages
-are imported inside, so that a step loads only its own.
+Each runs in a worker process, see `workers`. Heavy packages are imported inside, so that a worker loads only those of
+its steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
-from edgefeat._bundle.manifest import VARIANTS
 from edgefeat._images.form import PictureForm
-from edgefeat_export._pipeline.ladder import CORRECTED, EARLY, SENSITIVITY
-from edgefeat_export._workspace import NETWORK, NetworkFacts, Workspace
+from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Sensitivity
+from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._workspace import BuiltNetwork, NetworkFacts, Workspace
 
-__all__ = ["NEEDS", "STEPS", "ordered", "waves"]
+__all__ = [
+    "BUILD_NETWORK",
+    "CORRECT_WEIGHTS",
+    "FLOAT_VARIANTS",
+    "INT8_VARIANTS",
+    "NEEDS",
+    "RANK_SECTIONS",
+    "TIME_EARLY_SECTIONS",
+    "Step",
+]
 
-#: What must have been made before each step.
-NEEDS: dict[str, tuple[str, ...]] = {
-    NETWORK: (),
-    "tflite-float32": (NETWORK,),
-    "tflite-float16": ("tflite-float32",),
-    "tflite-dynamic": (NETWORK,),
-    "onnx-float32": ("tflite-float32",),
-}
-
-
-def ordered(variants: Sequence[str]) -> list[str]:
-    """The steps that bring the float ones of `variants`, each after what it needs."""
-    steps: list[str] = []
-
-    def add(step: str) -> None:
-        for need in NEEDS[step]:
-            add(need)
-        if step not in steps:
-            steps.append(step)
-
-    for variant in VARIANTS:
-        if variant in variants and variant in NEEDS:
-            add(variant)
-    return steps
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def waves(steps: Sequence[str]) -> list[list[str]]:
-    """`steps` in groups: those of one need only those of the groups before, and so can run at once."""
-    level: dict[str, int] = {}
-    for step in steps:
-        level[step] = 1 + max((level[need] for need in NEEDS[step]), default=-1)
-    return [[step for step in steps if level[step] == depth] for depth in range(max(level.values()) + 1)]
+@dataclass(frozen=True, slots=True)
+class Step(Generic[P, R]):
+    """A function that a worker runs; `tensorflow` says in which kind of worker."""
+
+    name: str
+    function: Callable[P, R]
+    tensorflow: bool = False
 
 
-def _network(work: Workspace) -> None:
+def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
     from edgefeat_export._convert.graph import save_graph
     from edgefeat_export._images.calibration import gather
     from edgefeat_export._network.heads import build, weights_sha256
     from edgefeat_export._network.random_weights import condition
     from edgefeat_export._network.trunk import build_trunk
 
-    spec = work.spec
     trunk = build_trunk(spec)
     height, width = trunk.size
     form = PictureForm(height, width, fit=spec.fit, transparency=spec.background, color=trunk.color)
@@ -71,6 +60,9 @@ def _network(work: Workspace) -> None:
         condition(trunk, pictures.calibrating)
     network = build(trunk, spec, pictures.calibrating)
     save_graph(network.model, [tap.name for tap in network.taps], work.graph_path)
+    reference = network.features(pictures.checking)
+    for tap, rows in reference.items():
+        _check_features(tap, rows)
     facts = NetworkFacts(
         backbone=trunk.name,
         preprocessing=trunk.preprocessing,
@@ -78,16 +70,16 @@ def _network(work: Workspace) -> None:
         picture=form,
         taps=network.taps,
         calibration=pictures.about,
+        labels=pictures.labels,
         notes=tuple(notes),
     )
-    reference = network.features(pictures.checking)
-    for tap, rows in reference.items():
-        _check_features(tap, rows)
-    work.write_facts(facts, reference)
+    built = BuiltNetwork(work, spec, facts)
+    built.write_reference(reference)
+    return built
 
 
 def _check_features(tap: str, rows: NDArray[np.float32]) -> None:
-    """Raises ExportError where Keras's own features say nothing: nothing could be measured against them."""
+    """Raise ExportError where Keras's own features say nothing: nothing could be measured against them."""
     if not np.isfinite(rows).all():
         raise ExportError(
             f"the Keras features of tap {tap} are not finite numbers: the weights or preprocessing are wrong"
@@ -96,81 +88,89 @@ def _check_features(tap: str, rows: NDArray[np.float32]) -> None:
         raise ExportError(f"the Keras features of tap {tap} are all zero: the weights or the preprocessing are wrong")
 
 
-def _tflite_float32(work: Workspace) -> None:
-    from edgefeat_export._convert.tflite import conversion as tflite
+def _tflite_float32(network: BuiltNetwork) -> None:
+    from edgefeat_export._convert.tflite import conversion
 
-    tflite.float32(work.graph, work.model("tflite-float32"))
-    _describe(work, "tflite-float32")
-
-
-def _tflite_float16(work: Workspace) -> None:
-    from edgefeat_export._convert.tflite import conversion as tflite
-
-    tflite.float16(work.model("tflite-float32"), work.model("tflite-float16"))
-    _describe(work, "tflite-float16")
+    conversion.float32(network.graph, network.work.model("tflite-float32"))
+    _describe(network, "tflite-float32")
 
 
-def _tflite_dynamic(work: Workspace) -> None:
-    from edgefeat_export._convert.tflite import conversion as tflite
+def _tflite_float16(network: BuiltNetwork) -> None:
+    from edgefeat_export._convert.tflite import conversion
 
-    tflite.dynamic(work.graph, work.model("tflite-dynamic"))
-    _describe(work, "tflite-dynamic")
+    conversion.float16(network.work.model("tflite-float32"), network.work.model("tflite-float16"))
+    _describe(network, "tflite-float16")
 
 
-def _describe(work: Workspace, variant: str) -> None:
-    """Before the file is measured and hashed, so that what is measured is what is shipped."""
+def _tflite_dynamic(network: BuiltNetwork) -> None:
+    from edgefeat_export._convert.tflite import conversion
+
+    conversion.dynamic(network.graph, network.work.model("tflite-dynamic"))
+    _describe(network, "tflite-dynamic")
+
+
+def _onnx_float32(network: BuiltNetwork) -> None:
+    from edgefeat_export._convert.onnx import conversion
+
+    conversion.float32(network.work.model("tflite-float32"), network.work.model("onnx-float32"))
+
+
+def _tflite_int8(network: BuiltNetwork, corrected: Corrected) -> None:
+    from edgefeat_export._quantize.int8_files import quantize_tflite
+
+    quantize_tflite(network.work, corrected)
+    _describe(network, "tflite-int8")
+
+
+def _onnx_int8(network: BuiltNetwork, corrected: Corrected) -> None:
+    from edgefeat_export._quantize.int8_files import quantize_onnx
+
+    quantize_onnx(network.work, corrected)
+
+
+def _describe(network: BuiltNetwork, variant: str) -> None:
+    """Write the metadata before the file is measured and hashed, so that what is measured is what is shipped."""
     from edgefeat_export._bundle.description import about
     from edgefeat_export._bundle.tflite_metadata import describe
 
-    describe(work.model(variant), about(work, variant))
+    describe(network.work.model(variant), about(network, variant))
 
 
-def _onnx_float32(work: Workspace) -> None:
-    from edgefeat_export._convert.onnx import conversion as onnx
+def _time_early_sections(work: Workspace) -> EarlySections:
+    from edgefeat_export._quantize.int8_files import time_early_sections
 
-    onnx.float32(work.model("tflite-float32"), work.model("onnx-float32"))
-
-
-def _correct(work: Workspace) -> None:
-    from edgefeat_export._quantize.rungs import correct_weights
-
-    correct_weights(work)
+    return time_early_sections(work)
 
 
-def _rank(work: Workspace) -> None:
-    from edgefeat_export._quantize.rungs import rank_sections
+def _correct_weights(work: Workspace, rung: Rung) -> Corrected:
+    from edgefeat_export._quantize.int8_files import correct_weights
 
-    rank_sections(work)
-
-
-def _time_early(work: Workspace) -> None:
-    from edgefeat_export._quantize.rungs import time_early_sections
-
-    time_early_sections(work)
+    return correct_weights(work, rung)
 
 
-def _tflite_int8(work: Workspace) -> None:
-    from edgefeat_export._quantize.rungs import quantize_tflite
+def _rank_sections(work: Workspace) -> Sensitivity:
+    from edgefeat_export._quantize.int8_files import rank_sections
 
-    quantize_tflite(work)
-    _describe(work, "tflite-int8")
-
-
-def _onnx_int8(work: Workspace) -> None:
-    from edgefeat_export._quantize.rungs import quantize_onnx
-
-    quantize_onnx(work)
+    return rank_sections(work)
 
 
-STEPS: dict[str, Callable[[Workspace], None]] = {
-    NETWORK: _network,
-    "tflite-float32": _tflite_float32,
-    "tflite-float16": _tflite_float16,
-    "tflite-dynamic": _tflite_dynamic,
-    CORRECTED: _correct,
-    SENSITIVITY: _rank,
-    EARLY: _time_early,
-    "tflite-int8": _tflite_int8,
-    "onnx-float32": _onnx_float32,
-    "onnx-int8": _onnx_int8,
+BUILD_NETWORK = Step("network", _build_network, tensorflow=True)
+
+FLOAT_VARIANTS = {
+    "tflite-float32": Step("tflite-float32", _tflite_float32, tensorflow=True),
+    "tflite-float16": Step("tflite-float16", _tflite_float16),
+    "tflite-dynamic": Step("tflite-dynamic", _tflite_dynamic, tensorflow=True),
+    "onnx-float32": Step("onnx-float32", _onnx_float32, tensorflow=True),  # tf2onnx imports TensorFlow
+}
+
+#: Which variant's file each float variant is made from; the others are made from the network.
+NEEDS = {"tflite-float16": "tflite-float32", "onnx-float32": "tflite-float32"}
+
+TIME_EARLY_SECTIONS = Step("early layers", _time_early_sections)
+CORRECT_WEIGHTS = Step("corrected weights", _correct_weights)
+RANK_SECTIONS = Step("sensitivity", _rank_sections)
+
+INT8_VARIANTS = {
+    "tflite-int8": Step("tflite-int8", _tflite_int8),
+    "onnx-int8": Step("onnx-int8", _onnx_int8),
 }

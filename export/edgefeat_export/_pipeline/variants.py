@@ -1,161 +1,134 @@
-"""Runs the steps of an export in a workspace: the network, the float variants, then int8 held to its gate."""
+"""From what is asked for to the variants made: the network, the float variants, then int8 held to its gate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgefeat import VARIANTS, EngineError, ExportError
-from edgefeat._bundle.manifest import Gate, Refusal
-from edgefeat_export._pipeline.ladder import faithful_int8
-from edgefeat_export._pipeline.processes import run_step, stop_steps
-from edgefeat_export._pipeline.progress import Progress
-from edgefeat_export._pipeline.steps import ordered, waves
-from edgefeat_export._quantize.fidelity import Measured, measure_variant
+from edgefeat._bundle.manifest import Refusal
+from edgefeat_export._convert.tflite import flatbuffer, float16
+from edgefeat_export._pipeline.ladder import Ladder
+from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, INT8_VARIANTS, NEEDS
+from edgefeat_export._pipeline.workers import Workers
+from edgefeat_export._quantize.fidelity import Made, measure_variant
 from edgefeat_export._quantize.gates import refusal, unfaithful
 from edgefeat_export._quantize.timing import slower_than_float
-from edgefeat_export._spec import Effort
-from edgefeat_export._workspace import NETWORK, Workspace
+from edgefeat_export._spec import NetworkSpec, VariantSpec
+from edgefeat_export._workspace import BuiltNetwork, Workspace
 
-__all__ = ["Made", "make"]
+__all__ = ["build_network", "make_variants"]
 
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A variant whose file is in the workspace, measured, and how its int8 was corrected."""
-
-    variant: str
-    measured: Measured
-    correction: tuple[str, ...] = ()
-    float_operations: tuple[str, ...] = ()
+#: The float file that every other is made from, and the one that the corrections of both int8 formats are computed on.
+_FIRST, _CORRECTED_ON = "tflite-float32", "onnx-float32"
 
 
-#: The float file that the corrections of both int8 formats are computed on.
-_CORRECTED_ON = "onnx-float32"
+@dataclass(slots=True)
+class _Outcome:
+    """What came of the variants so far, by name: made, or the reason why not."""
 
-#: The steps without which there is nothing faithful to write.
-_NEEDED = (NETWORK, "tflite-float32")
+    made: dict[str, Made] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
-def make(
-    work: Workspace,
-    wanted: Sequence[str],
-    gate: Gate,
-    pieces: tuple[str, ...],
-    effort: Effort,
-    jobs: int,
-    progress: Progress,
-    tell: Callable[[str], None],
-    network_made: Callable[[], None],
+def build_network(spec: NetworkSpec, wanted: VariantSpec, work: Workspace, workers: Workers) -> BuiltNetwork:
+    """Return the network; workers for the steps behind it are started meanwhile."""
+    if {*wanted.variants} & {*INT8_VARIANTS, "tflite-float16"}:
+        workers.warm(tensorflow=False)
+    return workers.run(BUILD_NETWORK, work, spec)
+
+
+def make_variants(
+    network: BuiltNetwork, wanted: VariantSpec, workers: Workers, tell: Callable[[str], None]
 ) -> tuple[list[Made], list[Refusal]]:
-    """The variants made, in the order of VARIANTS, and those refused.
+    """Return the variants made, in the order of VARIANTS, and those refused.
 
-    `effort` says how far the ladder of int8 is climbed. `jobs` steps run at once where they do not need
-    each other; `network_made` is called once the network is known.
     Raises ExportError where the float32 TFLite file is not faithful, or all that was wanted is refused.
     """
-
-    def run(step: str) -> None:
-        progress.begin(step)
-        run_step(work, step)
-
-    def known() -> None:
-        for note in work.facts.notes:
-            tell(note)
-        network_made()
-
-    int8 = [variant for variant in wanted if variant.endswith("-int8")]
-    steps = ordered([*wanted] if not int8 else [*wanted, _CORRECTED_ON])
-    formats = tuple(variant.partition("-")[0] for variant in int8)
-    made, reasons = _make_float(work, steps, gate, jobs, run, known)
+    outcome = _Outcome()
+    int8 = [variant for variant in wanted.variants if variant in INT8_VARIANTS]
+    _make_float(network, wanted, workers, outcome)
+    workers.close(tensorflow=True)
+    ladder = Ladder(network, wanted, workers)
     for variant in int8:
-        # One that misses its own gate by a hair will do: int8 is held against Keras in any case.
-        missing = None
-        if not work.model(_CORRECTED_ON).exists():
-            missing = f"int8 is corrected on {_CORRECTED_ON}, which cannot be had: {reasons[_CORRECTED_ON]}"
-        result = missing or _make_int8(work, variant, gate, pieces, effort, formats, run)
+        result = _missing(network, outcome) or _int8(ladder, variant)
         if isinstance(result, str):
-            reasons[variant] = result
+            outcome.reasons[variant] = result
             continue
-        made[variant] = result
-        if slower := slower_than_float(work, variant):
+        outcome.made[variant] = result
+        if slower := slower_than_float(network, variant):
             tell(slower)
-    others = {name: one.measured.fidelity for name, one in made.items() if name in wanted}
-    refusals = [refusal(variant, reasons[variant], others) for variant in VARIANTS if variant in {*reasons} & {*wanted}]
-    kept = [made[variant] for variant in VARIANTS if variant in wanted and variant in made]
-    if not kept:
+    written = [outcome.made[name] for name in VARIANTS if name in wanted.variants and name in outcome.made]
+    fidelity = {one.variant: one.measured.fidelity for one in written}
+    missed = [name for name in VARIANTS if name in wanted.variants and name in outcome.reasons]
+    refusals = [refusal(name, outcome.reasons[name], fidelity) for name in missed]
+    if not written:
         raise ExportError("; ".join(one.reason for one in refusals))
     for one in refusals:
         tell(one.reason)
-    return kept, refusals
+    return written, refusals
 
 
-def _make_float(
-    work: Workspace,
-    steps: Sequence[str],
-    gate: Gate,
-    jobs: int,
-    run: Callable[[str], None],
-    network_made: Callable[[], None],
-) -> tuple[dict[str, Made], dict[str, str]]:
-    """The float variants made by `steps`, and the reasons why others were not, both by name."""
+def _make_float(network: BuiltNetwork, wanted: VariantSpec, workers: Workers, outcome: _Outcome) -> None:
+    """Make the float variants that are wanted or needed: the one that others are made of first, then those at once."""
+    steps = {*wanted.variants} & {*FLOAT_VARIANTS}
+    if {*wanted.variants} & {*INT8_VARIANTS}:
+        steps.add(_CORRECTED_ON)
+    steps |= {NEEDS[step] for step in steps if step in NEEDS}
+    ordered = [name for name in VARIANTS if name in steps]
 
-    def attempted(step: str) -> str | None:
+    def attempt(variant: str) -> str | None:
         try:
-            run(step)
+            workers.run(FLOAT_VARIANTS[variant], network)
         except ExportError as error:
-            if step in _NEEDED:
+            if variant == _FIRST:
                 raise
             return str(error)
         return None
 
-    made: dict[str, Made] = {}
-    reasons: dict[str, str] = {}
-    with ThreadPoolExecutor(jobs) as pool:
-        for wave in waves(steps):
+    with ThreadPoolExecutor() as pool:  # how many run at once is for `workers` to say
+        for wave in ([one for one in ordered if one == _FIRST], [one for one in ordered if one != _FIRST]):
             try:
-                failures = list(pool.map(attempted, wave))
-            except BaseException:  # Ctrl-C comes to this thread alone: the others wait for their converters
-                stop_steps()
+                failures = list(pool.map(attempt, wave))
+            except BaseException:  # Ctrl-C comes to this thread alone: the others wait for their workers
+                workers.stop()
                 raise
-            if wave == [NETWORK]:
-                network_made()
-                continue
-            for step, failure in zip(wave, failures, strict=True):
-                result = failure or _measured(work, step, gate)
+            for variant, failure in zip(wave, failures, strict=True):
+                result = failure or _measured(network, variant, wanted)
                 if isinstance(result, Made):
-                    made[step] = result
-                elif step in _NEEDED:
-                    raise ExportError(f"{step} is not faithful: {result}; nothing was written")
+                    outcome.made[variant] = result
+                elif variant == _FIRST:
+                    raise ExportError(f"{variant} is not faithful: {result}; nothing was written")
                 else:
-                    reasons[step] = result
-    return made, reasons
+                    outcome.reasons[variant] = result
 
 
-def _measured(work: Workspace, variant: str, gate: Gate) -> Made | str:
-    """The variant in the workspace, measured, or why it is not to be written."""
+def _measured(network: BuiltNetwork, variant: str, wanted: VariantSpec) -> Made | str:
+    """Return the variant in the workspace, measured, or why it is not to be written."""
     try:
-        measured = measure_variant(work, variant)
+        measured = measure_variant(network, variant)
     except EngineError as error:
         return str(error)
-    return unfaithful(variant, measured.fidelity, gate) or Made(variant, measured)
+    return unfaithful(variant, measured.fidelity, wanted.gate) or Made(variant, measured)
 
 
-def _make_int8(
-    work: Workspace,
-    variant: str,
-    gate: Gate,
-    pieces: tuple[str, ...],
-    effort: Effort,
-    formats: tuple[str, ...],
-    run: Callable[[str], None],
-) -> Made | str:
-    """The int8 variant, or why there is none."""
+def _missing(network: BuiltNetwork, outcome: _Outcome) -> str | None:
+    """Return why there can be no int8 at all, None where there can.
+
+    A float file that misses its own gate by a hair will do: int8 is held against Keras in any case.
+    """
+    if not network.work.model(_CORRECTED_ON).exists():
+        return f"int8 is corrected on {_CORRECTED_ON}, which cannot be had: {outcome.reasons[_CORRECTED_ON]}"
+    model = flatbuffer.read(network.work.model(_FIRST))
+    if not any(flatbuffer.op_code(model, one) in float16.OUTPUT_AXIS for one in model.subgraphs[0].operators):
+        return "the network has no convolution or dense layer, so there is nothing to quantize"
+    return None
+
+
+def _int8(ladder: Ladder, variant: str) -> Made | str:
+    """Return the int8 variant, or why there is none."""
     try:
-        result = faithful_int8(work, variant, gate, pieces, effort, formats, run)
+        return ladder.climb(variant)
     except (EngineError, ExportError) as error:
         return str(error)
-    if isinstance(result, str):
-        return result
-    return Made(variant, result.measured, result.correction, result.float_operations)

@@ -11,9 +11,9 @@ from edgefeat._bundle.fidelity import measure, nearest
 from edgefeat._bundle.manifest import Accuracy, Fidelity
 from edgefeat._engines.engine import Engine, engine_named, run
 from edgefeat._engines.selection import default_threads
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._workspace import BuiltNetwork
 
-__all__ = ["ENGINES", "Measured", "measure_variant"]
+__all__ = ["ENGINES", "Made", "Measured", "measure_variant"]
 
 #: Which engine measures which format.
 ENGINES = {"tflite": "litert", "onnx": "onnxruntime"}
@@ -28,15 +28,26 @@ class Measured:
     fidelity: dict[str, Fidelity]
 
 
-def measure_variant(work: Workspace, variant: str) -> Measured:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A variant whose file is in the workspace, measured, and how its int8 was corrected."""
+
+    variant: str
+    measured: Measured
+    correction: tuple[str, ...] = ()
+    float_operations: tuple[str, ...] = ()
+
+
+def measure_variant(network: BuiltNetwork, variant: str) -> Measured:
     """What the device runtime gives for the check pictures. Raises EngineError where it cannot run the file."""
     engine = engine_named(ENGINES[variant.partition("-")[0]])
-    reference = work.reference()
+    work, taps = network.work, network.facts.taps
+    reference = network.reference()
+    labels = np.array(network.facts.labels, dtype=np.str_)
     session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
-    taps = work.facts.taps
     rows = [run(session, picture[np.newaxis], taps) for picture in work.checking]
     features = {tap: np.concatenate([row[index] for row in rows]) for index, tap in enumerate(reference)}
-    fidelity = {tap: _measured(features[tap], reference[tap], work.labels()) for tap in reference}
+    fidelity = {tap: _measured(features[tap], reference[tap], labels) for tap in reference}
     return Measured(engine, features, fidelity)
 
 

@@ -9,33 +9,34 @@ import numpy as np
 from edgefeat._engines.engine import Session, engine_named
 from edgefeat._engines.selection import default_threads
 from edgefeat_export._quantize.fidelity import ENGINES
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["milliseconds", "slower_than_float"]
 
 _ROUNDS, _WARMING = 25, 3
 
 
-def slower_than_float(work: Workspace, variant: str) -> str | None:
+def slower_than_float(network: BuiltNetwork, variant: str) -> str | None:
     """A sentence with both times where the int8 `variant` is slower than its format's float32 here, else None."""
-    small, full = milliseconds(work, variant)
+    small, full = milliseconds(network, variant)
     if small <= full:
         return None
     form = variant.partition("-")[0]
     return (
-        f"{variant} does not pay here: {small:.2f} ms against {full:.2f} ms of {form}-float32 on {ENGINES[form]}; "
+        f"{variant} is slower than float here: {small:.2f} ms against {full:.2f} ms of {form}-float32 on "
+        f"{ENGINES[form]}; "
         "other processors differ, `edgefeat tune` measures on the device"
     )
 
 
-def milliseconds(work: Workspace, variant: str) -> tuple[float, float]:
+def milliseconds(network: BuiltNetwork, variant: str) -> tuple[float, float]:
     """The time of one inference of `variant` and of its format's float32, medians.
 
     Both are loaded in this process and called in turn, one picture at a time.
     """
     form = variant.partition("-")[0]
-    sessions = [_session(work, name) for name in (variant, f"{form}-float32")]
-    pictures = work.checking
+    sessions = [_session(network, name) for name in (variant, f"{form}-float32")]
+    pictures = network.work.checking
     samples: list[list[float]] = [[], []]
     for turn in range(_WARMING + _ROUNDS):
         picture = np.ascontiguousarray(pictures[turn % len(pictures)])[np.newaxis]
@@ -47,7 +48,7 @@ def milliseconds(work: Workspace, variant: str) -> tuple[float, float]:
     return small, full
 
 
-def _session(work: Workspace, variant: str) -> Session:
-    taps = tuple(tap.name for tap in work.facts.taps)
+def _session(network: BuiltNetwork, variant: str) -> Session:
+    taps = tuple(tap.name for tap in network.facts.taps)
     engine = engine_named(ENGINES[variant.partition("-")[0]])
-    return engine.open(work.model(variant).read_bytes(), taps, default_threads())
+    return engine.open(network.work.model(variant).read_bytes(), taps, default_threads())

@@ -18,11 +18,11 @@ from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._quantize.correction.corrected_files import Models, features_cosine
 from edgefeat_export._workspace import Workspace
 
-__all__ = ["Guard", "Stock"]
+__all__ = ["Guard", "Uncorrected"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class Uncorrected:
     """The float32 ONNX model, the same in int8 as a whole, and the ranges from which the TFLite one is made."""
 
     float32: Models
@@ -31,7 +31,7 @@ class Stock:
     ranges: tflite_int8.Ranges
 
     @classmethod
-    def of(cls, work: Workspace, float32: Models) -> Stock:
+    def of(cls, work: Workspace, float32: Models) -> Uncorrected:
         """Return those of the workspace, made if they are not there yet."""
         quantized, ranges = work.folder / "stock.onnx", work.folder / "stock.json"
         if not ranges.exists():
@@ -64,7 +64,7 @@ class Guard:
     left. `nodes` and `operators` stay float.
     """
 
-    stock: Stock
+    stock: Uncorrected
     int8: Models
     formats: tuple[str, ...]
     nodes: tuple[str, ...]
