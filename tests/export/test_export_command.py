@@ -270,9 +270,9 @@ def test_an_interrupt_leaves_nothing_and_no_converter_running(model: Path, tmp_p
 def converters(scratch: Path) -> list[int]:
     """The processes that work in `scratch`."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if str(scratch).encode() in path.read_bytes():
+            if f"TMPDIR={scratch}/".encode() in path.read_bytes():
                 found.append(int(path.parent.name))
         except OSError:  # it has just ended
             continue

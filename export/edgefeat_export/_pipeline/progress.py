@@ -40,7 +40,7 @@ class Progress:
         self._expected = [name for name in _WEIGHTS if name in expected]
         self._bar = tqdm(
             total=sum(_WEIGHTS[name] for name in self._expected),
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left",
+            bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left",
             disable=not (show and sys.stderr.isatty()),
             leave=False,
         )

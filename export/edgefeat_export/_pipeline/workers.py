@@ -96,12 +96,13 @@ class Workers:
         self._began(step.name)
         log = self._folder / f"{step.name}.log"
         log.unlink(missing_ok=True)
-        worker = self._take(step.tensorflow)
-        try:
-            reply = worker.call(Call(step.function, arguments, named, str(log)))
-        except BaseException:  # Ctrl-C, or a deadline of the caller's: leave no converter running
+        call = Call(step.function, arguments, named, str(log))
+        worker = self._idle_worker(step.tensorflow) or self._start(step.tensorflow)
+        reply = self._replied(worker, call)
+        if reply is None and not log.exists() and worker.called > 1:  # it died before, while nothing was asked of it
             self._end(worker)
-            raise
+            worker = self._start(step.tensorflow)
+            reply = self._replied(worker, call)
         if reply is None or reply.failure:
             status = self._end(worker, patience=_ENDING)
             raise _error(self._folder, step.name, reply, status, log)
@@ -116,6 +117,13 @@ class Workers:
             raise reply.error
         result: R = reply.result
         return result
+
+    def _replied(self, worker: _Worker, call: Call) -> Reply | None:
+        try:
+            return worker.call(call)
+        except BaseException:  # Ctrl-C, or a deadline of the caller's: leave no converter running
+            self._end(worker)
+            raise
 
     def warm(self, *, tensorflow: bool) -> None:
         """Start a worker for a later step, without waiting for it."""
@@ -132,13 +140,10 @@ class Workers:
         for worker in tuple(self._all):
             self._end(worker)
 
-    def _take(self, tensorflow: bool) -> _Worker:
+    def _idle_worker(self, tensorflow: bool) -> _Worker | None:
         with self._lock:
             idle = self._idle[tensorflow]
-            while idle:
-                if (worker := idle.pop()).lives():
-                    return worker
-        return self._start(tensorflow)
+            return idle.pop() if idle else None
 
     def _start(self, tensorflow: bool) -> _Worker:
         if self._stopped:
@@ -153,9 +158,10 @@ class Workers:
 
 
 class _Worker:
-    """One process that runs `edgefeat_export._pipeline.worker`."""
+    """One process that runs `edgefeat_export._pipeline.worker`; `called` counts its calls."""
 
     def __init__(self, folder: Path, modules: tuple[str, ...]) -> None:
+        self.called = 0
         # Converters print pages; they are kept for the one case in which they matter.
         environment = {
             "ORT_DISABLE_TELEMETRY": "1",
@@ -175,15 +181,12 @@ class _Worker:
                 env=environment,
             )
 
-    def lives(self) -> bool:
-        """Return whether the process runs."""
-        return self._process.poll() is None
-
     def call(self, call: Call) -> Reply | None:
         """Return the reply to a call; None where the process ended without one."""
         sent, replies = self._process.stdin, self._process.stdout
         assert sent is not None
         assert replies is not None
+        self.called += 1
         try:
             pickle.dump(call, sent)
             sent.flush()
