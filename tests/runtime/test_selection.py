@@ -139,7 +139,7 @@ def test_a_file_its_engine_refuses_is_passed_over_and_said(one_tap: Path, altere
     bundle = altered(one_tap, spoil)
     extractor = edgefeat.load(bundle, engine=engine.name)
     assert extractor.variant in edgefeat.VARIANTS[2:]
-    assert f"passed over: engine {engine.name} cannot load the model" in extractor.reason
+    assert f"skipped: engine {engine.name} cannot load the model" in extractor.reason
     with pytest.raises(edgefeat.EngineError, match=f"engine {engine.name} cannot load the model"):
         edgefeat.load(bundle, engine=engine.name, variant=f"{engine.format}-float32")
 
@@ -181,6 +181,6 @@ def test_tflite_runtime_under_numpy_2_says_what_to_do(one_tap: Path) -> None:
     load = f"edgefeat.load({str(one_tap)!r}, engine={engine.name!r})"
     program = f"import numpy; numpy.__version__ = '2.0.1'; import edgefeat; {load}"
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
-    assert "EngineError: tflite-runtime cannot work with NumPy 2.0.1 (allowed: below 2): pip install 'numpy<2'\n" in (
+    assert "EngineError: tflite-runtime does not support NumPy 2.0.1 (required: below 2): pip install 'numpy<2'\n" in (
         done.stderr
     )

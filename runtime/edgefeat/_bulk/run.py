@@ -33,7 +33,7 @@ __all__ = ["BulkOptions", "BulkResult", "extract_into"]
 
 # How often the run checks for stuck workers and temperature when no answers arrive.
 _LOOK_SECONDS = 0.1
-_HELD = "as the database has it"
+_HELD = "as recorded in the database"
 
 
 def extract_into(options: BulkOptions, progress: Progress) -> BulkResult:
@@ -189,7 +189,7 @@ class _Run:
         if earlier not in (None, self._hello.engine_version):
             self._progress.note(
                 f"earlier rows were computed by {self._hello.engine} {earlier}, new ones by "
-                f"{self._hello.engine_version}: their last digits may differ"
+                f"{self._hello.engine_version}: the last digits may differ"
             )
         facts = {"unchanged": found.unchanged, "failed_before": found.failed_before, "workers": workers.count}
         about = {"bundle": identity.bundle, "variant": identity.variant, "engine": identity.engine}
@@ -201,7 +201,7 @@ class _Run:
         while self._stopped.signal is None:
             hot = heat.hot if heat is not None else None
             if hot != resting and (hot is None or resting is None):
-                self._progress.note(f"paused: {hot}" if hot else "goes on: the device has cooled down")
+                self._progress.note(f"paused: {hot}" if hot else "resumed: the device has cooled down")
             resting = hot
             if not workers.feed(resting=resting is not None):
                 return
@@ -251,9 +251,9 @@ def _check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> No
     if held.manifest_sha256 != bundle.identity:
         again = ["edgefeat", "extract", held.place, *options.paths, *_from_lists(options), "--into", str(into)]
         raise ArgumentError(
-            f"{into} holds features of bundle {held.bundle} ({held.manifest_sha256[:12]}), {options.bundle} is "
-            f"{bundle.manifest.name} ({bundle.identity[:12]}). Begin another file with --into other.db, or go on with "
-            f"that bundle: {shlex.join(again)}"
+            f"{into} holds features of bundle {held.bundle} ({held.manifest_sha256[:12]}), but {options.bundle} is "
+            f"{bundle.manifest.name} ({bundle.identity[:12]}). Start another database with --into other.db, or "
+            f"continue with that bundle: {shlex.join(again)}"
         )
     asked = {
         "variant": (options.variant, held.variant),
@@ -265,6 +265,6 @@ def _check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> No
         if wanted is not None and wanted != there:
             option = "--exact" if name == "decoding" else f"--{name}"
             raise ArgumentError(
-                f"{into} holds features of {name} {there}, asked for is {wanted}: leave {option} out to go on with the "
-                "file, or begin another with --into other.db"
+                f"{into} holds features of {name} {there}, not {wanted}: leave out {option} to continue with this "
+                "database, or start another with --into other.db"
             )

@@ -26,7 +26,7 @@ def is_hot(state: Health, limit: float) -> str | None:
     flags = 0 if state.throttled is None else int(state.throttled, 16)
     slowed = flags & (_CAPPED | _THROTTLED) and not flags & _UNDER_VOLTAGE
     if flags & _SOFT_LIMIT or slowed:
-        return f"it slows itself down (throttled {state.throttled})"
+        return f"it is throttled ({state.throttled})"
     return None
 
 
@@ -40,8 +40,8 @@ class HeatWatch:
         state = health()
         if state.temperature is None and state.throttled is None:
             raise ArgumentError(
-                "--pause-when-hot: this device tells no temperature "
-                "(allowed where /sys/class/thermal or vcgencmd does): leave it out"
+                "--pause-when-hot: this device reports no temperature "
+                "(required: /sys/class/thermal or vcgencmd): leave the option out"
             )
         self._limit = limit
         self._hot = is_hot(state, limit)

@@ -67,7 +67,7 @@ def main() -> int:
             least_share=settings.least_share,
         )
         if extractor.bundle.identity != settings.identity:
-            raise BundleError(f"bundle {settings.bundle} was replaced while photos were extracted with it")
+            raise BundleError(f"bundle {settings.bundle} was replaced during the run")
     except EdgefeatError as error:
         write_records(answers, [Refusal(type(error).__name__, str(error))])
         return 0
@@ -144,7 +144,8 @@ def _answer(extractor: Extractor, settings: WorkerSettings, file: _Read) -> tupl
         except MemoryError:
             error = _TOO_LARGE
         if error == _TOO_LARGE:
-            error = f"needs more memory than a worker may take ({settings.memory / 1e6:.0f} MB, --worker-memory)"
+            megabytes = f"{settings.memory / 1e6:.0f} MB"
+            error = f"needs more memory than a worker may use ({megabytes}; raise the limit with --worker-memory)"
     return Answer(file.size, file.mtime_ns, file.sha256, same, error, len(scales), len(data)), scales + data
 
 

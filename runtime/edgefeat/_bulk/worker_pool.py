@@ -225,10 +225,10 @@ class Workers:
                 first = self._alone[1]
                 self._alone = None
                 why = cause if cause == first else f"{first}, then {cause}"
-                self._given_up.append((task, f"no worker survives it: the worker {why}, twice"))
+                self._given_up.append((task, f"quarantined: the worker {why}, twice"))
             else:
                 self._suspects.append((task, cause))
-                self._notes.append(f"a worker {cause} at {task.path}, which is tried again alone at the end")
+                self._notes.append(f"a worker {cause} at {task.path}; it is tried again alone at the end")
         self._first.extendleft(reversed(tasks))
 
     def _count_failure(self, worker: WorkerProcess, cause: str) -> None:
@@ -237,7 +237,7 @@ class Workers:
         self._failures += 1
         most = _MOST_AT_PHOTOS if worker.ready else _MOST_LATER if self._answered else _MOST_AT_FIRST
         if self._failures >= most:
-            at = "each at its first photo" if worker.ready else "while they loaded the bundle"
+            at = "each at its first photo" if worker.ready else "while loading the bundle"
             raise EngineError(
                 f"{self._failures} workers in a row ended {at} (the last one {cause}): try another engine (--engine), "
                 "fewer workers (--workers), or more memory (--worker-memory)"
@@ -252,4 +252,4 @@ class Workers:
                 worker.seconds += passed
                 most = self._seconds if worker.ready else _LOADING_SECONDS
                 if worker.seconds > most and worker.ended_because is None:
-                    worker.end(f"took longer than {most:g} s and was ended")
+                    worker.end(f"took longer than {most:g} s and was stopped")

@@ -39,7 +39,7 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
     if engine is not None:
         named = engine_named(engine)
         if wanted is not None and named.format != wanted.format:
-            raise ArgumentError(f"engine {engine!r} runs .{named.format} files, variant {wanted.name!r} is not one")
+            raise ArgumentError(f"engine {engine!r} runs .{named.format} files, but variant {wanted.name!r} is not one")
         if named.version() is None:
             raise _missing(named)
     installed = [one for one in ENGINES if one.version() is not None and engine in (None, one.name)]

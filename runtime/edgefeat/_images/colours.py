@@ -101,7 +101,8 @@ def _checked_range(image: Image.Image, limit: int, allowed: str) -> float:
     assert isinstance(most, int | float)
     if not (least >= 0 and most <= limit):
         raise PictureError(
-            f"samples from {least:g} to {most:g} (allowed: {allowed}): scale them, for their range is not in the file"
+            f"samples from {least:g} to {most:g} (allowed: {allowed}): scale them first, "
+            "as the file does not give their range"
         )
     return most
 

@@ -78,7 +78,7 @@ class _Opening(NamedTuple):
             if self.decoding == "fast":
                 width, height = target_size(self.form, orientation(image, self.form))
                 image.draft(None, (_least(width), _least(height)))
-            self.limits.check(image.size, what=f"a JPEG decoded to a picture ({self.decoding} decoding)")
+            self.limits.check(image.size, what=f"a JPEG decoded to an image ({self.decoding} decoding)")
         mend_transparency(image)
         return image
 

@@ -38,11 +38,11 @@ class Limits:
         if not 0 < self.least_share <= 1:
             raise ArgumentError(f"least_share is {self.least_share} (allowed: above 0, to 1)")
 
-    def check(self, size: tuple[int, int], *, what: str = "a picture", cost: float = 1.0) -> None:
+    def check(self, size: tuple[int, int], *, what: str = "an image", cost: float = 1.0) -> None:
         """Raise PictureError if `what` is too large. `cost` is the memory of a pixel relative to 4 bytes."""
         width, height = size
         if width < 1 or height < 1:
-            raise PictureError(f"{width}x{height} pixels are no picture")
+            raise PictureError(f"{width}x{height} pixels are not an image")
         if width * height * cost > self.max_pixels:
             raise PictureError(
                 f"{what} of {width}x{height} pixels (allowed: {int(self.max_pixels / cost):,}): "

@@ -79,9 +79,7 @@ class Index:
                     if graph is not None:
                         return cls(store, name, graph, paths, ends)
                     (folder / "about.json").unlink()  # damaged: build it again
-        raise OutputError(
-            f"the index beside {store.path} is replaced or damaged again and again; search exactly, with --exact"
-        )
+        raise OutputError(f"the index beside {store.path} keeps being replaced or damaged; search exactly with --exact")
 
     def search(self, queries: NDArray[np.float32], count: int) -> list[list[Neighbour]]:
         """Return about `count` nearest photos for each row of `queries`, by exact cosine, nearest first."""
@@ -147,7 +145,7 @@ def _check_own(folder: Path) -> None:
         return
     if others:
         raise OutputError(
-            f"{folder} is where the index goes, and holds {others[0]!r}: move it away, or search exactly, with --exact"
+            f"{folder} is for the index but contains {others[0]!r}: move that away, or search exactly with --exact"
         )
 
 
@@ -237,7 +235,7 @@ def _as_output_errors(store: FeatureStore) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"the index beside {store.path} cannot be written: {error.strerror or error}; search exactly, with --exact"
+            f"the index beside {store.path} cannot be written: {error.strerror or error}; search exactly with --exact"
         ) from error
 
 
@@ -246,6 +244,6 @@ def _usearch() -> Any:
         import usearch.index
     except ImportError:
         raise MissingExtraError(
-            "an index needs one more package: pip install 'edgefeat[index]' (or search exactly, with --exact)"
+            "an index requires another package: pip install 'edgefeat[index]' (or search exactly with --exact)"
         ) from None
     return usearch.index

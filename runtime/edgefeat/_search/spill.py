@@ -35,7 +35,7 @@ class Spill:
         except OSError as error:
             raise OutputError(
                 f"the temporary folder {tempfile.gettempdir()} cannot hold the features: {error.strerror or error}; "
-                "TMPDIR names another"
+                "set TMPDIR to another folder"
             ) from error
 
     def open(self) -> None:

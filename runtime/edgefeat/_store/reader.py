@@ -51,7 +51,7 @@ class FeatureStore:
         file = Path(path)
         if not file.is_file():
             what = "is a folder" if file.is_dir() else "does not exist"
-            raise StoreError(f"feature database {os.fspath(path)!r} {what}; make one with: edgefeat extract --into")
+            raise StoreError(f"feature database {os.fspath(path)!r} {what}; create one with: edgefeat extract --into")
         with said_plainly(file):
             connection = connect(file, "ro")
             try:
@@ -212,7 +212,7 @@ class FeatureStore:
 
     def _damaged(self, path: str) -> StoreError:
         return StoreError(
-            f"{self._path}: the row of {path} is damaged; `edgefeat extract ... --into {self._path} --check` mends it"
+            f"{self._path}: the row of {path} is damaged; `edgefeat extract ... --into {self._path} --check` repairs it"
         )
 
     def _tap_index(self, tap: str | None) -> int:

@@ -51,7 +51,7 @@ def mend(path: Path) -> str | None:
     finally:
         connection.close()
     _take_place(path)
-    return f"{path} was damaged: {kept} rows are whole and were kept, what is missing is computed again"
+    return f"{path} was damaged: {kept} intact rows were kept, the missing ones are computed again"
 
 
 def _mending(path: Path) -> Path:
@@ -96,8 +96,8 @@ def _rebuild(connection: sqlite3.Connection, path: Path) -> int:
         identity = read_identity(connection, path)
     except sqlite3.DatabaseError as error:
         raise StoreError(
-            f"{path} is damaged and nothing in it can be kept ({error}): "
-            "move it away, and the same command computes it anew"
+            f"{path} is damaged and nothing in it can be recovered ({error}): "
+            "move it away and run the same command again"
         ) from error
     fresh = _mending(path)
     with contextlib.suppress(FileNotFoundError):

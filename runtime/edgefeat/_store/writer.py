@@ -51,7 +51,9 @@ def check_target(path: Path) -> None:
     """Raise ArgumentError early if no database can be written at `path`."""
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir():
-        raise ArgumentError(f"--into {os.fspath(path)!r} cannot be a file: its folder is missing or it is one itself")
+        raise ArgumentError(
+            f"--into {os.fspath(path)!r} cannot be written: its folder does not exist, or it is a folder"
+        )
     if path.exists() and not path.is_file():
         raise ArgumentError(f"--into {os.fspath(path)!r} is a pipe or device (allowed: a file)")
     if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):

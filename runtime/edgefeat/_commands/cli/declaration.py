@@ -33,6 +33,7 @@ class Declared(NamedTuple):
     """A command with a BUNDLE, any number of PATHs and options, as data. `run` is called with them by name."""
 
     name: str
+    short_help: str
     run: Callable[..., int]
     options: tuple[Option, ...]
 

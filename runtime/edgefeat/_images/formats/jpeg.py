@@ -82,7 +82,7 @@ def _jpeg_segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
                 return
             position += 2 + int.from_bytes(head[2:], "big")
     allowed = f"{_MAX_JPEG_SEGMENTS:,} pieces, {_MAX_JPEG_HEADER:,} bytes"
-    raise PictureError(f"a JPEG with too much before the picture (allowed: {allowed})")
+    raise PictureError(f"a JPEG with too much data before the image (allowed: {allowed})")
 
 
 def _frame(marker: int, stream: BinaryIO) -> _Frame | None:

@@ -84,6 +84,6 @@ def _entries(stream: BinaryIO, file: str, *, by_nul: bool) -> Iterator[str]:
 def _path(entry: bytes, file: str, *, by_nul: bool) -> str:
     if len(entry) > _LONGEST or (not by_nul and b"\0" in entry):
         raise ArgumentError(
-            f"--from-file {file!r} is not a list of paths, one a line: a list with NUL between them needs -0"
+            f"--from-file {file!r} is not a list of paths, one per line: for paths separated by NUL add -0"
         )
     return os.fsdecode(entry if by_nul else entry.removesuffix(b"\r"))
