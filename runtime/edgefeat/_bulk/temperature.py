@@ -7,7 +7,7 @@ import threading
 from edgefeat._engines.device.health import Health, health
 from edgefeat._errors import ArgumentError
 
-__all__ = ["HeatWatch", "is_hot"]
+__all__ = ["TemperatureWatch", "is_hot"]
 
 _LOOK_SECONDS = 3.0
 # Work resumes this many degrees below the limit, so that it does not pause again at once.
@@ -30,7 +30,7 @@ def is_hot(state: Health, limit: float) -> str | None:
     return None
 
 
-class HeatWatch:
+class TemperatureWatch:
     """Reads the device's temperature every few seconds, in its own thread because a reading can be slow.
 
     Raises ArgumentError if the device reports neither a temperature nor throttling.

@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from edgefeat._bulk.memory_limit import limit_memory
-from edgefeat._bulk.messages import Answer, Hello, Refusal, Task, WorkerSettings, read_record, write_records
+from edgefeat._bulk.messages import Answer, Loaded, Refusal, Task, WorkerSettings, read_record, write_records
 from edgefeat._errors import BundleError, EdgefeatError, PictureError
 from edgefeat._extractor import Extractor, load
 from edgefeat._images.limits import truncation
@@ -72,8 +72,8 @@ def main() -> int:
         write_records(answers, [Refusal(type(error).__name__, str(error))])
         return 0
     limit_memory(settings.memory)
-    hello = Hello(extractor.variant, extractor.engine, extractor.engine_version, extractor.reason)
-    write_records(answers, [hello])
+    loaded = Loaded(extractor.variant, extractor.engine, extractor.engine_version, extractor.reason)
+    write_records(answers, [loaded])
     given: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(tasks, given), daemon=True).start()
     following = None

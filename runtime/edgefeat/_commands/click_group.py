@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from edgefeat._commands.cli.click_options import click_command
-from edgefeat._commands.cli.declaration import Declared
+from edgefeat._commands.cli.declaration import DeclaredCommand
 from edgefeat._errors import MissingExtraError
 from edgefeat._version import __version__
 
@@ -38,7 +38,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _DEVICE:
             command = importlib.import_module(f"edgefeat._commands.{_DEVICE[cmd_name]}").command
-            return click_command(command) if isinstance(command, Declared) else command
+            return click_command(command) if isinstance(command, DeclaredCommand) else command
         point = _entry_points().get(cmd_name)
         if point is None:
             return None

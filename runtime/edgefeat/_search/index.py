@@ -67,7 +67,7 @@ class Index:
         """
         name = tap if tap is not None else store.taps[0].name
         usearch = _usearch()
-        about, folder = _about(store, name), place(store)
+        about, folder = _described(store, name), place(store)
         with _as_output_errors(store):
             for _ in range(_TRIES):
                 if not _is_of(folder, about):
@@ -197,11 +197,11 @@ def _int8(features: NDArray[np.float32]) -> NDArray[np.int8]:
     return np.asarray(np.rint(features * (127 / np.where(largest == 0, 1, largest))), np.int8)
 
 
-def _about(store: FeatureStore, tap: str) -> dict[str, Any]:
+def _described(store: FeatureStore, tap: str) -> dict[str, Any]:
     """Return what the index describes. The rows' checksums are included, so that any change makes it stale."""
-    from edgefeat._store.schema import connect, said_plainly
+    from edgefeat._store.schema import as_store_errors, connect
 
-    with said_plainly(store.path), contextlib.closing(connect(store.path, "ro")) as connection:
+    with as_store_errors(store.path), contextlib.closing(connect(store.path, "ro")) as connection:
         rows = connection.execute("SELECT count(*), sum(crc32), max(id) FROM photos WHERE status = 'ok'").fetchone()
     identity = {**to_json(store.identity), "place": ""}
     return {"form": _FORM, "tap": tap, "rows": list(rows), "identity": json.loads(json.dumps(identity))}

@@ -52,7 +52,7 @@ class Spill:
             self._file.readinto(row.data)
         return taken
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release the memory of what was read so far; it is loaded again when needed."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)

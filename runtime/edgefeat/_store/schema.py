@@ -29,6 +29,7 @@ __all__ = [
     "CREATE",
     "PAGE_SIZE",
     "SCHEMA",
+    "as_store_errors",
     "check_kind",
     "connect",
     "crc32",
@@ -36,7 +37,6 @@ __all__ = [
     "path_to_sql",
     "photo_from_sql",
     "read_identity",
-    "said_plainly",
     "write_identity",
 ]
 
@@ -78,7 +78,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def said_plainly(path: Path) -> Iterator[None]:
+def as_store_errors(path: Path) -> Iterator[None]:
     """Convert SQLite's errors to a StoreError that says what to do."""
     try:
         yield

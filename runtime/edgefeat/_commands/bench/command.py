@@ -99,11 +99,11 @@ def _report(run: DeviceRun) -> None:
     memory = "" if run.peak_memory_bytes is None else f", peak memory {run.peak_memory_bytes / 1e6:.0f} MB"
     click.echo(f"load {run.load:.0f} ms, first call {run.first_call:.1f} ms{memory}")
     for when, health in (("before", run.before), ("after", run.after)):
-        if words := _words(health):
+        if words := _health_text(health):
             click.echo(f"{when}: {words}")
 
 
-def _words(health: Health) -> str:
+def _health_text(health: Health) -> str:
     parts = []
     if health.temperature is not None:
         parts.append(f"{health.temperature:.1f} degrees C")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._commands.cli.declaration import Declared, Option
+from edgefeat._commands.cli.declaration import DeclaredCommand, Option
 from edgefeat._commands.cli.options import CHOICE_OPTIONS, JSON, LIMIT_OPTIONS, echo_json, limits_of
 from edgefeat._commands.cli.terminal import counted, echo, printable
 from edgefeat._commands.extract.database_options import DATABASE_OPTIONS, check_options_without_database
@@ -16,7 +16,7 @@ from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._images.limits import truncation
 from edgefeat._images.picture import Decoding
-from edgefeat._images.sources.paths import STANDARD_INPUT, listed, pictures_of
+from edgefeat._images.sources.paths import STANDARD_INPUT, paths_in_list, pictures_of
 from edgefeat._store.feature_files import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
 
 __all__ = ["command"]
@@ -108,7 +108,7 @@ def extract(
         max_pixels=limits.max_pixels,
         least_share=limits.least_share,
     )
-    named = [*paths, *(path for file in lists for path in listed(file, by_nul=by_nul))]
+    named = [*paths, *(path for file in lists for path in paths_in_list(file, by_nul=by_nul))]
     return _extract_to_file(extractor, named, output or _OUTPUT, as_json=as_json)
 
 
@@ -195,7 +195,7 @@ def _table(extractor: Extractor, read: list[tuple[str, list[NDArray[np.float32]]
     )
 
 
-command = Declared(
+command = DeclaredCommand(
     "extract",
     "Write the features of images to a file or a database.",
     extract,
