@@ -66,7 +66,7 @@ def test_what_the_bundle_lacks_is_passed_by(one_tap: Path, altered: Altered, ins
 def test_an_engine_asked_for_runs_its_first_variant(one_tap: Path, engine: Engine) -> None:
     extractor = edgefeat.load(one_tap, engine=engine.name)
     assert (extractor.engine, extractor.variant) == (engine.name, f"{engine.format}-float32")
-    assert extractor.reason.startswith("engine asked for")
+    assert extractor.reason.startswith("requested engine")
 
 
 @pytest.mark.parametrize("variant", edgefeat.VARIANTS)
@@ -75,10 +75,10 @@ def test_a_variant_asked_for_runs_on_an_engine_for_it(one_tap: Path, variant: st
         with pytest.raises(edgefeat.ArgumentError, match=f"{engine.name}.* runs .{engine.format} files, .*{variant}"):
             edgefeat.load(one_tap, variant=variant, engine=engine.name)
         return
-    assert edgefeat.load(one_tap, variant=variant, engine=engine.name).reason == "asked for"
+    assert edgefeat.load(one_tap, variant=variant, engine=engine.name).reason == "as requested"
     extractor = edgefeat.load(one_tap, variant=variant)
     assert extractor.variant == variant
-    assert extractor.reason.startswith("variant asked for")
+    assert extractor.reason.startswith("requested variant")
 
 
 def test_an_opened_bundle_can_be_loaded_with_all_that_can_be_asked_for(one_tap: Path, engine: Engine) -> None:

@@ -31,7 +31,7 @@ __all__ = ["command"]
 @click.option("--sheet", type=click.Path(), metavar="FILE", help="Also write a contact sheet: .html or .png.")
 @json_option
 def command(database: str, threshold: float, tap: str | None, sheet: str | None, as_json: bool) -> int:
-    """Group the photos of DATABASE that are nearly the same.
+    """Group the near-duplicate photos of DATABASE.
 
     \b
     Example: edgefeat duplicates features.db --sheet duplicates.html
