@@ -188,7 +188,7 @@ class Extractor:
         form = self._bundle.manifest.picture
         if pictures.dtype != np.uint8 or pictures.shape[1:] != (form.height, form.width, 3):
             raise ArgumentError(
-                f"prepared pictures are {pictures.dtype} {pictures.shape} "
+                f"prepared images are {pictures.dtype} {pictures.shape} "
                 f"(allowed: uint8 (N, {form.height}, {form.width}, 3))"
             )
         return self._run(pictures)
@@ -235,7 +235,7 @@ class Extractor:
             return self.prepare(picture, channels=channels)
         except (PictureError, ArgumentError) as error:
             name = repr(os.fspath(picture)) if isinstance(picture, str | os.PathLike) else place
-            raise type(error)(f"picture {name}: {error}" if name else str(error)) from error
+            raise type(error)(f"image {name}: {error}" if name else str(error)) from error
 
     def _shaped(self, features: list[NDArray[np.float32]]) -> Feature:
         if len(features) == 1:

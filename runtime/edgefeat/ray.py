@@ -71,9 +71,7 @@ class Extractor:
         self._widths = {name: int(np.prod(tap.shape)) for name, tap in zip(names, taps, strict=True)}
         added = [*names, error, origin]
         if twice := [name for name in added if added.count(name) > 1]:
-            raise ArgumentError(
-                f"two new columns are named {twice[0]!r}: choose another with features=, error= or origin="
-            )
+            raise ArgumentError(f"two new columns are named {twice[0]!r}: rename one with features=, error= or origin=")
         manifest = extractor.bundle.manifest.name
         self._about = f"{manifest} sha256:{extractor.bundle.identity} {extractor.variant} {extractor.engine}"
 
@@ -100,7 +98,7 @@ class Extractor:
         self._check(batch.column_names)
         column = batch.column(self._picture)
         if isinstance(column.type, pyarrow.BaseExtensionType):
-            raise ArgumentError(f"column {self._picture!r} holds arrays: they need batch_format='numpy'")
+            raise ArgumentError(f"column {self._picture!r} contains arrays: they require batch_format='numpy'")
         features, errors = self._run(column.to_pylist())
         unread = pyarrow.array([error is not None for error in errors], pyarrow.bool_())
         table = batch if self._keep_picture else batch.drop_columns([self._picture])
@@ -115,8 +113,8 @@ class Extractor:
     def _check(self, columns: list[str]) -> None:
         if self._picture not in columns:
             raise ArgumentError(
-                f"the batch has no column {self._picture!r} (it has: {', '.join(columns)}): name that of the pictures "
-                "with picture="
+                f"the batch has no column {self._picture!r} (it has: {', '.join(columns)}): choose "
+                "the image column with picture="
             )
         for name in (*self._widths, self._error, self._origin):
             if name in columns:

@@ -102,7 +102,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
                 features[row] = extraction.feature.ravel()
         if unread:
             more = f", and {len(unread) - 1} more" if len(unread) > 1 else ""
-            warnings.warn(f"rows of NaN for pictures that cannot be read: {unread[0]}{more}", stacklevel=2)
+            warnings.warn(f"rows of NaN for images that cannot be read: {unread[0]}{more}", stacklevel=2)
         return features
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
@@ -164,7 +164,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         name = repr(os.fspath(source)) if isinstance(source, str | os.PathLike) else f"number {row}"
         if self.unreadable == "nan" and isinstance(error, PictureError):
             return f"{name}: {error}"
-        raise type(error)(f"picture {name}: {error}") from error
+        raise type(error)(f"image {name}: {error}") from error
 
 
 # Open extractors are kept beside the transformers, so that they are not pickled, cloned or hashed.
@@ -179,12 +179,12 @@ def _is_missing(source: object) -> bool:
 def _pictures(given: object) -> list[Any]:
     """Return the images as a list. Raises ArgumentError if they are not a sequence of images."""
     if isinstance(given, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(given, "read"):
-        raise ArgumentError(f"X is one {type(given).__name__} (allowed: a sequence of pictures): write [X]")
+        raise ArgumentError(f"X is one {type(given).__name__} (allowed: a sequence of images): write [X]")
     if hasattr(given, "to_numpy"):  # a column or table of pandas or polars
         given = given.to_numpy()
     if not isinstance(given, np.ndarray):
         if not isinstance(given, Iterable):
-            raise ArgumentError(f"X is {type(given).__name__} (allowed: a sequence of pictures)")
+            raise ArgumentError(f"X is {type(given).__name__} (allowed: a sequence of images)")
         return list(given)
     if given.dtype.kind in "OUT" and given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
@@ -195,5 +195,5 @@ def _pictures(given: object) -> list[Any]:
         return list(given)
     raise ArgumentError(
         f"X is an array of {given.dtype} {given.shape} (allowed: uint8 (N, H, W, 3); paths, or an object array of "
-        "pictures, of shape (N,) or (N, 1))"
+        "images, of shape (N,) or (N, 1))"
     )

@@ -190,7 +190,7 @@ def test_photos_calibrate_and_bad_ones_are_told_of(run: Run, model: Path, tmp_pa
         (["nowhere.keras"], 2, "model 'nowhere.keras' does not exist"),
         (["MODEL", "--calibration", "nowhere"], 2, "calibration 'nowhere' is not a folder (allowed: a folder of"),
         (["MODEL", "--preprocess", "raw", "--calibration", "unreadable"], 1, "no readable photo in unreadable"),
-        (["MODEL", "-o", "taken.edgefeat"], 2, "taken.edgefeat exists already; give another name with -o, or"),
+        (["MODEL", "-o", "taken.edgefeat"], 2, "taken.edgefeat already exists: choose another name with -o, or"),
         (["MODEL", "-o", "unreadable", "--overwrite"], 2, "unreadable is not a bundle: --overwrite replaces only"),
         (["MODEL", "-o", "file/out.edgefeat"], 2, "is not a folder that can be written"),
     ],

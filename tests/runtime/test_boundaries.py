@@ -143,6 +143,10 @@ def test_help_lists_the_commands(edgefeat_command: Run) -> None:
         done = edgefeat_command(option)
         assert (done.returncode, done.stderr) == (0, "")
         assert {"extract", "info", "verify"} <= {line.split()[0] for line in done.stdout.splitlines() if line}
+    workstation, _, device = done.stdout.partition("On the workstation:\n")[2].partition("\nOn the device:\n")
+    for section, wanted in ((workstation, ("export",)), (device, ("extract", "search", "info", "verify"))):
+        assert set(wanted) <= {line.split()[0] for line in section.splitlines() if line.startswith("  ")}
+    assert "..." not in workstation + device  # no line is cut off
     for command in ("extract", "info", "verify"):
         done = edgefeat_command(command, "--help")
         assert (done.returncode, done.stderr) == (0, "")

@@ -94,7 +94,7 @@ def test_again_only_what_is_new_or_changed_is_computed(
 
 def test_a_rate_is_told_of_photos_that_were_done_alone(edgefeat_command: Run, one_tap: Path, folder: Path) -> None:
     (photo,) = folder.glob("0.png")
-    for said in (r"1 feature by .* photos/s with 1 worker\n", r"0 features by .*; 1 were there\n"):
+    for said in (r"1 feature by .* photos/s with 1 worker\n", r"0 features by .*; 1 unchanged\n"):
         done = edgefeat_command("extract", one_tap, photo, "--into", "f.db", "--workers", "9")
         assert done.returncode == 0
         assert re.fullmatch(said, done.stdout)
@@ -152,15 +152,15 @@ def test_features_of_another_kind_are_refused_with_what_goes_on(
     done = edgefeat_command("extract", two_taps, "in", "--into", "f.db")
     assert done.returncode == 2
     assert "f.db holds features of bundle tiny_last_32 (" in done.stderr
-    assert done.stderr.endswith(f"go on with that bundle: edgefeat extract {one_tap} in --into f.db\n")
+    assert done.stderr.endswith(f"continue with that bundle: edgefeat extract {one_tap} in --into f.db\n")
     with edgefeat.FeatureStore.open(tmp_path / "f.db") as store:
         other = "int8" if store.identity.variant.endswith("float32") else "float32"
         variant = f"{store.identity.variant.partition('-')[0]}-{other}"
     for options, said in (
-        (("--variant", variant), f"asked for is {variant}: leave --variant out"),
-        (("--precision", "int8"), "holds features of precision float32, asked for is int8"),
-        (("--exact",), "holds features of decoding fast, asked for is exact: leave --exact out"),
-        (("--engine", "openvino"), "asked for is openvino: leave --engine out"),
+        (("--variant", variant), f"not {variant}: leave out --variant"),
+        (("--precision", "int8"), "holds features of precision float32, not int8"),
+        (("--exact",), "holds features of decoding fast, not exact: leave out --exact"),
+        (("--engine", "openvino"), "not openvino: leave out --engine"),
     ):
         done = edgefeat_command("extract", one_tap, "in", "--into", "f.db", *options)
         assert (done.returncode, done.stdout) == (2, "")
@@ -191,11 +191,11 @@ def test_a_file_that_is_no_feature_database_is_never_touched(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--into", "nowhere/f.db"), "its folder is missing"),
-        (("--into", "in"), "is one itself"),
-        (("--into", "f.db", "-o", "f.npz"), "-o and --into cannot go together"),
-        (("--retry-failed",), "--retry-failed goes with --into alone"),
-        (("--workers", "2"), "--workers goes with --into alone"),
+        (("--into", "nowhere/f.db"), "its folder does not exist"),
+        (("--into", "in"), "or it is a folder"),
+        (("--into", "f.db", "-o", "f.npz"), "-o and --into cannot be combined"),
+        (("--retry-failed",), "--retry-failed requires --into"),
+        (("--workers", "2"), "--workers requires --into"),
         (("--into", "f.db", "--variant", "tflite-int4"), "variant 'tflite-int4' is not in bundle"),
         (("--into", "f.db", "--engine", "tpu"), "engine 'tpu' is unknown"),
         (("--into", "f.db", "--workers", "0"), "--workers"),
@@ -215,7 +215,7 @@ def test_an_empty_folder_makes_no_database(edgefeat_command: Run, one_tap: Path,
     (tmp_path / "bare").mkdir()
     done = edgefeat_command("extract", one_tap, "bare", "--into", "f.db")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "edgefeat: no picture in bare\n"
+    assert done.stderr == "edgefeat: no image in bare\n"
     assert [path.name for path in tmp_path.iterdir()] == ["bare"]
 
 

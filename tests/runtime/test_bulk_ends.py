@@ -85,10 +85,10 @@ def test_a_damaged_database_keeps_its_whole_rows_and_computes_the_rest(
     spoiled = bytearray(data)
     spoiled[spoiled.index(feature.tobytes()) + 7] ^= 1  # one bit of one feature
     database.write_bytes(spoiled)
-    with pytest.raises(edgefeat.StoreError, match=r"030.png is damaged.* --check.* mends it"):
+    with pytest.raises(edgefeat.StoreError, match=r"030.png is damaged.* --check.* repairs it"):
         rows(database)
     last = edgefeat_command("extract", one_tap, many, "--into", "f.db", "--check", "--json")
-    assert "f.db was damaged: 59 rows are whole and were kept" in events(last)[0]["text"]
+    assert "f.db was damaged: 59 intact rows were kept" in events(last)[0]["text"]
     assert end(last)["computed"] == 1
     assert rows(database) == expected
 
@@ -115,7 +115,7 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )
         assert done.returncode == 1
-        assert "the same `edgefeat extract ... --into` goes on" in done.stderr
+        assert "the same `edgefeat extract ... --into` resumes" in done.stderr
         assert "Traceback" not in done.stderr
     edgefeat_command("extract", one_tap, many, "--into", "f.db")
     assert rows(tmp_path / "f.db") == rows(whole)
@@ -204,7 +204,7 @@ def test_a_photo_that_hangs_or_kills_its_worker_twice_is_a_failed_row(
     assert done.returncode == 1
     found = rows(tmp_path / "f.db")
     assert found.keys() == set(map(str, photos))
-    hung = "no worker survives it: the worker took longer than 0.1 s and was ended, twice"
+    hung = "quarantined: the worker took longer than 0.1 s and was stopped, twice"
     assert found[str(folder / "vast.png")][3:5] == ("failed", hung)
     assert {row[4] for row in found.values()} <= {None, hung}
     last = end(edgefeat_command("extract", one_tap, *photos, "--into", "f.db", "--json", "--retry-failed"))
@@ -219,7 +219,10 @@ def test_a_photo_that_needs_more_memory_than_a_worker_may_take_fails_alone(
     last = end(edgefeat_command("extract", one_tap, "in", "--into", "f.db", "--json", "--worker-memory", "200"))
     assert (last["computed"], last["failed"]) == (11, 4)
     found = rows(tmp_path / "f.db")
-    assert found[str(folder / "vast.png")][4] == "needs more memory than a worker may take (200 MB, --worker-memory)"
+    assert (
+        found[str(folder / "vast.png")][4]
+        == "needs more memory than a worker may use (200 MB; raise the limit with --worker-memory)"
+    )
     last = end(edgefeat_command("extract", one_tap, "in", "--into", "f.db", "--json", "--retry-failed"))
     assert (last["computed"], last["failed"]) == (1, 3)
 
@@ -282,7 +285,7 @@ def test_stopped_before_the_first_photo_it_leaves_no_file_and_goes_on_with_the_s
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     *_, first, again = said.splitlines()
-    assert first == "edgefeat: interrupted before a photo was done. Go on with:"
+    assert first == "edgefeat: interrupted before any photo was done. Resume with:"
     more = "--exact --precision=int8 --workers=1 --retry-failed --pause-when-hot=119.0"
     assert again.endswith(f"--into f.db --variant={variant} {more}")
     assert list(tmp_path.iterdir()) == []
@@ -298,7 +301,7 @@ def test_where_nobody_reads_its_lines_any_more_it_ends_and_says_so(one_tap: Path
     process.stdout.close()
     said = process.stderr.read().decode()
     assert process.wait(60) == 1
-    assert "edgefeat: standard output was closed, and so the run has ended" in said
+    assert "edgefeat: standard output was closed, which ended the run" in said
     assert said.splitlines()[-1] == f"edgefeat extract {one_tap} {many} --into f.db --json"
 
 
@@ -317,7 +320,7 @@ def test_a_hot_device_rests_until_it_is_cooler(
         event = json.loads(line)
         kinds.append(event["event"])
         if event["event"] == "note":
-            assert event["text"].startswith(("paused: it slows itself down (throttled 0xe0008)", "goes on"))
+            assert event["text"].startswith(("paused: it is throttled (0xe0008)", "resumed"))
             (tmp_path / "bin" / "flags").write_text("throttled=0xe0000\n")
     assert process.wait() == 1
     assert kinds.count("note") == 2
@@ -331,5 +334,5 @@ def test_a_device_that_tells_no_temperature_cannot_pause(
         pytest.skip("this device tells its temperature")
     done = edgefeat_command("extract", one_tap, "in", "--into", "f.db", "--pause-when-hot")
     assert done.returncode == 2
-    assert "this device tells no temperature" in done.stderr
+    assert "this device reports no temperature" in done.stderr
     assert not (tmp_path / "f.db").exists()

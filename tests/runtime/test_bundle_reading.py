@@ -121,7 +121,7 @@ def test_each_of_200_flipped_bytes_of_a_model_is_refused(copy: Path, engine: Eng
         data = bytearray(whole)
         data[draw.randrange(len(data))] ^= draw.randrange(1, 256)
         path.write_bytes(data)
-        with pytest.raises(edgefeat.BundleError, match=f"{path.name} was altered"):
+        with pytest.raises(edgefeat.BundleError, match=f"{path.name} was changed"):
             edgefeat.load(copy, engine=engine.name, variant=name)
     path.write_bytes(whole)
     assert edgefeat.load(copy, engine=engine.name, variant=name).variant == name
@@ -148,7 +148,7 @@ def test_an_altered_model_reaches_no_engine_and_no_other_process(copy: Path, tmp
             path.write_bytes(data)
     modules = {engine.module for engine in ENGINES}
     said = python(LOAD, copy, *modules, EDGEFEAT_CACHE=str(tmp_path / "cache")).splitlines()
-    assert "was altered (its SHA-256 is not the manifest's)" in said[0]
+    assert "was changed (its SHA-256 differs from the manifest)" in said[0]
     assert said[1] == "False set()"
     assert not (tmp_path / "cache").exists()
 

@@ -67,9 +67,9 @@ def test_what_cannot_be_read_is_listed_with_its_reason_after_the_rest_is_written
     failed = ["in/cut.png", "in/empty.png", "in/loop.png", "in/text.jpg", "gone", "caf\\udce9.png"]
     assert [line.partition(": ")[0] for line in lines] == failed
     assert lines[1] == "in/empty.png: the file is empty"
-    assert lines[3].startswith("in/text.jpg: not a JPEG, PNG, WebP, AVIF, HEIC, TIFF, ")
+    assert lines[3].startswith("in/text.jpg: not an image in a supported format (JPEG, PNG, WebP, AVIF, HEIC, TIFF, ")
     assert lines[4] == "gone: no such file"
-    assert done.stdout.endswith("; 6 pictures failed\n")
+    assert done.stdout.endswith("; 6 images failed\n")
     assert len(paths_in(tmp_path / "features.npz")) == 8
 
 
@@ -97,9 +97,9 @@ def test_where_nothing_can_be_read_nothing_is_written(
     (tmp_path / "bare").mkdir()
     done = edgefeat_command("extract", one_tap, "gone.png", "away.png")
     assert (done.returncode, done.stdout) == (1, "")
-    assert said(done)[-1] == "edgefeat: no picture could be read: nothing was written"
+    assert said(done)[-1] == "edgefeat: no image could be read: nothing was written"
     done = edgefeat_command("extract", one_tap, "bare")
-    assert (done.returncode, said(done)) == (1, ["edgefeat: no picture in bare: nothing was written"])
+    assert (done.returncode, said(done)) == (1, ["edgefeat: no image in bare: nothing was written"])
     done = edgefeat_command("extract", one_tap, "bare", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (1, {"ok": 0, "failed": []})
     assert (tmp_path / "features.npz").read_bytes() == b"old"

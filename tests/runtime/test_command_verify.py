@@ -78,7 +78,7 @@ def test_verify_fails_where_features_are_off(edgefeat_command: Run, spoilt: Path
     done = edgefeat_command("verify", spoilt)
     assert done.returncode == 1
     assert all("  off: stem " in row for row in done.stdout.splitlines()[1:])
-    assert done.stderr.endswith("edgefeat: features on this machine are not the bundle's\n")
+    assert done.stderr.endswith("edgefeat: features on this machine differ from the bundle's\n")
     done = edgefeat_command("verify", spoilt, "--json")
     assert done.returncode == 1
     result = strict_json(done.stdout)

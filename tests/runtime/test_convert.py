@@ -61,7 +61,7 @@ def test_every_format_has_the_same_rows(edgefeat_command: Run, database: Path, t
         done = edgefeat_command("convert", database, name)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("4950 features in f.")
-        assert done.stdout.endswith("; left out: 50 photos that failed\n")
+        assert done.stdout.endswith("; left out: 50 failed photos\n")
     with np.load(tmp_path / "f.npz") as arrays:
         assert arrays["paths"].tolist() == paths
         np.testing.assert_array_equal(arrays["features"], features)
@@ -97,7 +97,7 @@ def test_parquet_without_pyarrow_names_the_command_that_brings_it(edgefeat_comma
     except ImportError:
         done = edgefeat_command("convert", database, "f.parquet")
         assert done.returncode == 1
-        assert done.stderr == "edgefeat: Parquet needs one more package: pip install pyarrow\n"
+        assert done.stderr == "edgefeat: Parquet requires another package: pip install pyarrow\n"
     else:
         pytest.skip("pyarrow is installed")
 
@@ -132,7 +132,7 @@ def test_a_database_without_features_becomes_a_file_without_rows(
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("nowhere.db", "f.npz"), 1, "'nowhere.db' does not exist; make one with: edgefeat extract --into"),
+        (("nowhere.db", "f.npz"), 1, "'nowhere.db' does not exist; create one with: edgefeat extract --into"),
         ((".", "f.npz"), 1, "is a folder"),
         (("words.db", "f.npz"), 1, "words.db is not a feature database"),
         (("f.db", "f.txt"), 2, "allowed: .npz, .npy, .csv, .jsonl, .parquet"),

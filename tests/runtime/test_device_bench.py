@@ -107,7 +107,7 @@ def test_an_unreadable_photo_is_named_and_left_out(
     done = edgefeat_command("bench", one_tap, "text.jpg", photos[0], "gone.jpg", "--seconds", "0", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["photos"] == [os.path.basename(photos[0])]
-    assert "text.jpg: not a JPEG" in done.stderr
+    assert "text.jpg: not an image in a supported format" in done.stderr
     assert "gone.jpg: no such file" in done.stderr
 
 

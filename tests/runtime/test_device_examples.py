@@ -108,7 +108,7 @@ def test_the_watcher_waits_for_the_rest_of_a_photo_and_mends_its_file(one_tap: P
         assert process.stderr is not None
         try:
             said = next(line for line in process.stderr if "new.png" in line)
-            assert "picture 'in/new.png': cannot be decoded: " in said
+            assert "image 'in/new.png': cannot be decoded: " in said
             assert (tmp_path / "out.jsonl").read_text() == earlier
             (tmp_path / "in" / "new.png").write_bytes(whole)
             assert process.stdout.readline() == "in/new.png\n"

@@ -79,7 +79,7 @@ def test_the_command_prints_groups(edgefeat_command: Run, database: Path, tmp_pa
     assert first.split()[0] == "1"
     assert "same file" in copy
     assert float(small.split()[0]) >= 0.9999
-    assert said == "4 groups among 17 photos, 5 photos beside the first of each, cosine 0.9999"
+    assert said == "4 groups among 17 photos; 5 photos besides the first of each group; cosine 0.9999 or more"
     assert sheet == "contact sheet: groups.png"
     with Image.open(tmp_path / "groups.png") as image:
         assert len(image.getcolors(1 << 24) or []) > 1000
@@ -88,7 +88,7 @@ def test_the_command_prints_groups(edgefeat_command: Run, database: Path, tmp_pa
     assert [len(group) for group in value["groups"]] == [3, 2, 2, 2]
     assert set(value["groups"][0][0]) == {"path", "cosine", "same_file", "size"}
     one = edgefeat_command("duplicates", database, "--threshold", "1e-6").stdout.splitlines()[-1]
-    assert one == "1 group among 17 photos, 16 photos beside the first of each, cosine 1e-06"
+    assert one == "1 group among 17 photos; 16 photos besides the first of each group; cosine 1e-06 or more"
     assert edgefeat_command("duplicates", database, "--threshold", "2").returncode == 2
 
 
@@ -178,4 +178,4 @@ def test_a_full_temporary_folder_fails_in_a_sentence(database: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "edgefeat: the temporary folder " in done.stderr
-    assert "TMPDIR names another" in done.stderr
+    assert "set TMPDIR to another folder" in done.stderr

@@ -99,7 +99,7 @@ def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
 
 def test_a_bundle_is_replaced_only_if_told_to(tmp_path: Path) -> None:
     target = bundle(tmp_path / "b.edgefeat", "old", "tflite-int8.tflite", "golden.npz", "README.md", ".DS_Store")
-    with pytest.raises(ArgumentError, match=r"exists already; .* --overwrite"), new_folder(target, overwrite=False):
+    with pytest.raises(ArgumentError, match=r"already exists: .* --overwrite"), new_folder(target, overwrite=False):
         pass
     with new_folder(target, overwrite=True) as folder:
         (folder / "manifest.json").write_text("new")
@@ -124,14 +124,14 @@ def test_what_is_no_bundle_is_never_replaced(tmp_path: Path, kind: str) -> None:
     before = names(tmp_path), names(target) if target.is_dir() else []
     with pytest.raises(ArgumentError, match="--overwrite replaces only bundles"):
         check_new_folder(target, overwrite=True)
-    with pytest.raises(ArgumentError, match="precious exists already"):
+    with pytest.raises(ArgumentError, match="precious already exists"):
         check_new_folder(target, overwrite=False)
     assert (names(tmp_path), names(target) if target.is_dir() else []) == before
 
 
 def test_a_folder_that_cannot_be_made_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ArgumentError, match="file is not a folder that can be written"):
+    with pytest.raises(ArgumentError, match="file is not a writable folder"):
         check_new_folder(tmp_path / "file" / "new.edgefeat", overwrite=False)
 
 

@@ -74,13 +74,13 @@ def test_what_reaches_the_gate_passes() -> None:
 def test_what_falls_short_says_of_which_tap_and_by_how_much() -> None:
     low = dataclasses.replace(GOOD, mean_cosine=0.9712345)
     assert shortfall(Gate(0.98, None), {"a": GOOD, "b": low}) == (
-        "its mean cosine to Keras over 40 pictures is 0.9712 for tap b (allowed: 0.98 or more)"
+        "its mean cosine to Keras over 40 images is 0.9712 for tap b (allowed: 0.98 or more)"
     )
     assert shortfall(Gate(0.0, 0.95), {"a": GOOD}) == (
-        "its neighbour overlap@10 with Keras over 40 pictures is 0.900 for tap a (allowed: 0.95 or more)"
+        "its neighbour overlap@10 with Keras over 40 images is 0.900 for tap a (allowed: 0.95 or more)"
     )
     unknown = dataclasses.replace(GOOD, pictures=8, overlap=None)
     assert shortfall(Gate(0.5, 0.5), {"a": GOOD, "b": unknown}) == (
-        "its neighbour overlap@10 with Keras over 8 pictures is unknown with so few pictures for tap b "
+        "its neighbour overlap@10 with Keras over 8 images is unknown with so few images for tap b "
         "(allowed: 0.5 or more)"
     )

@@ -92,7 +92,7 @@ def test_taps_that_no_bundle_has_are_refused(tmp_path: Path, edgefeat_command: R
     database = altered(forged(tmp_path / "f.db"), "UPDATE about SET value = ? WHERE key = 'taps'", taps)
     done = edgefeat_command("convert", database, "f.npz")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"edgefeat: {database}: what made its features cannot be read: ")
+    assert done.stderr.startswith(f"edgefeat: {database}: its identity cannot be read: ")
     assert said in done.stderr
     assert not (tmp_path / "f.npz").exists()
 

@@ -142,7 +142,7 @@ def test_a_folder_in_the_place_of_the_index_is_never_replaced(tmp_path: Path) ->
     write_many(tmp_path / "many.db", 20, 8)
     (tmp_path / "many.db.index").mkdir()
     (tmp_path / "many.db.index" / "mine.txt").write_text("mine")
-    refused = pytest.raises(edgefeat.OutputError, match=r"holds 'mine.txt': move it away")
+    refused = pytest.raises(edgefeat.OutputError, match=r"contains 'mine.txt': move that away")
     with edgefeat.FeatureStore.open(tmp_path / "many.db") as store, refused:
         edgefeat.search(store, np.ones(8, np.float32), 1, index=True)
     assert (tmp_path / "many.db.index" / "mine.txt").read_text() == "mine"

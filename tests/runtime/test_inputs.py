@@ -81,10 +81,10 @@ def test_a_list_may_name_folders_and_goes_into_a_database(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "no PATH is given"),
-        (["x.png", "-0"], "-0 is about lists"),
+        ([], "no PATH given"),
+        (["x.png", "-0"], "-0 applies to lists only"),
         (["--from-file", "gone"], "--from-file 'gone' cannot be read: No such file or directory"),
-        (["--from-file", "nul"], "is not a list of paths, one a line: a list with NUL between them needs -0"),
+        (["--from-file", "nul"], "is not a list of paths, one per line: for paths separated by NUL add -0"),
         (["--from-file", "long"], "is not a list of paths"),
     ],
 )
@@ -105,9 +105,9 @@ def test_a_url_gets_one_line(edgefeat_command: Run, one_tap: Path, photos: list[
     url = "https://example.com/a.jpg?x=1"
     done = edgefeat_command("extract", one_tap, photos[0], url, *into)
     assert done.returncode == 1
-    line = f"{url}: is a URL, which is not opened: download it first, with: curl -LO '{url}'"
+    line = f"{url}: is a URL, which is not supported: download it first with: curl -LO '{url}'"
     assert done.stderr.removeprefix("edgefeat: ").splitlines() == [line]
-    with pytest.raises(PictureError, match="is a URL, which is not opened: download it first"):
+    with pytest.raises(PictureError, match="is a URL, which is not supported: download it first"):
         edgefeat.load(one_tap).extract(url)
 
 
@@ -214,7 +214,7 @@ def test_bombs_and_what_cannot_be_read_in_place_are_named(tmp_path: Path, files:
     copies = b"".join(entry[:46] + b"%05d" % n + entry[51:] for n in range(2_000))
     tail = end[:8] + struct.pack("<HHII", 2_000, 2_000, len(copies), at) + end[20:]
     (tmp_path / "overlap.zip").write_bytes(data[:at] + copies + tail)
-    assert "overlap: a bomb" in refused(tmp_path / "overlap.zip")
+    assert "overlap: it is malicious" in refused(tmp_path / "overlap.zip")
     assert "compressed by method 12" in refused(zipped(tmp_path / "bz.zip", files, zipfile.ZIP_BZIP2))
     with tarfile.open(tmp_path / "gz.tar", "w:gz") as archive:
         archive.add(tmp_path / "bz.zip", "a.png")
@@ -244,7 +244,7 @@ def test_a_damaged_archive_is_one_failure_and_the_rest_is_done(
     (tmp_path / "broken.zip").write_bytes(b"PK\3\4 and no more")
     done = edgefeat_command("extract", one_tap, "broken.zip", photos[0])
     assert done.returncode == 1
-    assert done.stderr.startswith("broken.zip: the archive is damaged or of another kind")
+    assert done.stderr.startswith("broken.zip: the archive is damaged or of another type")
     assert len(paths_in(tmp_path / "features.npz")) == 1
     done = edgefeat_command("extract", one_tap, "broken.zip", photos[0], "--into", "f.db", "--json")
     assert json.loads(done.stdout.splitlines()[-1])["unlisted"] == 1

@@ -114,7 +114,7 @@ def test_limits_that_no_picture_has_are_wrong_use(one_tap: Path, value: int) -> 
 
 def test_a_pil_image_and_the_limit(one_tap: Path) -> None:
     extractor = edgefeat.load(one_tap, max_pixels=1_000)
-    with pytest.raises(PictureError, match=r"a picture of 40x30 pixels \(allowed: 1,000\)"):
+    with pytest.raises(PictureError, match=r"an image of 40x30 pixels \(allowed: 1,000\)"):
         extractor.extract(Image.new("RGB", (40, 30)))
 
 

@@ -202,10 +202,10 @@ def test_what_repeats_a_name_or_is_none_is_refused() -> None:
     value = full()
     for what in ("taps", "variants"):
         twice = {**value, what: [*value[what], copy.deepcopy(value[what][0])]}
-        assert f"{what} has none or repeats a name" in refusal(json.dumps(twice).encode())
-        assert f"{what} has none" in refusal(json.dumps({**value, what: []}).encode())
+        assert f"{what} are empty or repeat a name" in refusal(json.dumps(twice).encode())
+        assert f"{what} are empty" in refusal(json.dumps({**value, what: []}).encode())
     for other in (value["card"]["name"], "readme.MD", "manifest.json", "MANIFEST.json", "tflite-int8.tflite"):
-        assert "files has none or repeats" in refusal(json.dumps(changed(("golden", "name"), other)).encode())
+        assert "files are empty or repeat" in refusal(json.dumps(changed(("golden", "name"), other)).encode())
 
 
 def test_fidelity_is_that_of_the_taps() -> None:

@@ -28,17 +28,17 @@ def run(version: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_an_old_pillow_is_named_and_used(version: str, tmp_path: Path) -> None:
     done = run(version, "info")
     assert done.returncode == 0
-    assert f"warning: Pillow {version} has known flaws" in done.stdout
+    assert f"warning: Pillow {version} has known vulnerabilities" in done.stdout
     assert "pip install -U pillow" in done.stdout
     assert len(json.loads(run(version, "info", "--json").stdout)["warnings"]) == 1
     photo = tmp_path / "photo.png"
     photo.write_bytes(_png())
     done = run(version, "extract", str(BUNDLE), str(photo), "-o", str(tmp_path / "features.npz"))
     assert done.returncode == 0
-    assert [line for line in done.stderr.splitlines() if "known flaws" in line] == [
+    assert [line for line in done.stderr.splitlines() if "known vulnerabilities" in line] == [
         line for line in done.stderr.splitlines() if line.startswith(f"edgefeat: Pillow {version} has")
     ]
-    assert done.stderr.count("known flaws") == 1
+    assert done.stderr.count("known vulnerabilities") == 1
 
 
 @pytest.mark.parametrize("version", ["10.3.0", "11.0.0", "13.1.0.dev0"])
@@ -49,7 +49,7 @@ def test_a_sound_pillow_is_not_spoken_of(version: str) -> None:
 
 def test_code_is_warned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.__version__", "9.4.0")
-    with pytest.warns(EdgefeatWarning, match="hostile picture") as caught:
+    with pytest.warns(EdgefeatWarning, match="malicious image") as caught:
         edgefeat.load(BUNDLE)
     assert caught[0].filename == __file__
 

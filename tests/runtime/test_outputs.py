@@ -133,7 +133,7 @@ def test_parquet_without_pyarrow_names_the_command_that_brings_it(
     except ImportError:
         done = edgefeat_command("extract", one_tap, photos[0], "-o", "out.parquet")
         assert done.returncode == 1
-        assert done.stderr.endswith("edgefeat: Parquet needs one more package: pip install pyarrow\n")
+        assert done.stderr.endswith("edgefeat: Parquet requires another package: pip install pyarrow\n")
     else:
         pytest.skip("pyarrow is installed")
 
@@ -184,7 +184,7 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(
         ("features.txt", r"allowed: .npz, .npy, .csv, .jsonl, .parquet"),
         ("features", "unknown ending"),
         ("nowhere/features.npz", "its folder does not exist"),
-        ("folder.npz", "is one itself"),
+        ("folder.npz", "or it is a folder"),
         ("two.npy", "holds one tap, the bundle has stem, inner.point: use .npz"),
     ],
 )

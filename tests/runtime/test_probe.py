@@ -142,7 +142,7 @@ def test_an_engine_that_dies_is_passed_over_for_the_next(
     for found_earlier in (False, True):
         done = edgefeat_command("extract", bundle, *photos)
         assert done.returncode == 0, done.stderr
-        assert f"passed over: engine {dead.name} cannot be used on this processor: {DIED}" in done.stdout
+        assert f"skipped: engine {dead.name} cannot be used on this processor: {DIED}" in done.stdout
         assert ("found earlier" in done.stdout) is found_earlier
         assert fake.imports() == 1
         with np.load(tmp_path / "features.npz") as arrays:

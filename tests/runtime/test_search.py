@@ -141,7 +141,7 @@ def test_only_the_bundle_of_the_database_is_taken(
     bundle.rename(tmp_path / "moved.edgefeat")
     done = edgefeat_command("search", database, query)
     assert done.returncode == 1
-    assert f"which is no longer at {str(bundle)!r}: name its folder with --bundle" in done.stderr
+    assert f"which is no longer at {str(bundle)!r}: give its folder with --bundle" in done.stderr
     assert edgefeat_command("search", database, query, "--bundle", "moved.edgefeat").stdout == expected
     other = altered(one_tap, rename)
     done = edgefeat_command("search", database, query, "--bundle", other)
@@ -150,7 +150,7 @@ def test_only_the_bundle_of_the_database_is_taken(
     other.rename(bundle)
     done = edgefeat_command("search", database, query)
     assert done.returncode == 2
-    assert "name that bundle with --bundle, or extract again" in done.stderr
+    assert "give that bundle with --bundle, or extract again" in done.stderr
 
 
 def test_an_engine_that_is_not_installed_is_named(
@@ -173,7 +173,7 @@ def test_an_engine_that_is_not_installed_is_named(
             connection.execute("UPDATE about SET value = ? WHERE key = ?", (json.dumps(value), key))
     done = edgefeat_command("search", database, album / "00.png")
     assert done.returncode == 1
-    said = f"features.db holds features of {variant} on {engine.name}, which another engine's are not compared with: "
+    said = f"features.db holds features of {variant} on {engine.name}, which cannot be compared with another engine's: "
     assert said in done.stderr
     assert f"pip install 'edgefeat[{engine.extra}]'" in done.stderr
 
@@ -196,7 +196,7 @@ def test_one_of_several_taps_is_searched(edgefeat_command: Run, two_taps: Path, 
 
 def re_taps(database: Path) -> str:
     with edgefeat.FeatureStore.open(database) as store:
-        return f"has the taps {', '.join(one.name for one in store.taps)}: name one: --tap"
+        return f"has several taps ({', '.join(one.name for one in store.taps)}): choose one with --tap"
 
 
 def test_wrong_use_is_told_before_the_work(edgefeat_command: Run, plain: Path, album: Path, tmp_path: Path) -> None:

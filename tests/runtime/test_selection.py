@@ -66,7 +66,7 @@ def test_what_the_bundle_lacks_is_passed_by(one_tap: Path, altered: Altered, ins
 def test_an_engine_asked_for_runs_its_first_variant(one_tap: Path, engine: Engine) -> None:
     extractor = edgefeat.load(one_tap, engine=engine.name)
     assert (extractor.engine, extractor.variant) == (engine.name, f"{engine.format}-float32")
-    assert extractor.reason.startswith("engine asked for")
+    assert extractor.reason.startswith("requested engine")
 
 
 @pytest.mark.parametrize("variant", edgefeat.VARIANTS)
@@ -75,10 +75,10 @@ def test_a_variant_asked_for_runs_on_an_engine_for_it(one_tap: Path, variant: st
         with pytest.raises(edgefeat.ArgumentError, match=f"{engine.name}.* runs .{engine.format} files, .*{variant}"):
             edgefeat.load(one_tap, variant=variant, engine=engine.name)
         return
-    assert edgefeat.load(one_tap, variant=variant, engine=engine.name).reason == "asked for"
+    assert edgefeat.load(one_tap, variant=variant, engine=engine.name).reason == "as requested"
     extractor = edgefeat.load(one_tap, variant=variant)
     assert extractor.variant == variant
-    assert extractor.reason.startswith("variant asked for")
+    assert extractor.reason.startswith("requested variant")
 
 
 def test_an_opened_bundle_can_be_loaded_with_all_that_can_be_asked_for(one_tap: Path, engine: Engine) -> None:
@@ -139,7 +139,7 @@ def test_a_file_its_engine_refuses_is_passed_over_and_said(one_tap: Path, altere
     bundle = altered(one_tap, spoil)
     extractor = edgefeat.load(bundle, engine=engine.name)
     assert extractor.variant in edgefeat.VARIANTS[2:]
-    assert f"passed over: engine {engine.name} cannot load the model" in extractor.reason
+    assert f"skipped: engine {engine.name} cannot load the model" in extractor.reason
     with pytest.raises(edgefeat.EngineError, match=f"engine {engine.name} cannot load the model"):
         edgefeat.load(bundle, engine=engine.name, variant=f"{engine.format}-float32")
 
@@ -181,6 +181,6 @@ def test_tflite_runtime_under_numpy_2_says_what_to_do(one_tap: Path) -> None:
     load = f"edgefeat.load({str(one_tap)!r}, engine={engine.name!r})"
     program = f"import numpy; numpy.__version__ = '2.0.1'; import edgefeat; {load}"
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
-    assert "EngineError: tflite-runtime cannot work with NumPy 2.0.1 (allowed: below 2): pip install 'numpy<2'\n" in (
+    assert "EngineError: tflite-runtime does not support NumPy 2.0.1 (required: below 2): pip install 'numpy<2'\n" in (
         done.stderr
     )

@@ -120,14 +120,14 @@ def test_rows_are_the_features_whatever_the_pictures_are_given_as(one_tap: Path,
 @pytest.mark.parametrize(
     ("pictures", "said"),
     [
-        ("one.jpg", r"X is one str \(allowed: a sequence of pictures\): write \[X\]"),
+        ("one.jpg", r"X is one str \(allowed: a sequence of images\): write \[X\]"),
         (b"\xff\xd8", "X is one bytes"),
         (7, "X is int"),
         (np.zeros((3, 4)), r"X is an array of float64 \(3, 4\)"),
         (np.zeros((3, 4, 3), np.uint8), r"X is an array of uint8 \(3, 4, 3\)"),
         (np.array([b"ab"]), r"X is an array of \|S2"),
-        ([np.zeros((3, 4, 3))], "picture number 0: an array of float64 is not a picture"),
-        ([1.5], "picture number 0: a picture cannot be read from float"),
+        ([np.zeros((3, 4, 3))], "image number 0: an array of float64 is not an image"),
+        ([1.5], "image number 0: an image cannot be read from float"),
     ],
 )
 @pytest.mark.parametrize("unreadable", ["raise", "nan"])
@@ -139,7 +139,7 @@ def test_what_is_no_picture_is_refused(one_tap: Path, pictures: object, said: st
 def test_an_unreadable_picture_is_an_error_or_a_row_of_nan(one_tap: Path, photos: list[str], tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
     mixed = [photos[0], tmp_path / "cut.jpg", photos[1], tmp_path / "none.jpg"]
-    with pytest.raises(edgefeat.PictureError, match=r"^picture '.*cut\.jpg': cannot be decoded"):
+    with pytest.raises(edgefeat.PictureError, match=r"^image '.*cut\.jpg': cannot be decoded"):
         ImageFeatures(one_tap).transform(mixed)
     with pytest.warns(UserWarning, match=r"rows of NaN for .*'.*cut\.jpg': cannot be decoded.*, and 1 more$"):
         features = ImageFeatures(one_tap, unreadable="nan").transform(mixed)
@@ -149,7 +149,7 @@ def test_an_unreadable_picture_is_an_error_or_a_row_of_nan(one_tap: Path, photos
 
 @pytest.mark.parametrize("missing", [None, float("nan")])
 def test_a_table_without_a_picture_in_a_row(one_tap: Path, photos: list[str], missing: object) -> None:
-    with pytest.raises(edgefeat.PictureError, match=r"^picture number 1: is missing$"):
+    with pytest.raises(edgefeat.PictureError, match=r"^image number 1: is missing$"):
         ImageFeatures(one_tap).transform([photos[0], missing])
     with pytest.warns(UserWarning, match=r"^rows of NaN for .*number 1: is missing$"):
         features = ImageFeatures(one_tap, unreadable="nan").transform([photos[0], missing])

@@ -58,9 +58,7 @@ def test_a_jpeg_that_lacks_only_its_end_is_whole(kind: str, decoding: str, lacki
 @pytest.mark.parametrize("left", [0.3, 0.6, 0.9, 0.995])
 def test_one_that_was_cut_is_refused_and_says_how_much_is_there(kind: str, left: float) -> None:
     data = JPEGS[kind]
-    with pytest.raises(
-        PictureError, match=r"the file is truncated, \d+ % of its rows are there \(allowed: all of them\)"
-    ):
+    with pytest.raises(PictureError, match=r"the file is truncated, \d+ % of its rows are there \(allowed: all\)"):
         read_picture(data[: int(left * len(data))], FORM, "exact")
 
 

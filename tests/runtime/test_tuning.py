@@ -114,7 +114,7 @@ def candidate(value: dict[str, Any], variant: str) -> dict[str, Any]:
 
 
 def by_tune(extractor: edgefeat.Extractor) -> bool:
-    return extractor.reason.startswith("the fastest here by `edgefeat tune`")
+    return extractor.reason.startswith("the fastest here, measured by `edgefeat tune`")
 
 
 def test_candidates_are_measured_marked_and_named(tuned: Tuned) -> None:
@@ -134,7 +134,7 @@ def test_candidates_are_measured_marked_and_named(tuned: Tuned) -> None:
     for engine_name in {name for variant, name in found if variant.endswith("int8")}:
         small = found[f"{engine.format}-int8", engine_name]
         assert (small["status"], small["threads"], small["milliseconds"]) == ("unfaithful", 0, None)
-        assert small["detail"].startswith("its mean cosine to Keras over 32 pictures is 0.5000 for tap last (allowed: ")
+        assert small["detail"].startswith("its mean cosine to Keras over 32 images is 0.5000 for tap last (allowed: ")
     assert (f"{engine.format}-int8", engine.name) in found
 
     times = [one["milliseconds"] for one in tuned.result["candidates"]]
@@ -150,7 +150,7 @@ def test_what_was_printed_was_kept_and_nothing_else(tuned: Tuned) -> None:
 def test_load_takes_the_fastest_and_says_so(tuned: Tuned, cache: Path) -> None:
     best = tuned.result["candidates"][0]
     extractor = edgefeat.load(tuned.bundle)
-    assert extractor.reason == f"the fastest here by `edgefeat tune`: {best['milliseconds']:.2f} ms"
+    assert extractor.reason == f"the fastest here, measured by `edgefeat tune`: {best['milliseconds']:.2f} ms"
     assert (extractor.variant, extractor.engine, extractor.threads) == (best["variant"], best["engine"], 1)
     assert np.linalg.norm(np.asarray(extractor.extract(np.zeros((40, 40, 3), np.uint8)))) == pytest.approx(1, abs=1e-3)
 
@@ -167,7 +167,7 @@ def test_the_first_in_the_cache_wins_even_over_the_default_order(tuned: Tuned, c
     edit(cache, small_first)
     extractor = edgefeat.load(tuned.bundle)
     assert (extractor.variant, extractor.engine, extractor.threads) == (small, tuned.engine.name, 1)
-    assert extractor.reason == "the fastest here by `edgefeat tune`: 0.25 ms"
+    assert extractor.reason == "the fastest here, measured by `edgefeat tune`: 0.25 ms"
 
 
 def test_what_is_asked_for_wins(tuned: Tuned, cache: Path) -> None:
@@ -239,7 +239,7 @@ def test_photos_and_a_table_and_a_cache_that_cannot_be_written(
     assert lines[1].split()[:3] == [full, tuned.engine.name, "1"]
     assert lines[-1].startswith(f"fastest here: {full} on {tuned.engine.name}, 1 thread, ")
     assert "broken.png: cannot be decoded" in done.stderr
-    assert f"not remembered: {tmp_path / 'file'} cannot be written" in done.stderr
+    assert f"not stored: {tmp_path / 'file'} cannot be written" in done.stderr
 
 
 def test_where_nothing_may_run_nothing_is_kept(
@@ -250,7 +250,7 @@ def test_where_nothing_may_run_nothing_is_kept(
     before = sorted(cache.parent.iterdir())
     done = edgefeat_command("tune", bundle, "--json")
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"nothing works on this device: {small} on {tuned.engine.name}: its mean cosine to Keras" in done.stderr
+    assert f"no candidate works on this device: {small} on {tuned.engine.name}: its mean cosine to Keras" in done.stderr
     for wrong in (["--min-fidelity", "high"], ["--photos", tmp_path]):
         assert edgefeat_command("tune", tuned.bundle, *wrong).returncode == 2
     assert sorted(cache.parent.iterdir()) == before

@@ -130,5 +130,5 @@ def test_no_engine_sees_a_bundle_of_which_any_file_was_altered(one_tap: Path, al
     bundle = altered(one_tap, lambda manifest, folder: None)
     card = bundle / "README.md"
     card.write_bytes(card.read_bytes()[:-1] + b"!")
-    with pytest.raises(edgefeat.BundleError, match=r"README\.md was altered"):
+    with pytest.raises(edgefeat.BundleError, match=r"README\.md was changed"):
         edgefeat.verify(bundle)

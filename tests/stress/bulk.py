@@ -193,9 +193,7 @@ class Rough:
 
 def _unlucky(database: Path) -> int:
     with contextlib.closing(sqlite3.connect(database)) as connection:
-        (count,) = connection.execute(
-            "SELECT count(*) FROM photos WHERE error LIKE 'no worker survives it:%'"
-        ).fetchone()
+        (count,) = connection.execute("SELECT count(*) FROM photos WHERE error LIKE 'quarantined:%'").fetchone()
     return int(count)
 
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 __all__ = [
     "Answer",
-    "Hello",
+    "Loaded",
     "Refusal",
     "Task",
     "WorkerSettings",
@@ -39,7 +39,7 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class Loaded:
     """The first message of a worker: what it loaded."""
 
     variant: str
@@ -80,7 +80,7 @@ class Answer:
     data: int
 
 
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (WorkerSettings, Hello, Refusal, Task, Answer)}
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (WorkerSettings, Loaded, Refusal, Task, Answer)}
 
 
 def write_records(stream: BinaryIO, records: Sequence[object], payload: bytes = b"") -> None:

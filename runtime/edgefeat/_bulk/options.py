@@ -9,7 +9,7 @@ from pathlib import Path
 from edgefeat._engines.device.cores import available_cores, memory
 from edgefeat._images.limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
 from edgefeat._images.picture import Decoding
-from edgefeat._images.sources.paths import listed
+from edgefeat._images.sources.paths import paths_in_list
 from edgefeat._store.precision import Precision
 
 __all__ = ["PHOTO_SECONDS", "WORKER_MEMORY", "BulkOptions", "BulkResult", "default_memory", "default_workers"]
@@ -53,7 +53,7 @@ class BulkOptions:
         """Yield every path given, including those in lists."""
         yield from self.paths
         for file in self.lists:
-            yield from listed(file, by_nul=self.by_nul)
+            yield from paths_in_list(file, by_nul=self.by_nul)
 
 
 @dataclass(frozen=True, slots=True)

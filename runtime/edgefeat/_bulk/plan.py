@@ -90,7 +90,7 @@ def _expanded(paths: Iterable[str], found: Plan) -> Iterator[str]:
 
 def _checked(given: str) -> str:
     if "\0" in given:
-        raise ArgumentError(f"path {given!r} cannot be a file's: it holds a NUL")
+        raise ArgumentError(f"path {given!r} cannot be a file's: it contains a NUL")
     return given
 
 

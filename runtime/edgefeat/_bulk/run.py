@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from edgefeat._bulk.messages import Hello, WorkerSettings
+from edgefeat._bulk.messages import Loaded, WorkerSettings
 from edgefeat._bulk.options import BulkOptions, BulkResult, default_memory, default_workers
 from edgefeat._bulk.plan import Plan, plan
 from edgefeat._bulk.progress import Progress
 from edgefeat._bulk.rows import Rows
+from edgefeat._bulk.temperature import TemperatureWatch
 from edgefeat._bulk.worker_pool import Workers
 from edgefeat._bulk.worker_process import Event
 from edgefeat._bundle.reader import Bundle
@@ -26,14 +26,11 @@ from edgefeat._errors import ArgumentError
 from edgefeat._store.records import StoreIdentity, StoreTap
 from edgefeat._store.writer import StoreWriter
 
-if TYPE_CHECKING:
-    from edgefeat._bulk.temperature import HeatWatch
-
 __all__ = ["BulkOptions", "BulkResult", "extract_into"]
 
 # How often the run checks for stuck workers and temperature when no answers arrive.
 _LOOK_SECONDS = 0.1
-_HELD = "as the database has it"
+_HELD = "as recorded in the database"
 
 
 def extract_into(options: BulkOptions, progress: Progress) -> BulkResult:
@@ -44,10 +41,10 @@ def extract_into(options: BulkOptions, progress: Progress) -> BulkResult:
     """
     bundle = Bundle.open(options.bundle)
     events: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
-    store, mended = StoreWriter.open(options.into, check=options.check)
+    store, repaired = StoreWriter.open(options.into, check=options.check)
     try:
-        if mended:
-            progress.note(mended)
+        if repaired:
+            progress.note(repaired)
         with _signals(events) as stopped:
             result = _Run(options, bundle, store, events, stopped, progress).run()
     except BaseException:
@@ -103,13 +100,13 @@ class _Run:
         self._stopped = stopped
         self._progress = progress
         self._plan: Plan | None = Plan()
-        self._hello = Hello(options.variant or "", options.engine or "", "", "")
+        self._loaded = Loaded(options.variant or "", options.engine or "", "", "")
 
     def run(self) -> BulkResult:
         options, began = self._options, time.monotonic()
         count = options.workers or default_workers()
         settings = self._settings(count)
-        heat = _heat(options.pause_at)
+        temperature = None if options.pause_at is None else TemperatureWatch(options.pause_at)
         workers = Workers(settings, count, self._events, seconds=options.seconds)
         rows = Rows(self._store, self._progress)
         try:
@@ -126,11 +123,11 @@ class _Run:
                 workers.start_others(self._plan.count)
                 if self._await_first(workers):
                     self._begin(workers, self._plan)
-                    self._work(workers, rows, self._plan, heat)
+                    self._work(workers, rows, self._plan, temperature)
         finally:
             workers.end()
-            if heat is not None:
-                heat.close()
+            if temperature is not None:
+                temperature.close()
             self._progress.close()
         rows.commit()
         return self._result(rows, workers, time.monotonic() - began)
@@ -157,7 +154,7 @@ class _Run:
         """Return whether there is anything to compute. If not, no run is recorded."""
         held = self._store.identity
         if not found.count and held is not None:
-            self._hello = Hello(held.variant, held.engine, "", _HELD)
+            self._loaded = Loaded(held.variant, held.engine, "", _HELD)
         for path, reason in found.unlisted:
             self._progress.note(f"{path}: {reason}")
         return found.count > 0
@@ -165,9 +162,9 @@ class _Run:
     def _await_first(self, workers: Workers) -> bool:
         """Return whether the first worker loaded the bundle before a signal arrived."""
         while self._stopped.signal is None:
-            hello = workers.first_hello(_LOOK_SECONDS)
-            if hello is not None:
-                self._hello = hello if self._store.identity is None else replace(hello, reason=_HELD)
+            loaded = workers.first_loaded(_LOOK_SECONDS)
+            if loaded is not None:
+                self._loaded = loaded if self._store.identity is None else replace(loaded, reason=_HELD)
                 return True
         return False
 
@@ -178,30 +175,30 @@ class _Run:
             self._bundle.manifest.name,
             settings.bundle,
             self._bundle.identity,
-            self._hello.variant,
-            self._hello.engine,
+            self._loaded.variant,
+            self._loaded.engine,
             settings.decoding,  # type: ignore[arg-type]  # a Decoding and a Precision became text on their way
             settings.precision,  # type: ignore[arg-type]
             taps,
         )
-        self._store.begin(identity, self._hello.engine_version)
+        self._store.begin(identity, self._loaded.engine_version)
         earlier = self._store.last_engine_version()
-        if earlier not in (None, self._hello.engine_version):
+        if earlier not in (None, self._loaded.engine_version):
             self._progress.note(
-                f"earlier rows were computed by {self._hello.engine} {earlier}, new ones by "
-                f"{self._hello.engine_version}: their last digits may differ"
+                f"earlier rows were computed by {self._loaded.engine} {earlier}, new ones by "
+                f"{self._loaded.engine_version}: the last digits may differ"
             )
         facts = {"unchanged": found.unchanged, "failed_before": found.failed_before, "workers": workers.count}
         about = {"bundle": identity.bundle, "variant": identity.variant, "engine": identity.engine}
         self._progress.start(found.count, {**facts, **about})
 
-    def _work(self, workers: Workers, rows: Rows, found: Plan, heat: HeatWatch | None) -> None:
+    def _work(self, workers: Workers, rows: Rows, found: Plan, temperature: TemperatureWatch | None) -> None:
         workers.take(found.work(), rows.task)
         resting = None
         while self._stopped.signal is None:
-            hot = heat.hot if heat is not None else None
+            hot = temperature.hot if temperature is not None else None
             if hot != resting and (hot is None or resting is None):
-                self._progress.note(f"paused: {hot}" if hot else "goes on: the device has cooled down")
+                self._progress.note(f"paused: {hot}" if hot else "resumed: the device has cooled down")
             resting = hot
             if not workers.feed(resting=resting is not None):
                 return
@@ -217,9 +214,9 @@ class _Run:
     def _result(self, rows: Rows, workers: Workers, seconds: float) -> BulkResult:
         found = self._plan or Plan()
         return BulkResult(
-            self._hello.variant,
-            self._hello.engine,
-            self._hello.reason,
+            self._loaded.variant,
+            self._loaded.engine,
+            self._loaded.reason,
             workers.count,
             rows.computed,
             rows.moved,
@@ -233,14 +230,6 @@ class _Run:
         )
 
 
-def _heat(limit: float | None) -> HeatWatch | None:
-    if limit is None:
-        return None
-    from edgefeat._bulk.temperature import HeatWatch
-
-    return HeatWatch(limit)
-
-
 def _from_lists(options: BulkOptions) -> list[str]:
     return [f"--from-file={file}" for file in options.lists] + (["-0"] if options.by_nul else [])
 
@@ -251,9 +240,9 @@ def _check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> No
     if held.manifest_sha256 != bundle.identity:
         again = ["edgefeat", "extract", held.place, *options.paths, *_from_lists(options), "--into", str(into)]
         raise ArgumentError(
-            f"{into} holds features of bundle {held.bundle} ({held.manifest_sha256[:12]}), {options.bundle} is "
-            f"{bundle.manifest.name} ({bundle.identity[:12]}). Begin another file with --into other.db, or go on with "
-            f"that bundle: {shlex.join(again)}"
+            f"{into} holds features of bundle {held.bundle} ({held.manifest_sha256[:12]}), but {options.bundle} is "
+            f"{bundle.manifest.name} ({bundle.identity[:12]}). Start another database with --into other.db, or "
+            f"continue with that bundle: {shlex.join(again)}"
         )
     asked = {
         "variant": (options.variant, held.variant),
@@ -265,6 +254,6 @@ def _check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> No
         if wanted is not None and wanted != there:
             option = "--exact" if name == "decoding" else f"--{name}"
             raise ArgumentError(
-                f"{into} holds features of {name} {there}, asked for is {wanted}: leave {option} out to go on with the "
-                "file, or begin another with --into other.db"
+                f"{into} holds features of {name} {there}, not {wanted}: leave out {option} to continue with this "
+                "database, or start another with --into other.db"
             )

@@ -7,7 +7,7 @@ import threading
 from edgefeat._engines.device.health import Health, health
 from edgefeat._errors import ArgumentError
 
-__all__ = ["HeatWatch", "is_hot"]
+__all__ = ["TemperatureWatch", "is_hot"]
 
 _LOOK_SECONDS = 3.0
 # Work resumes this many degrees below the limit, so that it does not pause again at once.
@@ -26,11 +26,11 @@ def is_hot(state: Health, limit: float) -> str | None:
     flags = 0 if state.throttled is None else int(state.throttled, 16)
     slowed = flags & (_CAPPED | _THROTTLED) and not flags & _UNDER_VOLTAGE
     if flags & _SOFT_LIMIT or slowed:
-        return f"it slows itself down (throttled {state.throttled})"
+        return f"it is throttled ({state.throttled})"
     return None
 
 
-class HeatWatch:
+class TemperatureWatch:
     """Reads the device's temperature every few seconds, in its own thread because a reading can be slow.
 
     Raises ArgumentError if the device reports neither a temperature nor throttling.
@@ -40,8 +40,8 @@ class HeatWatch:
         state = health()
         if state.temperature is None and state.throttled is None:
             raise ArgumentError(
-                "--pause-when-hot: this device tells no temperature "
-                "(allowed where /sys/class/thermal or vcgencmd does): leave it out"
+                "--pause-when-hot: this device reports no temperature "
+                "(required: /sys/class/thermal or vcgencmd): leave the option out"
             )
         self._limit = limit
         self._hot = is_hot(state, limit)

@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from edgefeat._bulk.memory_limit import limit_memory
-from edgefeat._bulk.messages import Answer, Hello, Refusal, Task, WorkerSettings, read_record, write_records
+from edgefeat._bulk.messages import Answer, Loaded, Refusal, Task, WorkerSettings, read_record, write_records
 from edgefeat._errors import BundleError, EdgefeatError, PictureError
 from edgefeat._extractor import Extractor, load
 from edgefeat._images.limits import truncation
@@ -67,13 +67,13 @@ def main() -> int:
             least_share=settings.least_share,
         )
         if extractor.bundle.identity != settings.identity:
-            raise BundleError(f"bundle {settings.bundle} was replaced while photos were extracted with it")
+            raise BundleError(f"bundle {settings.bundle} was replaced during the run")
     except EdgefeatError as error:
         write_records(answers, [Refusal(type(error).__name__, str(error))])
         return 0
     limit_memory(settings.memory)
-    hello = Hello(extractor.variant, extractor.engine, extractor.engine_version, extractor.reason)
-    write_records(answers, [hello])
+    loaded = Loaded(extractor.variant, extractor.engine, extractor.engine_version, extractor.reason)
+    write_records(answers, [loaded])
     given: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(tasks, given), daemon=True).start()
     following = None
@@ -144,7 +144,8 @@ def _answer(extractor: Extractor, settings: WorkerSettings, file: _Read) -> tupl
         except MemoryError:
             error = _TOO_LARGE
         if error == _TOO_LARGE:
-            error = f"needs more memory than a worker may take ({settings.memory / 1e6:.0f} MB, --worker-memory)"
+            megabytes = f"{settings.memory / 1e6:.0f} MB"
+            error = f"needs more memory than a worker may use ({megabytes}; raise the limit with --worker-memory)"
     return Answer(file.size, file.mtime_ns, file.sha256, same, error, len(scales), len(data)), scales + data
 
 

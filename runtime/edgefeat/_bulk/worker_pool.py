@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import edgefeat._errors as errors
-from edgefeat._bulk.messages import Answer, Hello, Refusal, Task, WorkerSettings
+from edgefeat._bulk.messages import Answer, Loaded, Refusal, Task, WorkerSettings
 from edgefeat._bulk.plan import Work
 from edgefeat._bulk.worker_process import PAUSE_SECONDS, Event, WorkerProcess
 from edgefeat._errors import EdgefeatError, EngineError
@@ -65,7 +65,7 @@ class Workers:
             else:
                 self._waiting.append(WorkerProcess(self._events))
 
-    def first_hello(self, seconds: float) -> Hello | None:
+    def first_loaded(self, seconds: float) -> Loaded | None:
         """Return what the first worker loaded, or None if it is still loading. Raises its error, or EngineError if it
         ended.
         """
@@ -78,10 +78,10 @@ class Workers:
             if not self._alive:
                 self.start_first()
             return None
-        hello = self._heard(event)
-        if isinstance(hello, Hello):
-            self.settings = replace(self.settings, variant=hello.variant, engine=hello.engine)
-            return hello
+        loaded = self._heard(event)
+        if isinstance(loaded, Loaded):
+            self.settings = replace(self.settings, variant=loaded.variant, engine=loaded.engine)
+            return loaded
         return None
 
     def take(self, work: Iterator[Work], task_of: Callable[[Work], Task]) -> None:
@@ -197,7 +197,7 @@ class Workers:
         if isinstance(event.record, Refusal):
             kind = getattr(errors, event.record.error, EdgefeatError)
             raise kind(event.record.text)
-        if isinstance(event.record, Hello) and event.worker is not None:
+        if isinstance(event.record, Loaded) and event.worker is not None:
             event.worker.ready = True
             event.worker.seconds = 0.0
             self._failures = 0 if self._answered else self._failures
@@ -225,10 +225,10 @@ class Workers:
                 first = self._alone[1]
                 self._alone = None
                 why = cause if cause == first else f"{first}, then {cause}"
-                self._given_up.append((task, f"no worker survives it: the worker {why}, twice"))
+                self._given_up.append((task, f"quarantined: the worker {why}, twice"))
             else:
                 self._suspects.append((task, cause))
-                self._notes.append(f"a worker {cause} at {task.path}, which is tried again alone at the end")
+                self._notes.append(f"a worker {cause} at {task.path}; it is tried again alone at the end")
         self._first.extendleft(reversed(tasks))
 
     def _count_failure(self, worker: WorkerProcess, cause: str) -> None:
@@ -237,7 +237,7 @@ class Workers:
         self._failures += 1
         most = _MOST_AT_PHOTOS if worker.ready else _MOST_LATER if self._answered else _MOST_AT_FIRST
         if self._failures >= most:
-            at = "each at its first photo" if worker.ready else "while they loaded the bundle"
+            at = "each at its first photo" if worker.ready else "while loading the bundle"
             raise EngineError(
                 f"{self._failures} workers in a row ended {at} (the last one {cause}): try another engine (--engine), "
                 "fewer workers (--workers), or more memory (--worker-memory)"
@@ -252,4 +252,4 @@ class Workers:
                 worker.seconds += passed
                 most = self._seconds if worker.ready else _LOADING_SECONDS
                 if worker.seconds > most and worker.ended_because is None:
-                    worker.end(f"took longer than {most:g} s and was ended")
+                    worker.end(f"took longer than {most:g} s and was stopped")

@@ -42,7 +42,7 @@ class WorkerProcess:
 
     def __init__(self, events: queue.SimpleQueue[list[Event]]) -> None:
         if not sys.executable:
-            raise EngineError("Python is embedded in another program: workers cannot be started")
+            raise EngineError("workers cannot be started: Python is embedded in another program")
         # -P: modules in the current folder must not shadow an engine or NumPy. NumPy's linear algebra gets one thread:
         # it is not used here, and more threads would cost memory in each worker.
         self._process = subprocess.Popen(
@@ -94,7 +94,7 @@ class WorkerProcess:
         if self.ended_because is not None:
             return self.ended_because
         if status == TOO_MUCH_MEMORY:
-            return "took more memory than it may (--worker-memory)"
+            return "used too much memory (limit: --worker-memory)"
         if status < 0:
             with contextlib.suppress(ValueError):
                 return f"died of {signal.Signals(-status).name}"

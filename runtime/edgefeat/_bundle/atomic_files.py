@@ -62,12 +62,12 @@ def check_new_folder(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Raise ArgumentError early if `new_folder` could not create `path`, rather than after hours of work."""
     target = Path(path).absolute()
     if os.path.lexists(target) and not overwrite:
-        raise ArgumentError(f"{path} exists already; give another name with -o, or replace it with --overwrite")
+        raise ArgumentError(f"{path} already exists: choose another name with -o, or replace it with --overwrite")
     if os.path.lexists(target) and (why := _why_no_bundle(target)):
-        raise ArgumentError(f"{path} {why}: --overwrite replaces only bundles; give another name with -o")
+        raise ArgumentError(f"{path} {why}: --overwrite replaces only bundles; choose another name with -o")
     folder = next(parent for parent in target.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise ArgumentError(f"{path} cannot be made: {folder} is not a folder that can be written")
+        raise ArgumentError(f"{path} cannot be created: {folder} is not a writable folder")
 
 
 @contextlib.contextmanager
@@ -103,7 +103,7 @@ def _why_no_bundle(folder: Path) -> str:
     if not (folder / MANIFEST_NAME).is_file():
         return "is not a bundle"
     foreign = sorted(name for name in os.listdir(folder) if name not in _BUNDLE_NAMES and not name.startswith("."))
-    return f"holds {foreign[0]!r}, which no bundle does" if foreign else ""
+    return f"contains {foreign[0]!r}, which is not part of a bundle" if foreign else ""
 
 
 def _replace_folder(temporary: Path, target: Path) -> None:

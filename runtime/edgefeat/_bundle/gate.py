@@ -34,13 +34,13 @@ def shortfall(gate: Gate, fidelity: dict[str, Fidelity]) -> str | None:
     for tap, figures in fidelity.items():
         if figures.mean_cosine < gate.mean_cosine:
             return (
-                f"its mean cosine to Keras over {figures.pictures} pictures is {figures.mean_cosine:.4f} for tap {tap} "
+                f"its mean cosine to Keras over {figures.pictures} images is {figures.mean_cosine:.4f} for tap {tap} "
                 f"(allowed: {gate.mean_cosine:g} or more)"
             )
         if gate.overlap is not None and (figures.overlap is None or figures.overlap < gate.overlap):
-            found = "unknown with so few pictures" if figures.overlap is None else f"{figures.overlap:.3f}"
+            found = "unknown with so few images" if figures.overlap is None else f"{figures.overlap:.3f}"
             return (
-                f"its neighbour overlap@10 with Keras over {figures.pictures} pictures is {found} for tap {tap} "
+                f"its neighbour overlap@10 with Keras over {figures.pictures} images is {found} for tap {tap} "
                 f"(allowed: {gate.overlap:g} or more)"
             )
     return None

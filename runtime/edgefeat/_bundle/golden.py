@@ -59,7 +59,7 @@ def _golden(archive: zipfile.ZipFile, manifest: Manifest) -> Golden:
         raise ValueError(f"unpacks to {total} bytes (allowed: {_MAX_BYTES})")
     if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in archive.infolist()):
         # zipfile unpacks bzip2 and LZMA without a size limit.
-        raise ValueError("is packed by another method than NumPy's")
+        raise ValueError("is compressed with a method that NumPy does not use")
     form = manifest.picture
     pictures = _array(archive, "pictures", np.dtype(np.uint8), (form.height, form.width, 3))
     features = {
@@ -69,7 +69,7 @@ def _golden(archive: zipfile.ZipFile, manifest: Manifest) -> Golden:
         for origin in (KERAS, *(variant.name for variant in manifest.variants))
     }
     if any(len(array) != len(pictures) for by_tap in features.values() for array in by_tap.values()):
-        raise ValueError(f"an array has not one row for each of the {len(pictures)} pictures")
+        raise ValueError(f"an array does not have one row for each of the {len(pictures)} images")
     return Golden(pictures, features)
 
 
@@ -78,7 +78,7 @@ def _array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[np.generic], sha
     entry = archive.getinfo(f"{name}.npy")
     with archive.open(entry) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError(f"{name} has not format version 1.0")
+            raise ValueError(f"{name} does not have format version 1.0")
         found, fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
         if found_dtype != dtype or tuple(found[1:]) != shape or fortran or not 1 <= found[0] <= _MAX_PICTURES:
             raise ValueError(f"{name} is {found_dtype} {found} (expected: {dtype} (G, {', '.join(map(str, shape))}))")

@@ -233,7 +233,7 @@ def _check(manifest: Manifest) -> None:
         ("files", [file.name.casefold() for file in manifest.files()] + [MANIFEST_NAME]),
     ):
         if not names or len(set(names)) != len(names):
-            raise RecordError(f"{what} has none or repeats a name: {', '.join(names) or 'none'}")
+            raise RecordError(f"{what} are empty or repeat a name: {', '.join(names) or 'none'}")
     for variant in manifest.variants:
         _check_variant(variant, {tap.name for tap in manifest.taps})
     for tap in manifest.taps:

@@ -38,7 +38,7 @@ class Bundle:
         folder = Path(path)
         if not os.path.isdir(folder):
             what = "is a file" if os.path.exists(folder) else "does not exist"
-            raise BundleError(f"bundle {os.fspath(path)!r} {what} (expected: a folder that `edgefeat export` wrote)")
+            raise BundleError(f"bundle {os.fspath(path)!r} {what} (expected: a folder written by `edgefeat export`)")
         data = _read(folder, MANIFEST_NAME, _MAX_MANIFEST_SIZE)
         try:
             manifest = Manifest.from_bytes(data)
@@ -65,7 +65,7 @@ class Bundle:
         if len(data) != file.size:
             raise BundleError(f"bundle {self.path}: {file.name} has {len(data)} bytes, the manifest says {file.size}")
         if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise BundleError(f"bundle {self.path}: {file.name} was altered (its SHA-256 is not the manifest's)")
+            raise BundleError(f"bundle {self.path}: {file.name} was changed (its SHA-256 differs from the manifest)")
         return data
 
     def _check_names(self) -> None:
@@ -77,13 +77,13 @@ class Bundle:
             raise BundleError(f"bundle {self.path}: the folder cannot be listed: {error.strerror}") from None
         for name in sorted(present.keys() - expected.keys() - {MANIFEST_NAME}):
             if name not in _DROPPINGS and not name.startswith("._"):
-                raise BundleError(f"bundle {self.path}: {name!r} does not belong to it (the manifest does not list it)")
+                raise BundleError(f"bundle {self.path}: {name!r} is not part of it (not listed in the manifest)")
         for file in expected.values():
             if file.name not in present:
                 raise BundleError(f"bundle {self.path}: {file.name} is missing; copy the whole folder again")
             status = present[file.name]
             if not stat.S_ISREG(status.st_mode):
-                raise BundleError(f"bundle {self.path}: {file.name} is a link or no file (allowed: plain files)")
+                raise BundleError(f"bundle {self.path}: {file.name} is a link or not a file (allowed: plain files)")
             if status.st_size != file.size:
                 raise BundleError(
                     f"bundle {self.path}: {file.name} has {status.st_size} bytes, the manifest says {file.size}; "

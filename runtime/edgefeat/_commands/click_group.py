@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from edgefeat._commands.cli.click_options import click_command
-from edgefeat._commands.cli.declaration import Declared
+from edgefeat._commands.cli.declaration import DeclaredCommand
 from edgefeat._errors import MissingExtraError
 from edgefeat._version import __version__
 
@@ -18,14 +18,14 @@ __all__ = ["run"]
 ENTRY_POINTS = "edgefeat.commands"
 # The device's own commands. They are loaded without reading entry points, which takes 30 ms.
 _DEVICE = {
-    "bench": "bench.command",
-    "convert": "convert",
-    "duplicates": "duplicates",
     "extract": "extract.command",
-    "info": "info",
     "search": "search",
-    "tune": "tune",
+    "duplicates": "duplicates",
+    "convert": "convert",
+    "info": "info",
     "verify": "verify",
+    "tune": "tune",
+    "bench": "bench.command",
 }
 
 
@@ -38,7 +38,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _DEVICE:
             command = importlib.import_module(f"edgefeat._commands.{_DEVICE[cmd_name]}").command
-            return click_command(command) if isinstance(command, Declared) else command
+            return click_command(command) if isinstance(command, DeclaredCommand) else command
         point = _entry_points().get(cmd_name)
         if point is None:
             return None
@@ -48,6 +48,17 @@ class _Commands(click.Group):
         except MissingExtraError as error:
             return _missing(cmd_name, error)
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write two lists of commands: the workstation's, which come by entry point, and the device's own."""
+        for title, names in (
+            ("On the workstation", sorted(_entry_points().keys() - _DEVICE.keys())),
+            ("On the device", _DEVICE),
+        ):
+            found = [(name, command) for name in names if (command := self.get_command(ctx, name)) is not None]
+            if found:
+                with formatter.section(title):
+                    formatter.write_dl([(name, _summary(command)) for name, command in found])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -63,6 +74,14 @@ def _entry_points() -> dict[str, str]:
     from importlib.metadata import entry_points
 
     return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _summary(command: click.Command) -> str:
+    """Return the command's short help or the first sentence of its help, in full: click would cut it off."""
+    if command.short_help:
+        return command.short_help.strip()
+    first = (command.help or "").split("\n\n")[0]
+    return " ".join(first.split()).split(". ")[0].rstrip(".")
 
 
 def _missing(name: str, error: MissingExtraError) -> click.Command:
@@ -84,7 +103,13 @@ def _missing(name: str, error: MissingExtraError) -> click.Command:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="edgefeat")
 def edgefeat() -> None:
-    """Image features from a Keras backbone, checked against Keras, extracted without TensorFlow."""
+    """Image features from a Keras backbone, checked against Keras, extracted without TensorFlow.
+
+    \b
+    Example:
+      edgefeat export mobilenet_v2 -o mobilenet_v2.edgefeat
+      edgefeat extract mobilenet_v2.edgefeat photos/ -o features.npz
+    """
 
 
 def run(arguments: Sequence[str] | None) -> int:

@@ -19,7 +19,7 @@ __all__ = ["command"]
 _ROWS = 2048
 
 
-@click.command("convert")
+@click.command("convert", short_help="Write a feature database as .npz, .csv, .parquet and others.")
 @click.argument("database", type=click.Path())
 @click.argument("output", type=click.Path())
 @json_option
@@ -40,7 +40,7 @@ def command(database: str, output: str, as_json: bool) -> int:
     if as_json:
         echo_json({"rows": count, "failed": failed, "files": [str(path) for path in written]})
     else:
-        left_out = f"; left out: {counted(failed, 'photo')} that failed" if failed else ""
+        left_out = f"; left out: {counted(failed, 'failed photo')}" if failed else ""
         click.echo(f"{counted(count, 'feature')} in {' and '.join(map(str, written))}{left_out}")
     return 0
 

@@ -18,20 +18,20 @@ from edgefeat._store.reader import FeatureStore
 __all__ = ["command"]
 
 
-@click.command("duplicates")
+@click.command("duplicates", short_help="Group the near-duplicate photos in a database.")
 @click.argument("database", type=click.Path())
 @click.option(
     "--threshold",
     default=DEFAULT_THRESHOLD,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Least cosine of two photos that are nearly the same.",
+    help="Least cosine between near-duplicates.",
 )
-@click.option("--tap", metavar="NAME", help="Tap to compare, where the database has several.")
-@click.option("--sheet", type=click.Path(), metavar="FILE", help="Contact sheet to look at: .html or .png.")
+@click.option("--tap", metavar="NAME", help="Tap to compare, if the database has several.")
+@click.option("--sheet", type=click.Path(), metavar="FILE", help="Also write a contact sheet: .html or .png.")
 @json_option
 def command(database: str, threshold: float, tap: str | None, sheet: str | None, as_json: bool) -> int:
-    """Group the photos of DATABASE that are nearly the same.
+    """Group the near-duplicate photos of DATABASE.
 
     \b
     Example: edgefeat duplicates features.db --sheet duplicates.html
@@ -45,13 +45,15 @@ def command(database: str, threshold: float, tap: str | None, sheet: str | None,
         if sheet is not None:
             check_sheet(sheet, store.paths())
         if tap is None and len(store.taps) > 1:
-            raise ArgumentError(f"{database} has the taps {', '.join(one.name for one in store.taps)}: name one: --tap")
+            raise ArgumentError(
+                f"{database} has several taps ({', '.join(one.name for one in store.taps)}): choose one with --tap"
+            )
         groups = duplicates(store, threshold, tap=tap, progress=sys.stderr.isatty() and not as_json)
         photos = len(store)
     spare = sum(len(group) - 1 for group in groups)
     said = (
-        f"{counted(len(groups), 'group')} among {counted(photos, 'photo')}, {counted(spare, 'photo')} "
-        f"beside the first of each, cosine {threshold:g}"
+        f"{counted(len(groups), 'group')} among {counted(photos, 'photo')}; {counted(spare, 'photo')} "
+        f"besides the first of each group; cosine {threshold:g} or more"
     )
     if as_json:
         echo_json(
@@ -66,7 +68,7 @@ def command(database: str, threshold: float, tap: str | None, sheet: str | None,
             echo_table(("group", "cosine", "kB", "photo"), _rows(groups))
         click.echo(said)
     if sheet is not None:
-        write_sheet(Sheet("Nearly the same photos", f"{said}.", _sheet_rows(groups)), sheet)
+        write_sheet(Sheet("Near-duplicate photos", f"{said}.", _sheet_rows(groups)), sheet)
         click.echo(f"contact sheet: {sheet}", err=as_json)
     return 0
 

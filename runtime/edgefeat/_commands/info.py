@@ -24,7 +24,7 @@ from edgefeat._version import __version__
 __all__ = ["command"]
 
 
-@click.command("info")
+@click.command("info", short_help="Show installed engines and what a bundle contains.")
 @click.argument("bundle", required=False, type=click.Path())
 @json_option
 def command(bundle: str | None, as_json: bool) -> int:
@@ -86,7 +86,7 @@ def _echo_bundle(bundle: Bundle, choice: dict[str, str]) -> None:
     form = manifest.picture
     options = "".join(f", {name} {value}" for name, value in manifest.backbone.options.items())
     click.echo(f"{manifest.name}: {manifest.backbone.name}{options}, weights {manifest.backbone.weights}")
-    click.echo(f"picture {form.height}x{form.width} RGB uint8, fit {form.fit}, orientation {form.orientation}")
+    click.echo(f"image {form.height}x{form.width} RGB uint8, fit {form.fit}, orientation {form.orientation}")
     for tap in manifest.taps:
         shape = " x ".join(map(str, tap.shape))
         click.echo(

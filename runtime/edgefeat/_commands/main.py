@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from edgefeat._commands.cli.declaration import Declared, plain_values
+from edgefeat._commands.cli.declaration import DeclaredCommand, plain_values
 from edgefeat._commands.cli.terminal import echo
 from edgefeat._errors import ArgumentError, EdgefeatError, EdgefeatWarning
 
@@ -31,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         echo(f"edgefeat: {error}", err=True)
         return 2 if isinstance(error, ArgumentError) else 1
     except BrokenPipeError:  # `edgefeat info | head` is not a failure
-        _print_no_more()
+        _discard_output()
         return 0
     except OSError as error:  # such as a full disk behind standard output
         echo(f"edgefeat: {error}", err=True)
-        _print_no_more()
+        _discard_output()
         return 1
 
 
@@ -52,7 +52,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     return run(arguments)
 
 
-def _plain(command: Declared, words: Sequence[str], *, given: bool) -> dict[str, object] | None:
+def _plain(command: DeclaredCommand, words: Sequence[str], *, given: bool) -> dict[str, object] | None:
     if "_EDGEFEAT_COMPLETE" in os.environ or (os.name == "nt" and not given):  # click expands patterns on Windows
         return None
     return plain_values(command, words)
@@ -72,6 +72,6 @@ def _show_warning(
     echo(text.removesuffix("\n"), err=True)
 
 
-def _print_no_more() -> None:
+def _discard_output() -> None:
     """Discard further output, so that Python does not fail again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

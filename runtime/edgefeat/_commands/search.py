@@ -24,19 +24,21 @@ from edgefeat._store.records import StoreIdentity
 __all__ = ["command"]
 
 
-@click.command("search")
+@click.command("search", short_help="Find similar photos in a database.")
 @click.argument("database", type=click.Path())
 @click.argument("queries", nargs=-1, required=True, type=click.Path(), metavar="QUERY...")
-@click.option("-k", "count", default=10, show_default=True, type=click.IntRange(1, 1000), help="Photos for each query.")
-@click.option("--tap", metavar="NAME", help="Tap to compare, where the database has several.")
-@click.option("--bundle", type=click.Path(), help="Folder of the bundle.  [default: where the database was written]")
+@click.option(
+    "-k", "count", default=10, show_default=True, type=click.IntRange(1, 1000), help="Number of results for each query."
+)
+@click.option("--tap", metavar="NAME", help="Tap to compare, if the database has several.")
+@click.option("--bundle", type=click.Path(), help="Folder of the bundle.  [default: the one that made the database]")
 @click.option(
     "--index/--exact",
     "index",
     default=None,
-    help=f"Search by an index beside the database, or all of it.  [default: by index from {INDEXED_FROM:,} photos]",
+    help=f"Search with an approximate index, or exactly.  [default: index from {INDEXED_FROM:,} photos]",
 )
-@click.option("--sheet", type=click.Path(), metavar="FILE", help="Contact sheet to look at: .html or .png.")
+@click.option("--sheet", type=click.Path(), metavar="FILE", help="Also write a contact sheet: .html or .png.")
 @json_option
 def command(
     database: str,
@@ -63,7 +65,7 @@ def command(
             check_sheet(sheet, store.paths())
         taps = ", ".join(one.name for one in store.taps)
         if tap is None and len(store.taps) > 1:
-            raise ArgumentError(f"{database} has the taps {taps}: name one: --tap")
+            raise ArgumentError(f"{database} has several taps ({taps}): choose one with --tap")
         if tap is not None and tap not in {one.name for one in store.taps}:
             raise ArgumentError(f"tap {tap!r} is not in {database} (it has: {taps})")
         extractor = extractor_for(store, bundle=bundle)
@@ -88,7 +90,7 @@ def command(
         write_sheet(_sheet(answers, identity, photos), sheet)
         click.echo(f"contact sheet: {sheet}", err=as_json)
     if not photos:
-        click.echo(f"edgefeat: {database} holds no features", err=True)
+        click.echo(f"edgefeat: {database} contains no features", err=True)
     return 0 if photos and not failed else 1
 
 
@@ -157,7 +159,7 @@ def _echo(answers: list[_Answer], identity: StoreIdentity, photos: int, by_index
         for place, one in enumerate(answer.neighbours, 1)
     ]
     echo_table((["query"] if several else []) + ["", "cosine", "photo"], rows)
-    click.echo(_sentence(identity, photos) + (", searched by index" if by_index else ""))
+    click.echo(_sentence(identity, photos) + (", searched with an index" if by_index else ""))
 
 
 def _sheet(answers: list[_Answer], identity: StoreIdentity, photos: int) -> Sheet:

@@ -24,13 +24,13 @@ __all__ = ["command"]
 _PHOTOS = 8
 
 
-@click.command("tune")
+@click.command("tune", short_help="Find the fastest variant and engine for this device.")
 @click.argument("bundle", type=click.Path())
 @click.option(
-    "--photos", type=click.Path(), help="Folder of photos to run on.  [default: the bundle's golden pictures]"
+    "--photos", type=click.Path(), help="Folder of photos to measure with.  [default: the bundle's golden images]"
 )
 @click.option(
-    "--min-fidelity", metavar="COSINE", help="Leave out what is less faithful.  [default: what the bundle was held to]"
+    "--min-fidelity", metavar="COSINE", help="Skip variants with less fidelity.  [default: the bundle's gate]"
 )
 @json_option
 def command(bundle: str, photos: str | None, min_fidelity: str | None, as_json: bool) -> int:
@@ -58,9 +58,9 @@ def command(bundle: str, photos: str | None, min_fidelity: str | None, as_json: 
         f"fastest here: {best.variant} on {best.engine}, {counted(best.threads, 'thread')}, {best.milliseconds:.2f} ms"
     )
     if tuning.remembered:
-        click.echo(f"remembered in {cache_folder()}")
+        click.echo(f"stored in {cache_folder()}")
     else:
-        click.echo(f"not remembered: {cache_folder()} cannot be written (EDGEFEAT_CACHE names another)", err=True)
+        click.echo(f"not stored: {cache_folder()} cannot be written (set EDGEFEAT_CACHE to another folder)", err=True)
     return 0
 
 
@@ -72,7 +72,7 @@ def _pictures(bundle: Bundle, folder: str) -> np.typing.NDArray[np.uint8]:
         except PictureError as error:
             click.echo(f"{path}: {error}", err=True)
     if not prepared:
-        raise ArgumentError(f"no readable photo in {folder}: name a folder of photos with --photos")
+        raise ArgumentError(f"no readable photo in {folder}: choose a folder of photos with --photos")
     return np.stack(prepared)
 
 

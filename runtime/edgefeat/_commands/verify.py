@@ -13,7 +13,7 @@ from edgefeat._engines.verification import verify
 __all__ = ["command"]
 
 
-@click.command("verify")
+@click.command("verify", short_help="Check that this machine reproduces a bundle's features.")
 @click.argument("bundle", type=click.Path())
 @choice_options
 @json_option
@@ -41,7 +41,7 @@ def command(bundle: str, variant: str | None, engine: str | None, as_json: bool)
         ],
     )
     if not good:
-        click.echo("edgefeat: features on this machine are not the bundle's", err=True)
+        click.echo("edgefeat: features on this machine differ from the bundle's", err=True)
     return 0 if good else 1
 
 

@@ -74,7 +74,7 @@ class Engine(NamedTuple):
                 f"engine {self.name!r} is not installed; install it with: pip install 'edgefeat[{self.extra}]'"
             )
         if self.format == "onnx" and b"location" in model and _EXTERNAL_DATA.search(model):
-            raise EngineError("the ONNX file keeps weights in another file (allowed: all in one)")
+            raise EngineError("the ONNX file keeps weights in another file (required: a single file)")
         adapter = importlib.import_module(f"edgefeat._engines.adapters.{self.name.replace('-', '_')}")
         try:
             session: Session = adapter.open_session(model, taps, threads)

@@ -39,7 +39,7 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
     if engine is not None:
         named = engine_named(engine)
         if wanted is not None and named.format != wanted.format:
-            raise ArgumentError(f"engine {engine!r} runs .{named.format} files, variant {wanted.name!r} is not one")
+            raise ArgumentError(f"engine {engine!r} runs .{named.format} files, but variant {wanted.name!r} is not one")
         if named.version() is None:
             raise _missing(named)
     installed = [one for one in ENGINES if one.version() is not None and engine in (None, one.name)]
@@ -68,11 +68,11 @@ def variants_in_order(bundle: Bundle) -> list[Variant]:
 
 def _reason(variant_asked: bool, engine_asked: bool) -> str:
     if variant_asked and engine_asked:
-        return "asked for"
+        return "as requested"
     if variant_asked:
-        return "variant asked for, first installed engine that runs it"
+        return "requested variant, first installed engine that runs it"
     if engine_asked:
-        return "engine asked for, its first variant in the default order"
+        return "requested engine, its first variant in the default order"
     return "first in the default order that an installed engine runs"
 
 

@@ -43,8 +43,8 @@ def open_session(bundle: Bundle, variant: str | None, engine: str | None, thread
             if str(error) not in refused:
                 refused.append(str(error))
             continue
-        passed_over = f"; passed over: {'; '.join(refused)}" if refused else ""
-        return Opened(choice._replace(reason=choice.reason + passed_over), session, count)
+        skipped = f"; skipped: {'; '.join(refused)}" if refused else ""
+        return Opened(choice._replace(reason=choice.reason + skipped), session, count)
     raise EngineError("; ".join(refused))
 
 

@@ -63,7 +63,7 @@ def tune(
     ordered = sorted(found, key=lambda one: (one.milliseconds is None, one.milliseconds or 0.0))
     if ordered[0].milliseconds is None:
         reasons = "; ".join(f"{one.variant} on {one.engine}: {one.detail}" for one in ordered)
-        raise EngineError(f"nothing works on this device: {reasons}")
+        raise EngineError(f"no candidate works on this device: {reasons}")
     tuning = Tuning(opened.identity, processor_key(), tuple(ordered), True)
     if write_cache(tuned_file(opened.identity), to_json(tuning)):
         return tuning

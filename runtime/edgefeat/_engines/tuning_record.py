@@ -84,6 +84,6 @@ def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple
         if not 1 <= candidate.threads <= available_cores():
             continue
         if engines[candidate.engine].version() == candidate.engine_version:
-            reason = f"the fastest here by `edgefeat tune`: {candidate.milliseconds:.2f} ms"
+            reason = f"the fastest here, measured by `edgefeat tune`: {candidate.milliseconds:.2f} ms"
             return Choice(variants[candidate.variant], engines[candidate.engine], reason), candidate.threads
     return None

@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 from edgefeat._errors import PictureError
 from edgefeat._images.form import PictureForm
 
-__all__ = ["flat", "mend_transparency"]
+__all__ = ["flat", "scale_transparency"]
 
 _Convert: TypeAlias = Callable[[Image.Image], Image.Image]
 
@@ -24,7 +24,7 @@ _STRIP_PIXELS = 1_000_000
 _TRANSPARENT_SCALES = {"L;2": 85.0, "L;4": 17.0, "I;16B": 1 / 256, "RGB;16B": 1 / 256}
 
 
-def mend_transparency(image: ImageFile) -> None:
+def scale_transparency(image: ImageFile) -> None:
     """Scale the transparent colour of an opened, not yet decoded PNG to the eight bits that its pixels will have."""
     if image.format != "PNG" or "transparency" not in image.info or not image.tile:
         return
@@ -101,7 +101,8 @@ def _checked_range(image: Image.Image, limit: int, allowed: str) -> float:
     assert isinstance(most, int | float)
     if not (least >= 0 and most <= limit):
         raise PictureError(
-            f"samples from {least:g} to {most:g} (allowed: {allowed}): scale them, for their range is not in the file"
+            f"samples from {least:g} to {most:g} (allowed: {allowed}): scale them first, "
+            "as the file does not give their range"
         )
     return most
 

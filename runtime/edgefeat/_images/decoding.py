@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from edgefeat._errors import ArgumentError
-from edgefeat._images.colours import mend_transparency
+from edgefeat._images.colours import scale_transparency
 from edgefeat._images.form import PictureForm
 from edgefeat._images.formats.registry import opened_image
 from edgefeat._images.limits import DEFAULT_LIMITS, Limits, check_size
@@ -78,8 +78,8 @@ class _Opening(NamedTuple):
             if self.decoding == "fast":
                 width, height = target_size(self.form, orientation(image, self.form))
                 image.draft(None, (_least(width), _least(height)))
-            self.limits.check(image.size, what=f"a JPEG decoded to a picture ({self.decoding} decoding)")
-        mend_transparency(image)
+            self.limits.check(image.size, what=f"a JPEG decoded to an image ({self.decoding} decoding)")
+        scale_transparency(image)
         return image
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from edgefeat._errors import ArgumentError, PictureError
 
-__all__ = ["DEFAULT_LIMITS", "LEAST_SHARE", "MAX_PIXELS", "Limits", "check_size", "raised", "truncation"]
+__all__ = ["DEFAULT_LIMITS", "LEAST_SHARE", "MAX_PIXELS", "Limits", "check_size", "limit_advice", "truncation"]
 
 #: The default limit on decoded pixels. Pillow takes 4 bytes a pixel, so this is 256 MB, which a Raspberry Pi with 1 GB
 #: can spare.
@@ -38,15 +38,15 @@ class Limits:
         if not 0 < self.least_share <= 1:
             raise ArgumentError(f"least_share is {self.least_share} (allowed: above 0, to 1)")
 
-    def check(self, size: tuple[int, int], *, what: str = "a picture", cost: float = 1.0) -> None:
+    def check(self, size: tuple[int, int], *, what: str = "an image", cost: float = 1.0) -> None:
         """Raise PictureError if `what` is too large. `cost` is the memory of a pixel relative to 4 bytes."""
         width, height = size
         if width < 1 or height < 1:
-            raise PictureError(f"{width}x{height} pixels are no picture")
+            raise PictureError(f"{width}x{height} pixels are not an image")
         if width * height * cost > self.max_pixels:
             raise PictureError(
                 f"{what} of {width}x{height} pixels (allowed: {int(self.max_pixels / cost):,}): "
-                + raised(int(width * height * cost))
+                + limit_advice(int(width * height * cost))
             )
 
 
@@ -59,7 +59,7 @@ def truncation(share: float) -> str | None:
 DEFAULT_LIMITS = Limits()
 
 
-def raised(pixels: int) -> str:
+def limit_advice(pixels: int) -> str:
     """Return advice on how to raise the limit to `pixels`."""
     return f"to read it, use --max-pixels {pixels} or load(max_pixels={pixels})"
 

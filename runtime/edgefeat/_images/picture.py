@@ -135,11 +135,11 @@ def _start(spare: int, mirrored: bool) -> int:
 def _checked_array(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     if array.dtype != np.uint8:
         raise ArgumentError(
-            f"an array of {array.dtype} is not a picture (allowed: uint8, 0 to 255; preprocessing is in the model): "
+            f"an array of {array.dtype} is not an image (allowed: uint8, 0 to 255; preprocessing is in the model): "
             "use array.astype('uint8') once its values are 0 to 255"
         )
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
-        raise ArgumentError(f"an array of shape {array.shape} is not a picture (allowed: (H, W), (H, W, 1 | 3 | 4))")
+        raise ArgumentError(f"an array of shape {array.shape} is not an image (allowed: (H, W), (H, W, 1 | 3 | 4))")
     return np.asarray(array, np.uint8)

@@ -21,8 +21,8 @@ def old_pillow() -> str | None:
     if numbers >= _SOUND:
         return None
     return (
-        f"Pillow {PIL.__version__} has known flaws that a hostile picture can use (sound: 10.3 or newer): "
-        "pip install -U pillow; Debian mends its own: apt-get install --only-upgrade python3-pil"
+        f"Pillow {PIL.__version__} has known vulnerabilities that a malicious image can exploit (fixed in 10.3): "
+        "pip install -U pillow; on Debian: apt-get install --only-upgrade python3-pil"
     )
 
 

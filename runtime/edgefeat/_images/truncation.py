@@ -51,9 +51,9 @@ def partly_decoded(
     else:
         raise error
     if share < limits.least_share:
-        allowed = "all of them" if limits.least_share == 1 else f"{100 * limits.least_share:.0f} %"
+        allowed = "all" if limits.least_share == 1 else f"{100 * limits.least_share:.0f} %"
         there = int(100 * share)
-        advice = f": --truncated accept --least-share 0.{there:02d} or load(least_share=0.{there:02d}) reads it"
+        advice = f": to read it, use --truncated accept --least-share 0.{there:02d} or load(least_share=0.{there:02d})"
         raise PictureError(
             f"cannot be decoded: the file is truncated, {there} % of its rows are there (allowed: {allowed})"
             + (advice if there else "")

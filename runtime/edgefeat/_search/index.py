@@ -67,7 +67,7 @@ class Index:
         """
         name = tap if tap is not None else store.taps[0].name
         usearch = _usearch()
-        about, folder = _about(store, name), place(store)
+        about, folder = _described(store, name), place(store)
         with _as_output_errors(store):
             for _ in range(_TRIES):
                 if not _is_of(folder, about):
@@ -79,9 +79,7 @@ class Index:
                     if graph is not None:
                         return cls(store, name, graph, paths, ends)
                     (folder / "about.json").unlink()  # damaged: build it again
-        raise OutputError(
-            f"the index beside {store.path} is replaced or damaged again and again; search exactly, with --exact"
-        )
+        raise OutputError(f"the index beside {store.path} keeps being replaced or damaged; search exactly with --exact")
 
     def search(self, queries: NDArray[np.float32], count: int) -> list[list[Neighbour]]:
         """Return about `count` nearest photos for each row of `queries`, by exact cosine, nearest first."""
@@ -147,7 +145,7 @@ def _check_own(folder: Path) -> None:
         return
     if others:
         raise OutputError(
-            f"{folder} is where the index goes, and holds {others[0]!r}: move it away, or search exactly, with --exact"
+            f"{folder} is for the index but contains {others[0]!r}: move that away, or search exactly with --exact"
         )
 
 
@@ -199,11 +197,11 @@ def _int8(features: NDArray[np.float32]) -> NDArray[np.int8]:
     return np.asarray(np.rint(features * (127 / np.where(largest == 0, 1, largest))), np.int8)
 
 
-def _about(store: FeatureStore, tap: str) -> dict[str, Any]:
+def _described(store: FeatureStore, tap: str) -> dict[str, Any]:
     """Return what the index describes. The rows' checksums are included, so that any change makes it stale."""
-    from edgefeat._store.schema import connect, said_plainly
+    from edgefeat._store.schema import as_store_errors, connect
 
-    with said_plainly(store.path), contextlib.closing(connect(store.path, "ro")) as connection:
+    with as_store_errors(store.path), contextlib.closing(connect(store.path, "ro")) as connection:
         rows = connection.execute("SELECT count(*), sum(crc32), max(id) FROM photos WHERE status = 'ok'").fetchone()
     identity = {**to_json(store.identity), "place": ""}
     return {"form": _FORM, "tap": tap, "rows": list(rows), "identity": json.loads(json.dumps(identity))}
@@ -237,7 +235,7 @@ def _as_output_errors(store: FeatureStore) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"the index beside {store.path} cannot be written: {error.strerror or error}; search exactly, with --exact"
+            f"the index beside {store.path} cannot be written: {error.strerror or error}; search exactly with --exact"
         ) from error
 
 
@@ -246,6 +244,6 @@ def _usearch() -> Any:
         import usearch.index
     except ImportError:
         raise MissingExtraError(
-            "an index needs one more package: pip install 'edgefeat[index]' (or search exactly, with --exact)"
+            "an index requires another package: pip install 'edgefeat[index]' (or search exactly with --exact)"
         ) from None
     return usearch.index

@@ -49,12 +49,12 @@ def near_pairs(features: Spill, threshold: float, *, progress: bool = False) -> 
             else:
                 pairs = _reaching(features.rows, start, other, least)
                 if short:
-                    features.let_go()
+                    features.release()
             if len(pairs[0]):
                 yield pairs
             if done % _LET_GO == 0:
-                features.let_go()
-                bounds.let_go()
+                features.release()
+                bounds.release()
 
 
 def _blocks(count: int) -> Iterator[tuple[int, int]]:
@@ -82,7 +82,7 @@ def _bound(features: Spill, bounds: Spill) -> None:
         inside = block @ directions
         left = (block**2).sum(1, keepdims=True) - (inside**2).sum(1, keepdims=True)
         bounds.add(np.concatenate([inside, np.sqrt(np.maximum(left, 0) + _SLACK)], axis=1))
-        features.let_go()
+        features.release()
     bounds.open()
 
 

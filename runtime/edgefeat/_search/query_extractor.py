@@ -24,11 +24,11 @@ def extractor_for(
     if bundle is None and not os.path.isdir(identity.place):
         raise BundleError(
             f"{store.path} holds features of bundle {identity.bundle}, which is no longer at {identity.place!r}: "
-            "name its folder with --bundle"
+            "give its folder with --bundle"
         )
     opened = Bundle.open(bundle if bundle is not None else identity.place)
     if opened.identity != identity.manifest_sha256:
-        where = "name that bundle with --bundle, or extract again" if bundle is None else "name the one that made them"
+        where = "give that bundle with --bundle, or extract again" if bundle is None else "give the one that made them"
         raise ArgumentError(
             f"bundle {os.fspath(opened.path)!r} is not the one that made {store.path} (SHA-256 of the manifest "
             f"{opened.identity[:12]}, expected {identity.manifest_sha256[:12]}): their features cannot be compared; "
@@ -40,6 +40,6 @@ def extractor_for(
         )
     except EngineError as error:
         raise type(error)(
-            f"{store.path} holds features of {identity.variant} on {identity.engine}, which another engine's are not "
-            f"compared with: {error}"
+            f"{store.path} holds features of {identity.variant} on {identity.engine}, which cannot be "
+            f"compared with another engine's: {error}"
         ) from error

@@ -42,7 +42,7 @@ def search(
     if tap is not None and tap not in sizes:
         raise ArgumentError(f"tap {tap!r} is not in {store.path} (it has: {', '.join(sizes)})")
     if tap is None and len(sizes) > 1:
-        raise ArgumentError(f"{store.path} has the taps {', '.join(sizes)}: name one")
+        raise ArgumentError(f"{store.path} has several taps ({', '.join(sizes)}): choose one")
     check_queries(queries, sizes[tap] if tap is not None else next(iter(sizes.values())))
     if not np.isfinite(queries).all():
         raise ArgumentError("a query is not finite, it has NaN or infinity (allowed: finite numbers)")

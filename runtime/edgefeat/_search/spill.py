@@ -35,7 +35,7 @@ class Spill:
         except OSError as error:
             raise OutputError(
                 f"the temporary folder {tempfile.gettempdir()} cannot hold the features: {error.strerror or error}; "
-                "TMPDIR names another"
+                "set TMPDIR to another folder"
             ) from error
 
     def open(self) -> None:
@@ -52,7 +52,7 @@ class Spill:
             self._file.readinto(row.data)
         return taken
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release the memory of what was read so far; it is loaded again when needed."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)

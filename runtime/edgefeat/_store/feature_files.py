@@ -78,9 +78,9 @@ def check_output(path: str | os.PathLike[str], taps: Collection[str]) -> None:
     if target.suffix.lower() not in _WRITERS:
         raise ArgumentError(f"output {str(path)!r} has an unknown ending (allowed: {', '.join(OUTPUT_SUFFIXES)})")
     if target.is_dir() or not folder.is_dir():
-        raise ArgumentError(f"output {str(path)!r} cannot be a file: its folder does not exist or it is one itself")
+        raise ArgumentError(f"output {str(path)!r} cannot be written: its folder does not exist, or it is a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ArgumentError(f"output {str(path)!r} cannot be made: {folder} cannot be written")
+        raise ArgumentError(f"output {str(path)!r} cannot be written: {folder} is not writable")
     if target.suffix.lower() == ".npy" and len(taps) > 1:
         raise ArgumentError(f"a .npy file holds one tap, the bundle has {', '.join(taps)}: use .npz")
     if target.suffix.lower() == ".parquet":
@@ -215,7 +215,7 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise MissingExtraError("Parquet needs one more package: pip install pyarrow") from None
+        raise MissingExtraError("Parquet requires another package: pip install pyarrow") from None
     return pyarrow, pyarrow.parquet
 
 

@@ -17,6 +17,7 @@ from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._store.precision import decode, stored_size
 from edgefeat._store.records import Photo, Run, StoreIdentity, StoreTap
 from edgefeat._store.schema import (
+    as_store_errors,
     check_kind,
     connect,
     crc32,
@@ -24,7 +25,6 @@ from edgefeat._store.schema import (
     path_to_sql,
     photo_from_sql,
     read_identity,
-    said_plainly,
 )
 
 __all__ = ["FeatureStore"]
@@ -51,8 +51,8 @@ class FeatureStore:
         file = Path(path)
         if not file.is_file():
             what = "is a folder" if file.is_dir() else "does not exist"
-            raise StoreError(f"feature database {os.fspath(path)!r} {what}; make one with: edgefeat extract --into")
-        with said_plainly(file):
+            raise StoreError(f"feature database {os.fspath(path)!r} {what}; create one with: edgefeat extract --into")
+        with as_store_errors(file):
             connection = connect(file, "ro")
             try:
                 check_kind(connection, file)
@@ -95,7 +95,7 @@ class FeatureStore:
     def runs(self) -> tuple[Run, ...]:
         """Every run that wrote to the database, oldest first, with the versions used."""
         columns = "id, started, ended, edgefeat, engine_version, python, numpy, pillow, system"
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             return tuple(Run(*row) for row in self._connection.execute(f"SELECT {columns} FROM runs ORDER BY id"))
 
     def __len__(self) -> int:
@@ -117,7 +117,7 @@ class FeatureStore:
 
     def paths(self) -> Iterator[str]:
         """Yield the paths of the photos with features, in the order of `chunks`."""
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             for (path,) in self._connection.execute("SELECT path FROM photos WHERE status = 'ok' ORDER BY path"):
                 try:
                     yield path_from_sql(path)
@@ -143,7 +143,7 @@ class FeatureStore:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Keep the rows unchanged during the block: a run that wants to write waits, and then fails."""
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             self._connection.execute("BEGIN")
         try:
             yield
@@ -153,7 +153,7 @@ class FeatureStore:
     def feature(self, path: str, tap: str | None = None) -> NDArray[np.float32] | None:
         """Return the feature of one photo, float32 (D,), or None if the database has none for that path."""
         index = self._tap_index(tap)
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             found = self._connection.execute(
                 f"SELECT {_PHOTO}, crc32, scales, data FROM photos JOIN features ON photo = id WHERE path = ?",
                 (path_to_sql(os.path.abspath(path)),),
@@ -163,7 +163,7 @@ class FeatureStore:
     def _chunks(self, indices: tuple[int, ...], rows: int) -> Iterator[tuple[list[str], list[NDArray[np.float32]]]]:
         if rows < 1:
             raise ArgumentError(f"rows is {rows} (allowed: 1 or more)")
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             # CROSS makes SQLite keep the order of the tables, so that the index on paths sorts the rows.
             cursor = self._connection.execute(
                 f"SELECT {_PHOTO}, crc32, scales, data FROM photos CROSS JOIN features ON photo = id "
@@ -212,7 +212,7 @@ class FeatureStore:
 
     def _damaged(self, path: str) -> StoreError:
         return StoreError(
-            f"{self._path}: the row of {path} is damaged; `edgefeat extract ... --into {self._path} --check` mends it"
+            f"{self._path}: the row of {path} is damaged; `edgefeat extract ... --into {self._path} --check` repairs it"
         )
 
     def _tap_index(self, tap: str | None) -> int:
@@ -225,11 +225,11 @@ class FeatureStore:
         return names.index(tap)
 
     def _count(self, status: str) -> int:
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             (count,) = self._connection.execute("SELECT count(*) FROM photos WHERE status = ?", (status,)).fetchone()
         return int(count)
 
     def _photos(self, where: str) -> Iterator[Photo]:
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             for row in self._connection.execute(f"SELECT {_PHOTO} FROM photos {where} ORDER BY path"):
                 yield self._photo(row)

@@ -12,16 +12,16 @@ from edgefeat._errors import StoreError
 from edgefeat._store.schema import (
     CREATE,
     PAGE_SIZE,
+    as_store_errors,
     check_kind,
     connect,
     crc32,
     photo_from_sql,
     read_identity,
-    said_plainly,
     write_identity,
 )
 
-__all__ = ["looks_interrupted", "mend"]
+__all__ = ["looks_interrupted", "repair"]
 
 _ROW = "id, path, size, mtime_ns, sha256, status, error, run, crc32, scales, data"
 _RUN = "id, started, ended, edgefeat, engine_version, python, numpy, pillow, system"
@@ -37,12 +37,12 @@ def looks_interrupted(path: Path) -> bool:
     return head[_WRITE_VERSION:] == b"\x02" or any(journal.exists() for journal in journals)
 
 
-def mend(path: Path) -> str | None:
+def repair(path: Path) -> str | None:
     """Read every row. If one is damaged, replace the file with the intact rows and return a message.
 
     Raises StoreError if the file belongs to another program, is in use, or is too damaged to keep anything.
     """
-    with said_plainly(path):
+    with as_store_errors(path):
         connection = connect(path, "rw")
     try:
         if _is_whole(connection, path):
@@ -51,10 +51,10 @@ def mend(path: Path) -> str | None:
     finally:
         connection.close()
     _take_place(path)
-    return f"{path} was damaged: {kept} rows are whole and were kept, what is missing is computed again"
+    return f"{path} was damaged: {kept} intact rows were kept, the missing ones are computed again"
 
 
-def _mending(path: Path) -> Path:
+def _repaired(path: Path) -> Path:
     return Path(f"{path}.mending")
 
 
@@ -73,7 +73,7 @@ def _is_whole(connection: sqlite3.Connection, path: Path) -> bool:
     except sqlite3.DatabaseError as error:
         if "malformed" in str(error) or "corrupt" in str(error):
             return False
-        with said_plainly(path):
+        with as_store_errors(path):
             raise
 
 
@@ -96,13 +96,13 @@ def _rebuild(connection: sqlite3.Connection, path: Path) -> int:
         identity = read_identity(connection, path)
     except sqlite3.DatabaseError as error:
         raise StoreError(
-            f"{path} is damaged and nothing in it can be kept ({error}): "
-            "move it away, and the same command computes it anew"
+            f"{path} is damaged and nothing in it can be recovered ({error}): "
+            "move it away and run the same command again"
         ) from error
-    fresh = _mending(path)
+    fresh = _repaired(path)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(fresh)
-    with said_plainly(fresh):
+    with as_store_errors(fresh):
         target = connect(fresh, "rwc")
         try:
             target.execute(f"PRAGMA page_size = {PAGE_SIZE}")
@@ -180,4 +180,4 @@ def _take_place(path: Path) -> None:
     for ending in ("-wal", "-shm", "-journal"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{path}{ending}")
-    os.replace(_mending(path), path)
+    os.replace(_repaired(path), path)

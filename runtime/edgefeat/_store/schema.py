@@ -29,6 +29,7 @@ __all__ = [
     "CREATE",
     "PAGE_SIZE",
     "SCHEMA",
+    "as_store_errors",
     "check_kind",
     "connect",
     "crc32",
@@ -36,7 +37,6 @@ __all__ = [
     "path_to_sql",
     "photo_from_sql",
     "read_identity",
-    "said_plainly",
     "write_identity",
 ]
 
@@ -78,7 +78,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def said_plainly(path: Path) -> Iterator[None]:
+def as_store_errors(path: Path) -> Iterator[None]:
     """Convert SQLite's errors to a StoreError that says what to do."""
     try:
         yield
@@ -87,7 +87,7 @@ def said_plainly(path: Path) -> Iterator[None]:
 
 
 def _sentence(path: Path, said: str) -> str:
-    again = "the same `edgefeat extract ... --into` goes on where it stopped"
+    again = "the same `edgefeat extract ... --into` resumes where it stopped"
     if "locked" in said or "busy" in said:
         return f"{path} is in use by another process, such as a running `edgefeat extract`: try again when it has ended"
     if "full" in said:
@@ -97,9 +97,9 @@ def _sentence(path: Path, said: str) -> str:
     if "readonly" in said or "read-only" in said:
         return f"{path} cannot be written: the file or its folder is read-only"
     if "not a database" in said:
-        return f"{path} is not a feature database (expected: a file that `edgefeat extract --into` wrote)"
+        return f"{path} is not a feature database (expected: a file written by `edgefeat extract --into`)"
     if "malformed" in said or "corrupt" in said:
-        return f"{path} is damaged ({said}); the same `edgefeat extract ... --into` with --check mends it"
+        return f"{path} is damaged ({said}); the same `edgefeat extract ... --into` with --check repairs it"
     if "closed database" in said:
         return f"{path} was closed: open it again with FeatureStore.open"
     if "unable to open" in said:
@@ -112,7 +112,7 @@ def check_kind(connection: sqlite3.Connection, path: Path) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise StoreError(f"{path} is not a feature database (expected: a file that `edgefeat extract --into` wrote)")
+        raise StoreError(f"{path} is not a feature database (expected: a file written by `edgefeat extract --into`)")
     if version != SCHEMA:
         raise StoreError(
             f"{path} has schema version {version}, this edgefeat reads version {SCHEMA}: "
@@ -135,9 +135,9 @@ def read_identity(connection: sqlite3.Connection, path: Path) -> StoreIdentity:
         identity = from_json(StoreIdentity, {**about, "place": ""}).at(str(place))
         _check_taps(identity.taps)
     except (RecordError, TypeError, ValueError) as error:
-        raise StoreError(f"{path}: what made its features cannot be read: {error}") from None
+        raise StoreError(f"{path}: its identity cannot be read: {error}") from None
     except RecursionError:
-        raise StoreError(f"{path}: what made its features cannot be read: it is nested too deeply") from None
+        raise StoreError(f"{path}: its identity cannot be read: it is nested too deeply") from None
     return identity
 
 
@@ -146,7 +146,7 @@ def _check_taps(taps: tuple[StoreTap, ...]) -> None:
     if not taps:
         raise RecordError("there are no taps (allowed: one or more)")
     if len({tap.name for tap in taps}) < len(taps):
-        raise RecordError(f"a tap is there twice: {', '.join(tap.name for tap in taps)}")
+        raise RecordError(f"a tap is listed twice: {', '.join(tap.name for tap in taps)}")
     for tap in taps:
         if tap.name in ("", ".", "..") or set(tap.name) & set("/\\"):
             raise RecordError(f"taps: {tap.name!r} (allowed: a name without / and \\)")

@@ -15,17 +15,17 @@ import PIL
 
 from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._store.records import Photo, StoreIdentity
-from edgefeat._store.repair import looks_interrupted, mend
+from edgefeat._store.repair import looks_interrupted, repair
 from edgefeat._store.schema import (
     CREATE,
     PAGE_SIZE,
+    as_store_errors,
     check_kind,
     connect,
     crc32,
     path_to_sql,
     photo_from_sql,
     read_identity,
-    said_plainly,
     write_identity,
 )
 from edgefeat._version import __version__
@@ -51,7 +51,9 @@ def check_target(path: Path) -> None:
     """Raise ArgumentError early if no database can be written at `path`."""
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir():
-        raise ArgumentError(f"--into {os.fspath(path)!r} cannot be a file: its folder is missing or it is one itself")
+        raise ArgumentError(
+            f"--into {os.fspath(path)!r} cannot be written: its folder does not exist, or it is a folder"
+        )
     if path.exists() and not path.is_file():
         raise ArgumentError(f"--into {os.fspath(path)!r} is a pipe or device (allowed: a file)")
     if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
@@ -82,11 +84,11 @@ class StoreWriter:
         All rows are checked first if the last run was killed or `check` is set.
         """
         check_target(path)
-        mended = None
+        repaired = None
         created = not path.exists() or not path.stat().st_size
         if not created and (check or looks_interrupted(path)):
-            mended = mend(path)
-        with said_plainly(path):
+            repaired = repair(path)
+        with as_store_errors(path):
             connection = connect(path, "rwc")
             try:
                 _lock(connection)
@@ -94,7 +96,7 @@ class StoreWriter:
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
                     check_kind(connection, path)
                     identity = read_identity(connection, path)
-                return cls(path, connection, identity, created=created), mended
+                return cls(path, connection, identity, created=created), repaired
             except BaseException:
                 connection.close()
                 raise
@@ -112,7 +114,7 @@ class StoreWriter:
         if self._identity is not None and self._identity.at("") != identity.at(""):
             raise StoreError(f"{self._path} holds features of {self._identity}, not of {identity}")
         facts = (_now(), __version__, engine_version, platform.python_version(), np.__version__, PIL.__version__)
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             _write_ahead(self._connection)
             self._connection.execute("BEGIN IMMEDIATE")
             if self._identity is None:
@@ -137,7 +139,7 @@ class StoreWriter:
         """Return the engine's version in the previous run, or None."""
         if self._identity is None:
             return None
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             found = self._connection.execute(
                 "SELECT engine_version FROM runs WHERE id <> ? ORDER BY id DESC LIMIT 1", (self._run,)
             ).fetchone()
@@ -147,7 +149,7 @@ class StoreWriter:
         """Return what the database has for a path, or None."""
         if self._identity is None:
             return None
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             found = self._connection.execute(
                 "SELECT size, mtime_ns, status FROM photos WHERE path = ?", (path_to_sql(path),)
             ).fetchone()
@@ -157,7 +159,7 @@ class StoreWriter:
         """Return the SHA-256 (hex) of photos with this size: a file with one of them is already known."""
         if self._identity is None:
             return []
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             found = self._connection.execute(
                 "SELECT DISTINCT sha256 FROM photos WHERE size = ? AND sha256 IS NOT NULL AND status = 'ok' LIMIT ?",
                 (size, _MOST_HASHES),
@@ -169,7 +171,7 @@ class StoreWriter:
         digest = None if photo.sha256 is None else bytes.fromhex(photo.sha256)
         facts = (photo.size, photo.mtime_ns, digest, photo.status, photo.error, photo.run, crc32(photo, scales, data))
         path = path_to_sql(photo.path)
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             if not self._connection.in_transaction:
                 self._connection.execute("BEGIN IMMEDIATE")
             self._is_needless = False
@@ -192,7 +194,7 @@ class StoreWriter:
 
     def put_same(self, path: str, size: int, mtime_ns: int, sha256: str) -> bool:
         """Write a photo's row with the feature of a photo with the same content. Return False if there is none."""
-        with said_plainly(self._path):
+        with as_store_errors(self._path):
             found = self._connection.execute(
                 "SELECT path, size, mtime_ns, sha256, status, error, run, crc32, scales, data"
                 " FROM photos JOIN features ON photo = id WHERE size = ? AND sha256 = ? AND status = 'ok' LIMIT 1",
@@ -213,13 +215,13 @@ class StoreWriter:
     def commit(self) -> None:
         """Make the rows permanent, even if the process is killed right after."""
         if self._connection.in_transaction:
-            with said_plainly(self._path):
+            with as_store_errors(self._path):
                 self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Commit, end the run, and leave one plain file that can be read from read-only media."""
         try:
-            with said_plainly(self._path):
+            with as_store_errors(self._path):
                 if self._run:
                     if not self._connection.in_transaction:
                         self._connection.execute("BEGIN IMMEDIATE")

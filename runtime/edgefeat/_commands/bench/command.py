@@ -21,14 +21,16 @@ from edgefeat._images.sources.folders import pictures_in
 __all__ = ["command"]
 
 
-@click.command("bench")
+@click.command("bench", short_help="Measure the time for each step on this device.")
 @click.argument("bundle", type=click.Path())
 @click.argument("photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO...")
 @choice_options
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for one picture.  [default: as for extract]")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for one image.  [default: as for extract]")
 @click.option("--exact", is_flag=True, help="Decode every pixel instead of scaling while decoding.")
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(min=0), help="How long to measure.")
-@click.option("--most", default=16, show_default=True, type=click.IntRange(min=1), help="Photos used of those given.")
+@click.option(
+    "--most", default=16, show_default=True, type=click.IntRange(min=1), help="Largest number of photos to use."
+)
 @click.option("-o", "--output", type=click.Path(), help="Also write every sample to this JSON file.")
 @json_option
 def command(
@@ -53,7 +55,7 @@ def command(
     """
     paths = [path for given in photos for path in (pictures_in(given) if os.path.isdir(given) else [given])][:most]
     if not paths:
-        raise ArgumentError(f"no picture in {', '.join(photos)}")
+        raise ArgumentError(f"no image in {', '.join(photos)}")
     if output is not None:
         _check_output(output)
     measured = bench(
@@ -75,9 +77,9 @@ def _check_output(output: str) -> None:
     """Raise ArgumentError before measuring if the output could not be written afterwards."""
     folder = os.path.dirname(os.path.abspath(output))
     if not os.path.isdir(folder):
-        raise ArgumentError(f"folder {folder} does not exist; make it first, or give another -o")
+        raise ArgumentError(f"folder {folder} does not exist: create it first, or choose another -o")
     if os.path.isdir(output):
-        raise ArgumentError(f"{output} is a folder; give a file with -o")
+        raise ArgumentError(f"{output} is a folder: choose a file with -o")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ArgumentError(f"{output} cannot be written: {folder} is not writable")
 
@@ -97,11 +99,11 @@ def _report(run: DeviceRun) -> None:
     memory = "" if run.peak_memory_bytes is None else f", peak memory {run.peak_memory_bytes / 1e6:.0f} MB"
     click.echo(f"load {run.load:.0f} ms, first call {run.first_call:.1f} ms{memory}")
     for when, health in (("before", run.before), ("after", run.after)):
-        if words := _words(health):
+        if words := _health_text(health):
             click.echo(f"{when}: {words}")
 
 
-def _words(health: Health) -> str:
+def _health_text(health: Health) -> str:
     parts = []
     if health.temperature is not None:
         parts.append(f"{health.temperature:.1f} degrees C")

@@ -137,7 +137,7 @@ def _usable(extractor: Extractor, photos: Sequence[str], tell: Callable[[str], N
         except PictureError as error:
             tell(f"{path}: {error}")
     if not usable:
-        raise ArgumentError("no readable photo to measure on: name photos or a folder of them")
+        raise ArgumentError("no readable photo: give photos or a folder of photos")
     return usable
 
 

@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 import click
 
-from edgefeat._commands.cli.declaration import Declared, Option
+from edgefeat._commands.cli.declaration import DeclaredCommand, Option
 
 __all__ = ["add_option", "click_command"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def click_command(declared: Declared) -> click.Command:
-    command = click.command(declared.name)(declared.run)
+def click_command(declared: DeclaredCommand) -> click.Command:
+    command = click.command(declared.name, short_help=declared.short_help)(declared.run)
     command.params = [
         click.Argument(["bundle"], type=click.Path()),
         click.Argument(["paths"], nargs=-1, type=click.Path(), metavar="PATH..."),

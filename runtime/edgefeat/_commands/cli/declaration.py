@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["Declared", "Option", "plain_values"]
+__all__ = ["DeclaredCommand", "Option", "plain_values"]
 
 
 class Option(NamedTuple):
@@ -29,15 +29,16 @@ class Option(NamedTuple):
     flag_value: float | None = None
 
 
-class Declared(NamedTuple):
+class DeclaredCommand(NamedTuple):
     """A command with a BUNDLE, any number of PATHs and options, as data. `run` is called with them by name."""
 
     name: str
+    short_help: str
     run: Callable[..., int]
     options: tuple[Option, ...]
 
 
-def plain_values(command: Declared, words: Sequence[str]) -> dict[str, object] | None:
+def plain_values(command: DeclaredCommand, words: Sequence[str]) -> dict[str, object] | None:
     """Return the values for the words after the command's name as click would, or None if they are not simple.
 
     Not simple are command lines that click rejects, answers itself or parses in a special way: help, `-oFILE`, numbers

@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 CHOICE_OPTIONS = (
-    Option("variant", ("--variant",), f"Model file to run: {', '.join(VARIANTS)}.", metavar="NAME"),
+    Option("variant", ("--variant",), f"Variant to run: {', '.join(VARIANTS)}.", metavar="NAME"),
     Option(
         "engine", ("--engine",), f"Engine to run it: {', '.join(engine.name for engine in ENGINES)}.", metavar="NAME"
     ),
@@ -39,7 +39,7 @@ LIMIT_OPTIONS = (
     Option(
         "max_pixels",
         ("--max-pixels",),
-        f"Refuse photos of more pixels, decoded.  [default: {MAX_PIXELS}]",
+        f"Refuse photos with more pixels, decoded.  [default: {MAX_PIXELS}]",
         "whole",
         metavar="N",
         least=1,
@@ -47,7 +47,7 @@ LIMIT_OPTIONS = (
     Option(
         "truncated",
         ("--truncated",),
-        "What becomes of photos that were cut short.",
+        "What to do with truncated photos.",
         "word",
         words=("refuse", "accept"),
         default="refuse",
@@ -55,7 +55,7 @@ LIMIT_OPTIONS = (
     Option(
         "least_share",
         ("--least-share",),
-        f"The share of its rows that a truncated photo must have.  [default: {LEAST_SHARE}]",
+        f"Least share of rows that a truncated photo must have.  [default: {LEAST_SHARE}]",
         "number",
         metavar="SHARE",
         least=0,
@@ -86,7 +86,7 @@ def _added(command: F, options: tuple[Option, ...]) -> F:
 def limits_of(max_pixels: int | None, truncated: str, least_share: float | None) -> Limits:
     """Return the limits for the values of LIMIT_OPTIONS. Raises ArgumentError if they contradict each other."""
     if truncated == "refuse" and least_share is not None:
-        raise ArgumentError("--least-share goes with --truncated accept alone: add --truncated accept")
+        raise ArgumentError("--least-share requires --truncated accept: add --truncated accept")
     return Limits(max_pixels or MAX_PIXELS, (least_share or LEAST_SHARE) if truncated == "accept" else 1.0)
 
 

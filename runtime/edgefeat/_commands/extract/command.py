@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._commands.cli.declaration import Declared, Option
+from edgefeat._commands.cli.declaration import DeclaredCommand, Option
 from edgefeat._commands.cli.options import CHOICE_OPTIONS, JSON, LIMIT_OPTIONS, echo_json, limits_of
 from edgefeat._commands.cli.terminal import counted, echo, printable
-from edgefeat._commands.extract.database import BULK_OPTIONS, check_bulk_only, extract_to_store
+from edgefeat._commands.extract.database_options import DATABASE_OPTIONS, check_options_without_database
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._images.limits import truncation
 from edgefeat._images.picture import Decoding
-from edgefeat._images.sources.paths import STANDARD_INPUT, listed, pictures_of
+from edgefeat._images.sources.paths import STANDARD_INPUT, paths_in_list, pictures_of
 from edgefeat._store.feature_files import OUTPUT_SUFFIXES, FeatureTable, check_output, write_features
 
 __all__ = ["command"]
@@ -64,8 +64,12 @@ def extract(
     paths, lists = _named(paths, lists, by_nul=by_nul)
     if into is not None:
         if output is not None:
-            raise ArgumentError("-o and --into cannot go together: `edgefeat convert` makes other files of a database")
-        return extract_to_store(
+            raise ArgumentError(
+                "-o and --into cannot be combined: convert a database to other files with `edgefeat convert`"
+            )
+        from edgefeat._commands.extract.database import extract_to_database  # brings SQLite and click
+
+        return extract_to_database(
             bundle,
             paths,
             lists,
@@ -85,7 +89,7 @@ def extract(
             limits=limits,
             as_json=as_json,
         )
-    check_bulk_only(
+    check_options_without_database(
         precision=precision,
         workers=workers,
         retry_failed=retry_failed,
@@ -104,7 +108,7 @@ def extract(
         max_pixels=limits.max_pixels,
         least_share=limits.least_share,
     )
-    named = [*paths, *(path for file in lists for path in listed(file, by_nul=by_nul))]
+    named = [*paths, *(path for file in lists for path in paths_in_list(file, by_nul=by_nul))]
     return _extract_to_file(extractor, named, output or _OUTPUT, as_json=as_json)
 
 
@@ -113,9 +117,9 @@ def _named(paths: tuple[str, ...], lists: tuple[str, ...], *, by_nul: bool) -> t
     if STANDARD_INPUT in paths:
         paths, lists = tuple(path for path in paths if path != STANDARD_INPUT), (*lists, STANDARD_INPUT)
     if not paths and not lists:
-        raise ArgumentError("no PATH is given (allowed: a picture, folder or archive, - , or --from-file LIST)")
+        raise ArgumentError("no PATH given (allowed: an image, folder or archive, -, or --from-file LIST)")
     if by_nul and not lists:
-        raise ArgumentError("-0 is about lists (allowed with - or --from-file LIST): leave it out")
+        raise ArgumentError("-0 applies to lists only (- or --from-file LIST): leave it out")
     return paths, tuple(dict.fromkeys(lists))
 
 
@@ -133,13 +137,13 @@ def _extract_to_file(extractor: Extractor, paths: Sequence[str], output: str, *,
     for path, share in truncated:
         echo(f"{printable(path)}: {truncation(share)}", err=True)
     if not pictures and not failed:
-        echo(f"edgefeat: no picture in {', '.join(paths) or 'the list'}: nothing was written", err=True)
+        echo(f"edgefeat: no image in {', '.join(paths) or 'the list'}: nothing was written", err=True)
     elif not read:
-        echo("edgefeat: no picture could be read: nothing was written", err=True)
+        echo("edgefeat: no image could be read: nothing was written", err=True)
     elif not as_json:
         echo(
             f"{counted(len(read), 'feature')} by {extractor.variant} on {extractor.engine} ({extractor.reason}) "
-            f"in {' and '.join(map(str, written))}" + (f"; {counted(len(failed), 'picture')} failed" if failed else "")
+            f"in {' and '.join(map(str, written))}" + (f"; {counted(len(failed), 'image')} failed" if failed else "")
         )
     return 0 if read and not failed else 1
 
@@ -191,36 +195,37 @@ def _table(extractor: Extractor, read: list[tuple[str, list[NDArray[np.float32]]
     )
 
 
-command = Declared(
+command = DeclaredCommand(
     "extract",
+    "Write the features of images to a file or a database.",
     extract,
     (
         Option(
             "lists",
             ("--from-file",),
-            "Read more PATHs from this file, one a line; - is standard input.",
+            "Read more PATHs from this file, one per line; - is standard input.",
             "path",
             metavar="LIST",
             multiple=True,
         ),
-        Option("by_nul", ("-0", "--null"), "Paths in lists end with NUL, as of find -print0.", "flag"),
+        Option("by_nul", ("-0", "--null"), "Paths in lists end with NUL, as from find -print0.", "flag"),
         Option(
             "output",
             ("-o", "--output"),
-            f"{' '.join(OUTPUT_SUFFIXES)}  [default: {_OUTPUT}, without --into]",
+            f"Output file: {' '.join(OUTPUT_SUFFIXES)}.  [default: {_OUTPUT}, without --into]",
             "path",
         ),
         *CHOICE_OPTIONS,
         Option(
             "threads",
             ("--threads",),
-            "Threads for one picture.  [default: one a core, at most 4; with --into 1 in each worker]",
+            "Threads for one image.  [default: one per core, at most 4; with --into 1 in each worker]",
             "whole",
             least=1,
         ),
         Option("exact", ("--exact",), "Decode every pixel, as Keras does, instead of scaling while decoding.", "flag"),
         *LIMIT_OPTIONS,
-        *BULK_OPTIONS,
+        *DATABASE_OPTIONS,
         JSON,
     ),
 )

@@ -27,15 +27,15 @@ def check_sheet(path: str | os.PathLike[str], photos: Iterable[str] = ()) -> Non
         )
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise ArgumentError(
-            f"contact sheet {os.fspath(path)!r} cannot be a file: its folder does not exist or it is one itself"
+            f"contact sheet {os.fspath(path)!r} cannot be written: its folder does not exist, or it is a folder"
         )
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK):
-        raise ArgumentError(f"contact sheet {os.fspath(path)!r} cannot be made: its folder cannot be written")
+        raise ArgumentError(f"contact sheet {os.fspath(path)!r} cannot be written: its folder is not writable")
     if target.exists():
         # Names are compared first: resolving the links of a million photos would be slow.
         for photo in photos:
             if os.path.basename(photo) == target.name and os.path.realpath(photo) == os.path.realpath(target):
-                raise ArgumentError(f"contact sheet {os.fspath(path)!r} would replace a photo: give another name")
+                raise ArgumentError(f"contact sheet {os.fspath(path)!r} would replace a photo: choose another name")
 
 
 def write_sheet(sheet: Sheet, path: str | os.PathLike[str]) -> None:

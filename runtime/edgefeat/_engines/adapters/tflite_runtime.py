@@ -15,7 +15,7 @@ def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> Interpret
     """Open a session on a `.tflite` file. Raises EngineError under NumPy 2, which this engine does not support."""
     if int(np.__version__.split(".")[0]) >= 2:
         raise EngineError(
-            f"tflite-runtime cannot work with NumPy {np.__version__} (allowed: below 2): pip install 'numpy<2'"
+            f"tflite-runtime does not support NumPy {np.__version__} (required: below 2): pip install 'numpy<2'"
         )
     from tflite_runtime.interpreter import Interpreter
 

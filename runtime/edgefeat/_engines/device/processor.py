@@ -25,8 +25,8 @@ def processor() -> str:
 def processor_key() -> str:
     """Return a short key for this processor, the same for all of its kind and number of cores."""
     facts = [platform.system(), platform.machine(), str(struct.calcsize("P")), str(os.cpu_count())]
-    told = _cpuinfo()
-    facts += [told.get(name, "") for name in _TELLING] if told else [platform.processor()]
+    fields = _cpuinfo()
+    facts += [fields.get(name, "") for name in _TELLING] if fields else [platform.processor()]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 

@@ -31,4 +31,4 @@ def check_gif(stream: BinaryIO, _: Limits) -> None:
                     break
         blocks += 1
         if blocks > _MAX_GIF_BLOCKS:
-            raise PictureError(f"a GIF of more than {_MAX_GIF_BLOCKS:,} blocks before the picture")
+            raise PictureError(f"a GIF of more than {_MAX_GIF_BLOCKS:,} blocks before the image")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from edgefeat._errors import PictureError
-from edgefeat._images.limits import Limits, raised
+from edgefeat._images.limits import Limits, limit_advice
 
 __all__ = ["check_jpeg", "scans_begun"]
 
@@ -55,7 +55,7 @@ def check_jpeg(stream: BinaryIO, limits: Limits) -> None:
             if held > allowed:
                 raise PictureError(
                     f"a JPEG of several scans and {frame.width}x{frame.height} pixels, {held:,} bytes of coefficients "
-                    f"(allowed: {allowed:,}): " + raised(-(-held // _COEFFICIENT_BYTES))
+                    f"(allowed: {allowed:,}): " + limit_advice(-(-held // _COEFFICIENT_BYTES))
                 )
             stream.seek(position)
             _check_scans(stream.read())
@@ -82,7 +82,7 @@ def _jpeg_segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
                 return
             position += 2 + int.from_bytes(head[2:], "big")
     allowed = f"{_MAX_JPEG_SEGMENTS:,} pieces, {_MAX_JPEG_HEADER:,} bytes"
-    raise PictureError(f"a JPEG with too much before the picture (allowed: {allowed})")
+    raise PictureError(f"a JPEG with too much data before the image (allowed: {allowed})")
 
 
 def _frame(marker: int, stream: BinaryIO) -> _Frame | None:

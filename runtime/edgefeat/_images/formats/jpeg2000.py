@@ -55,4 +55,4 @@ def _codestream(stream: BinaryIO) -> int | None:
         if length < start or position + length > 2**62:
             return None
         position += length
-    raise PictureError(f"a JPEG 2000 of more than {_MOST_BOXES:,} boxes before the picture")
+    raise PictureError(f"a JPEG 2000 of more than {_MOST_BOXES:,} boxes before the image")

@@ -20,7 +20,7 @@ def check_jxl(stream: BinaryIO, limits: Limits) -> None:
     """Raise PictureError for an image that is too large to decode or whose size cannot be determined."""
     head = _codestream(stream)
     if len(head) < 12 or head[:2] != b"\xff\x0a":
-        raise PictureError("cannot be decoded: the header is damaged or of an unknown kind")
+        raise PictureError("cannot be decoded: the header is damaged or of an unknown type")
     limits.check(_size(int.from_bytes(head[2:], "little")), what="a JPEG XL", cost=_COST)
 
 

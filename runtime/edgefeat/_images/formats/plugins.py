@@ -95,7 +95,7 @@ def open_avif(stream: BinaryIO) -> ImageFile:
             stream,
             "pillow_avif",
             "AVIF",
-            f"AVIF needs Pillow 11.3 or newer (here: {PIL.__version__}): pip install -U pillow",
+            f"AVIF requires Pillow 11.3 or newer (installed: {PIL.__version__}): pip install -U pillow",
         )
     if not AvifImagePlugin.SUPPORTED:
         raise _lacking("AVIF")
@@ -107,7 +107,7 @@ def open_heif(stream: BinaryIO) -> ImageFile:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
-        raise PictureError("HEIC needs one more package: pip install pillow-heif") from None
+        raise PictureError("HEIC requires another package: pip install pillow-heif") from None
     register_heif_opener()
     return _registered("HEIF", stream)
 
@@ -115,7 +115,9 @@ def open_heif(stream: BinaryIO) -> ImageFile:
 def open_jxl(stream: BinaryIO) -> ImageFile:
     """Open a JPEG XL with `pillow-jxl-plugin`."""
     try:
-        return _by_plugin(stream, "pillow_jxl", "JXL", "JPEG XL needs one more package: pip install pillow-jxl-plugin")
+        return _by_plugin(
+            stream, "pillow_jxl", "JXL", "JPEG XL requires another package: pip install pillow-jxl-plugin"
+        )
     except (PictureError, MemoryError):
         raise
     except Exception as error:

@@ -87,7 +87,7 @@ def opened_image(stream: BinaryIO, limits: Limits) -> ImageFile:
     try:
         image = kind.open(stream)
     except (SyntaxError, IndexError, TypeError, struct.error):
-        raise PictureError("cannot be decoded: the header is damaged or of an unknown kind") from None
+        raise PictureError("cannot be decoded: the header is damaged or of an unknown type") from None
     limits.check(image.size, what=f"a {kind.name}", cost=kind.cost)
     if kind is _BMP and image.tile[0][0] == "bmp_rle":
         limits.check(image.size, what="a run-length BMP", cost=_RUN_LENGTH_COST)
@@ -109,4 +109,4 @@ def _kind(head: bytes) -> _Kind:
         if head[8:12] in _HEVC_BRANDS | _ANY_BRANDS:
             return _HEIC
     *names, last = (kind.name for kind in _KINDS)
-    raise PictureError(f"not a {', '.join(names)} or {last} picture, by its content")
+    raise PictureError(f"not an image in a supported format ({', '.join(names)} or {last}), by its content")

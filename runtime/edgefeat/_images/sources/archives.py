@@ -123,7 +123,7 @@ def _index(archive: str) -> dict[str, _Member]:
     except (OSError, EOFError, ValueError, NotImplementedError, struct.error) as error:
         raise PictureError(f"the archive cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except (zipfile.BadZipFile, tarfile.TarError) as error:
-        raise PictureError(f"the archive is damaged or of another kind: {error}") from None
+        raise PictureError(f"the archive is damaged or of another type: {error}") from None
 
 
 @lru_cache(maxsize=2)
@@ -139,7 +139,7 @@ def _index_of(archive: str, size: int, _mtime_ns: int) -> dict[str, _Member]:
         if len(found) > _MOST_MEMBERS:
             raise PictureError(f"an archive of more than {_MOST_MEMBERS:,} files: unpack it first, or split it")
     if packed > size:
-        raise PictureError("an archive whose files overlap: a bomb, or damaged")
+        raise PictureError("an archive whose files overlap: it is malicious or damaged")
     return found
 
 
@@ -197,7 +197,9 @@ def _tarred(archive: str) -> Iterator[tuple[str, _Member]]:
 
     with open(archive, "rb") as stream:
         if stream.read(2) in (b"\x1f\x8b", b"BZ", b"\xfd7"):
-            raise PictureError("a compressed tar file cannot be read in place: unpack it, or make a .zip or .tar of it")
+            raise PictureError(
+                "a compressed tar file cannot be read in place: unpack it, or convert it to .zip or .tar"
+            )
         stream.seek(0)
         with tarfile.TarFile(fileobj=_Headers(stream), errorlevel=0) as file:  # type: ignore[arg-type]  # all it calls
             while (one := file.next()) is not None:

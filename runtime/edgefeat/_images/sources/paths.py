@@ -13,7 +13,7 @@ from edgefeat._images.sources.archives import archive_members, is_archive
 from edgefeat._images.sources.folders import walk_pictures
 from edgefeat._images.sources.streams import URL, url_advice
 
-__all__ = ["STANDARD_INPUT", "listed", "pictures_of"]
+__all__ = ["STANDARD_INPUT", "paths_in_list", "pictures_of"]
 
 #: Stands for standard input in place of a list.
 STANDARD_INPUT = "-"
@@ -52,7 +52,7 @@ def pictures_of(paths: Iterable[str], unlisted: Unlisted, *, absolute: bool = Fa
             yield path
 
 
-def listed(file: str, *, by_nul: bool) -> Iterator[str]:
+def paths_in_list(file: str, *, by_nul: bool) -> Iterator[str]:
     """Yield the paths in a list, one a line or separated by NUL (`by_nul`); `-` is standard input.
 
     Empty entries are left out. Raises ArgumentError if the list cannot be read or is not a list.
@@ -84,6 +84,6 @@ def _entries(stream: BinaryIO, file: str, *, by_nul: bool) -> Iterator[str]:
 def _path(entry: bytes, file: str, *, by_nul: bool) -> str:
     if len(entry) > _LONGEST or (not by_nul and b"\0" in entry):
         raise ArgumentError(
-            f"--from-file {file!r} is not a list of paths, one a line: a list with NUL between them needs -0"
+            f"--from-file {file!r} is not a list of paths, one per line: for paths separated by NUL add -0"
         )
     return os.fsdecode(entry if by_nul else entry.removesuffix(b"\r"))

@@ -22,7 +22,7 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 def url_advice(url: str) -> str:
     """Return advice on using a URL."""
-    return f"is a URL, which is not opened: download it first, with: curl -LO '{url}'"
+    return f"is a URL, which is not supported: download it first with: curl -LO '{url}'"
 
 
 @contextmanager
@@ -36,13 +36,13 @@ def as_picture_errors() -> Iterator[None]:
         name = str(error.filename or "")
         raise PictureError(url_advice(name) if URL.match(name) else "no such file") from None
     except PermissionError:
-        raise PictureError("may not be read (permission denied)") from None
+        raise PictureError("cannot be read: permission denied") from None
     except MemoryError:
         raise PictureError("does not fit into memory") from None
     except Image.DecompressionBombError:  # Pillow's own limit, which GIF and TIFF reach
         allowed = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise PictureError(
-            f"the header claims more pixels than Pillow takes (allowed: {allowed:,}; PIL.Image.MAX_IMAGE_PIXELS)"
+            f"the header claims more pixels than Pillow accepts (allowed: {allowed:,}; PIL.Image.MAX_IMAGE_PIXELS)"
         ) from None
     except Exception as error:
         said = " ".join(str(error).split())  # plugins may use several lines
@@ -62,18 +62,18 @@ def opened_stream(source: object) -> Iterator[BinaryIO]:
                 yield io.BytesIO(read_member(*member))
                 return
         if not stat.S_ISREG(mode := os.stat(source).st_mode):  # checked first: opening a pipe blocks
-            raise PictureError(
-                "is a folder, not a picture" if stat.S_ISDIR(mode) else "is a pipe or device, not a file"
-            )
+            raise PictureError("is a folder, not an image" if stat.S_ISDIR(mode) else "is a pipe or device, not a file")
         with open(source, "rb") as stream:
             yield stream
     elif hasattr(source, "read"):
         data = source.read()
         if not isinstance(data, bytes):
-            raise ArgumentError(f"the file object gives {type(data).__name__}, expected bytes: open it with mode 'rb'")
+            raise ArgumentError(
+                f"the file object returns {type(data).__name__}, expected bytes: open it with mode 'rb'"
+            )
         yield io.BytesIO(data)
     else:
         raise ArgumentError(
-            f"a picture cannot be read from {type(source).__name__} "
+            f"an image cannot be read from {type(source).__name__} "
             "(allowed: a path, bytes, a binary file object, a PIL image, a uint8 array)"
         )
