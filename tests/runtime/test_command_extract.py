@@ -129,7 +129,7 @@ def test_variant_engine_and_threads_override_what_it_would_choose(
     variant = f"{engine.format}-int8"
     options = ("--variant", variant, "--engine", engine.name, "--threads", "1")
     done = edgefeat_command("extract", one_tap, *photos, *options)
-    assert done.stdout == f"4 features by {variant} on {engine.name} (asked for) in features.npz\n"
+    assert done.stdout == f"4 features by {variant} on {engine.name} (as requested) in features.npz\n"
     with np.load(tmp_path / "features.npz") as arrays:
         assert (str(arrays["variant"]), str(arrays["engine"])) == (variant, engine.name)
         expected = edgefeat.load(one_tap, variant=variant, engine=engine.name, threads=1).extract(photos)
