@@ -57,13 +57,16 @@ class Reply:
 
 def main(modules: list[str]) -> int:
     """Run calls until there are no more; end after one that failed in a way that nobody foresaw."""
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    # Copies that nothing else reads or writes, not even a program that a step starts.
+    calls, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
     for name in modules:
         importlib.import_module(name)
     while True:
         try:
-            call: Call = pickle.load(sys.stdin.buffer)  # from the process that started this one
+            call: Call = pickle.load(calls)  # from the process that started this one
         except EOFError:
             return 0
         _print_to(call.log)
