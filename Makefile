@@ -21,10 +21,14 @@ BY_ENGINE := $(addprefix tests/runtime/test_,$(addsuffix .py,boundaries bundle_r
   device device_bench device_examples extractor fidelity hostile_bundles outputs greeting probe selection tuning verify))
 BY_PACKAGE := $(addprefix tests/runtime/test_,$(addsuffix .py,convert duplicates index picture ray search sklearn))
 REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/test_*.py))
+# Some tests of every package, for while one works: under a minute on two processors.
+QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_verify extractor fidelity formats gate \
+  manifest outputs resize search selection structure) $(addprefix tests/export/test_,convert float16 preprocessing \
+  structure workers) $(addprefix tests/benchmarks/test_,compare statistics structure))
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-device check format bench bench-full bench-publish backbones saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
+.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -37,6 +41,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: install  ## export MobileNetV2, extract features without TensorFlow, show what that buys (PHOTOS=folder)
 	$(BIN)/python -m edgefeat_bench.demo $(if $(PHOTOS),--photos '$(PHOTOS)')
+
+quick: install  ## some tests of every package, under a minute, for while you work
+	$(BIN)/python -m pytest -q $(PARALLEL) $(wildcard $(QUICK))
 
 test: install test-device  ## run every test, the device side also without TensorFlow
 	$(BIN)/python -m pytest $(PARALLEL) $(REPEATED:%=--ignore=%)
