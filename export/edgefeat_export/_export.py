@@ -142,10 +142,16 @@ def _export(
     on_step: Callable[[StepCost], None] | None,
 ) -> Path:
     """Return the bundle's path, once it is written."""
+
+    def ended(cost: StepCost) -> None:
+        progress.end(cost.step)
+        if on_step is not None:
+            on_step(cost)
+
     with (
         tempfile.TemporaryDirectory(prefix="edgefeat-") as scratch,
         Progress(wanted, show=tell is not None) as progress,
-        Workers(Path(scratch), began=progress.begin, ended=on_step, jobs=wanted.jobs) as workers,
+        Workers(Path(scratch), began=progress.begin, ended=ended, jobs=wanted.jobs) as workers,
     ):
         network = build_network(spec, wanted, Workspace(Path(scratch)), workers)
         for note in network.facts.notes:

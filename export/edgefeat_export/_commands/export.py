@@ -147,6 +147,12 @@ def command(
     # Ended from outside, it ends as it does by Ctrl-C: no converter goes on, no scratch folder stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     costs: list[StepCost] = []
+    notes: list[str] = []
+
+    def tell(note: str) -> None:
+        notes.append(note)
+        click.echo(f"edgefeat: {note}", err=True)
+
     extractor = export(
         backbone,
         output,
@@ -171,13 +177,13 @@ def command(
         seed=seed,
         jobs=jobs,
         overwrite=overwrite,
-        tell=lambda note: click.echo(f"edgefeat: {note}", err=True),
+        tell=tell,
         on_step=costs.append,
     )
     if as_json:
         manifest = extractor.bundle.manifest
-        steps = [to_json(cost) for cost in costs]
-        echo_json({"bundle": str(extractor.bundle.path), "manifest": to_json(manifest), "steps": steps})
+        bundle, steps = str(extractor.bundle.path), [to_json(cost) for cost in costs]
+        echo_json({"bundle": bundle, "manifest": to_json(manifest), "notes": notes, "steps": steps})
     else:
         _report(extractor)
     missing = [refusal.name for refusal in extractor.bundle.manifest.refusals]

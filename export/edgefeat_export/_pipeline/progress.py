@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from types import TracebackType
 
 from tqdm import tqdm
@@ -44,7 +45,8 @@ class Progress:
             disable=not (show and sys.stderr.isatty()),
             leave=False,
         )
-        self._running: str | None = None
+        self._running: list[str] = []
+        self._lock = threading.Lock()  # steps begin and end in several threads
 
     def __enter__(self) -> Progress:
         return self
@@ -55,12 +57,17 @@ class Progress:
         self._bar.close()
 
     def begin(self, step: str) -> None:
-        """Show that `step` has begun, and that the one before is done."""
-        if self._running is not None:
-            self._bar.update(_WEIGHTS[self._running])
-        if step in self._expected:
-            self._expected.remove(step)
-        else:
-            self._bar.total += _WEIGHTS[step]
-        self._running = step
-        self._bar.set_description(step)
+        """Show that `step` has begun."""
+        with self._lock:
+            if step in self._expected:
+                self._expected.remove(step)
+            else:
+                self._bar.total += _WEIGHTS[step]
+            self._running.append(step)
+            self._bar.set_description(", ".join(self._running))
+
+    def end(self, step: str) -> None:
+        """Show that `step` is over."""
+        with self._lock:
+            self._running.remove(step)
+            self._bar.update(_WEIGHTS[step])

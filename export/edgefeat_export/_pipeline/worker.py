@@ -15,7 +15,6 @@ import os
 import pickle
 import re
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +49,6 @@ class Reply:
     result: Any = None
     error: EdgefeatError | None = None
     failure: str = ""
-    seconds: float = 0.0
     peak: int = 0
     held: int = 0
 
@@ -79,7 +77,6 @@ def main(modules: list[str]) -> int:
 
 def _run(call: Call) -> Reply:
     _forget_peak()
-    started = time.monotonic()
     result, error, failure = None, None, ""
     try:
         result = call.function(*call.arguments, **call.named)
@@ -88,9 +85,9 @@ def _run(call: Call) -> Reply:
     except Exception as raised:  # noqa: BLE001  whatever a converter raises is told where the step was called
         traceback.print_exc()
         failure = traceback.format_exception_only(raised)[-1].strip()
-    seconds, peak = time.monotonic() - started, _memory("VmHWM")
+    peak = _memory("VmHWM")
     _release()
-    return Reply(result, error, failure, seconds, peak, _memory("VmRSS"))
+    return Reply(result, error, failure, peak, _memory("VmRSS"))
 
 
 def _print_to(log: str) -> None:

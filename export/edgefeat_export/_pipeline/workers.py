@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,7 @@ class Workers:
 
     def _run(self, step: Step[P, R], arguments: tuple[Any, ...], named: dict[str, Any]) -> R:
         self._began(step.name)
+        started = time.monotonic()
         log = self._folder / f"{step.name}.log"
         log.unlink(missing_ok=True)
         call = Call(step.function, arguments, named, str(log))
@@ -103,11 +105,11 @@ class Workers:
             self._end(worker)
             worker = self._start(step.tensorflow)
             reply = self._replied(worker, call)
+        if self._ended is not None:
+            self._ended(StepCost(step.name, time.monotonic() - started, 0 if reply is None else reply.peak))
         if reply is None or reply.failure:
             status = self._end(worker, patience=_ENDING)
             raise _error(self._folder, step.name, reply, status, log)
-        if self._ended is not None:
-            self._ended(StepCost(step.name, reply.seconds, reply.peak))
         if reply.held > _MOST_HELD:
             self._end(worker)
         else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ OPSET = 18
 #: The name of the free dimension.
 BATCH = "batch"
 
+#: A name that tf2onnx made up: a word, a number, and which output of its node it is.
+_GENERATED = re.compile(r"(?P<stem>.*)__\d+(?P<place>:\d+)?")
+
 #: Operators whose output cannot be negative, whatever goes in.
 _NOT_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax", "Softplus", "Abs", "HardSigmoid"})
 
@@ -40,7 +45,7 @@ def float32(tflite: Path, output: Path) -> None:
     _free_batch(model)
     _shield_pads(model)
     _spell_norms(model)
-    _name_constants(model)
+    _name_tensors(model)
     unchecked = output.with_suffix(".unchecked")
     onnx.save(model, unchecked)
     del model
@@ -68,19 +73,35 @@ def _translated(tflite: Path) -> onnx.ModelProto:
     return model
 
 
-def _name_constants(model: onnx.ModelProto) -> None:
-    """Name every constant by the first node that reads it, in place: tf2onnx numbers them in no certain order."""
+def _name_tensors(model: onnx.ModelProto) -> None:
+    """Number generated names in the order of the nodes, in place: tf2onnx numbers them in no certain order.
+
+    Constants are named by the first node that reads them.
+    """
+    graph = model.graph
+    taps = {output.name for output in graph.output}
+    constants = {tensor.name for tensor in graph.initializer}
+    counts: Counter[str] = Counter()
     names: dict[str, str] = {}
-    constants = {tensor.name for tensor in model.graph.initializer}
-    for node in model.graph.node:
+
+    def numbered(name: str) -> str:
+        if name in taps or (found := _GENERATED.fullmatch(name)) is None:
+            return name
+        counts[found["stem"]] += 1
+        return f"{found['stem']}__{counts[found['stem']]}{found['place'] or ''}"
+
+    for node in graph.node:
+        node.name = numbered(node.name)
+        for name in node.output:
+            names[name] = numbered(name)
         for index, name in enumerate(node.input):
             if name in constants:
-                names.setdefault(name, f"{node.output[0]}/constant{index}")
-            if name in names:
-                node.input[index] = names[name]
+                names.setdefault(name, f"{names[node.output[0]]}/constant{index}")
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
     order = {name: place for place, name in enumerate(names)}
-    model.graph.initializer.sort(key=lambda tensor: order.get(tensor.name, len(order)))
-    for tensor in model.graph.initializer:
+    graph.initializer.sort(key=lambda tensor: order.get(tensor.name, len(order)))
+    for tensor in graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
 
 
