@@ -199,8 +199,9 @@ def pip_install(machine: Machine, arguments: Sequence[str], work: Path) -> None:
         environment={"PIP_CACHE_DIR": str((work / "pip-cache").resolve()), "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
     if told.returncode:
-        lacking = "No matching distribution" in told.stderr or "Could not fetch" in told.stderr
-        kind = UnavailableError if lacking else ArmError
+        # No package for this board, or an emulator that cannot run pip, which is no fault of ours.
+        beyond_us = ("No matching distribution", "Could not fetch", "stack smashing detected", "uncaught target signal")
+        kind = UnavailableError if any(words in told.stderr for words in beyond_us) else ArmError
         raise kind(f"pip cannot install {arguments[0]} on {machine.system.key}: {told.stderr.strip()}")
 
 
