@@ -26,7 +26,7 @@ _NEEDED = (
 _MISSING = [name for name in _NEEDED if find_spec(name) is None]
 if _MISSING:
     raise MissingExtraError(
-        f"exporting requires {', '.join(_MISSING)}, which are not installed: pip install 'edgefeat[export]'"
+        f"exporting requires {', '.join(_MISSING)}; install with: pip install 'edgefeat[export]'"
     )
 
 from edgefeat_export._export import export  # noqa: E402  after the check for missing packages

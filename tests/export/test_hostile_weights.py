@@ -107,7 +107,7 @@ def test_a_file_cut_short_is_refused(kind: str, kept: float, tmp_path: Path) -> 
     write(network(1), tmp_path / name)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(ExportError, match=r"weights .* cannot be read: it is not a whole"):
+    with pytest.raises(ExportError, match=r"weights .* cannot be read: it is not a valid"):
         load_weights(network(2), str(tmp_path / name), None)
 
 
@@ -122,7 +122,7 @@ def test_a_file_that_never_ends_is_refused(apart: None, tmp_path: Path, monkeypa
     data[length : length + 2] = (3584).to_bytes(2, "little")
     file.write_bytes(data)
     monkeypatch.setattr(_hdf5, "_DEADLINE", 3.0)
-    with pytest.raises(ExportError, match="HDF5 is not done with it in 3 s"):
+    with pytest.raises(ExportError, match="HDF5 did not finish reading it in 3 s"):
         load_weights(network(2), str(file), None)
 
 
@@ -210,9 +210,9 @@ def test_what_a_file_lists_and_lacks(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "odd.h5", "w") as file:
         file.attrs["layer_names"] = [b"conv\xfd"]
         file.create_group(b"conv\xfd")
-    with pytest.raises(ExportError, match="it is not a whole HDF5 file: 'utf-8' codec"):
+    with pytest.raises(ExportError, match="it is not a valid HDF5 file: 'utf-8' codec"):
         load_weights(network(2), str(tmp_path / "odd.h5"), None)
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["data"] = np.zeros(3)
-    with pytest.raises(ExportError, match="no weights of a Keras model"):
+    with pytest.raises(ExportError, match="contains no weights of a Keras model"):
         load_weights(network(2), str(tmp_path / "foreign.h5"), None)

@@ -131,7 +131,7 @@ def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp
     gate = ["--min-fidelity", "1.0"]
     done = command("export", str(model), *options, *gate, "-o", str(output))
     assert done.returncode == 1, done.stderr
-    assert "asked for by --variants and not written: tflite-int8" in done.stderr
+    assert "requested with --variants but not written: tflite-int8" in done.stderr
     manifest = edgefeat.Bundle.open(output).manifest
     assert {variant.name for variant in manifest.variants} == {"tflite-float32", "tflite-float16"}
     (refusal,) = manifest.refusals

@@ -261,7 +261,7 @@ def two_inputs(tmp_path: Path) -> tuple[Any, Path]:
 def test_a_second_input_is_cut_off_or_fixed(tmp_path: Path) -> None:
     model, path = two_inputs(tmp_path)
     given = pictures()
-    with pytest.raises(ArgumentError, match=r"its output needs camera, speed.*--layer flat; or fix.*--input speed=0,0"):
+    with pytest.raises(ArgumentError, match=r"its output requires camera, speed.*--layer flat; or fix the inputs that are not images.*--input speed=0,0"):
         build_trunk(spec_of(path, preprocess="unit"))
     cut = tf_keras.Model(model.inputs[0], model.get_layer("flat").output)
     spec = spec_of(path, preprocess="unit", layers=("flat",))
@@ -320,7 +320,7 @@ def test_channels_first_is_refused_by_layer(tmp_path: Path) -> None:
 
 def test_weights_alone_are_said_to_be_that(tmp_path: Path) -> None:
     tutorial().save_weights(tmp_path / "my.weights.h5")
-    with pytest.raises(ArgumentError, match=r"holds weights only.*edgefeat export BACKBONE --weights"):
+    with pytest.raises(ArgumentError, match=r"contains only weights.*edgefeat export BACKBONE --weights"):
         build_trunk(spec_of(tmp_path / "my.weights.h5"))
 
 
@@ -332,9 +332,9 @@ def test_weights_alone_are_said_to_be_that(tmp_path: Path) -> None:
         ("a.h5", b"<!DOCTYPE html><html>", "is a web page"),
         ("a.tflite", b"\x1c\0\0\0TFL3", "is a TFLite file"),
         ("a/model.onnx", b"\x08\x07", "is an ONNX file"),
-        ("a.h5", b"\xef\xbf\xbdHDF\n\x1a\n", "saved as text"),
-        ("a.h5", b"\x89HDF\r\n\x1a\n" + bytes(100), "not a whole HDF5 file"),
-        ("a.keras", b"PK\x03\x04" + bytes(40), r"not a whole \.keras archive"),
+        ("a.h5", b"\xef\xbf\xbdHDF\n\x1a\n", "damaged by saving it as text"),
+        ("a.h5", b"\x89HDF\r\n\x1a\n" + bytes(100), "not a valid HDF5 file"),
+        ("a.keras", b"PK\x03\x04" + bytes(40), r"not a valid \.keras archive"),
     ],
 )
 def test_what_is_no_keras_model_gets_one_line(name: str, content: bytes, said: str, tmp_path: Path) -> None:
@@ -350,10 +350,10 @@ def test_a_folder_that_holds_a_model_names_it(tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
     saved(tutorial(), tmp_path / "export", ".h5")
     (tmp_path / "export" / "labels.txt").write_text("0 cat\n1 dog\n")
-    with pytest.raises(ArgumentError, match=r"no SavedModel; it holds net\.h5: give that path"):
+    with pytest.raises(ArgumentError, match=r"not a SavedModel; it contains net\.h5: use that path"):
         build_trunk(spec_of(tmp_path / "export"))
     assert build_trunk(spec_of(tmp_path / "export" / "net.h5")).layers == ("classes",)
     with zipfile.ZipFile(tmp_path / "converted_keras.zip", "w") as archive:
         archive.write(tmp_path / "export" / "net.h5", "net.h5")
-    with pytest.raises(ArgumentError, match=r"an archive that holds a model: unpack it and give net\.h5"):
+    with pytest.raises(ArgumentError, match=r"an archive that contains a model: unpack it and use net\.h5"):
         build_trunk(spec_of(tmp_path / "converted_keras.zip"))

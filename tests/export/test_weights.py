@@ -66,7 +66,7 @@ def test_a_layer_too_few_is_named(kind: str, tmp_path: Path) -> None:
     name, write = KINDS[kind]
     write(network(1), tmp_path / name)
     with pytest.raises(
-        ArgumentError, match=r"the file (ends before|has no 'dense' for) its layer 'classes', \(16, 5\)"
+        ArgumentError, match=r"the file (ends before|has no 'dense' for) the network's layer 'classes', \(16, 5\)"
     ):
         load_weights(network(2, top=True), str(tmp_path / name), None)
 
@@ -80,7 +80,7 @@ def test_a_deeper_network_is_not_taken_for_its_beginning(tmp_path: Path) -> None
         )
 
     write_old(vgg("a1", "a2", "a3", "b1"), tmp_path / "deep.h5")
-    with pytest.raises(ArgumentError, match=r"goes on with 'a3', \(1, 1, 3, 3\), \(3,\), where the network has 'b1'"):
+    with pytest.raises(ArgumentError, match=r"next layer in the file is 'a3', \(1, 1, 3, 3\), \(3,\), but the network has 'b1'"):
         load_weights(vgg("a1", "a2", "b1"), str(tmp_path / "deep.h5"), None)
 
 
@@ -94,7 +94,7 @@ def test_what_weights_can_be(tmp_path: Path) -> None:
         with pytest.raises(ArgumentError, match=message):
             build_trunk(spec("mobilenet", weights))
     network(1).save(tmp_path / "own.keras")
-    with pytest.raises(ArgumentError, match="has the weights it was saved with: leave --weights out"):
+    with pytest.raises(ArgumentError, match="is used with its saved weights: leave --weights out"):
         edgefeat_export.export(tmp_path / "own.keras", tmp_path / "out", weights="random")
 
 

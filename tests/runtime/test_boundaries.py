@@ -118,7 +118,7 @@ def test_without_its_extra_export_names_the_command_that_brings_it(bare: Run) ->
     for arguments in (["mobilenet_v2", "--alpha", "0.35", "-o", "out"], [], ["--help"]):
         done = bare("export", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("edgefeat: exporting needs tensorflow, keras, ")
+        assert done.stderr.startswith("edgefeat: exporting requires tensorflow, keras, ")
         assert done.stderr.endswith(expected)
     done = bare("--help")
     assert done.returncode == 0
