@@ -1,4 +1,4 @@
-"""The correction, on a small network: means, integers of both formats, pairs, bases, and everything off."""
+"""The int8 correction on a small network: means, integers in both formats, pairs, bases, and no correction at all."""
 
 # ruff: noqa: E402  the imports come after the question whether they are there
 

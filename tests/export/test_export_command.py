@@ -1,4 +1,4 @@
-"""`edgefeat export` from end to end on a small saved model: what it writes, what it refuses, and what it leaves."""
+"""`edgefeat export` end to end on a small saved model: the files it writes, its errors, and that it cleans up."""
 
 # ruff: noqa: E402  the imports come after the question whether they are there
 
@@ -61,7 +61,7 @@ def model(keras_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs `edgefeat export` where temporary files go to a folder of their own, and sees that none are left there."""
+    """Run `edgefeat export` with a separate folder for temporary files, and check that none are left there."""
     scratch = tmp_path_factory.mktemp("scratch")
 
     def export(*arguments: str | os.PathLike[str], **options: Any) -> Done:
@@ -292,7 +292,7 @@ def read_all(leader: int) -> str:
 
 
 def finished(bundle: Path, order: slice) -> BuiltNetwork:
-    """The network that the bundle's golden vectors could have come from, its Keras features in another order."""
+    """Return the network that the bundle's golden vectors could come from, with its Keras features in another order."""
     with np.load(bundle / "golden.npz") as golden:
         checking, reference = golden["pictures"], golden["keras/last"][order]
     network = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""Saved models of Keras 2, made here by tf-keras in every format: the export's network gives what tf-keras gives."""
+"""Saved models of Keras 2, made by tf-keras in every format: the exported network computes what tf-keras computes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def encoder() -> Any:
 
 
 def tutorial(**options: Any) -> Any:
-    """As tutorials teach it: augmentation, arithmetic on the pixels, a model inside the model, a classifier."""
+    """Return a model as in tutorials: augmentation, arithmetic on pixels, an inner model, a classifier."""
     picture = tf_keras.Input((SIDE, SIDE, 3), name="photo", **options)
     x = tf_keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.2)], name="augmentation")(picture)
     x = tf.cast(x, "float32") if options.get("dtype") == "uint8" else x
@@ -208,7 +208,7 @@ def test_weights_written_on_windows_by_keras_2_13_are_found(tmp_path: Path) -> N
     close(outputs(spec_of(other), given), model.predict(given, verbose=0))
 
 
-def test_what_a_file_is_its_content_says(tmp_path: Path) -> None:
+def test_a_file_is_recognized_by_its_content(tmp_path: Path) -> None:
     model = randomized(tutorial())
     archive, hdf5 = saved(model, tmp_path, ".keras"), saved(model, tmp_path, ".h5")
     shutil.copy(hdf5, tmp_path / "hdf5.keras")
@@ -261,7 +261,10 @@ def two_inputs(tmp_path: Path) -> tuple[Any, Path]:
 def test_a_second_input_is_cut_off_or_fixed(tmp_path: Path) -> None:
     model, path = two_inputs(tmp_path)
     given = pictures()
-    with pytest.raises(ArgumentError, match=r"its output requires camera, speed.*--layer flat; or fix the inputs that are not images.*--input speed=0,0"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"requires camera, speed.*--layer flat; or fix the inputs that are not images.*--input speed=0,0",
+    ):
         build_trunk(spec_of(path, preprocess="unit"))
     cut = tf_keras.Model(model.inputs[0], model.get_layer("flat").output)
     spec = spec_of(path, preprocess="unit", layers=("flat",))
@@ -303,7 +306,7 @@ def test_other_inputs_are_refused_in_words(options: dict[str, Any], said: str, t
         ((100, 6), r"takes \(None, 100, 6\)"),
     ],
 )
-def test_what_is_no_picture_is_said(shape: tuple[int, ...], said: str, tmp_path: Path) -> None:
+def test_an_input_that_is_not_an_image_is_refused(shape: tuple[int, ...], said: str, tmp_path: Path) -> None:
     given = tf_keras.Input(shape)
     model = tf_keras.Model(given, layers.Dense(2)(layers.Flatten()(given)))
     with pytest.raises(ArgumentError, match=said):
@@ -318,7 +321,7 @@ def test_channels_first_is_refused_by_layer(tmp_path: Path) -> None:
         build_trunk(spec_of(saved(model, tmp_path, ".h5"), preprocess="unit"))
 
 
-def test_weights_alone_are_said_to_be_that(tmp_path: Path) -> None:
+def test_a_file_with_only_weights_is_refused_as_that(tmp_path: Path) -> None:
     tutorial().save_weights(tmp_path / "my.weights.h5")
     with pytest.raises(ArgumentError, match=r"contains only weights.*edgefeat export BACKBONE --weights"):
         build_trunk(spec_of(tmp_path / "my.weights.h5"))
@@ -337,7 +340,9 @@ def test_weights_alone_are_said_to_be_that(tmp_path: Path) -> None:
         ("a.keras", b"PK\x03\x04" + bytes(40), r"not a valid \.keras archive"),
     ],
 )
-def test_what_is_no_keras_model_gets_one_line(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_keras_model_is_refused_in_one_line(
+    name: str, content: bytes, said: str, tmp_path: Path
+) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)

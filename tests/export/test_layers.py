@@ -1,4 +1,4 @@
-"""What a cut costs: the figures against independent counts, the command, and the files that really shrink."""
+"""The cost of a cut: figures compared with independent counts, the command, and the size of the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saved models as they come: any input size, any policy, any name, and code that is not run."""
+"""Saved models in all their variety: any input size, policy and layer name; code in them is not run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def spec_of(backbone: Path | str, size: tuple[int, int] | None = None) -> Networ
 
 
 def body(source: Any) -> Any:
-    """Layers that stand in no simple order, one of them called twice, and an inner model."""
+    """Return a network with branches, one layer that is called twice, and an inner model."""
     inside = keras.Input((None, None, 4))
     inner = keras.Model(inside, layers.Conv2D(4, 1, name="point")(inside), name="inner")
     shared = layers.Conv2D(4, 3, padding="same", name="shared")
@@ -189,7 +189,9 @@ def test_a_model_of_several_outputs_is_listed_and_its_outputs_are_named(tmp_path
     listed = list_layers(spec_of(path))
     assert (listed.backbone, listed.height, listed.width) == ("net.v1", SIZE, SIZE)
     assert [layer.name for layer in listed.layers] == ["photo", "stem", "left", "right"]
-    with pytest.raises(ArgumentError, match=r"2 outputs: choose with --layer where to cut it \(they are of: left, right"):
+    with pytest.raises(
+        ArgumentError, match=r"2 outputs: choose with --layer where to cut it \(they are of: left, right"
+    ):
         build_trunk(spec_of(path))
 
 

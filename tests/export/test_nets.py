@@ -220,7 +220,9 @@ def test_without_a_cut_it_ends_with_the_last_map(cases: dict[str, Case], name: s
 @pytest.mark.parametrize("name", ["alexnet", "googlenet"])
 def test_smaller_pictures_are_refused(cases: dict[str, Case], name: str) -> None:
     smallest = backbone_named(name).smallest
-    with pytest.raises(ArgumentError, match=f"does not accept images of {smallest - 1}x300 .allowed: {smallest}x{smallest}"):
+    with pytest.raises(
+        ArgumentError, match=f"does not accept images of {smallest - 1}x300 .allowed: {smallest}x{smallest}"
+    ):
         cases[name].trunk((smallest - 1, 300), weights="random")
 
 
@@ -243,7 +245,7 @@ def test_preprocessing_is_that_of_torchvision() -> None:
 
 
 @pytest.mark.parametrize("name", ["alexnet", "googlenet"])
-def test_weights_that_nobody_offers(cases: dict[str, Case], name: str) -> None:
+def test_weights_that_cannot_be_downloaded_are_refused(cases: dict[str, Case], name: str) -> None:
     with pytest.raises(ExportError, match=rf"no imagenet weights of {name} .* --weights {name}.safetensors"):
         cases[name].trunk(weights="imagenet")
     with pytest.raises(ValueError, match="cannot be downloaded"):

@@ -1,4 +1,4 @@
-"""What a trunk cannot hold is refused by the layer's name, before any converter sees it."""
+"""Layers that cannot be exported are refused by name, before any conversion."""
 
 from __future__ import annotations
 

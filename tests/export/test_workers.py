@@ -1,4 +1,4 @@
-"""The processes that steps run in: what a step gives back, and what its death or failure costs."""
+"""Worker processes: the results of steps, and the effect of a step or process that fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROCESS = Step("process", os.getpid)
 
 
 def ignore(_: str) -> None:
-    """Nobody asked to be told."""
+    """Ignore the name of the step."""
 
 
 def test_steps_run_in_one_process_that_is_not_this_one_and_their_costs_are_reported(tmp_path: Path) -> None:
@@ -81,7 +81,9 @@ def test_a_process_that_is_killed_costs_the_step_that_it_ran(tmp_path: Path) -> 
 
         killer = threading.Thread(target=kill)
         killer.start()
-        with pytest.raises(ExportError, match=r"^step rest was killed by SIGKILL: there may not have been enough memory"):
+        with pytest.raises(
+            ExportError, match=r"^step rest was killed by SIGKILL: there may not have been enough memory"
+        ):
             workers.run(Step("rest", time.sleep), 600.0)
         killer.join()
         assert workers.run(ADD, 2, 3) == 5
