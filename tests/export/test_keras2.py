@@ -285,7 +285,7 @@ def test_what_a_layer_needs_is_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"layers": ("faster",)}, "needs speed"),
+        ({"layers": ("faster",)}, "requires speed"),
         ({"inputs": {"sped": (1.0,)}}, r"input 'sped' is not in .*allowed: camera, speed"),
         ({"inputs": {"speed": (1.0, 2.0, 3.0)}}, "takes 2 numbers, not 3"),
         ({"inputs": {"speed": (0.0,), "camera": (0.0,)}}, "fixes all of camera, speed"),
@@ -300,7 +300,7 @@ def test_other_inputs_are_refused_in_words(options: dict[str, Any], said: str, t
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ((784,), "perhaps a 28x28 picture as a row of 784 numbers"),
+        ((784,), "perhaps a 28x28 image as 784 numbers"),
         ((3, 24, 24), "channels first"),
         ((24, 24, 4), "4 channels"),
         ((100, 6), r"takes \(None, 100, 6\)"),
