@@ -1,10 +1,10 @@
-"""edgefeat_export: turns a Keras backbone into a bundle that edgefeat runs without TensorFlow.
+"""Convert a Keras backbone into a bundle that edgefeat runs without TensorFlow.
 
     import edgefeat_export
 
     extractor = edgefeat_export.export("mobilenet_v2", "out.edgefeat", alpha=0.35, calibration="photos/")
 
-The workstation's half of edgefeat; needs the extra `export`.
+The workstation part of edgefeat. Requires the extra `export`.
 """
 
 from importlib.util import find_spec
@@ -25,11 +25,9 @@ _NEEDED = (
 )
 _MISSING = [name for name in _NEEDED if find_spec(name) is None]
 if _MISSING:
-    raise MissingExtraError(
-        f"exporting needs {', '.join(_MISSING)}, not installed here; install them with: pip install 'edgefeat[export]'"
-    )
+    raise MissingExtraError(f"exporting requires {', '.join(_MISSING)}; install with: pip install 'edgefeat[export]'")
 
-from edgefeat_export._export import export  # noqa: E402  only once it is known that it can work
+from edgefeat_export._export import export  # noqa: E402  after the check for missing packages
 from edgefeat_export._pipeline.workers import StepCost  # noqa: E402
 
 __all__ = ["StepCost", "export"]

@@ -1,4 +1,4 @@
-"""From a backbone's name to a loaded bundle."""
+"""`export`: convert a backbone into a bundle."""
 
 from __future__ import annotations
 
@@ -66,29 +66,32 @@ def export(
     tell: Callable[[str], None] | None = None,
     on_step: Callable[[StepCost], None] | None = None,
 ) -> Extractor:
-    """The bundle written to `output`, loaded.
+    """Export a backbone or saved model to a bundle at `output` and return the bundle, loaded.
 
-    `backbone` is a name of `keras.applications`, `alexnet` or `googlenet`, in any spelling of case, `_` and `-`, or the
-    path of a saved model, which has its weights: a file that Keras 2 or 3 saved, or a SavedModel folder. `weights` of
-    the others are "imagenet" (the default), "random", or a file: `.h5`, `.weights.h5`, `.keras`, and torchvision's as
-    `.safetensors` for AlexNet and GoogLeNet.
+    `backbone` is a name of `keras.applications`, `alexnet` or `googlenet` (case, `_` and `-` are ignored), or the path
+    of a saved model with its weights: a file saved by Keras 2 or 3, or a SavedModel folder. For a name, `weights` is
+    "imagenet" (the default), "random", or a file: `.h5`, `.weights.h5`, `.keras`, or torchvision's as `.safetensors`
+    for AlexNet and GoogLeNet.
+
     `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own. For a
-    saved model it must be given unless the model scales its own pixels (see `preprocessing_named`). `inputs` fixes
-    inputs of a saved model that are no picture, by name. `layers` are where it is cut, each a tap (none: the last).
-    `calibration` is a folder of photos or "synthetic"; fidelity is measured on the photos in `evaluation` (or in one
-    sub-folder per label), else on a fifth of the former that is kept apart. An int8 variant must reach `min_fidelity`,
-    a mean cosine (or "overlap=0.9"), with the `correction` pieces given (all by default, none for the stock
-    tools' own) and as few layers in float as will do. A variant that cannot be made, or misses its gate, is left out,
-    and the manifest's `refusals` say why; the others are written.
-    `effort` is how long is searched for one: "quick" corrects once, "normal" also tries the layers in float that
-    should do, "thorough" one number of layers after another.
-    Transparent pictures are laid over `background`: "white", "black" or "#rrggbb".
-    `jobs` conversions run at once, each in a process of its own, which takes 1 to 3 GB.
-    `output` defaults to `<name>.edgefeat`; it appears whole or not at all. With `tell`, notes for the user go there and
-    a progress bar to the terminal; `on_step` is called with the seconds and the memory of each step.
+    saved model `preprocess` is required unless the model scales its own pixels (see `preprocessing_named`). `inputs`
+    fixes inputs of a saved model that are not images, by name. `layers` are the layers to cut at, one tap each
+    (default: the last). Transparent images get the `background`: "white", "black" or "#rrggbb".
 
-    Raises ArgumentError for what cannot be, OutputError where `output` exists or cannot be written, ExportError where
-    the weights cannot be had, the float32 TFLite file's features are not Keras's, or none of `variants` can be written.
+    `calibration` is a folder of photos or "synthetic". Fidelity is measured on the photos in `evaluation` (optionally
+    one sub-folder per label), by default on a fifth of the calibration photos, which then do not calibrate. An int8
+    variant must reach `min_fidelity`, a mean cosine (or "overlap=0.9"), with the `correction` pieces allowed (default:
+    all; empty: the stock tools' own rounding) and with as few layers in float as possible. `effort` limits the search:
+    "quick" corrects once, "normal" also keeps sensitive layers in float, "thorough" tries more and more layers in
+    float. A variant that cannot be made or misses its gate is left out; the manifest's `refusals` give the reason.
+
+    `jobs` conversions run at once, each in its own process, which takes 1 to 3 GB. `output` defaults to
+    `<name>.edgefeat` and is written completely or not at all. With `tell`, notes for the user are passed to it and a
+    progress bar is shown on the terminal; `on_step` is called with the seconds and the memory of each step.
+
+    Raises ArgumentError for invalid arguments, OutputError if `output` exists or cannot be written, ExportError if the
+    weights are not available, the features of the float32 TFLite file differ from Keras's, or none of `variants` can be
+    written.
     """
     spec = _spec(
         NetworkSpec(
@@ -129,7 +132,9 @@ def export(
     try:
         target = _export(spec, wanted, target, overwrite, tell, on_step)
     except OSError as error:
-        raise OutputError(f"the export's temporary files: {error} (TMPDIR names another folder for them)") from error
+        raise OutputError(
+            f"the export cannot write its temporary files: {error} (set TMPDIR to use another folder)"
+        ) from error
     return edgefeat.load(target)
 
 
@@ -141,7 +146,7 @@ def _export(
     tell: Callable[[str], None] | None,
     on_step: Callable[[StepCost], None] | None,
 ) -> Path:
-    """Return the bundle's path, once it is written."""
+    """Write the bundle and return its path."""
 
     def ended(cost: StepCost) -> None:
         progress.end(cost.step)
@@ -165,23 +170,23 @@ def _export(
 
 
 def _ignore(_: str) -> None:
-    """Nobody asked to be told."""
+    """Discard a note."""
 
 
 def _spec(spec: NetworkSpec) -> NetworkSpec:
-    """The spec, if it is possible as far as can be told without Keras."""
+    """Return the spec, or raise ArgumentError for values that are invalid without loading Keras."""
     if spec.alpha is not None and not 0 < spec.alpha < 100:
         raise ArgumentError(f"alpha is {spec.alpha} (allowed: above 0, such as 0.35 or 1.0)")
     if spec.project is not None and spec.pooling == "none":
-        raise ArgumentError("a projection needs features that are vectors: give --pooling avg, max, gem or flatten")
+        raise ArgumentError("a projection requires features that are vectors: use --pooling avg, max, gem or flatten")
     if spec.project is not None and spec.project < 1:
         raise ArgumentError(f"projection to {spec.project} dimensions (allowed: 1 or more)")
     if spec.whiten and spec.project is None:
-        raise ArgumentError("whitening needs a projection: give --project as well")
+        raise ArgumentError("whitening requires a projection: add --project")
     if not 0 <= spec.seed < 2**32:
         raise ArgumentError(f"seed {spec.seed} (allowed: 0 to {2**32 - 1})")
     if spec.weights is not None and is_model_file(spec.backbone):
-        raise ArgumentError(f"model {spec.backbone} has the weights it was saved with: leave --weights out")
+        raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
     if spec.weights not in (None, IMAGENET, RANDOM):
         weights_file(spec.weights)
     _checked([spec.pooling], get_args(Pooling), "pooling")
@@ -207,5 +212,5 @@ def _checked(values: Sequence[str], allowed: Sequence[str], what: str, *, some: 
         if value not in allowed:
             raise ArgumentError(f"{what} {value!r} is unknown (allowed: {', '.join(allowed)})")
     if some and not values:
-        raise ArgumentError(f"no {what} was asked for (allowed: {', '.join(allowed)})")
+        raise ArgumentError(f"no {what} was requested (allowed: {', '.join(allowed)})")
     return list(values)

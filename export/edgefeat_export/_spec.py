@@ -1,4 +1,4 @@
-"""What is to be exported: the network, and the variants of it."""
+"""The specification of an export: the network and its variants."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ Normalization = Literal["l2", "none"]
 Fit = Literal["stretch", "crop", "pad"]
 Effort = Literal["quick", "normal", "thorough"]
 
-#: Weights that are no file.
+#: Weights that are not a file.
 IMAGENET, RANDOM = "imagenet", "random"
 
-#: How pixels may be scaled, by name.
+#: Names of ways to scale pixels.
 MODES = ("tf", "torch", "caffe", "unit", "raw")
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -52,7 +52,7 @@ _TORCH = (
     "s.save_file(torch.load('{old}', map_location='cpu', weights_only=True), '{new}.safetensors')"
 )
 _NUMPY = "import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('{old}')), '{new}.safetensors')"
-#: How to get safetensors from files that are not read.
+#: Commands that convert unsupported files to safetensors.
 _PICKLED = {
     **dict.fromkeys((".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".tar"), _TORCH),
     **dict.fromkeys((".npy", ".npz"), _NUMPY),
@@ -61,14 +61,14 @@ _PICKLED = {
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A backbone, where it is cut, what is baked in behind the cut, and the pictures it is fitted and checked on.
+    """A backbone, its cut, the head to bake in, and the images to fit and measure it on.
 
     `backbone` is a name or the path of a saved model, a file or a SavedModel folder. `weights` is "imagenet", "random"
-    or a file; None means "imagenet" for a name, and for a saved model the weights it was saved with. `size` is height
-    and width; None means the model's own. `preprocess` None means the backbone's own, and for a saved model what it
-    does itself. `inputs` fixes other inputs of a saved model, by name, to numbers for each picture. `layers` empty
-    means the backbone's last; `project` is the number of PCA dimensions. `calibration` is a folder of photos, or
-    "synthetic"; `evaluation` a folder to measure fidelity on.
+    or a file; None means "imagenet" for a name, and for a saved model its own weights. `size` is height and width; None
+    means the model's own. `preprocess` None means the backbone's own, and for a saved model what it does itself.
+    `inputs` fixes other inputs of a saved model, by name, to numbers. `layers` empty means the backbone's last;
+    `project` is the number of PCA dimensions. `calibration` is a folder of photos, or "synthetic"; `evaluation` a
+    folder to measure fidelity on.
     """
 
     backbone: str
@@ -90,7 +90,7 @@ class NetworkSpec:
 
     @property
     def weights_origin(self) -> str:
-        """Where the weights come from, for people."""
+        """The origin of the weights, as text for the user."""
         if is_model_file(self.backbone):
             return f"file {os.path.basename(self.backbone)}"
         if self.weights is None or self.weights == IMAGENET:
@@ -100,10 +100,10 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True)
 class VariantSpec:
-    """The variants that are wanted, by name, and how int8 is made.
+    """The wanted variants, by name, and how int8 is made.
 
-    int8 must pass `gate`, with the `pieces` of the correction allowed, by name; `effort` says for how long a way is
-    searched for. `jobs` conversions that need TensorFlow run at once.
+    int8 must pass `gate`, with the `pieces` of the correction allowed, by name; `effort` limits the search. `jobs`
+    conversions that use TensorFlow run at once.
     """
 
     variants: tuple[str, ...]
@@ -114,9 +114,9 @@ class VariantSpec:
 
 
 def is_model_file(backbone: str) -> bool:
-    """Return whether `backbone` is meant as the path of a saved model rather than a name.
+    """Return whether `backbone` is the path of a saved model rather than a name.
 
-    It is where it ends as such a file does, has a folder in it, or names a SavedModel folder here.
+    It is a path if it has the suffix of a saved model, contains a folder, or names an existing SavedModel folder.
     """
     if backbone.lower().endswith(MODEL_SUFFIXES) or "/" in backbone or os.sep in backbone:
         return True
@@ -124,7 +124,7 @@ def is_model_file(backbone: str) -> bool:
 
 
 def model_name(path: str) -> str:
-    """Return the name of a saved model: that of its file, without the suffix by which it is known."""
+    """Return the name of a saved model: that of its file, without the suffix."""
     name = os.path.basename(os.path.abspath(path))
     suffix = next((suffix for suffix in MODEL_SUFFIXES if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(suffix)] or name
@@ -143,14 +143,14 @@ def parse_input(text: str) -> tuple[str, tuple[float, ...]]:
 
 
 def weights_file(weights: str) -> Path:
-    """The file that `weights` means. Raises ArgumentError where there is none, or of a kind that is not read."""
+    """Return the file that `weights` names. Raises ArgumentError if it does not exist or has an unsupported type."""
     old = os.path.basename(weights)
     new, suffix = os.path.splitext(old)
     suffix = suffix.lower()
     if suffix in _PICKLED:
         raise ArgumentError(
-            f"weights {weights} may be pickled, and to unpickle a file is to run what code is in it: convert it to "
-            f'safetensors where that does no harm, python -c "{_PICKLED[suffix].format(old=old, new=new)}"'
+            f"weights {weights} may be pickled, and unpickling runs code from the file: convert it to "
+            f'safetensors on a machine where that is safe, python -c "{_PICKLED[suffix].format(old=old, new=new)}"'
         )
     if suffix not in _WEIGHTS_SUFFIXES:
         raise ArgumentError(
@@ -158,12 +158,15 @@ def weights_file(weights: str) -> Path:
             ".safetensors)"
         )
     if not os.path.isfile(weights):
-        raise ArgumentError(f"weights {weights!r} do not exist (expected: a file)")
+        raise ArgumentError(f"weights {weights!r} do not exist (allowed: a file)")
     return Path(weights)
 
 
 def input_size(value: int | str | Sequence[int]) -> tuple[int, int]:
-    """Height and width from `224`, `"224"`, `"192x256"` or `(192, 256)`. Raises ArgumentError for anything else."""
+    """Return height and width from `224`, `"224"`, `"192x256"` or `(192, 256)`.
+
+    Raises ArgumentError for anything else.
+    """
     if isinstance(value, str):
         match = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", value.strip())
         sides = [int(side) for side in match.groups() if side] if match else []

@@ -1,4 +1,4 @@
-"""What the stages of an export hand each other: the folder of large files, and the network once it is built."""
+"""The data that the stages of an export share: the folder of large files, and the facts of the built network."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["BuiltNetwork", "NetworkFacts", "Workspace"]
 
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
-    """What is known of a network once it is built.
+    """The facts of a built network.
 
-    `labels` has one for each picture that fidelity is measured on, or none; `notes` are for the user.
+    `labels` has one for each image that fidelity is measured on, or is empty; `notes` are for the user.
     """
 
     backbone: str
@@ -36,40 +36,40 @@ class NetworkFacts:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Paths below `folder`, in which one export does its work."""
+    """Paths below `folder`, the working folder of one export."""
 
     folder: Path
 
     @property
     def graph_path(self) -> Path:
-        """Return the folder of the network's SavedModel."""
+        """The folder of the network's SavedModel."""
         return self.folder / "graph"
 
     def model(self, variant: str) -> Path:
-        """Return where the variant's model file is."""
+        """Return the path of the variant's model file."""
         return self.folder / f"{variant}.{variant.partition('-')[0]}"
 
     def write_pictures(self, pictures: CalibrationSet) -> None:
-        """Write the pictures to calibrate and check on."""
+        """Write the images to calibrate on and to measure fidelity on."""
         np.save(self.folder / "calibrating.npy", pictures.calibrating)
         np.save(self.folder / "checking.npy", pictures.checking)
 
     @property
     def calibrating(self) -> NDArray[np.uint8]:
-        """Return the pictures to calibrate on, mapped into memory."""
+        """The images to calibrate on, memory-mapped."""
         pictures: NDArray[np.uint8] = np.load(self.folder / "calibrating.npy", mmap_mode="r")
         return pictures
 
     @property
     def checking(self) -> NDArray[np.uint8]:
-        """Return the pictures to measure fidelity on, mapped into memory."""
+        """The images to measure fidelity on, memory-mapped."""
         pictures: NDArray[np.uint8] = np.load(self.folder / "checking.npy", mmap_mode="r")
         return pictures
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltNetwork:
-    """The network that was asked for, built; its large files are in `work`."""
+    """The requested network, built; its large files are in `work`."""
 
     work: Workspace
     spec: NetworkSpec
@@ -77,15 +77,15 @@ class BuiltNetwork:
 
     @property
     def graph(self) -> SavedGraph:
-        """Return the network's SavedModel with its taps."""
+        """The network's SavedModel with its taps."""
         return SavedGraph(self.work.graph_path, tuple(tap.name for tap in self.facts.taps))
 
     def write_reference(self, features: dict[str, NDArray[np.float32]]) -> None:
-        """Write the Keras features of the pictures to check on, by tap."""
+        """Write the Keras features of the images in `checking`, by tap."""
         for index, tap in enumerate(self.facts.taps):
             np.save(self.work.folder / f"reference-{index}.npy", features[tap.name])
 
     def reference(self) -> dict[str, NDArray[np.float32]]:
-        """Return the Keras features of the pictures to check on: by tap, float32 (N, *shape)."""
+        """Return the Keras features of the images in `checking`: by tap, float32 (N, *shape)."""
         folder = self.work.folder
         return {tap.name: np.load(folder / f"reference-{index}.npy") for index, tap in enumerate(self.facts.taps)}

@@ -1,9 +1,9 @@
-"""Proof on emulated Raspberry Pis: what `make test-arm` and `make test-arm-short` run.
+"""Test edgefeat on emulated Raspberry Pis: `make test-arm` and `make test-arm-short`.
 
     python -m tests.arm [--short] [--json] [BUNDLE...]
 
-Downloads and what is made of them are kept in .arm/. Exit status: 0 all is well, 1 something is not, 2 wrong use,
-3 what an emulated board is made of cannot be had here.
+Downloads and everything built from them are kept in .arm/. Exit status: 0 all tests passed, 1 a test failed, 2 wrong
+use, 3 a tool or download for an emulated board is not available.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SHORT_TESTS = ["tests/runtime/test_verify.py", "tests/runtime/test_picture.py",
 
 
 def main() -> int:
-    """Runs everything that was asked for, and prints the table."""
+    """Run everything requested and print the table."""
     given = _arguments()
     bundles = [path.resolve() for path in given.bundles] or _BUNDLES
     for bundle in bundles:
@@ -81,7 +81,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _rows(given: argparse.Namespace, bundles: Sequence[Path], started: float, absent: list[str]) -> Iterator[Row]:
-    """Everything that was asked for; what cannot be had here is told in `absent`, and the rest done all the same."""
+    """Return the rows of everything requested; report in `absent` what is not available here, and run the rest."""
     work = given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     wheel = project_wheel(_CHECKOUT, work)
@@ -120,7 +120,7 @@ def _had(rows: Iterator[Row], system: System, absent: list[str]) -> Iterator[Row
 
 
 def _chosen(given: argparse.Namespace) -> Iterator[tuple[System, list[Board]]]:
-    """Each system with the boards that it runs on. The short form: LiteRT on a Raspberry Pi 4, Python 3.11."""
+    """Return each system with the boards it runs on; in the short form only LiteRT on a Raspberry Pi 4, Python 3.11."""
     if given.short:
         from dataclasses import replace
 
@@ -154,7 +154,7 @@ def _line(row: Row) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """The table as text, columns as wide as they need be."""
+    """Return the table as text, with columns as wide as necessary."""
     head = ("board", "system", "what", "variant", "engine", "difference", "cosine", "result")
     lines = [head]
     for row in rows:

@@ -1,4 +1,4 @@
-"""What is checked on an emulated board: the command line, features against x86, the device side's own tests."""
+"""The checks on an emulated board: the command line, features compared with x86, and the tests of the device side."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Row:
 
 
 def reference_features(x86: Machine, bundles: Sequence[Path], work: Path) -> dict[Path, Path]:
-    """The features of each bundle on x86, and the photos that boards and x86 prepare, in `work`."""
+    """Return the features of each bundle on x86, with the photos in `work` that boards and x86 both prepare."""
     photos = work / "photos"
     photos.mkdir(parents=True, exist_ok=True)
     _must(x86, [_HERE / "photos.py", photos])
@@ -47,7 +47,7 @@ def reference_features(x86: Machine, bundles: Sequence[Path], work: Path) -> dic
 
 
 def bundle_rows(machine: Machine, x86: Machine, board: Board, bundle: Path, reference: Path, work: Path) -> list[Row]:
-    """`edgefeat verify` on the board, and its features against those of the same engines on x86."""
+    """Run `edgefeat verify` on the board and compare its features with those of the same engines on x86."""
     rows = []
     cache = {"EDGEFEAT_CACHE": str(work / f"cache-{machine.system.key}-{board.key}")}
     told = machine.run(["-m", "edgefeat", "verify", bundle, "--json"], board=board, environment=cache)
@@ -85,7 +85,7 @@ def bundle_rows(machine: Machine, x86: Machine, board: Board, bundle: Path, refe
 
 
 def test_row(machine: Machine, board: Board, tests: Sequence[str], work: Path) -> Row:
-    """`tests/runtime`, or those of it that are named, from the installed wheel."""
+    """Run `tests/runtime`, or the named tests in it, from the installed wheel."""
     log = work / f"tests-{machine.system.key}-{board.key}.log"
     told = machine.run(
         # Seconds become half minutes under emulation.
@@ -109,6 +109,6 @@ def _must(machine: Machine, arguments: Sequence[str | Path]) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, or nothing."""
+    """Return the last non-empty line, or an empty string."""
     lines = text.strip().splitlines()
     return lines[-1].strip("= ") if lines else ""

@@ -1,8 +1,8 @@
-"""What a picture costs on ARM, counted in instructions: what `make bench-arm` runs.
+"""Count the ARM instructions per image: `make bench-arm`.
 
     python -m tests.arm.counting [--output FOLDER] [BUNDLE...]
 
-Writes FOLDER/arm.md and FOLDER/arm.json, by default docs/benchmarks. Exit status: 0 done, 1 it could not be done.
+Writes FOLDER/arm.md and FOLDER/arm.json, by default docs/benchmarks. Exit status: 0 done, 1 failed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Stock:
 
 
 def main() -> int:
-    """Counts everything and writes the report."""
+    """Count everything and write the report."""
     given = _arguments()
     work = given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ def _tasks(system: System, bundle: Path, stock: _Stock | None, photo: Path) -> I
 
 
 def _stock(bundle: Path, here: Path) -> _Stock | None:
-    """None for networks that keras.applications has not, whose plain way is not known."""
+    """Return the stock converter's files, or None if keras.applications does not have the network."""
     folder = here / f"stock-{bundle.name}"
     if not folder.is_dir():
         folder.mkdir()

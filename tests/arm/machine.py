@@ -68,7 +68,7 @@ class Machine:
 
 
 def clean_environment(board: Board | None) -> dict[str, str]:
-    """This process's environment without what the host's Python is told, and with the board's processor."""
+    """Return this process's environment without the host's Python variables, and with the board's processor."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "QEMU"))}
     return kept if board is None else {**kept, "QEMU_CPU": board.cpu}
 
@@ -146,7 +146,7 @@ def _environment(folder: Path, start: str, root: Path, system: System, *, shared
 
 
 def _complete(root: Path, system: System) -> None:
-    """What the sysroot lacks because nothing in it was configured: links to alternatives, and a board's processors."""
+    """Add what an unconfigured sysroot lacks: links to alternatives, and a board's processors."""
     libraries = root / "usr" / "lib" / _TRIPLETS[system.architecture]
     for name in ("blas/libblas.so.3", "lapack/liblapack.so.3"):
         link = libraries / Path(name).name
@@ -173,7 +173,7 @@ def _write(facts: dict[Path, object]) -> None:
 
 
 def _install(machine: Machine, x86: Machine, *, work: Path, wheel: Path, testing: bool) -> None:
-    """pip, run by that machine's own Python, so that it is the machine's own markers and tags that count."""
+    """Run pip with the machine's own Python, so that its markers and tags apply."""
     folder = machine.python.parents[1]
     done = folder / ".installed"
     stamp = wheel.parent.name

@@ -23,7 +23,7 @@ class ArmError(Exception):
 
 
 class UnavailableError(ArmError):
-    """What the emulated machine is made of cannot be had here: a tool, a mirror, a package index."""
+    """A tool, mirror or package index that the emulated machine requires is not available here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def fetch_alone(release: Release, name: str, *, work: Path) -> Path:
 
 
 def unpack(packages: Iterable[Path], root: Path) -> None:
-    """Lays the files of `.deb` packages into the folder."""
+    """Unpack the files of `.deb` packages into the folder."""
     for package in packages:
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as archive:
             subprocess.run(
@@ -173,7 +173,7 @@ def _mirror() -> str:
 
 
 def _run_apt(folder: Path, arguments: Sequence[str], cwd: Path | None = None) -> None:
-    """Tries more than once: a mirror that is being brought up to date refuses for some seconds."""
+    """Run apt, and try again on failure: a mirror refuses requests for some seconds while it is updated."""
     for pause in (*_PAUSES, None):
         done = subprocess.run(
             ["apt-get", "-qq", *arguments],

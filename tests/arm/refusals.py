@@ -1,4 +1,4 @@
-"""Bad input that only a board has: an engine that dies, one that NumPy 2 breaks, and a system that no engine is for."""
+"""Failures that only a board has: an engine that crashes, one that NumPy 2 breaks, and a system without any engine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CREDULOUS = "bookworm"
 
 
 def refusal_rows(machine: Machine, work: Path, here: Path) -> Iterator[Row]:
-    """What is said where an engine is installed and cannot work; a row is good if that is what mends it."""
+    """Return rows for engines that are installed but cannot work; a row is good if the message tells the remedy."""
     if machine.system.key == "bookworm":
         yield from _illegal_instruction(machine, work, here)
     if machine.system.key == "bookworm-tflite":
@@ -39,7 +39,7 @@ def refusal_rows(machine: Machine, work: Path, here: Path) -> Iterator[Row]:
 def bare_rows(
     system: System, wanted: Sequence[str], x86: Machine, work: Path, wheel: Path, here: Path
 ) -> Iterator[Row]:
-    """What is said on a 32-bit system without an engine: where one can be installed, and where none exists."""
+    """Return rows for 32-bit systems without an engine: one where an engine can be installed, one where none exists."""
     machine = arm_machine(system, x86=x86, work=work, wheel=wheel, testing=False)
     command: list[str | Path] = ["extract", _BUNDLE, here / "photos", "-o", here / "bare.npz"]
     yield _refused(machine, "pi2", "no engine", command, wanted, {"EDGEFEAT_CACHE": str(here / "bare")})

@@ -1,4 +1,4 @@
-"""The short form of `make test-arm`, so that every test run has been on an emulated Raspberry Pi."""
+"""The short form of `make test-arm`, so that every test run includes an emulated Raspberry Pi."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A plugin of pytest: which tests of the device side say nothing under emulation, and why.
+"""A pytest plugin that skips tests of the device side that are meaningless under emulation, each with the reason.
 
-`-p tests.arm.unfit` marks them as skipped, so that each run names them with their reasons.
+Use it with `-p tests.arm.unfit`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ UNFIT: dict[str, str] = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks them."""
+    """Mark the tests as skipped."""
     for item in items:
         reason = UNFIT.get(getattr(item, "originalname", item.name))
         if reason is not None:

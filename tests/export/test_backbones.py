@@ -53,7 +53,7 @@ def test_a_cut_behind_the_trunk_brings_the_top(monkeypatch: pytest.MonkeyPatch) 
     assert all((array == 7).all() for array in trunk.model.get_weights())
     calls.clear()
     with pytest.raises(
-        ArgumentError, match=r"layer 'fd' is not in round .near it: fc; the last are: .*conv2d, avg_pool, fc"
+        ArgumentError, match=r"layer 'fd' is not in round .similar: fc; the last are: .*conv2d, avg_pool, fc"
     ):
         build_trunk(spec("round", None, "fd"))
     assert not any(weights for _, weights, _ in calls), "nothing is fetched for a layer that is not there"
@@ -64,7 +64,7 @@ def test_a_top_that_sees_the_whole_map_keeps_its_size(monkeypatch: pytest.Monkey
     backbone = Backbone("vgg16", factory(calls, flat=True), lambda pixels: pixels, "none")
     monkeypatch.setattr(_trunk, "backbone_named", lambda name: backbone)
     for weights in ("random", "imagenet"):
-        with pytest.raises(ArgumentError, match="layer 'fc' of vgg16 takes pictures of 224x224 alone, not 320x320"):
+        with pytest.raises(ArgumentError, match="layer 'fc' of vgg16 accepts only images of 224x224, not 320x320"):
             build_trunk(spec("vgg16", weights, "fc", size=(320, 320)))
         assert build_trunk(spec("vgg16", weights, "fc", size=None)).size == (224, 224)
     assert not any(top and shape[0] > 224 for top, _, shape in calls), "a dense layer of gigabytes"

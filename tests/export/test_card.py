@@ -105,22 +105,22 @@ def test_the_browser_snippet_parses(tmp_path: Path) -> None:
 
 
 def test_what_mediapipe_makes_of_the_outputs_is_said() -> None:
-    assert "its one embedding" in card(manifest_of("one_tap"))
+    assert "its only embedding" in card(manifest_of("one_tap"))
     assert "in the order of the table above" in card(manifest_of("two_taps"))
     text = card(unpooled(manifest_of("one_tap")))
-    assert "`last` of 16 x 16 x 8 comes flattened, row by row and channels last" in text
+    assert "it flattens `last` of 16 x 16 x 8, row by row with channels last" in text
 
 
 def test_a_bundle_without_a_format_says_what_it_lacks() -> None:
     manifest = manifest_of("one_tap")
     onnx = tuple(one for one in manifest.variants if one.format == "onnx")
     text = card(dataclasses.replace(manifest, variants=onnx))
-    assert "`tflite-float32` among its `--variants`" in text
+    assert "add `tflite-float32` to `--variants`" in text
     assert "pip install 'edgefeat[onnx]'" in text
     assert "Kotlin" not in text
     tflite = tuple(one for one in manifest.variants if one.format == "tflite")
     text = card(dataclasses.replace(manifest, variants=tflite))
-    assert "`onnx-float32` among its `--variants`" in text
+    assert "add `onnx-float32` to `--variants`" in text
     assert "Kotlin" in text
 
 

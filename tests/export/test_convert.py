@@ -278,7 +278,7 @@ def mixing(share: float) -> onnx.ModelProto:
 
 @pytest.mark.parametrize(("precision", "share"), [("float32", 1.0), ("float32", 0.1), ("int8", 1.0), ("int8", 0.2)])
 def test_a_model_that_mixes_its_batch_is_refused(precision: Any, share: float, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="mixes the pictures of a batch, one picture's feature changes with its"):
+    with pytest.raises(ExportError, match="mixes the images of a batch: an image's feature changes with its"):
         batch.check_rows(written(mixing(share), tmp_path), precision)
 
 
@@ -293,7 +293,7 @@ def test_a_model_that_changes_the_length_of_its_features_in_a_batch_is_refused(t
         node("Div", ["x", "scale"], ["feature"]),
         axes=np.array([1, 2, 3]),
     )
-    with pytest.raises(ExportError, match=r"mixes the pictures of a batch.* length"):
+    with pytest.raises(ExportError, match=r"mixes the images of a batch.* length"):
         batch.check_rows(written(model, tmp_path), "int8")
 
 
@@ -315,7 +315,7 @@ def test_a_model_that_rounds_otherwise_in_a_batch_does_not_mix_it(tmp_path: Path
         zero=np.uint8(0),
     )
     batch.check_rows(written(model, tmp_path), "int8")
-    with pytest.raises(ExportError, match="in a batch is not the one it has alone"):
+    with pytest.raises(ExportError, match="in a batch differs from its feature alone"):
         batch.check_rows(written(model, tmp_path), "float32")
 
 

@@ -1,4 +1,4 @@
-"""The correction, on a small network: means, integers of both formats, pairs, bases, and everything off."""
+"""The int8 correction on a small network: means, integers in both formats, pairs, bases, and no correction at all."""
 
 # ruff: noqa: E402  the imports come after the question whether they are there
 
@@ -406,5 +406,5 @@ def test_layers_turned_back_to_float_are_those_of_a_file_quantized_without_them(
 
 def test_no_pictures_to_check_on_is_an_error(case: Case) -> None:
     for path in (case.float32.onnx, case.float32.tflite):
-        with pytest.raises(ExportError, match="0 pictures"):
+        with pytest.raises(ExportError, match="0 images"):
             mean_cosine(path, path, case.pictures, case.checking[:0])

@@ -1,4 +1,4 @@
-"""The correction on real weights and photos: the figures that int8 is held to."""
+"""The int8 correction on real weights and photos: the figures that int8 must reach."""
 
 # ruff: noqa: E402  the imports come after the question whether they are there
 

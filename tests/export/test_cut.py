@@ -128,7 +128,7 @@ def test_without_a_name_the_whole_is_kept_and_its_last_layer_named() -> None:
     picture = keras.Input((SIZE, SIZE, 3))
     first = layers.Conv2D(2, 1)(picture)
     two = keras.Model(picture, [first, layers.ReLU()(first)], name="two")
-    with pytest.raises(ArgumentError, match="two has 2 outputs: say with --layer"):
+    with pytest.raises(ArgumentError, match="two has 2 outputs: choose with --layer"):
         cut(two, [])
 
 
@@ -165,22 +165,22 @@ def test_several_taps_share_the_trunk_in_one_file(side: int | None, tmp_path: Pa
         ("body//stem", "body/stem"),
     ],
 )
-def test_an_unknown_layer_is_refused_with_names_near_it_and_the_last(name: str, near: str) -> None:
+def test_an_unknown_layer_is_refused_with_similar_names_and_the_last(name: str, near: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         cut(nested(SIZE), [name])
     text = str(caught.value)
     assert repr(name) in text
-    assert near in text.partition("near it: ")[2].partition(";")[0].split(", ")
+    assert near in text.partition("similar: ")[2].partition(";")[0].split(", ")
     assert text.endswith("body/end, mean, classes)")
 
 
-def test_an_unknown_name_near_none_is_refused() -> None:
+def test_an_unknown_name_similar_to_none_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"layer 'zzzzz' is not in whole \(the last are: "):
         cut(nested(SIZE), ["zzzzz"])
 
 
 def test_a_name_given_twice_is_refused() -> None:
-    with pytest.raises(ArgumentError, match="classes, mean, classes repeat a name"):
+    with pytest.raises(ArgumentError, match="classes, mean, classes contain a name twice"):
         cut(nested(SIZE), ["classes", "mean", "classes"])
 
 

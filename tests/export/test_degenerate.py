@@ -1,4 +1,4 @@
-"""Features of no length, and what transparent pictures are laid over: from the export to every engine."""
+"""Features of length zero, and the background of transparent images, from the export to every engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgefeat_export._commands.export import command
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Without biases and preprocessing, so that black becomes nothing but zeros and nearly black nearly that."""
+    """Export a network without biases and preprocessing: black images give zeros, nearly black ones nearly zeros."""
     folder = tmp_path_factory.mktemp("degenerate")
     keras.utils.set_random_seed(3)
     layers = keras.layers

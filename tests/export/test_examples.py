@@ -1,4 +1,4 @@
-"""The examples, run as a reader would, small: edgefeat's features are those of the published Keras code."""
+"""The examples, run as a reader would, on small data: edgefeat's features equal those of the published Keras code."""
 
 from __future__ import annotations
 

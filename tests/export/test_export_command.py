@@ -1,4 +1,4 @@
-"""`edgefeat export` from end to end on a small saved model: what it writes, what it refuses, and what it leaves."""
+"""`edgefeat export` end to end on a small saved model: the files it writes, its errors, and that it cleans up."""
 
 # ruff: noqa: E402  the imports come after the question whether they are there
 
@@ -61,7 +61,7 @@ def model(keras_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs `edgefeat export` where temporary files go to a folder of their own, and sees that none are left there."""
+    """Run `edgefeat export` with a separate folder for temporary files, and check that none are left there."""
     scratch = tmp_path_factory.mktemp("scratch")
 
     def export(*arguments: str | os.PathLike[str], **options: Any) -> Done:
@@ -77,7 +77,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def exported(run: Run, model: Path) -> tuple[Path, Done]:
-    """A bundle with all six variants, made on generated pictures, and what was said of it."""
+    """A bundle with all six variants, made on generated images, and the output of the command."""
     bundle = model.parent / "tiny.edgefeat"
     done = run(model, "--preprocess", "tf", "--layer", "last", "-o", bundle, "--json")
     assert done.returncode == 0, done.stderr
@@ -126,7 +126,7 @@ def test_the_bundle_holds_what_it_says_and_verifies(exported: tuple[Path, Done])
         assert fidelity.pictures >= 16
         assert -1 <= fidelity.minimum_cosine <= fidelity.mean_cosine <= 1
     assert manifest.calibration.source == "synthetic"
-    assert "no photos were given: calibrating and checking on generated pictures" in done.stderr
+    assert "no photos were given: calibrating and measuring on generated images" in done.stderr
     assert "pip install 'edgefeat[litert]'" in (bundle / "README.md").read_text()
 
 
@@ -145,7 +145,7 @@ def test_a_bundle_is_replaced_if_told_to(exported: tuple[Path, Done], model: Pat
 
 
 def test_the_same_seed_gives_the_same_files_where_nothing_is_timed(run: Run, model: Path, tmp_path: Path) -> None:
-    """`mixed` is left out: which layers it keeps in float is decided by times taken on the machine."""
+    """`mixed` is left out: it chooses layers by times measured on this machine."""
     arguments = [model, "--preprocess", "tf", "--layer", "last"]
     digests = []
     for name in ("one", "two"):
@@ -159,7 +159,7 @@ def test_the_same_seed_gives_the_same_files_where_nothing_is_timed(run: Run, mod
     assert digests[0] == digests[1]
 
 
-def test_photos_calibrate_and_bad_ones_are_told_of(run: Run, model: Path, tmp_path: Path) -> None:
+def test_photos_calibrate_and_unreadable_ones_are_reported(run: Run, model: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for index, picture in enumerate(pictures()):
@@ -168,8 +168,8 @@ def test_photos_calibrate_and_bad_ones_are_told_of(run: Run, model: Path, tmp_pa
     (photos / "unplugged.jpg").symlink_to(tmp_path / "nowhere.jpg")
     done = run(model, "--preprocess", "raw", "--variants", "tflite-float32", "--calibration", photos, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "text.jpg: not a JPEG" in done.stderr
-    assert "unplugged.jpg: no such file" in done.stderr
+    assert "text.jpg: not an image in a supported format" in done.stderr
+    assert "unplugged.jpg: no such file, or not a regular file" in done.stderr
     assert "no photos were given" not in done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "tiny_32.edgefeat: classes (10,)"
@@ -180,13 +180,13 @@ def test_photos_calibrate_and_bad_ones_are_told_of(run: Run, model: Path, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [
-        (["mobilnet_v2"], 2, "backbone 'mobilnet_v2' is unknown (near it: mobilenet_v2, mobilenet"),
-        (["MODEL", "--layer", "lst"], 2, "layer 'lst' is not in tiny (near it: last, stem; the last are: "),
-        (["MODEL", "--input-size", "64"], 2, "takes 32x32 pictures, not 64x64"),
+        (["mobilnet_v2"], 2, "backbone 'mobilnet_v2' is unknown (similar: mobilenet_v2, mobilenet"),
+        (["MODEL", "--layer", "lst"], 2, "layer 'lst' is not in tiny (similar: last, stem; the last are: "),
+        (["MODEL", "--input-size", "64"], 2, "takes 32x32 images, not 64x64"),
         (["MODEL", "--input-size", "64x"], 2, "input size '64x' (allowed: N or HEIGHTxWIDTH, each 1 to 2048)"),
         (["MODEL", "--variants", "tflite-int4"], 2, "variant 'tflite-int4' is unknown (allowed: tflite-float32, "),
-        (["MODEL", "--variants", ""], 2, "no variant was asked for"),
-        (["MODEL", "--whiten"], 2, "whitening needs a projection"),
+        (["MODEL", "--variants", ""], 2, "no variant was requested"),
+        (["MODEL", "--whiten"], 2, "whitening requires a projection"),
         (["MODEL", "--seed", "-1"], 2, "seed -1 (allowed: 0 to 4294967295)"),
         (["nowhere.keras"], 2, "model 'nowhere.keras' does not exist"),
         (["MODEL", "--calibration", "nowhere"], 2, "calibration 'nowhere' is not a folder (allowed: a folder of"),
@@ -196,7 +196,7 @@ def test_photos_calibrate_and_bad_ones_are_told_of(run: Run, model: Path, tmp_pa
         (["MODEL", "-o", "file/out.edgefeat"], 2, "is not a writable folder"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence_and_nothing_is_written(
+def test_invalid_arguments_are_refused_in_one_sentence_and_nothing_is_written(
     run: Run, model: Path, tmp_path: Path, arguments: list[str], status: int, reason: str
 ) -> None:
     (tmp_path / "unreadable").mkdir()
@@ -213,13 +213,13 @@ def test_what_cannot_be_is_refused_in_a_sentence_and_nothing_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_weights_that_cannot_be_had_name_the_three_ways_out(run: Run, tmp_path: Path) -> None:
+def test_missing_weights_name_the_three_remedies(run: Run, tmp_path: Path) -> None:
     environment = {**OFFLINE, "KERAS_HOME": str(tmp_path / "keras")}
     done = run("MobileNetV2", "--alpha", "0.35", "--input-size", "96", "-o", "out", cwd=tmp_path, env=environment)
     assert done.returncode == 1
-    assert f"can neither be found in {tmp_path / 'keras' / 'models'} nor downloaded" in done.stderr
-    assert "run once where there is a network" in done.stderr
-    assert "set KERAS_HOME to a folder that has models/mobilenet_v2_weights_" in done.stderr
+    assert f"were not found in {tmp_path / 'keras' / 'models'} and cannot be downloaded" in done.stderr
+    assert "Run once with a network connection" in done.stderr
+    assert "set KERAS_HOME to a folder that contains models/mobilenet_v2_weights_" in done.stderr
     assert "--weights random" in done.stderr
     assert not (tmp_path / "out").exists()
 
@@ -293,7 +293,7 @@ def read_all(leader: int) -> str:
 
 
 def finished(bundle: Path, order: slice) -> BuiltNetwork:
-    """The network that the bundle's golden vectors could have come from, its Keras features in another order."""
+    """Return the network that the bundle's golden vectors could come from, with its Keras features in another order."""
     with np.load(bundle / "golden.npz") as golden:
         checking, reference = golden["pictures"], golden["keras/last"][order]
     network = SimpleNamespace(

@@ -63,7 +63,7 @@ def plain(*more: Any) -> Any:
 
 
 def with_config(folder: Path, name: str, change: Callable[[dict[str, Any]], None]) -> Path:
-    """A Keras 2 HDF5 file whose config is changed after it was saved."""
+    """Write a Keras 2 HDF5 file whose config was changed after it was saved."""
     path = folder / name
     plain().save(path)
     with h5py.File(path, "r+") as file:
@@ -92,7 +92,7 @@ def layer_of(config: dict[str, Any], name: str = "maps") -> dict[str, Any]:
 
 
 def replaced(**entries: Any) -> Callable[[dict[str, Any]], None]:
-    """Writes these entries over those of the convolution."""
+    """Return a change that replaces entries of the convolution's config."""
 
     def change(config: dict[str, Any]) -> None:
         layer = layer_of(config)
@@ -170,7 +170,7 @@ def reads(folder: Path, secret: Path) -> Path:
 
 
 def hidden(folder: Path, canary: Path) -> Path:
-    """Writes in a function that is named as the one that saves variables."""
+    """Return a model that writes a file in a function with the name of the one that saves variables."""
 
     @tf.function
     def __inference__traced_save_1(photo: Any) -> Any:
@@ -191,7 +191,7 @@ def calls_python(folder: Path, canary: Path) -> Path:
 
 
 def table(folder: Path, secret: Path) -> Path:
-    """A table that is filled from a file when TensorFlow loads the model."""
+    """Return a model with a table that TensorFlow fills from a file when it loads the model."""
     content = tf.lookup.TextFileInitializer(
         os.fspath(secret), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
     )
@@ -224,7 +224,7 @@ def metadata_lambda(folder: Path, canary: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What loading each of the hostile models led to, by its name; `canary` and `secret` are files of the test's."""
+    """Load each hostile model and return what happened, by name; `canary` and `secret` are files of the test."""
     folder = tmp_path_factory.mktemp("hostile")
     canary, secret = folder / "canary", folder / "secret.txt"
     with h5py.File(folder / "secret.h5", "w") as file:
@@ -298,8 +298,8 @@ MODELS = {
     "reads": "uses .*ReadFile",
     "hidden": "uses .*WriteFile",
     "python": "uses EagerPyFunc",
-    "table": "runs functions of the file's when it is loaded",
-    "links": "holds a link",
+    "table": "runs functions from the file when it is loaded",
+    "links": "contains a link",
     "metadata": "a Lambda layer 'code'",
     "io.read_file.h5": r"calls tf\.io\.read_file",
     "io.write_file.h5": r"calls tf\.io\.write_file",
@@ -307,13 +307,13 @@ MODELS = {
     "numpy_function.h5": r"calls tf\.numpy_function",
     "keras.utils.get_file.h5": r"calls tf\.keras\.utils\.get_file",
     "node.h5": "calls ReadFile",
-    "lookup.h5": "class StringLookup, which needs more than the picture",
+    "lookup.h5": "class StringLookup, which requires more than the image",
     "class.h5": r"a custom layer 'maps' \(class Own\)",
     "method.h5": "class ClassMethod",
     "module.keras": "custom layer",
-    "popen.keras": "names subprocess 'Popen', which is no part of Keras",
-    "function.keras": "which is no part of Keras",
-    "marshalled.keras": "which is no part of Keras",
+    "popen.keras": "names subprocess 'Popen', which is not part of Keras",
+    "function.keras": "which is not part of Keras",
+    "marshalled.keras": "which is not part of Keras",
     "get_file.keras": "custom layer",
 }
 

@@ -1,4 +1,4 @@
-"""Weights from files that are hostile or broken: refused, and nothing of them is run."""
+"""Hostile and damaged weight files: they are refused, and no code in them is run."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from edgefeat_export._network.trunk import build_trunk
 
 @pytest.fixture
 def apart() -> None:
-    """Files are listed in another process, as they always are outside of these tests."""
+    """List files in a separate process, as outside of these tests."""
 
 
 @pytest.fixture(autouse=True)
 def _in_one_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process for each file is for the few that hang; here it would take longer than all else."""
+    """List files in this process: a process for each file would take longer than everything else."""
     if "apart" not in request.fixturenames:
         monkeypatch.setattr(_hdf5, "_list_apart", _hdf5._list)
 
 
 class Canary:
-    """What pickle makes of this touches a file."""
+    """An object whose unpickling touches a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -107,12 +107,12 @@ def test_a_file_cut_short_is_refused(kind: str, kept: float, tmp_path: Path) -> 
     write(network(1), tmp_path / name)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(ExportError, match=r"weights .* cannot be read: it is not a whole"):
+    with pytest.raises(ExportError, match=r"weights .* cannot be read: it is not a valid"):
         load_weights(network(2), str(tmp_path / name), None)
 
 
 def test_a_file_that_never_ends_is_refused(apart: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A heap of names that leads to a name of no size, where HDF5 turns on the spot."""
+    """A heap of names leads to a name of length zero, on which HDF5 loops forever."""
     file = tmp_path / "endless.h5"
     write_old(network(1), file)
     load_weights(network(2), str(file), None)
@@ -122,19 +122,19 @@ def test_a_file_that_never_ends_is_refused(apart: None, tmp_path: Path, monkeypa
     data[length : length + 2] = (3584).to_bytes(2, "little")
     file.write_bytes(data)
     monkeypatch.setattr(_hdf5, "_DEADLINE", 3.0)
-    with pytest.raises(ExportError, match="HDF5 is not done with it in 3 s"):
+    with pytest.raises(ExportError, match="HDF5 did not finish reading it in 3 s"):
         load_weights(network(2), str(file), None)
 
 
 def hostile(path: Path, change: Callable[[h5py.Group], None]) -> None:
-    """An old file whose `conv3` is what `change` makes of the group of its arrays, which is left empty."""
+    """Write an old-style file and apply `change` to the emptied group of the arrays of `conv3`."""
     write_old(network(1), path)
     with h5py.File(path, "r+") as file:
         del file["conv3/conv3/kernel:0"]
         change(file["conv3/conv3"])
 
 
-def test_what_leads_to_other_files_is_refused(tmp_path: Path) -> None:
+def test_links_to_other_files_are_refused(tmp_path: Path) -> None:
     secret = tmp_path / "secret.h5"
     shape = (3, 3, 8, 16)
     with h5py.File(secret, "w") as file:
@@ -191,7 +191,7 @@ def test_bombs_are_refused_unread(tmp_path: Path) -> None:
         load_weights(network(2), str(zipped), None)
 
 
-def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_numbers_are_refused(tmp_path: Path) -> None:
     shape = (3, 3, 8, 16)
     for values, message in (
         (np.full(shape, np.inf, np.float32), "not finite"),
@@ -203,16 +203,16 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
             load_weights(network(2), str(tmp_path / "odd.h5"), None)
 
 
-def test_what_a_file_lists_and_lacks(tmp_path: Path) -> None:
+def test_a_listed_array_that_is_missing_is_refused(tmp_path: Path) -> None:
     hostile(tmp_path / "lacking.h5", lambda group: None)
     with pytest.raises(ExportError, match="lacks 'conv3/conv3/kernel:0', which it lists"):
         load_weights(network(2), str(tmp_path / "lacking.h5"), None)
     with h5py.File(tmp_path / "odd.h5", "w") as file:
         file.attrs["layer_names"] = [b"conv\xfd"]
         file.create_group(b"conv\xfd")
-    with pytest.raises(ExportError, match="it is not a whole HDF5 file: 'utf-8' codec"):
+    with pytest.raises(ExportError, match="it is not a valid HDF5 file: 'utf-8' codec"):
         load_weights(network(2), str(tmp_path / "odd.h5"), None)
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["data"] = np.zeros(3)
-    with pytest.raises(ExportError, match="no weights of a Keras model"):
+    with pytest.raises(ExportError, match="contains no weights of a Keras model"):
         load_weights(network(2), str(tmp_path / "foreign.h5"), None)

@@ -1,4 +1,4 @@
-"""int8 held to a gate: corrected, climbing a ladder of float layers, refused with its figure."""
+"""int8 and its gate: corrections, the ladder of float layers, and refusals with their figure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def mean_cosine(manifest: edgefeat.Manifest, name: str) -> float:
 
 @pytest.fixture(scope="module")
 def bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The network exported as it is by default."""
+    """Export the network with default options."""
     path = tmp_path_factory.mktemp("bundle") / "a.edgefeat"
     exported(model, path)
     return path
@@ -118,7 +118,7 @@ def test_an_effort_that_is_unknown_is_wrong_use(model: Path, tmp_path: Path) -> 
         ("thorough", 0.05, [1, 2, 4, 6]),
     ],
 )
-def test_the_ladder_begins_where_it_should_do(effort: Any, loss: float, tried: list[int]) -> None:
+def test_the_ladder_starts_with_the_groups_expected_to_pass(effort: Any, loss: float, tried: list[int]) -> None:
     groups = tuple((f"layer {number}",) for number in range(12))
     losses = (0.10, 0.06, 0.04, 0.03, 0.02, 0.02, 0.01)
     found = float_groups(Sensitivity(groups, (0.0,) * 12, losses), effort, loss, 0.98)
@@ -131,7 +131,7 @@ def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp
     gate = ["--min-fidelity", "1.0"]
     done = command("export", str(model), *options, *gate, "-o", str(output))
     assert done.returncode == 1, done.stderr
-    assert "asked for by --variants and not written: tflite-int8" in done.stderr
+    assert "requested with --variants but not written: tflite-int8" in done.stderr
     manifest = edgefeat.Bundle.open(output).manifest
     assert {variant.name for variant in manifest.variants} == {"tflite-float32", "tflite-float16"}
     (refusal,) = manifest.refusals
@@ -193,7 +193,7 @@ def test_the_length_of_an_int8_feature_is_one(bundle: Path) -> None:
         np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-3)
 
 
-def test_a_file_in_the_users_folder_is_no_module_of_ours(model: Path, tmp_path: Path) -> None:
+def test_a_file_in_the_current_folder_is_never_imported(model: Path, tmp_path: Path) -> None:
     (tmp_path / "random.py").write_text("raise SystemExit('the file in the folder was run')")
     done = subprocess.run(
         [
@@ -231,7 +231,7 @@ def test_a_network_without_layers_to_quantize_keeps_its_float_files(tmp_path: Pa
     assert "nothing to quantize" in refusal.reason
 
 
-def test_features_that_say_nothing_are_refused_in_those_words(tmp_path: Path) -> None:
+def test_features_that_are_all_zero_are_refused(tmp_path: Path) -> None:
     import keras
 
     picture = keras.Input((32, 32, 3))

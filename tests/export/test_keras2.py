@@ -1,4 +1,4 @@
-"""Saved models of Keras 2, made here by tf-keras in every format: the export's network gives what tf-keras gives."""
+"""Saved models of Keras 2, made by tf-keras in every format: the exported network computes what tf-keras computes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def encoder() -> Any:
 
 
 def tutorial(**options: Any) -> Any:
-    """As tutorials teach it: augmentation, arithmetic on the pixels, a model inside the model, a classifier."""
+    """Return a model as in tutorials: augmentation, arithmetic on pixels, an inner model, a classifier."""
     picture = tf_keras.Input((SIDE, SIDE, 3), name="photo", **options)
     x = tf_keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.2)], name="augmentation")(picture)
     x = tf.cast(x, "float32") if options.get("dtype") == "uint8" else x
@@ -208,7 +208,7 @@ def test_weights_written_on_windows_by_keras_2_13_are_found(tmp_path: Path) -> N
     close(outputs(spec_of(other), given), model.predict(given, verbose=0))
 
 
-def test_what_a_file_is_its_content_says(tmp_path: Path) -> None:
+def test_a_file_is_recognized_by_its_content(tmp_path: Path) -> None:
     model = randomized(tutorial())
     archive, hdf5 = saved(model, tmp_path, ".keras"), saved(model, tmp_path, ".h5")
     shutil.copy(hdf5, tmp_path / "hdf5.keras")
@@ -261,7 +261,10 @@ def two_inputs(tmp_path: Path) -> tuple[Any, Path]:
 def test_a_second_input_is_cut_off_or_fixed(tmp_path: Path) -> None:
     model, path = two_inputs(tmp_path)
     given = pictures()
-    with pytest.raises(ArgumentError, match=r"its output needs camera, speed.*--layer flat; or fix.*--input speed=0,0"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"requires camera, speed.*--layer flat; or fix the inputs that are not images.*--input speed=0,0",
+    ):
         build_trunk(spec_of(path, preprocess="unit"))
     cut = tf_keras.Model(model.inputs[0], model.get_layer("flat").output)
     spec = spec_of(path, preprocess="unit", layers=("flat",))
@@ -282,7 +285,7 @@ def test_what_a_layer_needs_is_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"layers": ("faster",)}, "needs speed"),
+        ({"layers": ("faster",)}, "requires speed"),
         ({"inputs": {"sped": (1.0,)}}, r"input 'sped' is not in .*allowed: camera, speed"),
         ({"inputs": {"speed": (1.0, 2.0, 3.0)}}, "takes 2 numbers, not 3"),
         ({"inputs": {"speed": (0.0,), "camera": (0.0,)}}, "fixes all of camera, speed"),
@@ -297,13 +300,13 @@ def test_other_inputs_are_refused_in_words(options: dict[str, Any], said: str, t
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ((784,), "perhaps a 28x28 picture as a row of 784 numbers"),
+        ((784,), "perhaps a 28x28 image as 784 numbers"),
         ((3, 24, 24), "channels first"),
         ((24, 24, 4), "4 channels"),
         ((100, 6), r"takes \(None, 100, 6\)"),
     ],
 )
-def test_what_is_no_picture_is_said(shape: tuple[int, ...], said: str, tmp_path: Path) -> None:
+def test_an_input_that_is_not_an_image_is_refused(shape: tuple[int, ...], said: str, tmp_path: Path) -> None:
     given = tf_keras.Input(shape)
     model = tf_keras.Model(given, layers.Dense(2)(layers.Flatten()(given)))
     with pytest.raises(ArgumentError, match=said):
@@ -318,9 +321,9 @@ def test_channels_first_is_refused_by_layer(tmp_path: Path) -> None:
         build_trunk(spec_of(saved(model, tmp_path, ".h5"), preprocess="unit"))
 
 
-def test_weights_alone_are_said_to_be_that(tmp_path: Path) -> None:
+def test_a_file_with_only_weights_is_refused_as_that(tmp_path: Path) -> None:
     tutorial().save_weights(tmp_path / "my.weights.h5")
-    with pytest.raises(ArgumentError, match=r"holds weights only.*edgefeat export BACKBONE --weights"):
+    with pytest.raises(ArgumentError, match=r"contains only weights.*edgefeat export BACKBONE --weights"):
         build_trunk(spec_of(tmp_path / "my.weights.h5"))
 
 
@@ -332,12 +335,14 @@ def test_weights_alone_are_said_to_be_that(tmp_path: Path) -> None:
         ("a.h5", b"<!DOCTYPE html><html>", "is a web page"),
         ("a.tflite", b"\x1c\0\0\0TFL3", "is a TFLite file"),
         ("a/model.onnx", b"\x08\x07", "is an ONNX file"),
-        ("a.h5", b"\xef\xbf\xbdHDF\n\x1a\n", "saved as text"),
-        ("a.h5", b"\x89HDF\r\n\x1a\n" + bytes(100), "not a whole HDF5 file"),
-        ("a.keras", b"PK\x03\x04" + bytes(40), r"not a whole \.keras archive"),
+        ("a.h5", b"\xef\xbf\xbdHDF\n\x1a\n", "damaged by saving it as text"),
+        ("a.h5", b"\x89HDF\r\n\x1a\n" + bytes(100), "not a valid HDF5 file"),
+        ("a.keras", b"PK\x03\x04" + bytes(40), r"not a valid \.keras archive"),
     ],
 )
-def test_what_is_no_keras_model_gets_one_line(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_keras_model_is_refused_in_one_line(
+    name: str, content: bytes, said: str, tmp_path: Path
+) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
@@ -350,10 +355,10 @@ def test_a_folder_that_holds_a_model_names_it(tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
     saved(tutorial(), tmp_path / "export", ".h5")
     (tmp_path / "export" / "labels.txt").write_text("0 cat\n1 dog\n")
-    with pytest.raises(ArgumentError, match=r"no SavedModel; it holds net\.h5: give that path"):
+    with pytest.raises(ArgumentError, match=r"not a SavedModel; it contains net\.h5: use that path"):
         build_trunk(spec_of(tmp_path / "export"))
     assert build_trunk(spec_of(tmp_path / "export" / "net.h5")).layers == ("classes",)
     with zipfile.ZipFile(tmp_path / "converted_keras.zip", "w") as archive:
         archive.write(tmp_path / "export" / "net.h5", "net.h5")
-    with pytest.raises(ArgumentError, match=r"an archive that holds a model: unpack it and give net\.h5"):
+    with pytest.raises(ArgumentError, match=r"an archive that contains a model: unpack it and use net\.h5"):
         build_trunk(spec_of(tmp_path / "converted_keras.zip"))

@@ -1,4 +1,4 @@
-"""What a cut costs: the figures against independent counts, the command, and the files that really shrink."""
+"""The cost of a cut: figures compared with independent counts, the command, and the size of the files."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_the_command_lists_a_saved_model_as_a_table(tmp_path: Path, capfd: pytes
     ("arguments", "said"),
     [
         (["vgg61"], "backbone 'vgg61' is unknown"),
-        (["vgg16", "--input-size", "8"], "vgg16 takes no pictures of 8x8"),
+        (["vgg16", "--input-size", "8"], "vgg16 does not accept images of 8x8"),
         (["vgg16", "--input-size", "huge"], "input size 'huge'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Saved models as they come: any input size, any policy, any name, and code that is not run."""
+"""Saved models in all their variety: any input size, policy and layer name; code in them is not run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def spec_of(backbone: Path | str, size: tuple[int, int] | None = None) -> Networ
 
 
 def body(source: Any) -> Any:
-    """Layers that stand in no simple order, one of them called twice, and an inner model."""
+    """Return a network with branches, one layer that is called twice, and an inner model."""
     inside = keras.Input((None, None, 4))
     inner = keras.Model(inside, layers.Conv2D(4, 1, name="point")(inside), name="inner")
     shared = layers.Conv2D(4, 3, padding="same", name="shared")
@@ -141,8 +141,8 @@ class Sub(keras.Model):  # type: ignore[misc]  # keras has no types
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: layers.Lambda(lambda x: x / 2, name="halve"), "holds a Lambda layer 'halve' (class Lambda), whose"),
-        (lambda: Twice(name="twice"), "holds a custom layer 'twice' (class Twice), whose"),
+        (lambda: layers.Lambda(lambda x: x / 2, name="halve"), "contains a Lambda layer 'halve' (class Lambda), whose"),
+        (lambda: Twice(name="twice"), "contains a custom layer 'twice' (class Twice), whose"),
     ],
 )
 def test_a_layer_of_code_is_named_and_not_run(make: Any, said: str, nested: bool, suffix: str, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_layer_of_code_is_named_and_not_run(make: Any, said: str, nested: bool
         model = keras.Model(source, layers.ReLU()(model(source)))
     path = tmp_path / f"code.{suffix}"
     model.save(path)
-    with pytest.raises(ExportError, match=re.escape(f"{path} {said} code is not run: replace it by a")) as caught:
+    with pytest.raises(ExportError, match=re.escape(f"{path} {said} code is not run: replace it with a")) as caught:
         load_model(spec_of(path))
     assert "safe_mode" not in str(caught.value)
 
@@ -168,15 +168,15 @@ def test_a_subclassed_model_is_named(tmp_path: Path) -> None:
 def test_a_function_of_code_is_not_run(tmp_path: Path) -> None:
     source = keras.Input((SIZE, SIZE, 3))
     keras.Model(source, layers.Activation(lambda x: x / 2)(source)).save(tmp_path / "code.keras")
-    with pytest.raises(ExportError, match=r"cannot be loaded by Keras|it holds Python code") as caught:
+    with pytest.raises(ExportError, match=r"cannot be loaded by Keras|it contains Python code") as caught:
         load_model(spec_of(tmp_path / "code.keras"))
     assert "safe" not in str(caught.value)
 
 
-def test_what_is_no_model_is_said_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     for name in ("no.keras", "no.h5"):
         (tmp_path / name).write_bytes(b"no model")
-        with pytest.raises(ExportError, match="is no Keras model: it begins with b'no model'"):
+        with pytest.raises(ExportError, match="is not a Keras model: it begins with b'no model'"):
             load_model(spec_of(tmp_path / name))
 
 
@@ -189,7 +189,9 @@ def test_a_model_of_several_outputs_is_listed_and_its_outputs_are_named(tmp_path
     listed = list_layers(spec_of(path))
     assert (listed.backbone, listed.height, listed.width) == ("net.v1", SIZE, SIZE)
     assert [layer.name for layer in listed.layers] == ["photo", "stem", "left", "right"]
-    with pytest.raises(ArgumentError, match=r"2 outputs: say with --layer where to cut it \(they are of: left, right"):
+    with pytest.raises(
+        ArgumentError, match=r"2 outputs: choose with --layer where to cut it \(they are of: left, right"
+    ):
         build_trunk(spec_of(path))
 
 
@@ -233,6 +235,6 @@ def test_a_model_is_named_after_its_file_without_the_suffix(path: str, name: str
 
 
 @pytest.mark.parametrize("name", ["my.keras/", ".", "..", "models/net"])
-def test_a_path_that_is_no_saved_model_is_said_so(name: str) -> None:
-    with pytest.raises(ArgumentError, match=r"is a path, but not that of a saved model \(allowed: a file \.keras, "):
+def test_a_path_that_is_not_a_saved_model_is_refused(name: str) -> None:
+    with pytest.raises(ArgumentError, match=r"is a path, but not of a saved model \(allowed: a file \.keras, "):
         backbone_named(name)

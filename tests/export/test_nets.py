@@ -220,7 +220,9 @@ def test_without_a_cut_it_ends_with_the_last_map(cases: dict[str, Case], name: s
 @pytest.mark.parametrize("name", ["alexnet", "googlenet"])
 def test_smaller_pictures_are_refused(cases: dict[str, Case], name: str) -> None:
     smallest = backbone_named(name).smallest
-    with pytest.raises(ArgumentError, match=f"no pictures of {smallest - 1}x300 .allowed: {smallest}x{smallest}"):
+    with pytest.raises(
+        ArgumentError, match=f"does not accept images of {smallest - 1}x300 .allowed: {smallest}x{smallest}"
+    ):
         cases[name].trunk((smallest - 1, 300), weights="random")
 
 
@@ -243,7 +245,7 @@ def test_preprocessing_is_that_of_torchvision() -> None:
 
 
 @pytest.mark.parametrize("name", ["alexnet", "googlenet"])
-def test_weights_that_nobody_offers(cases: dict[str, Case], name: str) -> None:
+def test_weights_that_cannot_be_downloaded_are_refused(cases: dict[str, Case], name: str) -> None:
     with pytest.raises(ExportError, match=rf"no imagenet weights of {name} .* --weights {name}.safetensors"):
         cases[name].trunk(weights="imagenet")
     with pytest.raises(ValueError, match="cannot be downloaded"):
@@ -255,11 +257,11 @@ def test_every_name_and_shape_is_checked(cases: dict[str, Case], tmp_path: Path)
     key = "inception3b.branch2.1.conv.weight"
     wrong = {
         rf"the file has no '{key}', \(192, 128, 3, 3\)": {name: whole[name] for name in whole if name != key},
-        rf"its '{key}' has \(192, 128, 3, 3\), the file's \(192, 128, 5, 5\)": {
+        rf"the network's '{key}' has \(192, 128, 3, 3\), the file's \(192, 128, 5, 5\)": {
             **whole,
             key: np.zeros((192, 128, 5, 5), np.float32),
         },
-        r"the file has 'inception3c.conv.weight', \(2,\), the network": {
+        r"the file has 'inception3c.conv.weight', \(2,\), but the network": {
             **whole,
             "inception3c.conv.weight": np.zeros(2, np.float32),
         },
@@ -274,7 +276,7 @@ def test_every_name_and_shape_is_checked(cases: dict[str, Case], tmp_path: Path)
     ):
         cases["alexnet"].trunk(weights=str(case.file))
     save_file({**whole, key: np.full((192, 128, 3, 3), np.nan, np.float32)}, tmp_path / "nan.safetensors")
-    with pytest.raises(ExportError, match=f"'{key}' holds values that are not finite"):
+    with pytest.raises(ExportError, match=f"'{key}' contains values that are not finite"):
         case.trunk((32, 32), weights=str(tmp_path / "nan.safetensors"))
     save_file({**whole, key: whole[key].astype(np.int32)}, tmp_path / "int.safetensors")
     with pytest.raises(ExportError, match=f"'{key}' is I32 .allowed: F64, F32, F16"):

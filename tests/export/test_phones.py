@@ -1,6 +1,6 @@
-"""Phones: MediaPipe opens the bundle's files as they are and gives edgefeat's features; the code for Android and iOS.
+"""Phones: MediaPipe opens the bundle's files unchanged and computes edgefeat's features; code for Android and iOS.
 
-MediaPipe's Python package is the task library that phones use. What cannot be built here is parsed.
+MediaPipe's Python package is the task library that phones use. Code that cannot be built here is only parsed.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def described(bundle: edgefeat.Bundle, variant: str, folder: Path) -> Path:
 
 
 def test_real_photos_through_mediapipe(shared_data: Path, tmp_path: Path, embed: Embed) -> None:
-    """On the same pixels the features are the same. On whole photos what differs is MediaPipe's resize, it alone."""
+    """Features are equal on the same pixels. On whole photos only MediaPipe's resize makes them differ."""
     bundle = COMMITTED / "one_tap.edgefeat"
     path = described(edgefeat.Bundle.open(bundle), "tflite-float32", tmp_path)
     extractor = edgefeat.load(bundle, variant="tflite-float32", engine="litert", decoding="exact")
@@ -209,7 +209,7 @@ def _taps(size: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
 
 
 def test_broken_metadata_is_refused_by_mediapipe(tmp_path: Path, embed: Embed) -> None:
-    """MediaPipe reads the metadata: else the tests above would say nothing of it."""
+    """This shows that MediaPipe reads the metadata; otherwise the tests above would prove nothing."""
     path = described(edgefeat.Bundle.open(COMMITTED / "one_tap.edgefeat"), "tflite-float32", tmp_path)
     path.write_bytes(path.read_bytes().replace(b"M001", b"M002"))
     with pytest.raises(AssertionError, match=r"[Mm]etadata"):

@@ -1,4 +1,4 @@
-"""The page of platforms is what its generator makes of recorded rows."""
+"""The platforms page equals the output of its generator for the recorded rows."""
 
 from __future__ import annotations
 

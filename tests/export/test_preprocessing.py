@@ -51,7 +51,7 @@ def test_one_figure_is_for_all_channels(text: str, pixels: Any) -> None:
 
 @pytest.mark.parametrize("text", ["torch", "caffe", "0,0,1/1,1,1"])
 def test_gray_pictures_have_no_mode_of_three_colours(text: str) -> None:
-    with pytest.raises(ArgumentError, match="takes gray pictures"):
+    with pytest.raises(ArgumentError, match="takes gray images"):
         preprocessing_named(text, "gray")
 
 

@@ -1,4 +1,4 @@
-"""Saved models of public projects, as people have them, beside what their own Keras gives."""
+"""Saved models of public projects: the exported features equal those of the model's own Keras."""
 
 from __future__ import annotations
 
@@ -73,22 +73,22 @@ def test_a_folder_without_its_weights_is_told_what_it_lacks(kind: str, lost: str
     if kind == "signature":
         (tmp_path / "m" / "keras_metadata.pb").unlink()
     (tmp_path / "m" / "variables" / lost).unlink()
-    with pytest.raises(ExportError, match=rf"m is not whole: variables/{lost}.* copy the whole folder"):
+    with pytest.raises(ExportError, match=rf"m is incomplete: variables/{lost}.* copy the whole folder"):
         build_trunk(NetworkSpec(str(tmp_path / "m")))
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("teachable_machine_4.h5", r"it is an export of Teachable Machine, whose own is `tf`.*--preprocess tf$"),
+        ("teachable_machine_4.h5", r"it is an export of Teachable Machine, which uses `tf`.*--preprocess tf$"),
         ("keras3_cifar32.h5", "does not scale its own pixels"),
-        ("not_a_picture.keras", "row of 64 numbers"),
-        ("not_hdf5.hdf5", "saved as text"),
-        ("mobilenetv3small_tiny.weights.h5", "holds weights only"),
+        ("not_a_picture.keras", "image as 64 numbers"),
+        ("not_hdf5.hdf5", "damaged by saving it as text"),
+        ("mobilenetv3small_tiny.weights.h5", "contains only weights"),
         ("picture_and_numbers.keras", r"has 2 inputs.*--layer .*--input numerical_input=0,0,0"),
     ],
 )
-def test_what_cannot_be_exported_gets_one_clear_line(name: str, said: str, models: Path) -> None:
+def test_a_model_that_cannot_be_exported_is_refused_in_one_line(name: str, said: str, models: Path) -> None:
     import re
 
     command = [sys.executable, "-m", "edgefeat", "export", str(models / name), "-o", "nowhere.edgefeat"]
@@ -104,9 +104,7 @@ def test_a_bare_mobilenet_v2_is_refused_with_its_own_preprocessing(tmp_path: Pat
 
     path = tmp_path / "mine.keras"
     keras.applications.MobileNetV2(weights=None, alpha=0.35, input_shape=(96, 96, 3), include_top=False).save(path)
-    with pytest.raises(
-        ArgumentError, match=r"its layers are those of MobileNetV2, whose own is `tf`.*--preprocess tf$"
-    ):
+    with pytest.raises(ArgumentError, match=r"its layers are those of MobileNetV2, which uses `tf`.*--preprocess tf$"):
         build_trunk(NetworkSpec(str(path)))
 
 

@@ -1,4 +1,4 @@
-"""Classifiers on `ImageFeatures` say what they say on the features of Keras."""
+"""Classifiers on `ImageFeatures` predict the same as on the features of Keras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trunk cannot hold is refused by the layer's name, before any converter sees it."""
+"""Layers that cannot be exported are refused by name, before any conversion."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def test_a_layer_whose_name_tensorflow_does_not_take_is_cut_at_by_its_own_name(t
 
 def test_a_layer_that_loops_is_named_and_can_be_cut_off(tmp_path: Path) -> None:
     spec = saved(tmp_path / "net.keras", "maps", recurrent=True)
-    with pytest.raises(ArgumentError, match=r"layer 'memory' \(LSTM\) loops"):
+    with pytest.raises(ArgumentError, match=r"layer 'memory' \(LSTM\) contains a loop"):
         build_trunk(spec)
     assert build_trunk(dataclasses.replace(spec, layers=("maps",))).layers == ("maps",)

@@ -1,4 +1,4 @@
-"""Weights from files: each kind gives its numbers; what does not fit is named."""
+"""Weight files: each kind is loaded correctly, and the first mismatch is named."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgefeat_export._network.trunk import build_trunk
 
 @pytest.fixture(autouse=True)
 def _in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process for each file is for the few that hang; here it would take longer than all else."""
+    """List files in this process: a process for each file would take longer than everything else."""
     monkeypatch.setattr(_hdf5, "_list_apart", _hdf5._list)
 
 
@@ -66,7 +66,7 @@ def test_a_layer_too_few_is_named(kind: str, tmp_path: Path) -> None:
     name, write = KINDS[kind]
     write(network(1), tmp_path / name)
     with pytest.raises(
-        ArgumentError, match=r"the file (ends before|has no 'dense' for) its layer 'classes', \(16, 5\)"
+        ArgumentError, match=r"the file (ends before|has no 'dense' for) the network's layer 'classes', \(16, 5\)"
     ):
         load_weights(network(2, top=True), str(tmp_path / name), None)
 
@@ -80,11 +80,13 @@ def test_a_deeper_network_is_not_taken_for_its_beginning(tmp_path: Path) -> None
         )
 
     write_old(vgg("a1", "a2", "a3", "b1"), tmp_path / "deep.h5")
-    with pytest.raises(ArgumentError, match=r"goes on with 'a3', \(1, 1, 3, 3\), \(3,\), where the network has 'b1'"):
+    with pytest.raises(
+        ArgumentError, match=r"next layer in the file is 'a3', \(1, 1, 3, 3\), \(3,\), but the network has 'b1'"
+    ):
         load_weights(vgg("a1", "a2", "b1"), str(tmp_path / "deep.h5"), None)
 
 
-def test_what_weights_can_be(tmp_path: Path) -> None:
+def test_invalid_weights_are_refused_with_the_remedy(tmp_path: Path) -> None:
     save_file({"a": np.zeros(3, np.float32)}, tmp_path / "a.safetensors")
     for weights, message in {
         "imagenette": r"allowed: imagenet, random, or a file \.h5",
@@ -94,7 +96,7 @@ def test_what_weights_can_be(tmp_path: Path) -> None:
         with pytest.raises(ArgumentError, match=message):
             build_trunk(spec("mobilenet", weights))
     network(1).save(tmp_path / "own.keras")
-    with pytest.raises(ArgumentError, match="has the weights it was saved with: leave --weights out"):
+    with pytest.raises(ArgumentError, match="is used with its saved weights: leave --weights out"):
         edgefeat_export.export(tmp_path / "own.keras", tmp_path / "out", weights="random")
 
 
@@ -108,7 +110,7 @@ def test_what_weights_can_be(tmp_path: Path) -> None:
         ("a/tiny.keras", None, "file tiny.keras"),
     ],
 )
-def test_where_weights_came_from_in_words(backbone: str, weights: str | None, words: str) -> None:
+def test_the_origin_of_the_weights_is_described(backbone: str, weights: str | None, words: str) -> None:
     assert spec(backbone, weights).weights_origin == words
 
 

@@ -1,4 +1,4 @@
-"""The processes that steps run in: what a step gives back, and what its death or failure costs."""
+"""Worker processes: the results of steps, and the effect of a step or process that fails."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PROCESS = Step("process", os.getpid)
 
 
 def ignore(_: str) -> None:
-    """Nobody asked to be told."""
+    """Ignore the name of the step."""
 
 
-def test_steps_run_in_one_process_that_is_not_this_one_and_their_costs_are_told(tmp_path: Path) -> None:
+def test_steps_run_in_one_process_that_is_not_this_one_and_their_costs_are_reported(tmp_path: Path) -> None:
     costs: list[StepCost] = []
     began: list[str] = []
     with Workers(tmp_path, began=began.append, ended=costs.append) as workers:
@@ -43,7 +43,7 @@ def test_steps_run_in_one_process_that_is_not_this_one_and_their_costs_are_told(
         assert all(10_000_000 < cost.peak_bytes < 2_000_000_000 for cost in costs)
 
 
-def test_a_step_that_raises_an_error_of_edgefeats_raises_it_here_and_its_process_goes_on(tmp_path: Path) -> None:
+def test_a_step_that_raises_an_error_of_edgefeats_raises_it_here_and_its_process_continues(tmp_path: Path) -> None:
     with Workers(tmp_path, began=ignore) as workers:
         process = workers.run(PROCESS)
         with pytest.raises(ArgumentError, match="calibration '/nowhere' is not a folder"):
@@ -53,7 +53,7 @@ def test_a_step_that_raises_an_error_of_edgefeats_raises_it_here_and_its_process
         assert workers.run(PROCESS) == process
 
 
-def test_a_step_that_fails_in_any_other_way_is_told_in_a_line(tmp_path: Path) -> None:
+def test_a_step_that_fails_in_any_other_way_is_reported_in_one_line(tmp_path: Path) -> None:
     with Workers(tmp_path, began=ignore) as workers:
         process = workers.run(PROCESS)
         with pytest.raises(ExportError, match=r"^step number failed: ValueError: invalid literal for int.*'x'$"):
@@ -61,9 +61,9 @@ def test_a_step_that_fails_in_any_other_way_is_told_in_a_line(tmp_path: Path) ->
         assert workers.run(PROCESS) != process
 
 
-def test_a_step_that_ends_its_process_is_told_by_its_last_words(tmp_path: Path) -> None:
+def test_a_step_that_ends_its_process_is_reported_with_the_signal_or_exit_status(tmp_path: Path) -> None:
     with Workers(tmp_path, began=ignore) as workers:
-        with pytest.raises(ExportError, match=r"^step abort was ended by SIGABRT$"):
+        with pytest.raises(ExportError, match=r"^step abort was killed by SIGABRT$"):
             workers.run(Step("abort", os.abort))
         with pytest.raises(ExportError, match=r"^step exit failed: exit status 3$"):
             workers.run(Step("exit", os._exit), 3)
@@ -81,7 +81,9 @@ def test_a_process_that_is_killed_costs_the_step_that_it_ran(tmp_path: Path) -> 
 
         killer = threading.Thread(target=kill)
         killer.start()
-        with pytest.raises(ExportError, match=r"^step rest was ended by SIGKILL: was there enough memory"):
+        with pytest.raises(
+            ExportError, match=r"^step rest was killed by SIGKILL: there may not have been enough memory"
+        ):
             workers.run(Step("rest", time.sleep), 600.0)
         killer.join()
         assert workers.run(ADD, 2, 3) == 5

@@ -114,11 +114,11 @@ def bare(tmp_path: Path, edgefeat_command: Run) -> Run:
 
 @pytest.mark.skipif(os.name != "posix", reason="makes symbolic links")
 def test_without_its_extra_export_names_the_command_that_brings_it(bare: Run) -> None:
-    expected = "install them with: pip install 'edgefeat[export]'\n"
+    expected = "install with: pip install 'edgefeat[export]'\n"
     for arguments in (["mobilenet_v2", "--alpha", "0.35", "-o", "out"], [], ["--help"]):
         done = bare("export", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("edgefeat: exporting needs tensorflow, keras, ")
+        assert done.stderr.startswith("edgefeat: exporting requires tensorflow, keras, ")
         assert done.stderr.endswith(expected)
     done = bare("--help")
     assert done.returncode == 0

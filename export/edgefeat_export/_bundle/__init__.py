@@ -1,1 +1,1 @@
-"""What is in a bundle beside the model files: the manifest, golden vectors, metadata and the card."""
+"""The files of a bundle other than the models: manifest, golden vectors, metadata and card."""

@@ -1,4 +1,4 @@
-"""The bundle's README: its facts in words and tables, and how to use each file."""
+"""The card: the bundle's README, with its facts and how to use each file."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ CARD_NAME = "README.md"
 
 
 def card(manifest: Manifest) -> str:
-    """The Markdown text of the card."""
+    """Return the Markdown text of the card."""
     backbone, form = manifest.backbone, manifest.picture
     options = "".join(f", {name} {value}" for name, value in backbone.options.items())
-    ground = "" if form.transparency == "white" else f", what is transparent laid over {form.transparency}"
+    ground = "" if form.transparency == "white" else f", transparent areas filled with {form.transparency}"
     parts = [
         f"# {manifest.name}",
         f"Image features of {backbone.name}{options}, weights {backbone.weights}, "
         f"exported by edgefeat {manifest.edgefeat}.",
         f"Input: `image`, uint8, RGB 0-255, N x {form.height} x {form.width} x 3 (N is 1 in TFLite, free in ONNX). "
         f"Preprocessing (`{backbone.preprocessing}`) is inside the model: resize the photo "
-        f"({form.fit}, {form.filter}, turned upright by its EXIF orientation{ground}) and give it as it is."
+        f"({form.fit}, {form.filter}, turned upright by its EXIF orientation{ground}) and pass its pixels unchanged."
         f"{_gray(form)}",
         _taps(manifest),
         "## Files",
@@ -37,12 +37,12 @@ def card(manifest: Manifest) -> str:
 
 
 def _gray(form: PictureForm) -> str:
-    """What there is to say of a network of one channel."""
+    """Return the note for a network that takes gray images, else an empty string."""
     if form.color == "rgb":
         return ""
     return (
-        " The network takes gray pictures: the model turns RGB to gray itself (ITU-R 601-2, as Pillow's "
-        '`convert("L")`), so give it camera frames in colour, or gray ones with three equal channels.'
+        " The network takes gray images: the model converts RGB to gray itself (ITU-R 601-2, like Pillow's "
+        '`convert("L")`), so pass camera frames in colour, or gray ones with three equal channels.'
     )
 
 
@@ -81,14 +81,14 @@ def _int8_note(variant: Variant) -> str:
 
 def _fidelity_note(manifest: Manifest) -> str:
     about = manifest.calibration
-    what = "photos" if about.source == "photos" else "generated pictures (no photos were given)"
+    what = "photos" if about.source == "photos" else "generated images (no photos were given)"
     random = ""
     if manifest.backbone.weights.startswith("random"):
         random = " **The weights are random: the features mean nothing.**"
     return (
-        f"Cosines are to the Keras float features, over {about.check_pictures} pictures that were not used for "
+        f"Cosines are to the Keras float features, over {about.check_pictures} images that were not used for "
         "calibration; "
-        f"calibrated on {about.pictures} {what}. `golden.npz` holds some of the pictures measured, at the model's "
+        f"calibrated on {about.pictures} {what}. `golden.npz` contains some of the measured images, at the model's "
         "size, "
         f"with their features: `edgefeat verify` compares them on your machine.{random}"
     )

@@ -1,4 +1,4 @@
-"""What a variant's TFLite metadata says of it, in words: made of what the export knows."""
+"""The texts in a variant's TFLite metadata."""
 
 from __future__ import annotations
 

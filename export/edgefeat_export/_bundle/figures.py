@@ -1,4 +1,4 @@
-"""The figures of a manifest as rows and sentences, the same on the terminal and on the card."""
+"""Figures from a manifest as table rows and sentences, shared by the terminal and the card."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FIDELITY_HEADER = (
 
 
 def fidelities(manifest: Manifest) -> Iterator[tuple[Variant, str, Fidelity]]:
-    """Each variant with each tap's fidelity."""
+    """Yield each variant with each tap's name and fidelity."""
     for variant in manifest.variants:
         for tap, fidelity in variant.fidelity.items():
             yield variant, tap, fidelity
 
 
 def fidelity_row(variant: Variant, tap: str, fidelity: Fidelity) -> tuple[str, ...]:
-    """A row of `FIDELITY_HEADER`."""
+    """Return a table row under `FIDELITY_HEADER`."""
     return (
         variant.name,
         f"{variant.file.size / 1e6:.2f} MB",
@@ -45,7 +45,7 @@ def fidelity_row(variant: Variant, tap: str, fidelity: Fidelity) -> tuple[str, .
 
 
 def accuracies(manifest: Manifest) -> Iterator[tuple[str, dict[str, Accuracy]]]:
-    """Each tap for which labels were given, with the accuracy by variant."""
+    """Yield each tap that was measured with labels, with its accuracy by variant."""
     for tap in manifest.taps:
         by_variant = {
             variant.name: accuracy
@@ -57,7 +57,7 @@ def accuracies(manifest: Manifest) -> Iterator[tuple[str, dict[str, Accuracy]]]:
 
 
 def accuracy_sentence(tap: str, accuracy: dict[str, Accuracy]) -> str:
-    """One line of accuracies, the Keras features' first."""
+    """Return one line with the accuracies, those of the Keras features first."""
     first = next(iter(accuracy.values()))
     rows = [f"keras {first.nearest_keras:.3f} / {_figure(first.linear_keras, '.3f')}"]
     rows += [f"{name} {figures.nearest:.3f} / {_figure(figures.linear, '.3f')}" for name, figures in accuracy.items()]
@@ -65,4 +65,4 @@ def accuracy_sentence(tap: str, accuracy: dict[str, Accuracy]) -> str:
 
 
 def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else format(round(value, 6) + 0.0, form)  # + 0.0 makes 0 of -0
+    return "-" if value is None else format(round(value, 6) + 0.0, form)  # + 0.0 turns -0 into 0

@@ -1,4 +1,4 @@
-"""How to use a bundle's files, platform by platform: the last part of its card."""
+"""The last part of the card: how to use the bundle's files on each platform."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgefeat._images.form import PictureForm
 
 __all__ = ["snippets"]
 
-# To be given the photo as MediaPipe takes it; the names are those of the modules in PIL.ImageOps and of `fit`.
+# Python code that resizes a photo for MediaPipe, by the manifest's `fit`.
 _PILLOW = {
     "stretch": "photo.resize(({width}, {height}), Image.Resampling.BILINEAR)",
     "crop": "ImageOps.fit(photo, ({width}, {height}), Image.Resampling.BILINEAR)",
@@ -16,13 +16,13 @@ _PILLOW = {
 }
 _FIRST = {
     "stretch": "",
-    "crop": " Crop it to the picture's shape first, around the centre.",
-    "pad": " Pad it with black to the picture's shape first.",
+    "crop": " Crop it to the input's aspect ratio first, around the centre.",
+    "pad": " Pad it with black to the input's aspect ratio first.",
 }
 
 
 def snippets(manifest: Manifest) -> str:
-    """The Markdown text, with headings of the third level."""
+    """Return the Markdown text, with third-level headings."""
     tflite = [variant for variant in manifest.variants if variant.format == "tflite"]
     onnx = [variant for variant in manifest.variants if variant.format == "onnx"]
     parts = [_python(manifest)]
@@ -33,7 +33,7 @@ def snippets(manifest: Manifest) -> str:
 
 def _absent(what: str, variant: str) -> str:
     ending = f".{variant.partition('-')[0]}"
-    return f"For {what} this bundle has no `{ending}` file: export it with `{variant}` among its `--variants`."
+    return f"This bundle has no `{ending}` file for {what}: add `{variant}` to `--variants` when you export."
 
 
 def _python(manifest: Manifest) -> str:
@@ -62,10 +62,10 @@ def _phone(manifest: Manifest, variant: Variant) -> str:
     resize = _PILLOW[form.fit].format(width=form.width, height=form.height)
     return f"""### Android, iOS: MediaPipe
 
-Every `.tflite` file opens in MediaPipe's ImageEmbedder as it is; its metadata names the input and the outputs.
-{_outputs(manifest)} Give it the photo upright and already {size}, resized with antialiasing:
-MediaPipe's own resize takes single pixels of a large photo, and the features are then others.{_FIRST[form.fit]}
-`Resize.kt` in edgefeat's `examples/` gives edgefeat's pixels, to the bit; `Resize.swift` is the same code, not yet run.
+Every `.tflite` file opens in MediaPipe's ImageEmbedder unchanged; its metadata names the input and the outputs.
+{_outputs(manifest)} Pass the photo upright and already {size}, resized with antialiasing:
+MediaPipe's own resize picks single pixels of a large photo, so the features differ.{_FIRST[form.fit]}
+`Resize.kt` in edgefeat's `examples/` gives exactly edgefeat's pixels; `Resize.swift` is the same code, not yet tested.
 
 Kotlin, with `com.google.mediapipe:tasks-vision` and the file in `assets`:
 
@@ -116,21 +116,21 @@ with vision.ImageEmbedder.create_from_model_path("{name}") as embedder:
 
 
 def _outputs(manifest: Manifest) -> str:
-    """What MediaPipe makes of the outputs: it knows vectors alone."""
+    """Return how MediaPipe delivers the outputs: it supports only vectors."""
     sentences = []
     if len(manifest.taps) > 1:
         sentences.append(
             "Each output is one of `embeddings`, in the order of the table above and with its name as the head's name; "
-            "the snippets take the first."
+            "the snippets use the first."
         )
     maps = [tap for tap in manifest.taps if len(tap.shape) > 1]
     if maps:
         shapes = ", ".join(f"`{tap.name}` of {' x '.join(map(str, tap.shape))}" for tap in maps)
         sentences.append(
-            f"MediaPipe gives vectors alone: {shapes} comes flattened, row by row and channels last, and is to be put "
-            "back into shape."
+            f"MediaPipe supports only vectors: it flattens {shapes}, row by row with channels last. Reshape it "
+            "after extraction."
         )
-    return " ".join(sentences) or "The output is its one embedding, float32 and finished."
+    return " ".join(sentences) or "The output is its only embedding, float32, and needs no further processing."
 
 
 def _browser(manifest: Manifest, variant: Variant) -> str:
@@ -144,7 +144,7 @@ const image = new ort.Tensor("uint8", rgb, {_shape(manifest.picture)}); // rgb: 
 const feature = (await session.run({{ image }}))["{manifest.taps[0].name}"].data;
 ```
 
-edgefeat's `examples/web` is a whole page of it, with the resize (`picture.js`) that a canvas does not do."""
+edgefeat's `examples/web` is a complete page, with the resize (`picture.js`) that a canvas does not provide."""
 
 
 def _shape(form: PictureForm) -> str:

@@ -1,7 +1,7 @@
-"""What a TFLite file says of itself to MediaPipe and Android Studio: "TensorFlow Lite metadata", schema 1.5.0.
+"""The "TensorFlow Lite metadata" (schema 1.5.0) that MediaPipe and Android Studio read from a TFLite file.
 
-The published schema is MediaPipe's `metadata_schema.fbs` (root `ModelMetadata`, file identifier M001). A table is
-written here by its fields' positions in that file; what is not set is left out, as flatbuffers has it.
+The published schema is MediaPipe's `metadata_schema.fbs` (root `ModelMetadata`, file identifier M001). Tables are
+written by the position of their fields in that file; unset fields are omitted, as in any flatbuffer.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from edgefeat_export._convert.tflite import flatbuffer
 
 __all__ = ["METADATA", "About", "Output", "describe"]
 
-#: By this name readers look the metadata up in the model.
+#: The name under which readers find the metadata in the model.
 METADATA = "TFLITE_METADATA"
 
 _IDENTIFIER = b"M001"
-# The least version of the schema that has every field written here: all are of its first.
+# The lowest schema version with every field written here: its first version has them all.
 _PARSER_VERSION = "1.0.0"
 _RGB = 1  # ColorSpaceType
 _FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2  # ContentProperties
@@ -33,7 +33,7 @@ _NORMALIZATION = 1  # ProcessUnitOptions
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output by its tensor's name, and what it holds in words."""
+    """The name of an output tensor and a description of its content."""
 
     name: str
     description: str
@@ -41,7 +41,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is said of a model: its input is an RGB picture of bytes, `height` x `width`."""
+    """The description of a model whose input is an RGB uint8 image, `height` x `width`."""
 
     name: str
     description: str
@@ -54,9 +54,9 @@ class About:
 
 
 def describe(path: Path, about: About) -> None:
-    """Put the metadata of `about` into the TFLite file, in the place of any it has; the network stays as it is.
+    """Write the metadata `about` into the TFLite file, replacing any it has; the network does not change.
 
-    The outputs are described in the order of the file's own.
+    Outputs are described in the order of the file's outputs.
     """
     model = flatbuffer.read(path)
     described = {output.name: output for output in about.outputs}
@@ -81,7 +81,7 @@ def _text(name: bytes | str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Fields by position; a number has its flatbuffers type beside it."""
+    """Fields by position; a number is paired with its flatbuffers type."""
 
     fields: Mapping[int, _Value]
 
@@ -109,14 +109,14 @@ def _written(about: About, outputs: Sequence[Output]) -> bytes:
 
 
 def _picture(about: About) -> _Table:
-    """TensorMetadata of the input. Its values are taken as they are: mean 0, standard deviation 1."""
+    """Return the TensorMetadata of the input. Pixels are not normalized: mean 0, standard deviation 1."""
     size = _Table({0: ("Uint32", about.width), 1: ("Uint32", about.height)})
     content = _Table({0: ("Uint8", _IMAGE_PROPERTIES), 1: _Table({0: ("Int8", _RGB), 1: size})})
     normalization = _Table({0: [0.0], 1: [1.0]})
     return _Table(
         {
             0: INPUT,
-            1: f"A photo, upright, resized to {about.height} x {about.width}: RGB, 0 to 255, as it is. "
+            1: f"A photo, upright, resized to {about.height} x {about.width}: RGB, 0 to 255. "
             "Preprocessing is inside the model.",
             3: content,
             4: [_Table({0: ("Uint8", _NORMALIZATION), 1: normalization})],
@@ -126,13 +126,13 @@ def _picture(about: About) -> _Table:
 
 
 def _feature(output: Output) -> _Table:
-    """TensorMetadata of an output."""
+    """Return the TensorMetadata of an output."""
     content = _Table({0: ("Uint8", _FEATURE_PROPERTIES), 1: _Table({})})
     return _Table({0: output.name, 1: output.description, 3: content})
 
 
 def _write_table(builder: Any, table: _Table) -> int:
-    """Where the table is. What it refers to has to be written before it."""
+    """Write a table after everything it refers to, and return its offset."""
     places = {
         position: _write_value(builder, value)
         for position, value in table.fields.items()
@@ -142,7 +142,7 @@ def _write_table(builder: Any, table: _Table) -> int:
     for position, value in table.fields.items():
         if isinstance(value, tuple):
             kind, number = value
-            # The default 0 is what a reader takes for a field that is left out.
+            # Readers assume the default 0 for an omitted field.
             getattr(builder, f"Prepend{kind}Slot")(position, number, 0)
         else:
             builder.PrependUOffsetTRelativeSlot(position, places[position], 0)

@@ -1,4 +1,4 @@
-"""Fills the folder of a bundle: model files, golden vectors, card, manifest."""
+"""Write the files of a bundle: models, golden vectors, card, manifest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgefeat_export._workspace import BuiltNetwork
 __all__ = ["bundle_name", "write_bundle"]
 
 _GOLDEN_PICTURES = 8
-_GOLDEN_BYTES = 64_000_000  # of features: unpooled ones of an early layer have millions of elements
+_GOLDEN_BYTES = 64_000_000  # of features: unpooled features of an early layer have millions of elements
 _TOOLS = (
     "tensorflow",
     "keras",
@@ -38,7 +38,7 @@ _TOOLS = (
 
 
 def bundle_name(network: BuiltNetwork) -> str:
-    """What the bundle is called: `mobilenet_v2_0.35_224`."""
+    """Return the bundle's name, such as `mobilenet_v2_0.35_224`."""
     spec, form = network.spec, network.facts.picture
     size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
     alpha = [f"{spec.alpha:g}"] if spec.alpha is not None else []
@@ -48,7 +48,7 @@ def bundle_name(network: BuiltNetwork) -> str:
 def write_bundle(
     folder: Path, network: BuiltNetwork, gate: Gate, made: Sequence[Made], refusals: Sequence[Refusal]
 ) -> None:
-    """Fills `folder` with the bundle's files."""
+    """Write the bundle's files to `folder`."""
     variants = []
     for one in made:
         path = network.work.model(one.variant)
@@ -68,7 +68,7 @@ def _variant(file: File, made: Made) -> Variant:
     form, _, precision = made.variant.partition("-")
     return Variant(
         name=made.variant,
-        format=form,  # type: ignore[arg-type]  # a name of VARIANTS is made of the two literals
+        format=form,  # type: ignore[arg-type]  # names in VARIANTS consist of these literals
         precision=precision,  # type: ignore[arg-type]
         file=file,
         engine=made.measured.engine.name,
@@ -90,7 +90,7 @@ def _golden(network: BuiltNetwork, made: Sequence[Made]) -> Golden:
 
 
 def _options(spec: NetworkSpec) -> dict[str, str]:
-    """What the backbone was built with, and its other inputs, by name."""
+    """Return the options the backbone was built with, and its fixed inputs, by name."""
     alpha = {} if spec.alpha is None else {"alpha": f"{spec.alpha:g}"}
     fixed = {f"input {name}": ",".join(f"{value:g}" for value in values) for name, values in spec.inputs.items()}
     return alpha | fixed
@@ -99,7 +99,7 @@ def _options(spec: NetworkSpec) -> dict[str, str]:
 def _manifest(
     network: BuiltNetwork, gate: Gate, variants: Sequence[Variant], refusals: Sequence[Refusal], golden: File
 ) -> Manifest:
-    """The manifest, with the golden file's record in the card's place until there is a card."""
+    """Return the manifest; until the card exists, the record of the golden file stands in for the card's."""
     spec, facts = network.spec, network.facts
     return Manifest(
         schema=SCHEMA,

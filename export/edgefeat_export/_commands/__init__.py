@@ -1,1 +1,1 @@
-"""The workstation's commands of `edgefeat`: export, layers and ablation."""
+"""The workstation commands of `edgefeat`: export, layers and ablation."""

@@ -1,4 +1,4 @@
-"""`edgefeat ablation`: what each piece of the int8 correction brings on a network of yours."""
+"""`edgefeat ablation`: how much each piece of the int8 correction improves fidelity."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ __all__ = ["command"]
 @click.command("ablation")
 @click.argument("backbone")
 @click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
-@click.option("--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Pixels the model takes.")
-@click.option("--weights", metavar="imagenet|random|FILE", help="As for export.")
-@click.option("--layer", "layers", multiple=True, metavar="NAME", help="Where to cut; figures are of the first.")
+@click.option("--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Input size of the model in pixels.")
+@click.option("--weights", metavar="imagenet|random|FILE", help="As in edgefeat export.")
+@click.option(
+    "--layer", "layers", multiple=True, metavar="NAME", help="Cut at this layer; of several, the first is measured."
+)
 @click.option("--calibration", default=SYNTHETIC, show_default=True, type=click.Path(), help="Folder of photos.")
-@click.option("--evaluation", type=click.Path(), help="Folder of other photos to measure on.")
+@click.option("--evaluation", type=click.Path(), help="Folder of other photos to measure fidelity on.")
 @click.option("--seed", default=0, show_default=True)
 @json_option
 def command(
@@ -35,9 +37,12 @@ def command(
     seed: int,
     as_json: bool,
 ) -> int:
-    """Print the table of int8 fidelity with none of the corrections, and with one more at a time.
+    """Show what each int8 correction gains.
 
-    BACKBONE and the options are those of export. Nothing is kept.
+    Example: edgefeat ablation mobilenet_v2 --alpha 0.35 --calibration photos/
+
+    Makes int8 files without any correction, then with one more piece at a time, and shows the fidelity, size and speed
+    of each. Writes no bundle. BACKBONE and the options are those of edgefeat export.
     """
     from edgefeat_export._pipeline.ablation import Row, ablation
 

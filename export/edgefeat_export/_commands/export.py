@@ -1,4 +1,4 @@
-"""`edgefeat export`: a backbone in, a bundle out."""
+"""`edgefeat export`: convert a backbone or a saved model into a bundle."""
 
 from __future__ import annotations
 
@@ -22,46 +22,66 @@ __all__ = ["command"]
 @click.argument("backbone")
 @click.option("-o", "--output", type=click.Path(), help="Bundle to write.  [default: <name>.edgefeat]")
 @click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
-@click.option("--input-size", metavar="N|HEIGHTxWIDTH", help="Pixels the model takes.  [default: its own, else 224]")
+@click.option("--input-size", metavar="N|HEIGHTxWIDTH", help="Input size in pixels.  [default: its own, else 224]")
 @click.option(
     "--preprocess",
     metavar="MODE",
     help="How pixels are scaled: tf (-1 to 1), unit (0 to 1), torch, caffe, raw (0 to 255), or MEAN/DEVIATION, each "
-    "one figure or R,G,B.  [default: the backbone's own; a saved model that does not scale its own pixels requires it]",
+    "one number or R,G,B.  [default: the backbone's own; required if a saved model does not scale its own pixels]",
 )
 @click.option(
     "--input",
     "inputs",
     multiple=True,
     metavar="NAME=VALUES",
-    help="Fix an input of a saved model that is no picture, such as speed=0 or pose=0,0,1.",
+    help="Fix an input of a saved model that is not an image, such as speed=0 or pose=0,0,1.",
 )
 @click.option(
-    "--layer", "layers", multiple=True, metavar="NAME", help="Cut here; several give several taps.  [default: the last]"
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="NAME",
+    help="Cut at this layer; repeat for several taps.  [default: the last]",
 )
-@click.option("--pooling", default="avg", show_default=True, type=click.Choice(get_args(Pooling)))
-@click.option("--normalize", default="l2", show_default=True, type=click.Choice(get_args(Normalization)))
-@click.option("--project", type=int, metavar="N", help="Project onto N dimensions by PCA of the calibration features.")
-@click.option("--whiten", is_flag=True, help="Give projected dimensions equal variance.")
+@click.option(
+    "--pooling",
+    default="avg",
+    show_default=True,
+    type=click.Choice(get_args(Pooling)),
+    help="How a feature map becomes a vector.",
+)
+@click.option(
+    "--normalize",
+    default="l2",
+    show_default=True,
+    type=click.Choice(get_args(Normalization)),
+    help="How features are normalized.",
+)
+@click.option("--project", type=int, metavar="N", help="Reduce features to N dimensions by PCA.")
+@click.option("--whiten", is_flag=True, help="Scale the projected dimensions to equal variance.")
 @click.option(
     "--weights",
     metavar="imagenet|random|FILE",
-    help="FILE: .h5, .weights.h5, .keras; for alexnet and googlenet torchvision's .safetensors.  [default: imagenet; a "
-    "saved model's own]",
+    help="FILE: .h5, .weights.h5, .keras; for alexnet and googlenet torchvision's .safetensors.  [default: imagenet; "
+    "for a saved model, its own]",
 )
 @click.option(
-    "--calibration", default=SYNTHETIC, show_default=True, type=click.Path(), help="Folder of photos like yours."
+    "--calibration",
+    default=SYNTHETIC,
+    show_default=True,
+    type=click.Path(),
+    help="Folder of photos like those you will extract from.",
 )
 @click.option(
     "--evaluation",
     type=click.Path(),
     metavar="FOLDER",
-    help="Photos, or a folder of them for each label, to measure fidelity on.  [default: a fifth of the calibration]",
+    help="Photos to measure fidelity on, or one sub-folder per label.  [default: a fifth of the calibration photos]",
 )
 @click.option(
     "--variants",
     metavar="A,B",
-    help=f"Model files to write; exit status 1 where one of them cannot be.  [default: those that can be of "
+    help=f"Model files to write; exit status 1 if one cannot be written.  [default: all that can be written of "
     f"{', '.join(VARIANTS)}]",
 )
 @click.option(
@@ -69,42 +89,48 @@ __all__ = ["command"]
     default="stretch",
     show_default=True,
     type=click.Choice(get_args(Fit)),
-    help="How photos of another shape are fitted.",
+    help="How to fit photos with another aspect ratio.",
 )
 @click.option(
     "--background",
     default="white",
     show_default=True,
     metavar="COLOUR",
-    help="What transparent pictures are laid over: white, black or #rrggbb.",
+    help="Background colour for transparent images: white, black or #rrggbb.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, help="Decides random weights, generated pictures and which photos check."
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Seed of random weights, of generated images and of which photos measure fidelity.",
 )
 @click.option(
     "--min-fidelity",
     default=f"{DEFAULT_GATE.mean_cosine:g}",
     show_default=True,
     metavar="FIGURE",
-    help="Least mean cosine of an int8 file; overlap=0.9: least neighbour overlap@10. Layers stay float to reach it.",
+    help="Lowest mean cosine allowed for an int8 file, or overlap=0.9 for the lowest neighbour overlap@10. Layers stay "
+    "in float to reach it.",
 )
-@click.option("--strict", is_flag=True, help="Exit with status 1 where any model file is left out.")
+@click.option("--strict", is_flag=True, help="Exit with status 1 if any model file is left out.")
 @click.option(
     "--correction",
     default="all",
     show_default=True,
     metavar="A,B|all|none",
-    help="Of basis, bias, rounding, pairs and mixed, what may make int8 faithful; none: the stock tools' own rounding.",
+    help="Int8 corrections allowed: basis, bias, rounding, pairs, mixed. none: the stock tools' own rounding.",
 )
 @click.option(
     "--effort",
     default="normal",
     show_default=True,
     type=click.Choice(get_args(Effort)),
-    help="How long to search for a faithful int8 file: quick corrects once; normal also tries the layers in float that "
-    "should do; thorough tries one number of layers after another, for minutes.",
+    help="How long to search for a faithful int8 file: quick corrects once; normal also tries sensitive layers in "
+    "float; thorough tries more and more of them, for minutes.",
 )
-@click.option("--jobs", default=1, show_default=True, help="Conversions at once, of 1 to 3 GB of memory each.")
+@click.option(
+    "--jobs", default=1, show_default=True, help="Conversions to run at once; each takes 1 to 3 GB of memory."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @json_option
 def command(
@@ -134,17 +160,19 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> int:
-    """Turn BACKBONE into a bundle: a name such as mobilenet_v2, resnet50 or alexnet, or a saved model.
+    """Convert BACKBONE into a bundle that runs without TensorFlow.
 
-    A saved model is a .keras or .h5 file that Keras 2 or 3 wrote (a Teachable Machine export, for example), or a
-    SavedModel folder.
+    Example: edgefeat export mobilenet_v2 --alpha 0.35 --calibration photos/
 
-    Each model file is checked against Keras before anything is written, and one that is not faithful is left out.
+    BACKBONE is a name such as mobilenet_v2, resnet50 or alexnet, or a saved model: a .keras or .h5 file of Keras 2 or 3
+    (a Teachable Machine export, for example), or a SavedModel folder.
+
+    Each model file is compared with Keras before anything is written. Files that are not faithful are left out.
     """
     from edgefeat_export._export import export
     from edgefeat_export._pipeline.workers import StepCost
 
-    # Ended from outside, it ends as it does by Ctrl-C: no converter goes on, no scratch folder stays.
+    # Handle SIGTERM like Ctrl-C: stop the converters and remove the scratch folder.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     costs: list[StepCost] = []
     notes: list[str] = []
@@ -188,7 +216,7 @@ def command(
         _report(extractor)
     missing = [refusal.name for refusal in extractor.bundle.manifest.refusals]
     if missing and variants is not None:
-        click.echo(f"edgefeat: asked for by --variants and not written: {', '.join(missing)}", err=True)
+        click.echo(f"edgefeat: requested with --variants but not written: {', '.join(missing)}", err=True)
     return 1 if missing and (strict or variants is not None) else 0
 
 
@@ -203,4 +231,4 @@ def _report(extractor: Extractor) -> None:
     for tap, accuracy in accuracies(manifest):
         click.echo(accuracy_sentence(tap, accuracy))
     if manifest.backbone.weights.startswith("random"):
-        click.echo("The weights are random: these features mean nothing.")
+        click.echo("The weights are random: the features mean nothing.")

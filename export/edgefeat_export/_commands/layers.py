@@ -1,4 +1,4 @@
-"""`edgefeat layers`: what there is to cut at, and what each cut costs."""
+"""`edgefeat layers`: the layers to cut at, and the cost of each cut."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ __all__ = ["command"]
 @click.argument("backbone")
 @click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
 @click.option(
-    "--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Pixels the model takes.  [default: its own, else 224]"
+    "--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Input size in pixels.  [default: its own, else 224]"
 )
 @json_option
 def command(backbone: str, alpha: float | None, size: str | None, as_json: bool) -> int:
-    """List the layers of BACKBONE, a name of keras.applications or a saved model, and what a cut at each costs.
+    """List the layers of BACKBONE and the cost of a cut at each.
 
-    Costs are parameters and multiply-accumulates (MACs) for one picture: of the layer, and of the whole network up to
-    it. A layer inside an inner model is named by its path. Give a name to: edgefeat export --layer NAME
+    Example: edgefeat layers mobilenet_v2 --alpha 0.35
+
+    BACKBONE is a name or a saved model, as in edgefeat export. Costs are parameters and multiply-accumulates (MACs) for
+    one image: of the layer, and of the network up to it. A layer inside an inner model is named by its path. Use a name
+    as: edgefeat export --layer NAME
     """
     spec = NetworkSpec(
         backbone=backbone,
@@ -57,10 +60,10 @@ def _report(listed: LayerList) -> None:
     )
     if several:
         click.echo(
-            "needs: the inputs that a layer depends on. Cut where that is one picture, or fix the others: --input"
+            "needs: the inputs that a layer depends on. Cut where that is one image, or fix the others with --input"
         )
     if any(layer.top for layer in listed.layers):
-        click.echo("top: part of the classifier, which a backbone has only where it is cut there.")
+        click.echo("top: part of the classifier, which is exported only if you cut there.")
 
 
 def _row(layer: Layer, several: bool) -> tuple[str, ...]:
@@ -77,7 +80,7 @@ def _row(layer: Layer, several: bool) -> tuple[str, ...]:
 
 
 def _short(count: int) -> str:
-    """`300.8 M` for 300774272."""
+    """Return a count with a unit: `300.8 M` for 300774272."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

@@ -1,1 +1,1 @@
-"""From the network's SavedModel to each variant's file; every function reads files and writes one file."""
+"""Convert the network's SavedModel into each variant's file. Every function reads files and writes one file."""

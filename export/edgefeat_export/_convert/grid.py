@@ -9,25 +9,25 @@ __all__ = ["LEVELS", "PAIR", "found_scales", "partners", "scales"]
 
 LEVELS = 127
 
-#: The largest sum of the magnitudes of two weights that are multiplied and added in one 16-bit lane.
+#: The largest allowed sum of the magnitudes of two weights that share a 16-bit lane.
 #:
 #: x86 processors without VNNI multiply uint8 activations by int8 weights with VPMADDUBSW, which adds two products and
 #: saturates at 32767: 255 * 128 = 32640 is below.
 PAIR = 128
 
-#: How far from an integer a weight on the grid may be: float32 is a hundred times finer.
+#: How far from an integer a weight on the grid may be; float32 resolves a hundredth of that.
 _NEAR = 1e-4
 
-#: Outputs, and weights of an output, that are looked at first, because most grids fail there.
+#: The number of outputs, and of weights per output, to test first, because most grids fail there.
 _FEW = 16
 
 
 def partners(inputs: int, channels: int) -> NDArray[np.intp]:
-    """Of each weight of an output, the one whose product may be added to its own in one 16-bit lane.
+    """Return, for each weight of an output, the index of the weight that shares its 16-bit lane.
 
-    Weights lie channel first, (channels, positions), and engines multiply them position first: of an even number of
-    channels 2i and 2i + 1 are neighbours at each position. An odd number has no such order that holds in every
-    engine; the weight itself then stands for any other, which halves the grid.
+    Weights are stored channel first, (channels, positions), and engines multiply them position first: with an even
+    number of channels, 2i and 2i + 1 are neighbours at each position. For an odd number the order depends on the
+    engine; each weight is then its own partner, which halves the grid.
     """
     index = np.arange(inputs)
     if channels % 2:
@@ -39,10 +39,10 @@ def partners(inputs: int, channels: int) -> NDArray[np.intp]:
 
 
 def scales(matrix: NDArray[np.float32], other: NDArray[np.intp] | None) -> NDArray[np.float64]:
-    """The scale of each output of `matrix` (groups, outputs, inputs), without clipping; with `other` pairs are safe.
+    """Return the scale of each output of `matrix` (groups, outputs, inputs), without clipping.
 
-    A dead output, whose weights are all so small that they say nothing, gets the scale of its layer's largest: its own
-    would make an int32 bias overflow.
+    With `other`, the partners, the sum of each pair is limited, too. A dead output, whose weights are all negligible,
+    gets the scale of the layer's largest output: its own scale would make an int32 bias overflow.
     """
     magnitude = np.abs(matrix.astype(np.float64))
     scale = magnitude.max(-1) / LEVELS
@@ -53,17 +53,19 @@ def scales(matrix: NDArray[np.float32], other: NDArray[np.intp] | None) -> NDArr
 
 
 def found_scales(matrix: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    """The scales of the grid that the weights of `matrix` (outputs, inputs) lie on, None where they lie on none.
+    """Return the scales of the grid that the weights of `matrix` (outputs, inputs) lie on, or None if they lie on none.
 
-    Weights that were rounded with any scale are integers of at most 127 times it; of a channel only its greatest
-    integer is unknown, and few are possible. So a file needs to carry nothing but its weights.
+    Weights rounded with any scale are integers up to 127 times that scale. Only the largest integer of each channel is
+    unknown, and few values are possible. So a file needs to contain nothing but its weights.
     """
-    if len(matrix) > 2 * _FEW and found_scales(matrix[:_FEW]) is None:  # most matrices lie on none, which a few tell
+    if (
+        len(matrix) > 2 * _FEW and found_scales(matrix[:_FEW]) is None
+    ):  # most matrices lie on none, which a few outputs show
         return None
     magnitude = np.abs(matrix.astype(np.float64))
     top = magnitude.max(-1)
     scale = np.zeros(len(matrix))
-    # The fewest levels that fit: with twice as many the weights would be the same, but not the sums of pairs.
+    # Use the fewest levels that fit: twice as many would give the same weights, but larger sums of pairs.
     for greatest in range(1, LEVELS + 1):
         (rows,) = np.nonzero((scale == 0) & (top > 0))
         for columns in (slice(0, _FEW), slice(None)):

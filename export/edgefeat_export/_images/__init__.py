@@ -1,1 +1,1 @@
-"""The photos and generated pictures that an export calibrates on and measures fidelity on."""
+"""Photos and generated images that calibrate an export and measure its fidelity."""

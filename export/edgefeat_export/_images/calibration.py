@@ -1,4 +1,4 @@
-"""Which pictures calibrate and which check: read once, prepared as a device prepares them, and never both."""
+"""Choose and read the images that calibrate and the images that measure fidelity; no image does both."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from edgefeat_export._images.synthetic import dead_leaves
 
 __all__ = ["SYNTHETIC", "CalibrationSet", "check_source", "gather"]
 
-#: What `calibration` is called where no photos are given.
+#: The value of `calibration` that stands for generated images.
 SYNTHETIC = "synthetic"
 
 _MOST_CALIBRATING, _MOST_CHECKING, _MOST_EVALUATING = 200, 64, 1000
 _SYNTHETIC_CALIBRATING, _SYNTHETIC_CHECKING = 100, 32
-# Fewer photos than this to check on say little: synthetic ones are added.
+# Below this number of photos to measure on, generated images are added.
 _FEWEST_CHECKING = 16
-# Of larger folders only as many files, evenly spaced, are read at all.
+# Larger folders are sampled: this number of files, evenly spaced.
 _MOST_READ = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSet:
-    """`calibrating` and `checking` are uint8 (N, H, W, 3) with no picture in common; `about` goes into the manifest.
+    """The images of an export: `calibrating` and `checking` are uint8 (N, H, W, 3) with no image in common.
 
-    `labels` has one label for each of `checking`, or is empty.
+    `checking` measures fidelity; `labels` has one label for each of its images, or is empty. `about` goes into the
+    manifest.
     """
 
     calibrating: NDArray[np.uint8]
@@ -51,7 +52,7 @@ class _Photo:
 
 
 def check_source(source: str | os.PathLike[str], what: str) -> None:
-    """Raises ArgumentError where `source`, of the option `what`, can give no pictures: before anything is built."""
+    """Raise ArgumentError early if `source`, the value of the option `what`, is not a folder or "synthetic"."""
     if not Path(source).is_dir() and not (what == "calibration" and str(source) == SYNTHETIC):
         allowed = "a folder of photos" + (f", or {SYNTHETIC!r}" if what == "calibration" else "")
         raise ArgumentError(f"{what} {str(source)!r} is not a folder (allowed: {allowed})")
@@ -65,19 +66,19 @@ def gather(
     seed: int,
     tell: Callable[[str], None],
 ) -> CalibrationSet:
-    """The pictures to calibrate on and those to check on. `calibration` is a folder, or "synthetic".
+    """Return the images to calibrate on and those to measure fidelity on. `calibration` is a folder, or "synthetic".
 
-    With an `evaluation` folder all of the first calibrate and the second check, labelled by sub-folder if all photos
-    lie in one; without it, a fifth of the photos is kept apart. Which those are depends on `seed` and on the files'
-    contents alone; the same content counts once, and never for both. Unreadable files are told of and left out. Raises
-    ArgumentError for a missing folder, ExportError where no photo is readable.
+    With an `evaluation` folder all calibration photos calibrate, and the evaluation photos measure fidelity, labelled
+    by sub-folder if all are in sub-folders. Without it, a fifth of the photos measures fidelity. The choice depends
+    only on `seed` and the content of the files; duplicates count once and are never in both sets. Unreadable files are
+    reported and skipped. Raises ArgumentError for a missing folder, ExportError if no photo is readable.
     """
     checks = _photos(evaluation, "evaluation", seed, tell) if evaluation is not None else []
     used = {photo.order for photo in checks}
     if str(calibration) == SYNTHETIC:
         tell(
-            f"no photos were given: {'calibrating' if checks else 'calibrating and checking'} on generated pictures; "
-            "photos like those to come are better (--calibration FOLDER)"
+            f"no photos were given: {'calibrating' if checks else 'calibrating and measuring'} on generated images; "
+            "photos like those you will extract from give better results (--calibration FOLDER)"
         )
         spare = 0 if checks else _SYNTHETIC_CHECKING
         made = dead_leaves(_SYNTHETIC_CALIBRATING + spare, form.height, form.width, seed=seed)
@@ -87,7 +88,7 @@ def gather(
         _, pictures = _read(photos, form, _MOST_CALIBRATING + (0 if checks else _MOST_CHECKING), tell)
         if not len(pictures):
             raise ExportError(
-                f"no readable photo in {calibration} to calibrate on{_first(photos, form)}: give others, or "
+                f"no readable photo in {calibration} to calibrate on{_first(photos, form)}: use another folder, or "
                 f"--calibration {SYNTHETIC}"
             )
         spare = 0 if checks else min(_MOST_CHECKING, len(pictures) // 5)
@@ -109,7 +110,7 @@ def _evaluated(
     read, checking = _read(checks, form, _MOST_EVALUATING, tell)
     if not len(checking):
         raise ExportError(
-            f"no readable photo in {folder} to evaluate on{_first(checks, form)}: give another folder with --evaluation"
+            f"no readable photo in {folder} to evaluate on{_first(checks, form)}: use another folder with --evaluation"
         )
     parts = [os.path.relpath(photo.path, folder).split(os.sep) for photo in read]
     labels = tuple(part[0] for part in parts) if all(len(part) > 1 for part in parts) else ()
@@ -125,11 +126,14 @@ def _kept_apart(
     seed: int,
     tell: Callable[[str], None],
 ) -> CalibrationSet:
-    """The photos kept apart, with generated pictures added where they are too few to say much."""
+    """Return the set with the photos kept for measuring, plus generated images if these are too few."""
     lacking = _FEWEST_CHECKING - len(apart)
     kind = "synthetic" if source == SYNTHETIC else "kept apart"
     if lacking > 0:
-        tell(f"{len(calibrating) + len(apart)} photos are few: {lacking} generated pictures were added to check on")
+        tell(
+            f"only {len(calibrating) + len(apart)} photos were found: {lacking} generated images were added to "
+            "measure fidelity on"
+        )
         apart = np.concatenate([apart, dead_leaves(lacking, form.height, form.width, seed=seed)])
         kind = "mixed"
     return CalibrationSet(calibrating, apart, (), _about(source, kind, calibrating, apart, seed))
@@ -139,7 +143,7 @@ def _about(
     source: str, check_source: str, calibrating: NDArray[np.uint8], checking: NDArray[np.uint8], seed: int
 ) -> Calibration:
     return Calibration(
-        source=source,  # type: ignore[arg-type]  # one of the literals, by the callers above
+        source=source,  # type: ignore[arg-type]  # the callers above pass one of the literals
         pictures=len(calibrating),
         check_source=check_source,  # type: ignore[arg-type]
         check_pictures=len(checking),
@@ -148,27 +152,27 @@ def _about(
 
 
 def _photos(source: str | os.PathLike[str], what: str, seed: int, tell: Callable[[str], None]) -> list[_Photo]:
-    """One photo for each content, in the order of their seeded hashes: random, but the same wherever the files lie."""
+    """Return one photo for each distinct content, in a random order that depends only on `seed` and the content."""
     check_source(source, what)
-    paths = pictures_in(source, unlisted=lambda error: tell(f"left out: {error.filename}: {error.strerror}"))
+    paths = pictures_in(source, unlisted=lambda error: tell(f"skipped: {error.filename}: {error.strerror}"))
     paths = paths[:: -(-len(paths) // _MOST_READ)] if len(paths) > _MOST_READ else paths
     by_hash: dict[bytes, _Photo] = {}
     for path in paths:
         digest = hashlib.sha256(str(seed).encode())
-        if not os.path.isfile(path):  # opening a pipe would wait for its other end
-            tell(f"left out: {path}: no such file, or not a plain one")
+        if not os.path.isfile(path):  # opening a named pipe would block
+            tell(f"skipped: {path}: no such file, or not a regular file")
             continue
         try:
             digest.update(Path(path).read_bytes())
         except OSError as error:
-            tell(f"left out: {path}: {error.strerror}")
+            tell(f"skipped: {path}: {error.strerror}")
             continue
         by_hash.setdefault(digest.digest(), _Photo(path, digest.digest()))
     return [by_hash[order] for order in sorted(by_hash)]
 
 
 def _first(photos: list[_Photo], form: PictureForm) -> str:
-    """Why the first of them cannot be read, in brackets; nothing where there are none."""
+    """Return in brackets why the first unreadable photo cannot be read; an empty string if there is none."""
     for photo in photos:
         try:
             read_picture(photo.path, form, "exact")
@@ -180,17 +184,17 @@ def _first(photos: list[_Photo], form: PictureForm) -> str:
 def _read(
     photos: list[_Photo], form: PictureForm, most: int, tell: Callable[[str], None]
 ) -> tuple[list[_Photo], NDArray[np.uint8]]:
-    """At most `most` photos that can be read, with their pictures."""
+    """Return up to `most` readable photos, and their images."""
     read: list[_Photo] = []
     pictures: list[NDArray[np.uint8]] = []
     for photo in photos:
         if len(pictures) == most:
-            tell(f"{len(photos)} photos: {most} of them are used, chosen by their content")
+            tell(f"{most} of {len(photos)} photos are used, chosen at random")
             break
         try:
             pictures.append(read_picture(photo.path, form, "exact"))
         except PictureError as error:
-            tell(f"left out: {photo.path}: {error}")
+            tell(f"skipped: {photo.path}: {error}")
         else:
             read.append(photo)
     return read, np.stack(pictures) if pictures else np.zeros((0, form.height, form.width, 3), np.uint8)

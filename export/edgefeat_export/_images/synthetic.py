@@ -1,8 +1,8 @@
-"""Pictures that nobody took, with the statistics of photos: dead leaves.
+"""Generate images with the statistics of photos: dead leaves.
 
 Source: A. B. Lee, D. Mumford, J. Huang, "Occlusion Models for Natural Images: A Statistical Study of a Scale-Invariant
-Dead Leaves Model", IJCV 41 (2001). Opaque shapes fall on one another; that their sizes are distributed as 1/r^3 makes
-the picture look the same at every scale, which gives the 1/f spectrum and the edge statistics of natural images.
+Dead Leaves Model", IJCV 41 (2001). Opaque shapes occlude each other; sizes distributed as 1/r^3 make the image look the
+same at every scale, which gives the 1/f spectrum and the edge statistics of natural images.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from PIL import Image, ImageDraw
 
 __all__ = ["dead_leaves"]
 
-# Drawn larger and scaled down, so that edges are as soft as a lens makes them.
+# Images are drawn larger and scaled down, so that edges are as soft as in a photo.
 _OVERSAMPLING = 2
 _LEAVES = 1500
 _SMALLEST, _LARGEST = 0.02, 0.6
 
 
 def dead_leaves(count: int, height: int, width: int, *, seed: int) -> NDArray[np.uint8]:
-    """`count` pictures, uint8 RGB (count, height, width, 3); picture i of a seed is always the same."""
+    """Return `count` images, uint8 RGB (count, height, width, 3); image i of a seed is always the same."""
     pictures = np.empty((count, height, width, 3), np.uint8)
     for index in range(count):
         pictures[index] = _picture(np.random.default_rng([seed, index]), height, width)
@@ -42,7 +42,7 @@ def _picture(random: np.random.Generator, height: int, width: int) -> NDArray[np
 
 
 def _palette(random: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and square root of the covariance of a picture's colours: grey varies more than hue, as in photos."""
+    """Return mean and square root of the covariance of an image's colours: gray varies more than hue, as in photos."""
     mean = random.uniform(70, 180) + random.normal(0, 18, 3)
     spread = np.full((3, 1), random.uniform(35, 65)) @ np.ones((1, 1))
     hue = random.normal(0, random.uniform(6, 26), (3, 2))
@@ -58,7 +58,7 @@ def _colour(
 
 
 def _leaf(random: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
-    """The corners of one shape: an ellipse, or a polygon of few corners, at any place and angle."""
+    """Return the corners of one shape: an ellipse, or a polygon with few corners, at a random position and angle."""
     low, high = _SMALLEST**-2, _LARGEST**-2
     radius = (low + random.uniform() * (high - low)) ** -0.5 * max(size)  # density 1/r^3 between the two cut-offs
     corners = 24 if random.uniform() < 0.5 else int(random.integers(3, 7))
@@ -71,7 +71,7 @@ def _leaf(random: np.random.Generator, size: tuple[int, int]) -> NDArray[np.floa
 
 
 def _texture(random: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    """Noise with a 1/f amplitude spectrum: the shading and grain that flat leaves lack."""
+    """Return noise with a 1/f amplitude spectrum: shading and grain, which flat shapes lack."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     frequency[0, 0] = np.inf
     phases = np.exp(2j * np.pi * random.uniform(size=frequency.shape))

@@ -1,1 +1,1 @@
-"""Where a network comes from: named backbones, saved models, files of weights, and how pixels are preprocessed."""
+"""The sources of a network: named backbones, saved models, weight files, and the preprocessing of each."""

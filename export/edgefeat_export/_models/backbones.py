@@ -1,6 +1,6 @@
-"""The backbones known by name: all of `keras.applications`, and the two that the literature starts from and it lacks.
+"""The backbones known by name: all of `keras.applications`, AlexNet and GoogLeNet.
 
-What differs from one to the other is data here, not code elsewhere.
+Differences between backbones are data in this module, not code elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgefeat_export._spec import MODEL_SUFFIXES
 __all__ = ["Backbone", "backbone_named", "backbones"]
 
 _SIZE, _SMALLEST = 224, 32
-#: Side of the pictures that a network was made for, and of the smallest it takes, where they are not the usual.
+#: The default and the smallest input size of networks whose sizes are unusual.
 _SIZES = {
     "alexnet": (224, 63),
     "efficientnet_b1": (240, 32),
@@ -46,18 +46,18 @@ _SIZES = {
     "nasnet_large": (331, 32),
     "xception": (299, 71),
 }
-#: Other sizes for which Keras has weights of their own.
+#: Further sizes for which Keras has separate weights.
 _TRAINED_SIZES = {"mobilenet": (128, 160, 192), "mobilenet_v2": (96, 128, 160, 192)}
-#: Networks whose first dense layer sees the whole feature map, and so pictures of one size alone.
+#: Networks whose first dense layer reads the whole feature map, so that only one input size is possible.
 _FIXED_TOPS = ("vgg16", "vgg19")
 
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A network by our name for it (`mobilenet_v2`), built by a factory with the options of `keras.applications`.
+    """A network by its name in edgefeat (`mobilenet_v2`), built by a factory with the options of `keras.applications`.
 
-    `preprocess` goes from float32 RGB 0..255 to what the first layer takes, `preprocessing` says so in words.
-    `downloads` is whether the factory knows weights "imagenet"; `state_dict` how torch's weights fit, if they do.
+    `preprocess` converts float32 RGB 0..255 to the input of the first layer; `preprocessing` describes it in words.
+    `downloads` says whether the factory supports weights "imagenet"; `state_dict` how torch's weights fit, if they do.
     """
 
     name: str
@@ -69,26 +69,26 @@ class Backbone:
 
     @property
     def size(self) -> int:
-        """The side of the pictures that it was made for."""
+        """The side of the images that it was made for."""
         return _SIZES.get(self.name, (_SIZE, _SMALLEST))[0]
 
     @property
     def smallest(self) -> int:
-        """The shortest side that it takes."""
+        """The shortest side that it accepts."""
         return _SIZES.get(self.name, (_SIZE, _SMALLEST))[1]
 
     @property
     def trained_sizes(self) -> tuple[int, ...]:
-        """The sides of pictures for which its top has weights."""
+        """The sides of images for which its top has weights."""
         return (self.size, *_TRAINED_SIZES.get(self.name, ()))
 
     @property
     def fixed_top(self) -> bool:
-        """Whether its top takes pictures of one size alone."""
+        """Whether its top accepts only one size of image."""
         return self.name in _FIXED_TOPS
 
     def accepts(self, option: str) -> bool:
-        """Whether the network has an option of that name, such as `alpha`."""
+        """Return whether the network has an option of that name, such as `alpha`."""
         return option in inspect.signature(self.factory).parameters
 
 
@@ -114,7 +114,7 @@ _OWN = (
 
 @cache
 def backbones() -> tuple[Backbone, ...]:
-    """Every backbone of the installed Keras and our own, sorted by name."""
+    """Return every backbone of the installed Keras and edgefeat's own, sorted by name."""
     found = list(_OWN)
     for name, factory in vars(keras.applications).items():
         if inspect.isfunction(factory) and {"include_top", "weights"} <= set(inspect.signature(factory).parameters):
@@ -126,10 +126,13 @@ def backbones() -> tuple[Backbone, ...]:
 
 
 def backbone_named(name: str) -> Backbone:
-    """The backbone of that name, case, `_` and `-` ignored. ArgumentError lists names near it, or says it is a path."""
+    """Return the backbone of that name; case, `_` and `-` are ignored.
+
+    Raises ArgumentError, which lists similar names, or says that the name is a path.
+    """
     if name in (".", "..") or set(name) & {"/", os.sep, os.altsep}:
         raise ArgumentError(
-            f"backbone {name!r} is a path, but not that of a saved model "
+            f"backbone {name!r} is a path, but not of a saved model "
             f"(allowed: a file {', '.join(MODEL_SUFFIXES)}, a SavedModel folder, or a backbone's name)"
         )
     by_key = {_key(backbone.name): backbone for backbone in backbones()}
@@ -137,7 +140,7 @@ def backbone_named(name: str) -> Backbone:
     if backbone is None:
         near = difflib.get_close_matches(_key(name), by_key, n=5, cutoff=0.5)
         names = [by_key[key].name for key in near] or [backbone.name for backbone in backbones()]
-        raise ArgumentError(f"backbone {name!r} is unknown ({'near it' if near else 'allowed'}: {', '.join(names)})")
+        raise ArgumentError(f"backbone {name!r} is unknown ({'similar' if near else 'allowed'}: {', '.join(names)})")
     return backbone
 
 
@@ -146,7 +149,7 @@ def _key(name: str) -> str:
 
 
 def _our_name(keras_name: str) -> str:
-    """`MobileNetV3Small` -> `mobilenet_v3_small`, `ResNet50V2` -> `resnet50_v2`."""
+    """Return edgefeat's name: `MobileNetV3Small` -> `mobilenet_v3_small`, `ResNet50V2` -> `resnet50_v2`."""
     parts = re.sub(r"(V\d)|(?<=[a-z\d])(B\d)$|(Small|Large|XLarge|Mobile(?!Net)|Tiny|Base)$", r"_\g<0>_", keras_name)
     parts = re.sub(r"(?<=V2_)([BSML]\d?)$", r"\1", parts).replace("InceptionResNet", "Inception_ResNet")
     return re.sub(r"_+", "_", parts).strip("_").lower()

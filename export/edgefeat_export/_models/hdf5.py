@@ -1,8 +1,8 @@
-"""The arrays in the files of Keras, read as arrays: nothing that a file describes is built, and no code in it is run.
+"""Read arrays from the files of Keras, without building anything the file describes or running any code in it.
 
-There are two kinds, which Keras gives the same suffixes: the older one names layers and orders them (`layer_names`; in
-a whole model below `model_weights`), the newer one (`.weights.h5`, and inside `.keras`) has a group for each layer by
-its class and the number of its like before it, `layers/conv2d_3`.
+There are two kinds with the same suffixes. The older kind names layers and orders them (`layer_names`; in a whole model
+below `model_weights`). The newer kind (`.weights.h5`, and inside `.keras`) has a group for each layer, named after its
+class with a number, `layers/conv2d_3`.
 """
 
 from __future__ import annotations
@@ -32,40 +32,40 @@ __all__ = ["SavedArray", "SavedLayer", "SavedLayers", "hdf5_attributes", "saved_
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _MEMBER = "model.weights.h5"
-_LARGEST_EXPANSION = 20  # arrays of real weights hardly compress at all
+_LARGEST_EXPANSION = 20  # arrays of real weights barely compress
 _KINDS = "fiu"  # NumPy's letters for real numbers
-_DEADLINE = 60.0  # seconds to list what is in a file, which takes one
+_DEADLINE = 60.0  # seconds to list the content of a file; usually it takes one second
 
 
 @dataclass(frozen=True, slots=True)
 class SavedArray:
-    """An array of the file, not yet read; `shape` is what the file declares, which may be terabytes in a few bytes."""
+    """An array of the file, not yet read; `shape` is what the file declares: a few bytes can declare terabytes."""
 
     name: str
     shape: tuple[int, ...]
     dataset: Any
 
     def read(self) -> NDArray[np.float32]:
-        """The array. Raises ExportError where the file is broken or the values are no finite real numbers.
+        """Return the array. Raises ExportError if the file is damaged or the values are not finite real numbers.
 
-        To be called where `shape` is as expected.
+        Check that `shape` is as expected before you call this.
         """
         try:
             if self.dataset.dtype.kind not in _KINDS:
-                raise ExportError(f"array {self.name!r} holds {self.dataset.dtype} (allowed: real numbers)")
+                raise ExportError(f"array {self.name!r} contains {self.dataset.dtype} (allowed: real numbers)")
             array: NDArray[np.float32] = np.asarray(self.dataset[()], np.float32)
         except ExportError:
             raise
-        except Exception as error:  # h5py raises many kinds for a damaged file
+        except Exception as error:  # h5py raises many types for a damaged file
             raise ExportError(f"array {self.name!r} cannot be read: {error}") from error
         if not np.isfinite(array).all():
-            raise ExportError(f"array {self.name!r} holds values that are not finite")
+            raise ExportError(f"array {self.name!r} contains values that are not finite")
         return array
 
 
 @dataclass(frozen=True, slots=True)
 class SavedLayer:
-    """A layer of the file that has weights, under its own name or that of its class and number."""
+    """A layer of the file that has weights, by its own name or by its class and number."""
 
     name: str
     arrays: tuple[SavedArray, ...]
@@ -73,7 +73,7 @@ class SavedLayer:
 
 @dataclass(frozen=True, slots=True)
 class SavedLayers:
-    """The layers with weights of a file; in the network's order, unless `by_class` says how they are named."""
+    """The layers of a file that have weights: in the network's order, or named by class and number if `by_class`."""
 
     layers: tuple[SavedLayer, ...]
     by_class: bool
@@ -88,26 +88,26 @@ class _Listed:
 
     def __post_init__(self) -> None:
         for text in (self.name, *self.paths):
-            text.encode()  # h5py makes lone surrogates of what is no UTF-8, which nothing can print
+            text.encode()  # h5py decodes invalid UTF-8 to lone surrogates, which cannot be printed
 
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """As `SavedLayers`, before anything of the arrays is known."""
+    """Like `SavedLayers`, with the paths of the arrays only."""
 
     layers: tuple[_Listed, ...]
     by_class: bool
 
     def with_weights(self) -> _Listing:
-        """Without the layers that have none."""
+        """Return the listing without layers that have no weights."""
         return replace(self, layers=tuple(layer for layer in self.layers if layer.paths))
 
 
 @contextmanager
 def saved_layers(path: Path) -> Iterator[SavedLayers]:
-    """What is in a `.h5`, `.weights.h5` or `.keras` file, whatever its suffix, while it is open.
+    """Yield the layers of a `.h5`, `.weights.h5` or `.keras` file, whatever its suffix, while it is open.
 
-    Raises ExportError for a file that is broken, of another kind, or refers to other files.
+    Raises ExportError for a file that is damaged, of another kind, or refers to other files.
     """
     listing = _list_apart(path)
     with ExitStack() as stack:
@@ -120,21 +120,24 @@ def saved_layers(path: Path) -> Iterator[SavedLayers]:
 
 
 def hdf5_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """Return those attributes of the file's root that it has, as text.
+    """Return the requested attributes that the root of the file has, as text.
 
-    Raises ExportError for a file that is damaged, or that has a link or an array that leads to another file.
+    Raises ExportError for a file that is damaged, or that has a link or an array that refers to another file.
     """
     found = _apart("attributes", path, *names)
     return {name: str(value) for name, value in found.items()}
 
 
 def _list_apart(path: Path) -> _Listing:
-    """The layers with weights of the file."""
+    """Return the layers of the file that have weights, listed in a separate process."""
     return from_json(_Listing, _apart("list", path))
 
 
 def _apart(task: str, path: Path, *names: str) -> dict[str, Any]:
-    """What `task` gives, from a process of its own: HDF5 can hang, die or read foreign memory on a damaged file."""
+    """Return the result of `task`, run in a separate process.
+
+    HDF5 can hang, crash or read foreign memory on a damaged file.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", __name__, task, os.fspath(path), *names],
@@ -144,11 +147,11 @@ def _apart(task: str, path: Path, *names: str) -> dict[str, Any]:
             timeout=_DEADLINE,
         )
     except subprocess.TimeoutExpired as error:
-        raise ExportError(f"it is not a whole HDF5 file: HDF5 is not done with it in {_DEADLINE:g} s") from error
+        raise ExportError(f"it is not a valid HDF5 file: HDF5 did not finish reading it in {_DEADLINE:g} s") from error
     if done.returncode < 0:
-        raise ExportError(f"it is not a whole HDF5 file: HDF5 dies of it, {signal.Signals(-done.returncode).name}")
+        raise ExportError(f"it is not a valid HDF5 file: HDF5 crashed on it, {signal.Signals(-done.returncode).name}")
     if done.returncode != 0:
-        raise ExportError(f"it is not a whole HDF5 file: {(done.stderr.splitlines() or ['no word of why'])[-1]}")
+        raise ExportError(f"it is not a valid HDF5 file: {(done.stderr.splitlines() or ['reason unknown'])[-1]}")
     said = json.loads(done.stdout)
     if "error" in said:
         raise ExportError(said["error"])
@@ -166,7 +169,7 @@ def _attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _check_links(group: h5py.Group) -> None:
-    """Raises ExportError for a link or an array in the group that takes its content from elsewhere."""
+    """Raise ExportError for a link or an array in the group that takes its content from elsewhere."""
     waiting, seen = [group], set()
     while waiting:
         group = waiting.pop()
@@ -193,18 +196,18 @@ def _list(path: Path) -> _Listing:
         for kind in ("layers", "_layer_checkpoint_dependencies"):  # the second in files of Keras 2.12 and 2.13
             if _has(file, kind):
                 return _Listing(tuple(_by_class(file, kind, "")), by_class=True).with_weights()
-    raise ExportError("it holds no weights of a Keras model")
+    raise ExportError("it contains no weights of a Keras model")
 
 
 @contextmanager
 def _whole_file() -> Iterator[None]:
-    """Says of whatever h5py makes of a damaged file that it is one."""
+    """Convert any error of h5py to an ExportError that says the file is damaged."""
     try:
         yield
     except ExportError:
         raise
-    except Exception as error:  # h5py raises many kinds
-        raise ExportError(f"it is not a whole HDF5 file: {error}") from error
+    except Exception as error:  # h5py raises many types
+        raise ExportError(f"it is not a valid HDF5 file: {error}") from error
 
 
 def _content(path: Path) -> Path | io.BytesIO:
@@ -218,7 +221,7 @@ def _content(path: Path) -> Path | io.BytesIO:
 
 
 def _member(path: Path) -> io.BytesIO:
-    """The weights in a `.keras` archive."""
+    """Return the weights in a `.keras` archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             info = archive.getinfo(_MEMBER)
@@ -228,7 +231,7 @@ def _member(path: Path) -> io.BytesIO:
     except KeyError as error:
         raise ExportError(f"it is an archive without {_MEMBER}, so Keras did not write it as .keras") from error
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ExportError(f"it is not a whole .keras archive: {error}") from error
+        raise ExportError(f"it is not a valid .keras archive: {error}") from error
 
 
 def _named(file: h5py.File, home: str, name: str) -> _Listed:
@@ -237,7 +240,7 @@ def _named(file: h5py.File, home: str, name: str) -> _Listed:
 
 
 def _by_class(file: h5py.File, home: str, prefix: str) -> Iterator[_Listed]:
-    """The layers in the group `home`, those of a model among them by path, `sequential/conv2d`."""
+    """Yield the layers in the group `home`; layers of an inner model are named by path, `sequential/conv2d`."""
     for name in _group(file, home):
         path = f"{home}/{name}"
         layer = _group(file, path)
@@ -252,7 +255,7 @@ def _number(key: str) -> tuple[int, str]:
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """The names in an attribute, which is in numbered pieces where it was too large for one."""
+    """Return the names in an attribute, which is split into numbered pieces if it is too large for one."""
     pieces = [attribute] if attribute in group.attrs else []
     while f"{attribute}{len(pieces)}" in group.attrs:
         pieces.append(f"{attribute}{len(pieces)}")
@@ -263,21 +266,21 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
 def _group(parent: h5py.Group, path: str) -> h5py.Group:
     group = _at(parent, path)
     if not isinstance(group, h5py.Group):
-        raise ExportError(f"its {path!r} is no group")
+        raise ExportError(f"its {path!r} is not a group")
     return group
 
 
 def _array(parent: h5py.Group, path: str) -> SavedArray:
     dataset = _at(parent, path)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
-        raise ExportError(f"its {path!r} is no array")
+        raise ExportError(f"its {path!r} is not an array")
     if dataset.external or dataset.is_virtual:
         raise ExportError(f"its {path!r} takes its values from another file")
     return SavedArray(path.rpartition("/")[2].partition(":")[0], tuple(dataset.shape), dataset)
 
 
 def _at(parent: h5py.Group, path: str) -> Any:
-    """What is at `path`, by hard links alone: the others can lead to any file of the machine."""
+    """Return the object at `path`, by hard links only: other links can lead to any file of the machine."""
     for name in path.split("/"):
         if not isinstance(parent, h5py.Group) or not _has(parent, name):
             raise ExportError(f"it lacks {path!r}, which it lists")
@@ -288,7 +291,7 @@ def _at(parent: h5py.Group, path: str) -> Any:
 
 
 def _has(group: h5py.Group, name: str) -> bool:
-    """Whether there is something of that name, without following it where it is a link."""
+    """Return whether the group has an object of that name, without following links."""
     return bool(name) and bool(group.id.links.exists(name.encode()))
 
 
@@ -298,7 +301,7 @@ def _main(task: str, path: str, *names: str) -> None:
         said: dict[str, Any] = {"found": found}
     except ExportError as error:
         said = {"error": str(error)}
-    print(json.dumps(said))  # noqa: T201  this is for `_apart`
+    print(json.dumps(said))  # noqa: T201  read by `_apart`
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What happens to pixels before the first layer: a backbone's own, a named mode of Keras, or mean and deviation."""
+"""Preprocessing of pixels before the first layer: the backbone's own, a named mode of Keras, or mean and deviation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _GRAY_SCALE = 65536
 
 
 def preprocessing_named(text: str, color: Literal["rgb", "gray"] = "rgb") -> Callable[[Any], Any]:
-    """Return what turns float32 pixels 0..255 (N, H, W, C), tensor or array, into what the first layer takes.
+    """Return a function from float32 pixels 0..255 (N, H, W, C), tensor or array, to the input of the first layer.
 
     `tf` (-1 to 1), `torch` and `caffe` are the modes of `keras.applications.imagenet_utils.preprocess_input`; `unit`
-    divides by 255 (0 to 1); `raw` changes nothing; `R,G,B/R,G,B`, or `M/D` for all channels alike, subtracts a mean and
-    divides by a deviation, of pixels scaled to 0..1 where no figure is above 1, else of pixels as they are. Raises
-    ArgumentError for anything else, and for a mode of three colours where pictures are gray.
+    divides by 255 (0 to 1); `raw` changes nothing; `R,G,B/R,G,B`, or `M/D` for all channels, subtracts a mean and
+    divides by a deviation: of pixels scaled to 0..1 if no number is above 1, else of unscaled pixels. Raises
+    ArgumentError for anything else, and for a mode with three colours if images are gray.
     """
     if text == "raw":
         return _raw
@@ -34,7 +34,7 @@ def preprocessing_named(text: str, color: Literal["rgb", "gray"] = "rgb") -> Cal
         return lambda pixels: pixels * np.float32(1 / 255)
     if color == "gray" and text in ("torch", "caffe"):
         raise ArgumentError(
-            f"preprocessing {text!r} is for three colours, and the model takes gray pictures "
+            f"preprocessing {text!r} requires three colours, but the model takes gray images "
             "(allowed: unit, tf, raw, or MEAN/DEVIATION)"
         )
     if text in MODES:
@@ -47,7 +47,7 @@ def preprocessing_named(text: str, color: Literal["rgb", "gray"] = "rgb") -> Cal
 
 
 def _figures(text: str, color: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Mean and deviation, of each channel or of all alike."""
+    """Return mean and deviation, of each channel or of all channels."""
     number = r"\s*([0-9]*\.?[0-9]+)\s*"
     match = re.fullmatch(f"{number},{number},{number}/{number},{number},{number}", text)
     match = match or re.fullmatch(f"{number}/{number}", text)
@@ -55,13 +55,13 @@ def _figures(text: str, color: str) -> tuple[np.ndarray[Any, Any], np.ndarray[An
     mean, deviation = np.split(figures, 2)
     if (deviation <= 0).any():
         raise ArgumentError(
-            f"preprocessing {text!r} is unknown (allowed: {', '.join(MODES)}, or MEAN/DEVIATION, each one figure or "
-            "R,G,B, the deviation above 0)"
+            f"preprocessing {text!r} is unknown (allowed: {', '.join(MODES)}, or MEAN/DEVIATION, each one number or "
+            "R,G,B, with a deviation above 0)"
         )
     if color == "gray":
         if len(set(mean)) > 1 or len(set(deviation)) > 1:
             raise ArgumentError(
-                f"preprocessing {text!r} differs by colour, and the model takes gray pictures (allowed: one figure "
+                f"preprocessing {text!r} differs by colour, but the model takes gray images (allowed: one number "
                 "each, such as 0/255)"
             )
         return mean[:1], deviation[:1]
@@ -69,10 +69,10 @@ def _figures(text: str, color: str) -> tuple[np.ndarray[Any, Any], np.ndarray[An
 
 
 def gray(pixels: Any) -> Any:
-    """Return the gray (N, H, W, 1) of RGB pixels 0..255 (N, H, W, 3), float32 of whole numbers, tensor or array.
+    """Return the gray values (N, H, W, 1) of RGB pixels 0..255 (N, H, W, 3): whole numbers as float32, tensor or array.
 
-    It equals Pillow's `convert("L")`, and so `keras.utils.load_img(color_mode="grayscale")`: every step is exact in
-    float32. Gray pictures, whose channels are equal, stay as they are.
+    The result equals Pillow's `convert("L")`, and so `keras.utils.load_img(color_mode="grayscale")`: every step is
+    exact in float32. Gray images, whose channels are equal, do not change.
     """
     total = ops.sum(pixels * _GRAY, axis=-1, keepdims=True) + np.float32(_GRAY_SCALE / 2)
     return ops.floor(total * np.float32(1 / _GRAY_SCALE))

@@ -1,6 +1,6 @@
-"""Puts the weights of a file into a network: every array is compared by name or place and by shape before it is read.
+"""Load the weights of a file into a network: arrays are matched by name or position, and by shape.
 
-Never unpickles, never builds what a file describes: whatever the file, only numbers come out of it.
+Files are never unpickled, and nothing they describe is built: only numbers are read.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 def load_weights(model: keras.Model, file: str, state_dict: StateDict | None) -> None:
-    """Gives `model` the weights of `file`: `.h5`, `.weights.h5`, `.keras`, or `.safetensors` where it has a state dict.
+    """Load the weights of `file` into `model`: `.h5`, `.weights.h5`, `.keras`, or `.safetensors` with a `state_dict`.
 
-    What comes behind the network in the file, a classifier, is left out. Raises ArgumentError where the file is of
-    another network, naming the first layer that differs, and ExportError where it is broken or not what it claims.
+    Layers of the file that follow the network, a classifier, are ignored. Raises ArgumentError if the file is of
+    another network, naming the first layer that differs, and ExportError if it is damaged or not of the kind it claims.
     """
     path = weights_file(file)
     try:
@@ -51,14 +51,14 @@ def load_weights(model: keras.Model, file: str, state_dict: StateDict | None) ->
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Gives the layers of `target` the weights that those of the same names in `source` have."""
+    """Copy weights from `source` to the layers of `target` with the same names."""
     layers = {layer.name: layer for layer in source.layers}
     for layer in target.layers:
         layer.set_weights(layers[layer.name].get_weights())
 
 
 class _MismatchError(Exception):
-    """Where the file and the network part, for people."""
+    """The first difference between the file and the network, as a message for the user."""
 
 
 def _load_layers(model: keras.Model, saved: SavedLayers) -> None:
@@ -67,54 +67,59 @@ def _load_layers(model: keras.Model, saved: SavedLayers) -> None:
     for layer, of_file in pairs:
         if _shapes(layer) != _saved_shapes(of_file):
             raise _MismatchError(
-                f"its layer {layer.name!r} has {_told(_shapes(layer))}, "
+                f"the network's layer {layer.name!r} has {_told(_shapes(layer))}, "
                 f"the file's {of_file.name!r} {_told(_saved_shapes(of_file))}"
             )
     for layer, of_file in pairs:
         for variable, array in zip(_variables(layer), of_file.arrays, strict=True):
             variable.assign(array.read().astype(variable.dtype))
-        if hasattr(layer, "finalize_state"):  # Normalization keeps values made of its weights
+        if hasattr(layer, "finalize_state"):  # Normalization caches values computed from its weights
             layer.finalize_state()
 
 
 def _by_name(layers: Sequence[keras.Layer], saved: SavedLayers) -> list[tuple[keras.Layer, SavedLayer]]:
-    """Each layer with the file's of its name; empty where the file lacks a name."""
+    """Return each layer with the file's layer of the same name; empty if the file lacks a name."""
     places = {layer.name: place for place, layer in enumerate(saved.layers)}
     if not all(layer.name in places for layer in layers):
         return []
     taken = sorted(places[layer.name] for layer in layers)
     for layer, place, expected in zip(layers, taken, range(len(layers)), strict=True):
-        if place != expected:  # VGG19's file has every name of VGG16, and every shape
+        if place != expected:  # VGG19's file has every name and shape of VGG16
             other = saved.layers[expected]
             raise _MismatchError(
-                f"the file goes on with {other.name!r}, {_told(_saved_shapes(other))}, "
-                f"where the network has {layer.name!r}, {_told(_shapes(layer))}"
+                f"the next layer in the file is {other.name!r}, {_told(_saved_shapes(other))}, "
+                f"but the network has {layer.name!r}, {_told(_shapes(layer))}"
             )
     return [(layer, saved.layers[places[layer.name]]) for layer in layers]
 
 
 def _by_order(layers: Sequence[keras.Layer], saved: SavedLayers) -> list[tuple[keras.Layer, SavedLayer]]:
-    """Each layer with the file's at its place: Keras numbers layers without names through all models of a program."""
+    """Return each layer with the file's layer at its position.
+
+    Names cannot be compared here: Keras numbers unnamed layers across all models of a program.
+    """
     pairs = list(zip(layers, saved.layers, strict=False))
     if len(pairs) < len(layers) and all(_shapes(layer) == _saved_shapes(of_file) for layer, of_file in pairs):
         missing = layers[len(pairs)]
-        raise _MismatchError(f"the file ends before its layer {missing.name!r}, {_told(_shapes(missing))}")
+        raise _MismatchError(f"the file ends before the network's layer {missing.name!r}, {_told(_shapes(missing))}")
     return pairs
 
 
 def _by_class(model: keras.Model, saved: Sequence[SavedLayer]) -> list[tuple[keras.Layer, SavedLayer]]:
-    """Each layer with the file's of its class and number: `conv2d_3` is the fourth Conv2D."""
+    """Return each layer with the file's layer of its class and number: `conv2d_3` is the fourth Conv2D."""
     of_file = {layer.name: layer for layer in saved}
     pairs = []
     for name, layer in _class_names(model, ""):
         if name not in of_file:
-            raise _MismatchError(f"the file has no {name!r} for its layer {layer.name!r}, {_told(_shapes(layer))}")
+            raise _MismatchError(
+                f"the file has no {name!r} for the network's layer {layer.name!r}, {_told(_shapes(layer))}"
+            )
         pairs.append((layer, of_file[name]))
     return pairs
 
 
 def _class_names(model: keras.Model, prefix: str) -> Iterator[tuple[str, keras.Layer]]:
-    """The layers that have weights, those of inner models by path."""
+    """Yield the layers that have weights, named by class and number; layers of inner models by path."""
     counts: Counter[str] = Counter()
     for layer in model.layers:
         kind = _snake_case(type(layer).__name__)
@@ -127,13 +132,13 @@ def _class_names(model: keras.Model, prefix: str) -> Iterator[tuple[str, keras.L
 
 
 def _snake_case(name: str) -> str:
-    """As Keras names a class in a file: `BatchNormalization` is `batch_normalization`."""
+    """Return a class name as Keras writes it in a file: `BatchNormalization` becomes `batch_normalization`."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _variables(layer: keras.Layer) -> list[Any]:
-    """The layer's weights in the order of every kind of file."""
+    """Return the layer's weights in the order that every kind of file has."""
     return [*layer.trainable_weights, *layer.non_trainable_weights]
 
 
@@ -152,7 +157,7 @@ def _told(shapes: Shapes) -> str:
 def _load_state_dict(model: keras.Model, path: Path, state_dict: StateDict | None) -> None:
     if state_dict is None:
         raise ArgumentError(
-            f"weights {path} are a state dict of torch, which {model.name} has none of "
+            f"weights {path} are a torch state dict, which {model.name} does not support "
             "(allowed: .h5, .weights.h5 or .keras; .safetensors for alexnet and googlenet)"
         )
     try:
@@ -163,25 +168,27 @@ def _load_state_dict(model: keras.Model, path: Path, state_dict: StateDict | Non
             for entry in entries:
                 array = file.get_tensor(entry.name)
                 if not np.isfinite(array).all():
-                    raise ExportError(f"{entry.name!r} holds values that are not finite")
+                    raise ExportError(f"{entry.name!r} contains values that are not finite")
                 entry.variable.assign(entry.arranged(array))
     except SafetensorError as error:
-        raise ExportError(f"it is not a whole safetensors file: {error}") from error
+        raise ExportError(f"it is not a valid safetensors file: {error}") from error
 
 
 def _check_names(
     model: keras.Model, entries: Sequence[Entry], state_dict: StateDict, slices: Mapping[str, Any]
 ) -> None:
-    """That every array the network needs is there in its shape, and no other but those known to be left over."""
+    """Raise an error unless the file has every array the network requires, in its shape, and no unknown arrays."""
     for entry in entries:
         if entry.name not in slices:
             raise _MismatchError(f"the file has no {entry.name!r}, {entry.shape}")
         shape = tuple(slices[entry.name].get_shape())
         if shape != entry.shape:
-            raise _MismatchError(f"its {entry.name!r} has {entry.shape}, the file's {shape}")
+            raise _MismatchError(f"the network's {entry.name!r} has {entry.shape}, the file's {shape}")
         if slices[entry.name].get_dtype() not in _DTYPES:
             raise ExportError(f"{entry.name!r} is {slices[entry.name].get_dtype()} (allowed: {', '.join(_DTYPES)})")
     needed = {entry.name for entry in entries}
     for name, values in slices.items():
         if name not in needed and not state_dict.ignores(name, model):
-            raise _MismatchError(f"the file has {name!r}, {tuple(values.get_shape())}, the network has no such array")
+            raise _MismatchError(
+                f"the file has {name!r}, {tuple(values.get_shape())}, but the network has no such array"
+            )

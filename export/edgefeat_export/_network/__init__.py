@@ -1,1 +1,1 @@
-"""The network that is exported: a backbone or saved model, cut at its layers, with its head baked in."""
+"""The network to export: a backbone or saved model, cut at its layers, with the head baked in."""

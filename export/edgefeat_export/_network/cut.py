@@ -1,4 +1,4 @@
-"""Cuts a Keras model, of Keras 3 or tf-keras, at layers, also inside the models it is made of."""
+"""Cut a Keras model, of Keras 3 or tf-keras, at layers, also inside its inner models."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["cut", "layer_names"]
 
 
 def cut(whole: Any, names: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
-    """Return the part of `whole` up to the layers of these names, and the names; none given means its last layer.
+    """Return the part of `whole` up to the named layers, and their names; without names, up to its last layer.
 
-    A layer of a model inside the model is named by its path, `inner/layer`. The part has only those inputs of `whole`
-    that it depends on. Raises ArgumentError for an unknown name, and for two whose taps would have the same.
+    A layer of an inner model is named by its path, `inner/layer`. The part has only the inputs of `whole` that it
+    depends on. Raises ArgumentError for an unknown name, and for two layers whose taps would have the same name.
     """
     if len(set(names)) != len(names):
-        raise ArgumentError(f"layers {', '.join(names)} repeat a name")
+        raise ArgumentError(f"layers {', '.join(names)} contain a name twice")
     if not names:
         if len(whole.outputs) != 1:
             raise ArgumentError(
-                f"{whole.name} has {len(whole.outputs)} outputs: say with --layer where to cut it "
+                f"{whole.name} has {len(whole.outputs)} outputs: choose with --layer where to cut it "
                 f"(they are of: {', '.join(dict.fromkeys(_giver(output) for output in whole.outputs))})"
             )
         return whole, (_giver(whole.outputs[0]),)
@@ -37,7 +37,7 @@ def cut(whole: Any, names: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
 
 
 def layer_names(model: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the name of every layer, those of inner models by path, in order."""
+    """Yield the name of every layer in order; layers of inner models are named by path."""
     for layer in model.layers:
         yield prefix + layer.name
         if is_model(layer):
@@ -47,25 +47,25 @@ def layer_names(model: Any, prefix: str = "") -> Iterator[str]:
 def _check_taps(names: Sequence[str]) -> None:
     taps: dict[str, str] = {}
     for name in names:
-        other = taps.setdefault(tap_name(name).lower(), name)  # TensorFlow tells no names apart by their case
+        other = taps.setdefault(tap_name(name).lower(), name)  # TensorFlow ignores the case of names
         if other != name:
             raise ArgumentError(
-                f"layers {other!r} and {name!r} would both be tap {tap_name(name)!r}: rename one, or cut at one of them"
+                f"layers {other!r} and {name!r} would both be tap {tap_name(name)!r}: rename one, or cut at only one"
             )
 
 
 def _giver(output: Any) -> str:
-    """The name of the layer that gives this output."""
+    """Return the name of the layer that computes this output."""
     return str(giver(output).name)
 
 
 def _output(model: Any, path: str, name: str, whole: Any) -> Any:
-    """The tensor, in terms of `model`'s inputs, that the layer at `path` gives; for errors, its `name` in `whole`."""
+    """Return the output of the layer at `path` as a tensor of `model`; errors use its `name` in `whole`."""
     layer, rest = _found(model, path)
     if layer is None:
         names = list(layer_names(whole))
         near = difflib.get_close_matches(name, names, n=4, cutoff=0.5)
-        where = f"near it: {', '.join(near)}; " if near else ""
+        where = f"similar: {', '.join(near)}; " if near else ""
         raise ArgumentError(f"layer {name!r} is not in {whole.name} ({where}the last are: {', '.join(names[-6:])})")
     call = _last_call(model, layer)
     if not rest:
@@ -74,7 +74,7 @@ def _output(model: Any, path: str, name: str, whole: Any) -> Any:
         return call.results[0]
     output = _output(layer, rest, name, whole)
     given = {key(inside): tensor for inside, tensor in zip(inputs_of(layer), call.sources, strict=True)}
-    if key(output) in given:  # a model that gives back what it takes makes a cycle
+    if key(output) in given:  # a model that returns its input makes a cycle
         return given[key(output)]
     needed = {key(source) for source in needs([output])}
     sources = [source for source in inputs_of(layer) if key(source) in needed]
@@ -84,7 +84,7 @@ def _output(model: Any, path: str, name: str, whole: Any) -> Any:
 
 
 def _found(model: Any, path: str) -> tuple[Any, str]:
-    """The layer of `model` that `path` leads to or through, and the rest of the path. Names may have slashes."""
+    """Return the layer of `model` that `path` leads to or through, and the rest of the path. Names may have slashes."""
     for layer in model.layers:
         for name in {path, scope_name(path)}:
             if layer.name == name:
@@ -98,6 +98,6 @@ def _found(model: Any, path: str) -> tuple[Any, str]:
 
 
 def _last_call(model: Any, layer: Any) -> Any:
-    """Where the layer is called in `model`: it may be called in other models, too, or several times."""
+    """Return the last call of the layer in `model`: it may be called several times, and in other models."""
     within = {id(call.node): call for call in calls(model)}
     return [within[id(node)] for node in layer._inbound_nodes if id(node) in within][-1]

@@ -1,7 +1,7 @@
-"""The backbone, cut and with its head baked in, as a Keras model; and its features as a Keras user gets them.
+"""Build the network to export from the trunk and its head, and compute the reference features.
 
-The two are computed apart, the first by the graph that is exported and the second by Keras and NumPy step by step, so
-that comparing them says something.
+The exported graph computes features with Keras operations; the reference is computed separately by Keras and NumPy,
+step by step, so that comparing the two is a real test.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ Array = NDArray[np.float32]
 _GEM_POWER = 3.0  # Radenovic, Tolias, Chum: Fine-tuning CNN Image Retrieval with No Human Annotation, 2018
 _GEM_FLOOR = 1e-6
 _NORM_FLOOR = 1e-12
-# Whitening divides by a dimension's deviation: below this share of the first one's variance it is rounding error.
+# Whitening divides by a dimension's deviation; below this share of the first variance it is only rounding error.
 _LEAST_VARIANCE = 1e-10
 _BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """A backbone cut at one or more layers: from preprocessed float32 pictures to each layer's output.
+    """A backbone cut at one or more layers: from preprocessed float32 images to the output of each layer.
 
-    `name` is the backbone's, `size` is height and width. `preprocess` makes of float32 RGB 0..255 (N, H, W, 3) what
-    `model` takes, which is (N, H, W, 1) or (N, H, W) where `color` is "gray"; `preprocessing` says so in words.
+    `name` is the backbone's, `size` is height and width. `preprocess` converts float32 RGB 0..255 (N, H, W, 3) to the
+    input of `model`, which is (N, H, W, 1) or (N, H, W) if `color` is "gray"; `preprocessing` describes it in words.
     `notes` are for the user.
     """
 
@@ -55,7 +55,7 @@ class Trunk:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`model` goes from float32 pictures 0..255 (N, H, W, 3) to the taps' features, in order."""
+    """A Keras `model` from float32 images 0..255 (N, H, W, 3) to the features of the taps, in order."""
 
     model: keras.Model
     taps: tuple[Tap, ...]
@@ -63,10 +63,10 @@ class Network:
 
 
 def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Network:
-    """The trunk with preprocessing, pooling, projection and normalization baked in.
+    """Return the trunk with preprocessing, pooling, projection and normalization baked in.
 
-    `pictures`, uint8 (N, H, W, 3), are what a projection is fitted to. `features` of the result gives what Keras and
-    NumPy compute for any such pictures, by tap name.
+    A projection is fitted to `pictures`, uint8 (N, H, W, 3). The result's `features` computes the reference features of
+    any such images with Keras and NumPy, by tap name.
     """
     poolings = [
         _pooling(spec, layer, output.shape) for layer, output in zip(trunk.layers, _outputs(trunk.model), strict=True)
@@ -82,7 +82,7 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
         Tap(
             name=tap_name(layer),
             layer=layer,
-            pooling=pooling,  # type: ignore[arg-type]  # _pooling gives one of the literals
+            pooling=pooling,  # type: ignore[arg-type]  # _pooling returns one of the literals
             normalization=spec.normalization,
             projection=_record(projection, spec.whiten),
             shape=tuple(int(side) for side in head.shape[1:]),
@@ -101,17 +101,17 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
 
 
 def tap_name(layer: str) -> str:
-    """The tap of a layer is named after it, in what every format allows: ASCII letters and digits, `_`, `.` and `-`.
+    """Return the name of a layer's tap: the layer's name with only ASCII letters, digits, `_`, `.` and `-`.
 
-    `/` of a nested layer becomes `.`, all else `_`.
+    The `/` of a nested layer becomes `.`, every other character `_`.
     """
     name = re.sub(r"[^A-Za-z0-9_.\-]", "_", layer.replace("/", "."))
-    # TensorFlow has a letter, a digit or a dot come first, and the manifest's names are no folders.
+    # TensorFlow requires a letter, digit or dot at the start, and the manifest refuses names with folders.
     return name if re.match(r"[A-Za-z0-9.]", name) and name not in (".", "..") else f"tap{name}"
 
 
 def weights_sha256(model: keras.Model) -> str:
-    """The SHA-256 of the weights a model uses, with their names and shapes, in the model's order."""
+    """Return the SHA-256 of a model's weights, with their names and shapes, in the model's order."""
     digest = hashlib.sha256()
     for variable in model.weights:
         value = np.ascontiguousarray(variable.numpy())
@@ -129,16 +129,16 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _pooling(spec: NetworkSpec, layer: str, shape: Sequence[int | None]) -> str:
-    """The pooling that this layer's output, of that shape, can have."""
+    """Return the pooling for this layer's output, which has that shape."""
     if len(shape) == 2:
-        return "none"  # already a vector: there is nothing left to pool
+        return "none"  # already a vector: nothing to pool
     if len(shape) != 4:
         raise ArgumentError(
-            f"layer {layer!r} gives {len(shape) - 1} dimensions, shape {tuple(shape[1:])} "
+            f"layer {layer!r} has {len(shape) - 1} dimensions, shape {tuple(shape[1:])} "
             "(allowed: a feature map H x W x C or a vector)"
         )
     if None in shape[1:]:
-        raise ArgumentError(f"layer {layer!r} has no fixed size, {tuple(shape[1:])}: give --input-size")
+        raise ArgumentError(f"layer {layer!r} has no fixed size, {tuple(shape[1:])}: set --input-size")
     return spec.pooling
 
 
@@ -151,15 +151,16 @@ def _fit(trunk: Trunk, spec: NetworkSpec, poolings: Sequence[str], pictures: NDA
         if rows.ndim != 2 or spec.project > limit:
             raise ArgumentError(
                 f"projection to {spec.project} dimensions (allowed for layer {layer!r}: pooled features, at most "
-                f"{limit} for {len(rows)} calibration pictures of {rows[0].size} features): use fewer, or more pictures"
+                f"{limit} for {len(rows)} calibration images of {rows[0].size} features): use fewer dimensions "
+                "or more images"
             )
         projection = PCA(spec.project, whiten=spec.whiten, svd_solver="full").fit(rows.astype(np.float64))
         variances = projection.explained_variance_
         varied = int(np.sum(variances > variances[0] * _LEAST_VARIANCE))
         if spec.whiten and varied < spec.project:
             raise ArgumentError(
-                f"whitening of {spec.project} dimensions (allowed for layer {layer!r}: at most {varied}, in no more do "
-                f"the features of {len(rows)} calibration pictures differ): use fewer, or more pictures"
+                f"whitening of {spec.project} dimensions (allowed for layer {layer!r}: at most {varied}, because "
+                f"the features of {len(rows)} calibration images vary in no more): use fewer dimensions or more images"
             )
         fitted.append(projection)
     return fitted
@@ -176,7 +177,7 @@ def _record(projection: PCA | None, whiten: bool) -> Projection | None:
 
 
 def _head(feature: Any, pooling: str, projection: PCA | None, normalization: str) -> Any:
-    """The baked-in head, in Keras operations that every converter knows."""
+    """Return the baked-in head, in Keras operations that every converter supports."""
     if pooling == "avg":
         feature = keras.layers.GlobalAveragePooling2D()(feature)
     elif pooling == "max":
@@ -200,13 +201,13 @@ def _head(feature: Any, pooling: str, projection: PCA | None, normalization: str
 
 
 def _matrix(projection: PCA) -> NDArray[np.float64]:
-    """What centred features are multiplied by: (D, dimensions)."""
+    """Return the matrix (D, dimensions) that centred features are multiplied by."""
     matrix: NDArray[np.float64] = projection.components_.T
     return matrix / np.sqrt(projection.explained_variance_) if projection.whiten else matrix
 
 
 def _pooled(trunk: Trunk, poolings: Sequence[str], pictures: NDArray[np.uint8]) -> list[Array]:
-    """Each layer's output for the pictures, pooled by NumPy."""
+    """Return each layer's output for the images, pooled by NumPy."""
     parts: list[list[Array]] = [[] for _ in poolings]
     for start in range(0, len(pictures), _BATCH):
         prepared = trunk.preprocess(pictures[start : start + _BATCH].astype(np.float32))

@@ -1,6 +1,6 @@
-"""What a cut at each layer costs: parameters and multiply-accumulates, of the layer and of all that it depends on.
+"""The cost of a cut at each layer: parameters and multiply-accumulates, of the layer and of all it depends on.
 
-Keras is imported inside, so that what is printed can be read without it.
+Keras is imported inside functions, so that the records can be used without it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["Layer", "LayerList", "costs", "list_layers", "listed_apart"]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer, named as `--layer` takes it. MACs are for one picture.
+    """One layer, named as `--layer` takes it. MACs are for one image.
 
-    `shape` is its output's for one picture, None where it gives several tensors and cannot be cut at. The cumulative
-    figures are what a cut here costs: the layer and all it depends on, what is shared counted once. `top` is True for
-    layers of the classifier, which a backbone has only where it is built with one. `inputs` are the names of those
-    inputs of the model that the layer depends on: it can be cut at where that is one picture.
+    `shape` is the shape of its output for one image, or None if it has several outputs and cannot be cut at. The
+    cumulative figures are the cost of a cut here: the layer and all it depends on, shared parts counted once. `top` is
+    True for layers of the classifier, which a backbone contains only if it is built with one. `inputs` are the names of
+    the model's inputs that the layer depends on: a cut requires that this is one image.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class LayerList:
-    """The layers of a backbone for pictures of `height` x `width`, in order."""
+    """The layers of a backbone for images of `height` x `width`, in order."""
 
     backbone: str
     height: int
@@ -54,10 +54,10 @@ class LayerList:
 
 
 def list_layers(spec: NetworkSpec) -> LayerList:
-    """Every layer of the backbone or of the saved model. No weights are fetched.
+    """Return every layer of the backbone or saved model, without downloading weights.
 
-    A backbone's classifier is listed, too, where pictures of that size can be given to it. Only `backbone`, `alpha` and
-    `size` of `spec` matter. Raises as `build_trunk` does.
+    A backbone's classifier is included if it accepts images of that size. Only `backbone`, `alpha` and `size` of `spec`
+    are used. Raises the errors of `build_trunk`.
     """
     import keras
 
@@ -66,7 +66,7 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     from edgefeat_export._models.saved.picture_inputs import pictures_of
     from edgefeat_export._network.trunk import build_trunk
 
-    if is_model_file(spec.backbone):  # all of it, though it may have outputs that no one cut gives
+    if is_model_file(spec.backbone):  # list all layers, even if no single cut reaches all outputs
         model = load_model(spec)
         picture = next(iter(pictures_of(model).values()))
         return LayerList(model_name(spec.backbone), picture.height or 0, picture.width or 0, costs(model))
@@ -74,7 +74,7 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     layers = costs(trunk.model)
     backbone = backbone_named(spec.backbone)
     if not backbone.fixed_top or trunk.size == (backbone.size, backbone.size):
-        keras.utils.clear_session()  # else the layers that Keras names would be numbered on
+        keras.utils.clear_session()  # otherwise Keras continues numbering the layers it names
         options = {} if spec.alpha is None else {"alpha": spec.alpha}
         whole = backbone.factory(include_top=True, weights=None, input_shape=(*trunk.size, 3), **options)
         known = {layer.name for layer in layers}
@@ -83,7 +83,7 @@ def list_layers(spec: NetworkSpec) -> LayerList:
 
 
 def listed_apart(spec: NetworkSpec) -> LayerList:
-    """`list_layers` in a process of its own, whose log lines, TensorFlow's among them, nobody sees."""
+    """Return `list_layers` run in a separate process, which hides the log lines of TensorFlow."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
     done = subprocess.run(
         [sys.executable, "-P", "-m", __name__],
@@ -104,7 +104,7 @@ def listed_apart(spec: NetworkSpec) -> LayerList:
 
 
 def costs(model: Any) -> tuple[Layer, ...]:
-    """The layers of a model, in the order of `layer_names`: those of an inner model behind it, named by path."""
+    """Return the layers of a model in the order of `layer_names`: those of an inner model after it, named by path."""
     from edgefeat_export._models.saved.graph import inputs_of
     from edgefeat_export._models.saved.picture_inputs import input_name
 
@@ -118,9 +118,9 @@ def costs(model: Any) -> tuple[Layer, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A tensor and the work for it: MACs of each call and size of each weight, by identity, so that unions are sums.
+    """A tensor and the work it takes: MACs per call and size per weight, by identity, so that unions can be summed.
 
-    `shape` is the tensor's with its batch; `inputs` are the names of the inputs it depends on.
+    `shape` includes the batch; `inputs` are the names of the inputs it depends on.
     """
 
     tensor: Any
@@ -131,7 +131,7 @@ class _Value:
 
 
 def _walk(model: Any, prefix: str, given: Sequence[_Value], place: tuple[int, ...]) -> tuple[list[Layer], list[_Value]]:
-    """The layers of `model` called on `given`, and its outputs. `place` tells this call of the model from others."""
+    """Return the layers of `model` called on `given`, and its outputs. `place` identifies this call of the model."""
     from edgefeat_export._models.saved.graph import calls, inputs_of, is_layer, is_model, key
 
     graph = getattr(model, "_functional", None) or model  # a Sequential of Keras 3 keeps its graph in an inner model
@@ -150,7 +150,7 @@ def _walk(model: Any, prefix: str, given: Sequence[_Value], place: tuple[int, ..
         else:
             results = _called(call, sources, values, here)
         values.update({key(tensor): value for tensor, value in zip(call.results, results, strict=True)})
-        # A layer that is called several times is cut at its last call: `cut` does so, too.
+        # A layer that is called several times is cut at its last call, as in `cut`.
         last = next(node for node in reversed(operation._inbound_nodes) if id(node) in within)
         if call.node is last and is_layer(operation):
             rows[id(operation)] = [_layer(prefix, operation, sources, results), *inner]
@@ -159,9 +159,9 @@ def _walk(model: Any, prefix: str, given: Sequence[_Value], place: tuple[int, ..
 
 
 def _called(call: Any, sources: Sequence[_Value], values: dict[Any, _Value], here: tuple[int, ...]) -> list[_Value]:
-    """What an operation makes of `sources`."""
+    """Return the results of an operation on `sources`."""
     shapes = [tuple(tensor.shape) for tensor in call.results]
-    if any(None in shape[1:] for shape in shapes):  # inside a model that was made for pictures of any size
+    if any(None in shape[1:] for shape in shapes):  # inside a model that accepts images of any size
         shapes = _shapes_of(call, sources, values)
     made, weights, inputs = _work(sources)
     made[here] = _macs(call.layer, [source.shape for source in sources], shapes[0])
@@ -170,7 +170,7 @@ def _called(call: Any, sources: Sequence[_Value], values: dict[Any, _Value], her
 
 
 def _shapes_of(call: Any, sources: Sequence[_Value], values: dict[Any, _Value]) -> list[tuple[int | None, ...]]:
-    """The shapes of what a call gives for sources of fixed size."""
+    """Return the shapes of the results of a call for sources of fixed size."""
     from edgefeat_export._models.saved.graph import is_keras2
 
     if not is_keras2(call.layer):
@@ -191,7 +191,7 @@ def _shapes_of(call: Any, sources: Sequence[_Value], values: dict[Any, _Value]) 
 
 
 def _work(values: Sequence[_Value]) -> tuple[dict[tuple[int, ...], int], dict[int, int], frozenset[str]]:
-    """The calls, the weights and the inputs that `values` need together."""
+    """Return the calls, the weights and the inputs that `values` need together."""
     made = {call: macs for value in values for call, macs in value.calls.items()}
     weights = {weight: size for value in values for weight, size in value.weights.items()}
     return made, weights, frozenset().union(*(value.inputs for value in values))
@@ -215,7 +215,7 @@ def _layer(prefix: str, layer: Any, sources: Sequence[_Value], results: Sequence
 
 
 def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Sequence[int | None]) -> int:
-    """The multiply-accumulates of a convolution or a dense layer, from shapes with their batch; 0 for any other."""
+    """Return the multiply-accumulates of a convolution or a dense layer, from shapes with batch; 0 for other layers."""
     from edgefeat_export._models.saved.graph import is_layer
 
     if not is_layer(operation) or not operation.weights or not sources or None in (*sources[0][1:], *result[1:]):
@@ -225,10 +225,10 @@ def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Seque
     if "SeparableConv2D" in kinds:
         pixels = made // int(operation.filters)
         return pixels * (_size(operation.depthwise_kernel.shape) + _size(operation.pointwise_kernel.shape))
-    if "DepthwiseConv2D" in kinds:  # in tf-keras a Conv2D, too
+    if "DepthwiseConv2D" in kinds:  # tf-keras makes this a Conv2D, too
         kernel = getattr(operation, "depthwise_kernel", None)
         return made * _size((kernel if kernel is not None else operation.kernel).shape[:2])
-    if "Conv2DTranspose" in kinds:  # every value that comes in is spread over the whole kernel
+    if "Conv2DTranspose" in kinds:  # every input value is multiplied by the whole kernel
         return taken * _size(operation.kernel.shape[:3])
     if kinds & {"Conv2D", "Dense"}:  # the kernel's last axis is the filters
         return made * _size(operation.kernel.shape[:-1])

@@ -1,4 +1,4 @@
-"""The trunk of a saved model: loaded, cut where one picture decides alone, and told how its pixels are scaled."""
+"""The trunk of a saved model: loaded, cut at layers that depend only on one image, with its preprocessing."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = ["check_layers", "saved_trunk"]
 def saved_trunk(spec: NetworkSpec) -> Trunk:
     """Return the model saved at `spec.backbone`, cut at its layers.
 
-    Raises ArgumentError where the cut needs more than one picture, where a layer is known not to convert, or where
-    nothing says how the pixels are scaled.
+    Raises ArgumentError if the cut requires more than one image, if a layer cannot be converted, or if the scaling of
+    the pixels is unknown.
     """
     keras.utils.set_random_seed(spec.seed)
     whole = load_model(spec)
@@ -40,8 +40,8 @@ def saved_trunk(spec: NetworkSpec) -> Trunk:
     check_layers(model)
     free = [source for source in inputs_of(model) if input_name(source) not in fixed]
     picture = picture_input(free[0])
-    assert picture is not None  # _check_inputs has seen to it
-    assert picture.height is not None  # load_model has fixed it
+    assert picture is not None  # guaranteed by _check_inputs
+    assert picture.height is not None  # set by load_model
     assert picture.width is not None
     preprocess, preprocessing, notes = _preprocessing(spec, whole, model, picture)
     if is_keras2(model) or len(inputs_of(model)) > 1:
@@ -60,20 +60,20 @@ def saved_trunk(spec: NetworkSpec) -> Trunk:
 
 
 def check_layers(model: Any) -> None:
-    """Raise ArgumentError, naming the layer, where one of the trunk is known not to convert."""
+    """Raise ArgumentError, naming the layer, if a layer of the trunk is known not to convert."""
     for call in calls(model):
         layer = call.layer
         if is_model(layer):
             check_layers(layer)
         elif type(layer).__name__ in ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM2D", "Bidirectional"):
             raise ArgumentError(
-                f"layer {layer.name!r} ({type(layer).__name__}) loops, which cannot be converted: "
+                f"layer {layer.name!r} ({type(layer).__name__}) contains a loop, which cannot be converted: "
                 "cut before it with --layer"
             )
 
 
 def _fixed_inputs(spec: NetworkSpec, whole: Any) -> dict[str, NDArray[np.float32]]:
-    """The values of the inputs that are no picture, each in the shape of its input, by name."""
+    """Return the values of the inputs that are not images, each in the shape of its input, by name."""
     sources = {input_name(source): source for source in inputs_of(whole)}
     fixed = {}
     for name, numbers in spec.inputs.items():
@@ -82,7 +82,7 @@ def _fixed_inputs(spec: NetworkSpec, whole: Any) -> dict[str, NDArray[np.float32
         shape = [side for side in sources[name].shape[1:] if side is not None]
         if len(numbers) not in (1, math.prod(shape)):
             raise ArgumentError(
-                f"input {name} of {spec.backbone} takes {math.prod(shape)} numbers, not {len(numbers)} (or one for all)"
+                f"input {name} of {spec.backbone} takes {math.prod(shape)} numbers, not {len(numbers)} (or 1 for all)"
             )
         fixed[name] = np.broadcast_to(
             np.asarray(numbers, np.float32).reshape(-1 if len(numbers) == 1 else shape), shape
@@ -91,7 +91,7 @@ def _fixed_inputs(spec: NetworkSpec, whole: Any) -> dict[str, NDArray[np.float32
 
 
 def _check_inputs(spec: NetworkSpec, whole: Any, outputs: Any, fixed: dict[str, NDArray[np.float32]]) -> None:
-    """Raises ArgumentError unless `outputs` need one picture and beside it only what is fixed."""
+    """Raise ArgumentError unless `outputs` depend only on one image and on fixed inputs."""
     if outputs is None:
         return
     needed = [source for source in needs(outputs) if input_name(source) not in fixed]
@@ -100,34 +100,34 @@ def _check_inputs(spec: NetworkSpec, whole: Any, outputs: Any, fixed: dict[str, 
     names = [input_name(source) for source in inputs_of(whole)]
     if not needed:
         raise ArgumentError(
-            f"model {spec.backbone}: --input fixes all of {', '.join(names)} (allowed: not the picture)"
+            f"model {spec.backbone}: --input fixes all of {', '.join(names)} (allowed: all but the image)"
         )
     place = f"layer {', '.join(spec.layers)}" if spec.layers else "its output"
     wanted = sorted((input_name(source) for source in needed), key=names.index)
     raise ArgumentError(
-        f"model {spec.backbone} has {len(names)} inputs, {', '.join(names)}, and {place} needs {', '.join(wanted)} "
-        f"(allowed: one picture). {_remedy(whole, needed)}"
+        f"model {spec.backbone} has {len(names)} inputs, {', '.join(names)}, and {place} requires {', '.join(wanted)} "
+        f"(allowed: one image). {_remedy(whole, needed)}"
     )
 
 
 def _remedy(whole: Any, needed: list[Any]) -> str:
-    """Where else the model can be cut, and how the other inputs are fixed."""
+    """Return where else the model can be cut, and how to fix the other inputs."""
     said = []
     place = _last_alone(whole)
     if place:
-        said.append(f"Cut where one picture decides alone: {place}")
+        said.append(f"Cut at a layer that depends on one image: {place}")
     others = [source for source in needed if picture_input(source) is None]
     if others and len(others) < len(needed):
         values = " ".join(
             f"--input {input_name(source)}={','.join(['0'] * math.prod(side or 1 for side in source.shape[1:]))}"
             for source in others
         )
-        said.append(f"or fix what is no picture: {values}")
-    return "; ".join(said) or "It has no layer that one picture decides alone"
+        said.append(f"or fix the inputs that are not images: {values}")
+    return "; ".join(said) or "It has no layer that depends on only one image"
 
 
 def _last_alone(whole: Any) -> str:
-    """The layers, as options, that can be cut at: models inside the model that take one picture, else the last one."""
+    """Return as options the layers to cut at: inner models that depend on one image, else the last such layers."""
     pictures = pictures_of(whole)
     alone = []
     for call in calls(whole):
@@ -147,20 +147,20 @@ def _last_alone(whole: Any) -> str:
 def _preprocessing(
     spec: NetworkSpec, whole: Any, model: Any, picture: PictureInput
 ) -> tuple[Callable[[Any], Any], str, tuple[str, ...]]:
-    """What is done to RGB pixels 0..255, its name, and what to tell the user of it."""
+    """Return the preprocessing of RGB pixels 0..255, its name, and notes about it for the user."""
     own = own_scaling(model, picture.name)
     notes = []
     if own is not None:
         notes.append(f"the model scales its own pixels: {own}")
         if spec.preprocess not in (None, "raw"):
-            notes.append(f"--preprocess {spec.preprocess} comes before that: leave it out unless you mean both")
+            notes.append(f"--preprocess {spec.preprocess} is applied in addition: leave it out unless you want both")
     elif spec.preprocess is None:
         raise ArgumentError(_unknown_scaling(spec, whole))
     name = spec.preprocess or "raw"
     scale = preprocessing_named(name, picture.color)
     if picture.color == "rgb":
         return scale, name, tuple(notes)
-    notes.append("the model takes gray pictures: colours are turned to gray inside the files")
+    notes.append("the model takes gray images: the files convert colour to gray")
     if picture.channels is None:
         return lambda pixels: ops.squeeze(scale(gray(pixels)), axis=-1), name, tuple(notes)
     return lambda pixels: scale(gray(pixels)), name, tuple(notes)

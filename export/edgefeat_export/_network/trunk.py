@@ -1,4 +1,4 @@
-"""Builds a backbone by name with its weights, and cuts it at layers."""
+"""Build a backbone by name with its weights, and cut it at layers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Size = tuple[int, int]
 
 
 def build_trunk(spec: NetworkSpec) -> Trunk:
-    """The backbone that `spec` names, or the saved model at that path, cut at its layers; nothing behind is left.
+    """Return the backbone that `spec` names, or the saved model at that path, cut at its layers.
 
-    Raises ArgumentError for a name, option, layer, size or weights that cannot be, and ExportError where the weights
-    cannot be had.
+    Raises ArgumentError for an invalid name, option, layer, size or weights, and ExportError if the weights are not
+    available.
     """
     if is_model_file(spec.backbone):
         return saved_trunk(spec)
     if spec.inputs:
-        raise ArgumentError(f"backbone {spec.backbone} takes one picture and nothing else: leave --input out")
+        raise ArgumentError(f"backbone {spec.backbone} takes one image and no other input: leave --input out")
     backbone = backbone_named(spec.backbone)
     whole = _with_weights(backbone, spec)
     preprocessing = spec.preprocess or backbone.preprocessing
@@ -43,7 +43,7 @@ def build_trunk(spec: NetworkSpec) -> Trunk:
 
 
 def _with_weights(backbone: Backbone, spec: NetworkSpec) -> keras.Model:
-    """The whole network that has the layers to cut at: without its top, unless a cut is in the top."""
+    """Return the network with the layers to cut at: without its top, unless a cut is in the top."""
     size = _size(backbone, spec)
     if spec.weights not in (None, IMAGENET):
         model, _ = _with_layers(backbone, spec, size)
@@ -55,7 +55,7 @@ def _with_weights(backbone: Backbone, spec: NetworkSpec) -> keras.Model:
     top = False
     if spec.layers:
         model, top = _with_layers(backbone, spec, size)
-        cut(model, spec.layers)  # a layer that cannot be is told before anything is downloaded
+        cut(model, spec.layers)  # report an invalid layer before anything is downloaded
     return _pretrained(backbone, spec, size, top=top)
 
 
@@ -63,14 +63,14 @@ def _size(backbone: Backbone, spec: NetworkSpec) -> Size:
     height, width = spec.size or (backbone.size, backbone.size)
     if min(height, width) < backbone.smallest:
         raise ArgumentError(
-            f"backbone {backbone.name} takes no pictures of {height}x{width} "
-            f"(allowed: {backbone.smallest}x{backbone.smallest} and more)"
+            f"backbone {backbone.name} does not accept images of {height}x{width} "
+            f"(allowed: {backbone.smallest}x{backbone.smallest} or larger)"
         )
     return height, width
 
 
 def _with_layers(backbone: Backbone, spec: NetworkSpec, size: Size) -> tuple[keras.Model, bool]:
-    """The network with random weights, and whether it has its top, which it has where a layer is not found without."""
+    """Return the network with random weights, and whether it has its top: only if a layer is in the top."""
     model = _built(backbone, spec, size, top=False)
     wanted = {layer.partition("/")[0] for layer in spec.layers} - {layer.name for layer in model.layers}
     if not wanted:
@@ -79,14 +79,14 @@ def _with_layers(backbone: Backbone, spec: NetworkSpec, size: Size) -> tuple[ker
     found = sorted(wanted & {layer.name for layer in whole.layers})
     if found and backbone.fixed_top and size != (backbone.size, backbone.size):
         raise ArgumentError(
-            f"layer {found[0]!r} of {backbone.name} takes pictures of {backbone.size}x{backbone.size} alone, "
+            f"layer {found[0]!r} of {backbone.name} accepts only images of {backbone.size}x{backbone.size}, "
             f"not {size[0]}x{size[1]}: leave --input-size out, or cut before the dense layers"
         )
     return whole, True
 
 
 def _pretrained(backbone: Backbone, spec: NetworkSpec, size: Size, *, top: bool) -> keras.Model:
-    """The network with Keras's weights, which with a top it gives for the sizes alone that it was trained for."""
+    """Return the network with Keras's weights; with a top, Keras has weights only for the sizes it was trained for."""
     trained = not top or (size[0] == size[1] and size[0] in backbone.trained_sizes)
     whole = _built(backbone, spec, size if trained else (backbone.size, backbone.size), top=top, weights=IMAGENET)
     if trained:
@@ -97,7 +97,7 @@ def _pretrained(backbone: Backbone, spec: NetworkSpec, size: Size, *, top: bool)
 
 
 def _built(backbone: Backbone, spec: NetworkSpec, size: Size, *, top: bool, weights: str | None = None) -> keras.Model:
-    """The network, with the same names and random weights whatever was built before it."""
+    """Return the network, with the same names and random weights whatever was built before it."""
     options: dict[str, Any] = {}
     if spec.alpha is not None:
         if not backbone.accepts("alpha"):
@@ -113,7 +113,7 @@ def _built(backbone: Backbone, spec: NetworkSpec, size: Size, *, top: bool, weig
             + (f" with alpha {spec.alpha}" if spec.alpha is not None else "")
             + f": {_one_line(error)}"
         ) from error
-    except Exception as error:  # Keras raises a bare Exception where a download fails
+    except Exception as error:  # Keras raises a bare Exception if a download fails
         if weights is None:
             raise
         raise ExportError(_no_weights(backbone, error)) from error
@@ -123,9 +123,9 @@ def _no_download(backbone: Backbone) -> str:
     name = backbone.name
     save = f"s.save_file(torchvision.models.{name}(weights='IMAGENET1K_V1').state_dict(), '{name}.safetensors')"
     return (
-        f"there are no imagenet weights of {name} to download. Two ways out: save torchvision's, "
-        f'python -c "import torchvision, safetensors.torch as s; {save}", and give --weights {name}.safetensors; '
-        "or try things out with --weights random, whose features mean nothing"
+        f"there are no imagenet weights of {name} to download. Either save torchvision's, "
+        f'python -c "import torchvision, safetensors.torch as s; {save}", and use --weights {name}.safetensors; '
+        "or test with --weights random, whose features mean nothing"
     )
 
 
@@ -135,9 +135,9 @@ def _no_weights(backbone: Backbone, error: Exception) -> str:
     file = address.group(1) if address else "its weights file"
     home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
     return (
-        f"the imagenet weights of {backbone.name} can neither be found in {os.path.join(home, 'models')} nor "
-        f"downloaded ({text}). Three ways out: run once where there is a network; set KERAS_HOME to a folder that has "
-        f"models/{file}; or try things out with --weights random, whose features mean nothing"
+        f"the imagenet weights of {backbone.name} were not found in {os.path.join(home, 'models')} and cannot be "
+        f"downloaded ({text}). Run once with a network connection; or set KERAS_HOME to a folder that contains "
+        f"models/{file}; or test with --weights random, whose features mean nothing"
     )
 
 

@@ -1,1 +1,1 @@
-"""The steps of an export, the processes they run in, and the decisions between them."""
+"""The steps of an export, the worker processes that run them, and the decisions between steps."""

@@ -1,4 +1,4 @@
-"""What each piece of the correction brings: int8 files made with ever more of them, from one network."""
+"""Measure what each piece of the int8 correction gains: int8 files of one network, with one more piece each time."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from edgefeat_export._workspace import Workspace
 
 __all__ = ["Row", "ablation"]
 
-#: In the order in which they are switched on: what brings most for least comes first.
+#: The pieces in the order in which they are enabled: first those that gain most for the least time.
 _ORDER = ("bias", "rounding", "basis", "pairs", MIXED)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One int8 file: the `pieces` allowed, those that were `kept` because they helped, and what came of it.
+    """One int8 file: the `pieces` allowed, those `kept` because they helped, and its figures.
 
-    `fidelity` is of the first tap; `milliseconds` is a median, of the float32 file of the same format and of this one
-    in turn.
+    `fidelity` is of the first tap; `milliseconds` are medians of this file and of the float32 file of the same format,
+    timed in turn.
     """
 
     variant: str
@@ -47,7 +47,7 @@ class Row:
 
 
 def ablation(spec: NetworkSpec, tell: Callable[[str], None]) -> Iterator[Row]:
-    """Yield a row for each int8 file: with none of the pieces first, then with one more at a time.
+    """Yield a row for each int8 file: first with no pieces, then with one more at a time.
 
     `tell` is called with the name of each step.
     """

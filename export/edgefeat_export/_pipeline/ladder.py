@@ -1,9 +1,9 @@
-"""The ladder of an int8 variant: what is tried, in which order, until its gate is passed or it is given up.
+"""The ladder of an int8 variant: the attempts to make it, in order, until one passes the gate.
 
 1. Correct the weights, with the first layers in float where they cost no time there.
-2. If that misses the gate: keep the most sensitive sections in float as well, as few as should do.
+2. If that misses the gate: keep the most sensitive sections in float as well, as few as possible.
 
-How many rungs are tried is a matter of the effort: "quick" stops after the first, "normal" tries those that should do,
+The effort limits the number of rungs: "quick" stops after the first, "normal" tries those that are expected to pass,
 unless int8 is slower than float anyway, and "thorough" tries one number of sections after another.
 """
 
@@ -25,25 +25,25 @@ from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["ALL_PIECES", "MIXED", "Ladder", "float_groups"]
 
-#: The correction that is not one of weights: the first layers stay float where that is not slower.
+#: The piece that does not change weights: the first layers stay in float if that is not slower.
 MIXED = "mixed"
 
-#: All pieces of the correction, by the names that `--correction` takes.
+#: All pieces of the correction, as named in `--correction`.
 ALL_PIECES = (*PIECES, MIXED)
 
-#: A correction that takes no longer is tried again with layers in float, whether int8 is faster here or not.
+#: A correction that takes no longer than this is repeated with layers in float even if int8 is slower than float here.
 _CHEAP_SECONDS = 15.0
 
-#: An int8 file so many times slower than float32 is not made worth its time by layers in float.
+#: If int8 takes more than this many times as long as float32, layers in float are not tried.
 _SLOWER = 1.25
 
-#: How many of the groups of sections are tried in float: beyond half, hardly anything is int8.
+#: The numbers of groups of sections to try in float: beyond half of the groups, little is left in int8.
 _FLOAT_GROUPS = (1, 2, 4, 6)
 
 
 @dataclass(slots=True)
 class Ladder:
-    """The ladder for the int8 variants of one network; what one of them has found out serves the other."""
+    """The ladder for the int8 variants of one network; measurements for one variant are reused for the other."""
 
     network: BuiltNetwork
     wanted: VariantSpec
@@ -53,7 +53,7 @@ class Ladder:
     _corrected: dict[Rung, Corrected] = field(default_factory=dict)
 
     def climb(self, variant: str) -> Made | str:
-        """Return the variant made at the first rung at which it passes the gate, else by what the best missed it."""
+        """Return the variant at the first rung that passes the gate, or the reason why the best rung missed it."""
         form, other = _formats(variant)
         effort, best = self.wanted.effort, _Best()
         early = self._early_sections()
@@ -65,7 +65,7 @@ class Ladder:
         if effort == "normal":
             if (slower := self._cannot_pay(variant)) is not None:
                 return best.reason + slower
-            # One correction then serves both formats: only what costs no time in either stays float.
+            # One correction for both formats: only sections that cost no time in either stay in float.
             own, alike = min(own, early.of(other), key=len), True
         for groups in float_groups(self._ranked(), effort, 1 - best.cosine, self.wanted.gate.mean_cosine):
             sections = tuple(dict.fromkeys([*own, *(name for group in groups for name in group)]))
@@ -75,13 +75,13 @@ class Ladder:
         return best.reason
 
     def _rung(self, sections: tuple[str, ...], form: str, *, both: bool) -> Rung:
-        """Return a rung for a format, or for all formats that are wanted in int8 where `both` can share it."""
+        """Return a rung for one format, or with `both` for all formats that are wanted in int8."""
         wanted = tuple(one.partition("-")[0] for one in self.wanted.variants if one in INT8_VARIANTS)
         pieces = tuple(piece for piece in self.wanted.pieces if piece != MIXED)
         return Rung(sections, pieces, wanted if both else (form,))
 
     def _attempt(self, variant: str, rung: Rung, best: _Best) -> Made | None:
-        """Return the variant made at a rung; None where it misses the gate, which `best` then knows of."""
+        """Return the variant made at a rung; None if it misses the gate, which is then noted in `best`."""
         if rung not in self._corrected:
             self._corrected[rung] = self.workers.run(CORRECT_WEIGHTS, self.network.work, rung)
         done = self._corrected[rung]
@@ -107,7 +107,7 @@ class Ladder:
         return self._sensitivity
 
     def _cannot_pay(self, variant: str) -> str | None:
-        """Return in words that no layers in float are tried, where int8 is slower than float and slow to make."""
+        """Return why no layers in float are tried, if int8 is slower than float and slow to make; else None."""
         seconds = max((done.report.seconds for done in self._corrected.values()), default=0.0)
         if seconds < _CHEAP_SECONDS:
             return None
@@ -115,20 +115,20 @@ class Ladder:
         if small <= _SLOWER * full:
             return None
         return (
-            f"; as it takes {small:.2f} ms here against {full:.2f} ms of {_formats(variant)[0]}-float32, no layers in "
-            "float were tried (--effort thorough tries them)"
+            f"; it takes {small:.2f} ms here and {_formats(variant)[0]}-float32 takes {full:.2f} ms, so no layers in "
+            "float were tried (try them with --effort thorough)"
         )
 
 
 @dataclass(slots=True)
 class _Best:
-    """The best of the rungs that missed the gate: its mean cosine, and by what it missed."""
+    """The best rung that missed the gate: its mean cosine, and the reason."""
 
     cosine: float = -1.0
     reason: str = ""
 
     def note(self, short: str, fidelity: dict[str, Fidelity], done: Corrected) -> None:
-        """Take note of another rung that missed."""
+        """Record another rung that missed the gate."""
         reached = min(figures.mean_cosine for figures in fidelity.values())
         if reached > self.cosine or not self.reason:
             count = len(done.rung.float_sections)
@@ -141,9 +141,9 @@ def float_groups(
 ) -> Iterator[tuple[tuple[str, ...], ...]]:
     """Yield the groups of sections to keep in float, in the order in which to try them.
 
-    `loss` is the distance of the mean cosine from 1 that the first rung left, `allowed` the gate's mean cosine.
-    "thorough" tries one number of groups after another. "normal" begins with the first that should do, if correction
-    gains as much with these sections in float as it did without, and tries one more.
+    `loss` is the distance of the mean cosine from 1 after the first rung, `allowed` the gate's mean cosine. "thorough"
+    tries one number of groups after another. "normal" starts with the first that is expected to pass, assuming
+    correction gains as much with these sections in float as without, and tries one more.
     """
     counts = [count for count in _FLOAT_GROUPS if count < len(found.groups)]
     if effort == "normal" and counts:

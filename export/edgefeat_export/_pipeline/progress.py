@@ -1,4 +1,4 @@
-"""Which step an export is at, how far it is and how long it will take, on a terminal; nothing elsewhere."""
+"""A progress bar for the steps of an export, on terminals only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgefeat_export._spec import VariantSpec
 
 __all__ = ["Progress"]
 
-#: How long each step takes beside the others, roughly: what ResNet50, MobileNetV2 and EfficientNetV2 B0 took.
+#: Rough relative duration of each step, measured on ResNet50, MobileNetV2 and EfficientNetV2 B0.
 _WEIGHTS = {
     steps.BUILD_NETWORK.name: 4,
     "tflite-float32": 2,
@@ -29,9 +29,9 @@ _WEIGHTS = {
 
 
 class Progress:
-    """A bar on standard error for the steps that `wanted` takes at least. Shown if `show`, and only on a terminal.
+    """A bar on standard error for the steps that `wanted` takes at least, if `show` and on a terminal.
 
-    Steps that the ladder of int8 adds make it longer as they begin.
+    Steps that the ladder of int8 adds make the bar longer when they begin.
     """
 
     def __init__(self, wanted: VariantSpec, *, show: bool) -> None:

@@ -1,7 +1,7 @@
-"""The steps of an export: each a function of typed arguments that writes its file and returns what it found out.
+"""The steps of an export: each is a function with typed arguments that writes its file and returns a record.
 
-Each runs in a worker process, see `workers`. Heavy packages are imported inside, so that a worker loads only those of
-its steps.
+Each runs in a worker process, see `workers`. Heavy packages are imported inside functions, so that a worker loads only
+what its steps use.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[P, R]):
-    """A function that a worker runs; `tensorflow` says in which kind of worker."""
+    """A function that a worker runs; `tensorflow` says whether the worker has TensorFlow."""
 
     name: str
     function: Callable[P, R]
@@ -79,7 +79,7 @@ def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
 
 
 def _check_features(tap: str, rows: NDArray[np.float32]) -> None:
-    """Raise ExportError where Keras's own features say nothing: nothing could be measured against them."""
+    """Raise ExportError if Keras's own features are useless as a reference."""
     if not np.isfinite(rows).all():
         raise ExportError(
             f"the Keras features of tap {tap} are not finite numbers: the weights or preprocessing are wrong"
@@ -129,7 +129,7 @@ def _onnx_int8(network: BuiltNetwork, corrected: Corrected) -> None:
 
 
 def _describe(network: BuiltNetwork, variant: str) -> None:
-    """Write the metadata before the file is measured and hashed, so that what is measured is what is shipped."""
+    """Write the metadata before the file is measured and hashed, so that the measured file is the exported file."""
     from edgefeat_export._bundle.description import about
     from edgefeat_export._bundle.tflite_metadata import describe
 
@@ -163,7 +163,7 @@ FLOAT_VARIANTS = {
     "onnx-float32": Step("onnx-float32", _onnx_float32, tensorflow=True),  # tf2onnx imports TensorFlow
 }
 
-#: Which variant's file each float variant is made from; the others are made from the network.
+#: The variant from whose file each float variant is made; the others are made from the network.
 NEEDS = {"tflite-float16": "tflite-float32", "onnx-float32": "tflite-float32"}
 
 TIME_EARLY_SECTIONS = Step("early layers", _time_early_sections)

@@ -1,4 +1,4 @@
-"""From what is asked for to the variants made: the network, the float variants, then int8 held to its gate."""
+"""Make the wanted variants: first the network, then the float variants, then int8 held to its gate."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from edgefeat_export._workspace import BuiltNetwork, Workspace
 
 __all__ = ["build_network", "make_variants"]
 
-#: The float file that every other is made from, and the one that the corrections of both int8 formats are computed on.
+#: The float file from which all others are made, and the file on which both int8 formats are corrected.
 _FIRST, _CORRECTED_ON = "tflite-float32", "onnx-float32"
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """What came of the variants so far, by name: made, or the reason why not."""
+    """The variants so far, by name: those made, and for the others the reason why not."""
 
     made: dict[str, Made] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
 
 def build_network(spec: NetworkSpec, wanted: VariantSpec, work: Workspace, workers: Workers) -> BuiltNetwork:
-    """Return the network; workers for the steps behind it are started meanwhile."""
+    """Return the network, and meanwhile start workers for the next steps."""
     if {*wanted.variants} & {*INT8_VARIANTS, "tflite-float16"}:
         workers.warm(tensorflow=False)
     return workers.run(BUILD_NETWORK, work, spec)
@@ -44,7 +44,7 @@ def make_variants(
 ) -> tuple[list[Made], list[Refusal]]:
     """Return the variants made, in the order of VARIANTS, and those refused.
 
-    Raises ExportError where the float32 TFLite file is not faithful, or all that was wanted is refused.
+    Raises ExportError if the float32 TFLite file is not faithful, or if all wanted variants are refused.
     """
     outcome = _Outcome()
     int8 = [variant for variant in wanted.variants if variant in INT8_VARIANTS]
@@ -71,7 +71,7 @@ def make_variants(
 
 
 def _make_float(network: BuiltNetwork, wanted: VariantSpec, workers: Workers, outcome: _Outcome) -> None:
-    """Make the float variants that are wanted or needed: the one that others are made of first, then those at once."""
+    """Make the float variants that are wanted or required: first the source of the others, then the rest at once."""
     steps = {*wanted.variants} & {*FLOAT_VARIANTS}
     if {*wanted.variants} & {*INT8_VARIANTS}:
         steps.add(_CORRECTED_ON)
@@ -87,11 +87,11 @@ def _make_float(network: BuiltNetwork, wanted: VariantSpec, workers: Workers, ou
             return str(error)
         return None
 
-    with ThreadPoolExecutor() as pool:  # how many run at once is for `workers` to say
+    with ThreadPoolExecutor() as pool:  # `workers` limits how many run at once
         for wave in ([one for one in ordered if one == _FIRST], [one for one in ordered if one != _FIRST]):
             try:
                 failures = list(pool.map(attempt, wave))
-            except BaseException:  # Ctrl-C comes to this thread alone: the others wait for their workers
+            except BaseException:  # only this thread receives Ctrl-C: the others wait for their workers
                 workers.stop()
                 raise
             for variant, failure in zip(wave, failures, strict=True):
@@ -105,7 +105,7 @@ def _make_float(network: BuiltNetwork, wanted: VariantSpec, workers: Workers, ou
 
 
 def _measured(network: BuiltNetwork, variant: str, wanted: VariantSpec) -> Made | str:
-    """Return the variant in the workspace, measured, or why it is not to be written."""
+    """Return the variant in the workspace with its figures, or the reason why it is refused."""
     try:
         measured = measure_variant(network, variant)
     except EngineError as error:
@@ -114,12 +114,12 @@ def _measured(network: BuiltNetwork, variant: str, wanted: VariantSpec) -> Made 
 
 
 def _missing(network: BuiltNetwork, outcome: _Outcome) -> str | None:
-    """Return why there can be no int8 at all, None where there can.
+    """Return why int8 is impossible, or None if it is possible.
 
-    A float file that misses its own gate by a hair will do: int8 is held against Keras in any case.
+    A float file that narrowly misses its own gate is good enough: int8 is compared with Keras in any case.
     """
     if not network.work.model(_CORRECTED_ON).exists():
-        return f"int8 is corrected on {_CORRECTED_ON}, which cannot be had: {outcome.reasons[_CORRECTED_ON]}"
+        return f"int8 is corrected on {_CORRECTED_ON}, which is not available: {outcome.reasons[_CORRECTED_ON]}"
     model = flatbuffer.read(network.work.model(_FIRST))
     if not any(flatbuffer.op_code(model, one) in float16.OUTPUT_AXIS for one in model.subgraphs[0].operators):
         return "the network has no convolution or dense layer, so there is nothing to quantize"
@@ -127,7 +127,7 @@ def _missing(network: BuiltNetwork, outcome: _Outcome) -> str | None:
 
 
 def _int8(ladder: Ladder, variant: str) -> Made | str:
-    """Return the int8 variant, or why there is none."""
+    """Return the int8 variant, or the reason why it is refused."""
     try:
         return ladder.climb(variant)
     except (EngineError, ExportError) as error:

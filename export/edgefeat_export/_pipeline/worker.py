@@ -1,8 +1,8 @@
 """The process that runs steps, one after another, for `workers`.
 
-It first imports the modules it is told to, so that they are there when a step wants them. Then it reads calls from its
-standard input and writes replies to what was its standard output, both pickled, until the input ends. What a step
-prints goes to the call's log file.
+It first imports the modules given as arguments, so that they are loaded when a step uses them. Then it reads calls from
+standard input and writes replies to its original standard output, both pickled, until the input ends. The output of a
+step goes to the call's log file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A module-level function to be run, with its arguments, and the file for what it prints."""
+    """A module-level function to run, with its arguments, and the log file for its output."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -40,10 +40,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a call: its `result`, an `error` of edgefeat's, or the `failure` that it was, in one line.
+    """The outcome of a call: its `result`, or an `error` of edgefeat, or any other `failure` as one line of text.
 
-    `peak` and `held` are bytes of memory of this process: the most during the call, and those kept after it; 0 where
-    the system does not tell.
+    `peak` and `held` are bytes of memory of this process: the most during the call, and those kept after it; 0 if the
+    system does not report them.
     """
 
     result: Any = None
@@ -54,8 +54,8 @@ class Reply:
 
 
 def main(modules: list[str]) -> int:
-    """Run calls until there are no more; end after one that failed in a way that nobody foresaw."""
-    # Copies that nothing else reads or writes, not even a program that a step starts.
+    """Run calls until the input ends, or until one fails with an unexpected error."""
+    # Private copies: a program that a step starts must not read the next call or write a reply.
     calls, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
@@ -82,7 +82,7 @@ def _run(call: Call) -> Reply:
         result = call.function(*call.arguments, **call.named)
     except EdgefeatError as raised:
         error = type(raised)(str(raised))
-    except Exception as raised:  # noqa: BLE001  whatever a converter raises is told where the step was called
+    except Exception as raised:  # noqa: BLE001  any error of a converter is reported to the caller of the step
         traceback.print_exc()
         failure = traceback.format_exception_only(raised)[-1].strip()
     peak = _memory("VmHWM")
@@ -91,7 +91,7 @@ def _run(call: Call) -> Reply:
 
 
 def _print_to(log: str) -> None:
-    """Have all that is printed from here on, by native code too, go to the end of a file."""
+    """Redirect all output from here on, including that of native code, to the end of a file."""
     sys.stdout.flush()
     sys.stderr.flush()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -101,10 +101,10 @@ def _print_to(log: str) -> None:
 
 
 def _release() -> None:
-    """Give memory that is no longer used back to the system, where the C library can."""
+    """Return unused memory to the system, if the C library can."""
     gc.collect()
     if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        with contextlib.suppress(OSError, AttributeError):  # the C library is not glibc
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 

@@ -1,7 +1,8 @@
-"""The processes in which the steps of an export run, kept warm from step to step.
+"""The worker processes that run the steps of an export, kept warm between steps.
 
-The converters leak, are big, and some die rather than raise: in a process of their own that costs one step. Starting
-one takes seconds, most of them TensorFlow's import, so a worker runs one step after another while it stays small.
+The converters leak memory, use a lot of it, and some crash instead of raising: in a separate process a crash costs one
+step. Starting a process takes seconds, mostly for importing TensorFlow, so a worker runs one step after another while
+its memory stays small.
 """
 
 from __future__ import annotations
@@ -32,22 +33,22 @@ R = TypeVar("R")
 
 _FULL_DISK = 1_000_000
 
-#: A worker that holds more bytes after a step is ended: the next step would need its own memory on top of that.
+#: A worker that keeps more bytes than this after a step is stopped: the next step would use memory on top of that.
 _MOST_HELD = 1_300_000_000
 
-#: What a worker imports before its first step, by whether it has TensorFlow.
+#: Modules that a worker imports before its first step, by whether it has TensorFlow.
 _IMPORTED = {True: ("tensorflow", "keras"), False: ("edgefeat_export._quantize.int8_files",)}
 
 
 _PROGRAM = "import sys; from edgefeat_export._pipeline.worker import main; sys.exit(main(sys.argv[1:]))"
 
-#: Seconds for a worker that has closed its output to end by itself, so that its own exit status is known.
+#: Seconds to wait for a worker that has closed its output to exit, so that its own exit status is known.
 _ENDING = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """What a step cost: seconds, and the most memory of its process in bytes (0 where the system does not tell)."""
+    """The cost of a step: seconds, and the peak memory of its process in bytes (0 if the system does not report it)."""
 
     step: str
     seconds: float
@@ -55,7 +56,7 @@ class StepCost:
 
 
 class Workers:
-    """Runs steps in processes, at most `jobs` at once that need TensorFlow and as many that do not.
+    """Runs steps in processes, at most `jobs` at once that use TensorFlow and as many that do not.
 
     `began` is called with a step's name, `ended` with its cost.
     """
@@ -86,9 +87,9 @@ class Workers:
         self.stop()
 
     def run(self, step: Step[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-        """Run a step to its end and return its result; several threads may run one each.
+        """Run a step and return its result; several threads may each run one.
 
-        Raises the edgefeat error that it raised, or ExportError with its last words.
+        Raises the edgefeat error that the step raised, or ExportError with the last line of its output.
         """
         with self._turns[step.tensorflow]:
             return self._run(step, arguments, named)
@@ -101,7 +102,7 @@ class Workers:
         call = Call(step.function, arguments, named, str(log))
         worker = self._idle_worker(step.tensorflow) or self._start(step.tensorflow)
         reply = self._replied(worker, call)
-        if reply is None and not log.exists() and worker.called > 1:  # it died before, while nothing was asked of it
+        if reply is None and not log.exists() and worker.called > 1:  # it died earlier, while it was idle
             self._end(worker)
             worker = self._start(step.tensorflow)
             reply = self._replied(worker, call)
@@ -123,7 +124,7 @@ class Workers:
     def _replied(self, worker: _Worker, call: Call) -> Reply | None:
         try:
             return worker.call(call)
-        except BaseException:  # Ctrl-C, or a deadline of the caller's: leave no converter running
+        except BaseException:  # Ctrl-C, or a timeout of the caller: leave no converter running
             self._end(worker)
             raise
 
@@ -132,12 +133,12 @@ class Workers:
         self._idle[tensorflow].append(self._start(tensorflow))
 
     def close(self, *, tensorflow: bool) -> None:
-        """End the idle workers of a kind, which no later step needs."""
+        """Stop the idle workers of a kind that no later step uses."""
         while self._idle[tensorflow]:
             self._end(self._idle[tensorflow].pop())
 
     def stop(self) -> None:
-        """End every worker, whatever it does, in whatever thread."""
+        """Stop every worker, even while it runs a step for another thread."""
         self._stopped = True
         for worker in tuple(self._all):
             self._end(worker)
@@ -149,7 +150,7 @@ class Workers:
 
     def _start(self, tensorflow: bool) -> _Worker:
         if self._stopped:
-            raise ExportError("the export was ended")
+            raise ExportError("the export was stopped")
         worker = _Worker(self._folder, _IMPORTED[tensorflow])
         self._all.add(worker)
         return worker
@@ -164,18 +165,18 @@ class _Worker:
 
     def __init__(self, folder: Path, modules: tuple[str, ...]) -> None:
         self.called = 0
-        # Converters print pages; they are kept for the one case in which they matter.
+        # Converters print a lot; the output is kept in case a step fails.
         environment = {
             "ORT_DISABLE_TELEMETRY": "1",
             **os.environ,
-            "TMPDIR": str(folder),  # what a killed converter leaves behind goes with the rest
+            "TMPDIR": str(folder),  # files that a killed converter leaves behind are deleted with this folder
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "-1",
             "KERAS_BACKEND": "tensorflow",
         }
         with (folder / "worker.log").open("ab") as stream:
             self._process = subprocess.Popen(
-                # -P: a file lying in the user's folder is no module of ours
+                # -P: never import a module from the user's current folder
                 [sys.executable, "-P", "-c", _PROGRAM, *modules],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -184,7 +185,7 @@ class _Worker:
             )
 
     def call(self, call: Call) -> Reply | None:
-        """Return the reply to a call; None where the process ended without one."""
+        """Return the reply to a call, or None if the process ended without one."""
         sent, replies = self._process.stdin, self._process.stdout
         assert sent is not None
         assert replies is not None
@@ -192,13 +193,13 @@ class _Worker:
         try:
             pickle.dump(call, sent)
             sent.flush()
-            reply: Reply = pickle.load(replies)  # from a process that was started here
+            reply: Reply = pickle.load(replies)  # trusted: this process started the worker
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             return None
         return reply
 
     def end(self, patience: float) -> int:
-        """End the process, unless it ends by itself within `patience` seconds, and return its exit status."""
+        """Stop the process, unless it exits within `patience` seconds, and return its exit status."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience)
         self._process.kill()
@@ -212,18 +213,18 @@ class _Worker:
 
 def _error(folder: Path, step: str, reply: Reply | None, status: int, log: Path) -> EdgefeatError:
     if shutil.disk_usage(folder).free < _FULL_DISK:
-        return OutputError(f"step {step} failed: the disk that holds {folder} is full; TMPDIR names another folder")
+        return OutputError(f"step {step} failed: the disk with {folder} is full: set TMPDIR to use another folder")
     if reply is not None:
         return ExportError(f"step {step} failed: {reply.failure}")
     if status < 0:
         name = signal.Signals(-status).name
-        hint = ": was there enough memory?" if name == "SIGKILL" else ""
-        return ExportError(f"step {step} was ended by {name}{hint}")
+        hint = ": there may not have been enough memory" if name == "SIGKILL" else ""
+        return ExportError(f"step {step} was killed by {name}{hint}")
     return ExportError(f"step {step} failed: {_last_words(log, folder / 'worker.log') or f'exit status {status}'}")
 
 
 def _last_words(*logs: Path) -> str:
-    """Return the last line that is not empty of the first of these files that has one."""
+    """Return the last non-empty line of the first of these files that has one."""
     for log in logs:
         if log.exists():
             words = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]

@@ -1,1 +1,1 @@
-"""What makes int8 faithful: corrected weights, layers kept in float, and what is measured to decide."""
+"""Make int8 faithful: correct weights, keep layers in float, and measure to decide between them."""

@@ -1,4 +1,4 @@
-"""Whether the first layers cost less in float: on some processors they do, and the features are nearer."""
+"""Find the first layers that are as fast in float as in int8: on some processors they are, and fidelity improves."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from edgefeat_export._quantize.correction.sections import Section, prefix
 
 __all__ = ["EarlyFloat", "medians", "propose", "runner", "time_prefixes"]
 
-#: Shares of the sections that are tried: beyond them layers have few positions and many channels, where int8 is faster.
+#: Shares of the sections to try: later layers have few positions and many channels, for which int8 is faster.
 _SHARES = (1 / 12, 1 / 8, 1 / 6, 1 / 4, 2 / 5)
 
-#: Times are taken on files that are calibrated on so many pictures: what the scales are does not change them.
+#: Images that calibrate the files to be timed: the scales do not affect the time.
 _PICTURES = 2
 
-#: Rounds that are timed, after some in which caches and clocks settle: fewer of a network that takes so long that
-#: they would last more than a few seconds.
+#: Timed rounds, after some rounds to warm up caches and clocks; fewer for a slow network, for which these rounds
+#: would take more than a few seconds.
 _ROUNDS, _FEWEST, _WARMING = 60, 15, 3
 _SECONDS = 6.0
 
-#: A time this much longer is not slower: medians differ so much by themselves.
+#: A time this much longer counts as equal: medians vary by as much.
 _SLOWER = 1.02
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyFloat:
-    """How long a picture takes with the first sections in float, in seconds, by the number of sections.
+    """Seconds per image with the first sections in float, by the number of sections.
 
-    0 is all int8. Medians of one interleaved run on this machine, one thread; `engine` is litert or onnxruntime.
+    0 sections is all int8. Medians of one interleaved run on this machine, one thread; `engine` is litert or
+    onnxruntime.
     """
 
     engine: str
@@ -50,19 +51,19 @@ class EarlyFloat:
 
     @property
     def sections(self) -> int:
-        """The most sections with which the file is not slower than all int8: 0 where there are none."""
+        """The largest number of sections with which the file is not slower than all int8; 0 if there is none."""
         return max(count for count, taken in self.seconds.items() if taken <= self.seconds[0] * _SLOWER)
 
 
 def propose(parts: Sequence[Section]) -> tuple[int, ...]:
-    """The numbers of first sections that are worth a try, in rising order."""
+    """Return the numbers of first sections to try, in ascending order."""
     return tuple(sorted({count for share in _SHARES if (count := round(len(parts) * share))}))
 
 
 def time_prefixes(
     float32: Models, parts: Sequence[Section], pictures: NDArray[np.uint8]
 ) -> tuple[EarlyFloat, EarlyFloat]:
-    """LiteRT's and onnxruntime's times for each proposed number of first sections, and for none."""
+    """Return LiteRT's and onnxruntime's times for each proposed number of first sections, and for none."""
     counts = (0, *propose(parts))
     few = pictures[:_PICTURES]
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +86,7 @@ def time_prefixes(
 
 
 def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:
-    """One inference of `picture` (1, H, W, 3) by the file's engine, on one thread, as a call."""
+    """Return a call that runs one inference of `picture` (1, H, W, 3) by the file's engine, on one thread."""
     if path.suffix == ".tflite":
         interpreter = Interpreter(str(path), num_threads=1)
         interpreter.allocate_tensors()
@@ -98,7 +99,7 @@ def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:
 
 
 def medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
-    """The median seconds of each call, all called in turn, round by round."""
+    """Return the median seconds of each call, with all called in turn, round by round."""
     taken: list[list[float]] = []
     started = perf_counter()
     while len(taken) < _WARMING + _ROUNDS:

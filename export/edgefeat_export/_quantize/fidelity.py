@@ -1,4 +1,4 @@
-"""Each variant, loaded by the device runtime itself and held against the Keras features."""
+"""Measure each variant with the device runtime and compare it with the Keras features."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["ENGINES", "Made", "Measured", "measure_variant"]
 
-#: Which engine measures which format.
+#: The engine that measures each format.
 ENGINES = {"tflite": "litert", "onnx": "onnxruntime"}
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A variant's features of the check pictures by tap, (N, *shape) float32, and how near they are to Keras."""
+    """A variant's features of the checking images by tap, (N, *shape) float32, and their fidelity to Keras."""
 
     engine: Engine
     features: dict[str, NDArray[np.float32]]
@@ -30,7 +30,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A variant whose file is in the workspace, measured, and how its int8 was corrected."""
+    """A variant whose file is in the workspace, its figures, and how its int8 was corrected."""
 
     variant: str
     measured: Measured
@@ -39,7 +39,7 @@ class Made:
 
 
 def measure_variant(network: BuiltNetwork, variant: str) -> Measured:
-    """What the device runtime gives for the check pictures. Raises EngineError where it cannot run the file."""
+    """Return the device runtime's features of the checking images. Raises EngineError if it cannot run the file."""
     engine = engine_named(ENGINES[variant.partition("-")[0]])
     work, taps = network.work, network.facts.taps
     reference = network.reference()
@@ -70,8 +70,11 @@ def _nearest_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -
 
 
 def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -> float | None:
-    """A ridge classifier on standardized features, the mean over five folds (as many as the rarest label allows)."""
-    from sklearn.linear_model import RidgeClassifierCV  # takes a second that `edgefeat --help` need not
+    """Return the accuracy of a ridge classifier on standardized features.
+
+    It is the mean over five folds, or fewer if the rarest label has fewer images; None if that is too few.
+    """
+    from sklearn.linear_model import RidgeClassifierCV  # importing takes a second, which `edgefeat --help` must not
     from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -1,7 +1,7 @@
-"""What each variant must reach to be written, and the record of one that does not.
+"""The gate that each variant must pass to be written, and the record of a variant that does not.
 
-The float32 TFLite file must be faithful, or the export ends: every other file is made from it or held against the same
-features. Any other variant that misses is left out, and the rest is written.
+The float32 TFLite file must be faithful, or the export fails: every other file is made from it or compared with the
+same features. Any other variant that misses its gate is left out, and the rest is written.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from edgefeat._bundle.manifest import Fidelity, Gate, Refusal
 
 __all__ = ["refusal", "unfaithful"]
 
-#: By precision, what is looked at and its least value. Below, the conversion is broken, not merely coarse: a float16
-#: picture may stray, but the mean may not. int8 has a gate of the user's.
+#: The figure that is checked for each precision, and its lowest value. Below it, the conversion is broken, not only
+#: coarse. For float16 the mean is checked, because single images may vary. The user sets the gate of int8.
 _LEAST = {"float32": ("minimum", 0.9999), "float16": ("mean", 0.999), "dynamic": ("mean", 0.9)}
 
-#: What to use in place of a variant, the nearest first.
+#: What to use instead of a variant, the most similar first.
 _SUBSTITUTES = {
     "tflite-float16": ("tflite-float32",),
     "tflite-dynamic": ("tflite-float16", "tflite-float32"),
@@ -26,9 +26,9 @@ _SUBSTITUTES = {
 
 
 def unfaithful(variant: str, fidelity: dict[str, Fidelity], gate: Gate) -> str | None:
-    """Return in words by what the first tap that misses the variant's gate misses it, None where all pass.
+    """Return a description of the first tap that misses the variant's gate, or None if all taps pass.
 
-    `gate` is that of int8; the others have their own.
+    `gate` is that of int8; the other precisions have their own.
     """
     precision = variant.partition("-")[2]
     if precision == "int8":
@@ -38,19 +38,19 @@ def unfaithful(variant: str, fidelity: dict[str, Fidelity], gate: Gate) -> str |
         figure = figures.minimum_cosine if name == "minimum" else figures.mean_cosine
         if figure < allowed:
             return (
-                f"its {name} cosine to Keras over {figures.pictures} pictures is {figure:.6f} for tap {tap} "
+                f"its {name} cosine to Keras over {figures.pictures} images is {figure:.6f} for tap {tap} "
                 f"(allowed: {allowed} or more), its largest difference {figures.maximum_difference:.3g}"
             )
     return None
 
 
 def refusal(variant: str, reason: str, others: dict[str, dict[str, Fidelity]]) -> Refusal:
-    """Return the record of a variant that was not written; `others` are those that were, with their fidelity by tap."""
+    """Return the record of a variant that was not written; `others` are the written ones, with fidelity by tap."""
     substitute = next((name for name in _SUBSTITUTES.get(variant, ()) if name in others), None)
     advice = ""
     if substitute is not None:
         cosine = min(figures.mean_cosine for figures in others[substitute].values())
         advice = f"; use {substitute} instead (mean cosine {cosine:.4f})"
-    # What a converter said last may have line ends and colours, which a manifest may not.
+    # The last output of a converter may contain line breaks and colour codes, which a manifest may not.
     printable = "".join(character if character.isprintable() else " " for character in reason)
     return Refusal(variant, f"{variant} was not written: {' '.join(printable.split())}{advice}", substitute)

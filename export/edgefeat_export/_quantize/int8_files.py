@@ -1,4 +1,4 @@
-"""Making int8 files: which layers can stay in float, correcting the weights, quantizing."""
+"""Make int8 files: choose the layers that can stay in float, correct the weights, quantize."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from edgefeat_export._workspace import Workspace
 
 __all__ = ["correct_weights", "quantize_onnx", "quantize_tflite", "rank_sections", "time_early_sections"]
 
-# Of the calibration pictures so many do not correct but say whether the correction helped.
+# This number of the calibration images is not used to correct, but to measure whether the correction helped.
 _GUARDING = 16
-# Ranking only compares: fewer pictures tell the same order.
+# Ranking only compares: fewer images give the same order.
 _RANKING_CHECKS = 16
 _GROUPS = 12
 
 
 def time_early_sections(work: Workspace) -> EarlySections:
-    """Return the first sections that cost nothing in float: timed here, one thread, all their numbers in turn."""
+    """Return the first sections that cost no time in float: timed on this machine, one thread, interleaved."""
     from edgefeat_export._quantize.early_layers import time_prefixes
 
     parts = _sections(work)
@@ -38,7 +38,7 @@ def time_early_sections(work: Workspace) -> EarlySections:
 
 
 def correct_weights(work: Workspace, rung: Rung) -> Corrected:
-    """Write float32 models with corrected weights in both formats to the rung's folder, and return what was done."""
+    """Write float32 models with corrected weights in both formats to the rung's folder, and return their record."""
     folder = work.folder / rung.folder_name
     folder.mkdir(exist_ok=True)
     parts = _sections(work)
@@ -57,14 +57,14 @@ def correct_weights(work: Workspace, rung: Rung) -> Corrected:
         ladder=allowed(rung.pieces),
         comparison=guard,
     )
-    if not report.used:  # what is there was made from weights that were not kept
+    if not report.used:  # these files were made from weights that were not kept
         int8.tflite.unlink(missing_ok=True)
         int8.onnx.unlink(missing_ok=True)
     return Corrected(rung, len(parts), nodes, operators, _names(report.used), report)
 
 
 def quantize_tflite(work: Workspace, done: Corrected) -> None:
-    """Write `tflite-int8` from the corrected model, or copy it where it was made to be compared."""
+    """Write `tflite-int8` from the corrected model, or copy it if the comparison already made it."""
     folder, output = work.folder / done.rung.folder_name, work.model("tflite-int8")
     made = _models(folder, "int8")
     if made.tflite.exists():
@@ -74,7 +74,7 @@ def quantize_tflite(work: Workspace, done: Corrected) -> None:
 
 
 def quantize_onnx(work: Workspace, done: Corrected) -> None:
-    """Write `onnx-int8` from the corrected model, or copy it where it was made to be compared; and check it."""
+    """Write `onnx-int8` from the corrected model, or copy it if the comparison already made it; then check it."""
     folder, output = work.folder / done.rung.folder_name, work.model("onnx-int8")
     made = _models(folder, "int8")
     if made.onnx.exists():
@@ -85,7 +85,7 @@ def quantize_onnx(work: Workspace, done: Corrected) -> None:
 
 
 def rank_sections(work: Workspace) -> Sensitivity:
-    """Return what each group of sections gains if it alone stays in float, measured without correction."""
+    """Return the gain of each group of sections if only that group stays in float, measured without correction."""
     parts = _sections(work)
     checking = work.calibrating[:_RANKING_CHECKS]
     stock = Uncorrected.of(work, _float32(work))
@@ -127,5 +127,5 @@ def _models(folder: Path, name: str) -> Models:
 
 
 def _names(correction: object) -> tuple[str, ...]:
-    """The pieces of a correction that are on."""
+    """Return the names of the pieces of a correction that are on."""
     return tuple(name for name, on in to_json(correction).items() if on)

@@ -1,6 +1,6 @@
-"""What is decided and done for int8, as records: rungs of the ladder, corrections, what layers in float gain and cost.
+"""Records of the int8 ladder: rungs, corrections, and what sections in float gain and cost.
 
-Sections are contiguous groups of layers, each a layer with weights and what follows it.
+Sections are contiguous groups of operations: a layer with weights and what follows it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["Corrected", "EarlySections", "Rung", "Sensitivity"]
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A rung of the ladder: which sections stay in float, and which corrections are allowed, both by name.
+    """A rung of the ladder: the sections that stay in float, and the corrections allowed, both by name.
 
-    No `pieces` are the stock tools'. `formats` are those that int8 files are to be made of for this rung.
+    Empty `pieces` mean the stock tools' own rounding. `formats` are the formats to make int8 files in.
     """
 
     float_sections: tuple[str, ...]
@@ -28,13 +28,13 @@ class Rung:
 
     @property
     def folder_name(self) -> str:
-        """Return the name of the folder for the rung's files."""
+        """The name of the folder for the files of the rung."""
         return f"rung-{hashlib.sha256(json.dumps(to_json(self)).encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """Weights corrected for `rung`: how many sections there are, which operations stay float, what was kept."""
+    """Weights corrected for `rung`: the number of sections, the operations that stay in float, and the pieces kept."""
 
     rung: Rung
     sections: int
@@ -46,10 +46,9 @@ class Corrected:
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """Groups of neighbouring sections, first the group that gains the most mean cosine when it stays in float.
+    """Groups of neighbouring sections, starting with the group that gains the most mean cosine if it stays in float.
 
-    `losses` are what is left of the mean cosine's distance from 1, without correction, with the first 0, 1, 2... groups
-    in float.
+    `losses` are the distances of the mean cosine from 1, without correction, with the first 0, 1, 2... groups in float.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -59,11 +58,11 @@ class Sensitivity:
 
 @dataclass(frozen=True, slots=True)
 class EarlySections:
-    """The first sections, by name, that cost no more in float than in int8, for each format; often none."""
+    """The first sections, by name, that cost no more time in float than in int8, for each format; often none."""
 
     tflite: tuple[str, ...] = ()
     onnx: tuple[str, ...] = ()
 
     def of(self, form: str) -> tuple[str, ...]:
-        """Return those of a format."""
+        """Return the sections of a format."""
         return self.tflite if form == "tflite" else self.onnx

@@ -1,4 +1,4 @@
-"""Whether int8 is faster than float on this machine, said plainly where it is not."""
+"""Time int8 against float on this machine."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _ROUNDS, _WARMING = 25, 3
 
 
 def slower_than_float(network: BuiltNetwork, variant: str) -> str | None:
-    """A sentence with both times where the int8 `variant` is slower than its format's float32 here, else None."""
+    """Return a note if the int8 `variant` is slower here than its format's float32, with both times; else None."""
     small, full = milliseconds(network, variant)
     if small <= full:
         return None
     form = variant.partition("-")[0]
     return (
-        f"{variant} is slower than float here: {small:.2f} ms against {full:.2f} ms of {form}-float32 on "
+        f"{variant} is slower than float here: {small:.2f} ms, and {form}-float32 takes {full:.2f} ms, on "
         f"{ENGINES[form]}; "
-        "other processors differ, `edgefeat tune` measures on the device"
+        "other processors differ: run `edgefeat tune` on the device"
     )
 
 
 def milliseconds(network: BuiltNetwork, variant: str) -> tuple[float, float]:
-    """The time of one inference of `variant` and of its format's float32, medians.
+    """Return the median time of one inference of `variant` and of its format's float32.
 
-    Both are loaded in this process and called in turn, one picture at a time.
+    Both are loaded in this process and called in turn, one image at a time.
     """
     form = variant.partition("-")[0]
     sessions = [_session(network, name) for name in (variant, f"{form}-float32")]

@@ -1,4 +1,4 @@
-"""What the stock tools make of the float32 files, without any correction: made once, compared with again and again."""
+"""The int8 files that the stock tools make without any correction: made once, then compared with repeatedly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Guard", "Uncorrected"]
 
 @dataclass(frozen=True, slots=True)
 class Uncorrected:
-    """The float32 ONNX model, the same in int8 as a whole, and the ranges from which the TFLite one is made."""
+    """The float32 ONNX model, the same model fully in int8, and the ranges from which the TFLite int8 file is made."""
 
     float32: Models
     source: onnx.ModelProto
@@ -32,7 +32,7 @@ class Uncorrected:
 
     @classmethod
     def of(cls, work: Workspace, float32: Models) -> Uncorrected:
-        """Return those of the workspace, made if they are not there yet."""
+        """Return the stock tools' results in the workspace, and make them first if necessary."""
         quantized, ranges = work.folder / "stock.onnx", work.folder / "stock.json"
         if not ranges.exists():
             onnx_int8.quantize(float32.onnx, work.calibrating, quantized)
@@ -58,10 +58,10 @@ class Uncorrected:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Compares corrected files with the stock tools' as int8, on pictures that were not corrected on.
+    """Compares int8 files from corrected weights with the stock tools', on images that were not used to correct.
 
-    Only the `formats` are compared that are to be made from the corrected files; `int8` is where those made last are
-    left. `nodes` and `operators` stay float.
+    Only the `formats` that will be made from the corrected files are compared; `int8` is the folder for the files made
+    last. `nodes` and `operators` stay in float.
     """
 
     stock: Uncorrected

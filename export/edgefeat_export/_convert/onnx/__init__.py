@@ -1,1 +1,1 @@
-"""From the float32 TFLite file to ONNX, in float32 and int8."""
+"""Convert the float32 TFLite file to ONNX, in float32 and int8."""

@@ -1,4 +1,4 @@
-"""Whether the pictures of a batch leave each other alone, in an ONNX model with a free batch."""
+"""Check that the images of a batch do not affect each other in an ONNX model with a free batch."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = ["check_rows"]
 
 _Rows = list[npt.NDArray[np.float32]]
 
-#: Least cosine of a picture's feature in a batch to its feature alone. Engines add up in another order for a batch; in
-#: int8 a sum that lies between two levels may then fall to the other one, and layers behind it enlarge the difference.
+#: Lowest cosine allowed between an image's feature in a batch and alone. Engines sum in another order for a batch; in
+#: int8 a sum between two levels may then round to the other one, and later layers enlarge the difference.
 _ALONE = {"float32": 0.9999, "int8": 0.98}
 
-#: Least cosine of a picture's feature in a batch to that in a batch with other neighbours. The order of the sums is the
-#: same, so hardly anything may differ.
+#: Lowest cosine allowed between an image's features in batches with different neighbours. The order of the sums is the
+#: same, so the features must be almost equal.
 _NEIGHBOURS = {"float32": 0.9999, "int8": 0.999}
 
-#: How much longer or shorter a feature may be, as a fraction; a cosine does not tell.
+#: The allowed difference in a feature's length, as a fraction; the cosine does not show it.
 _LENGTH = {"float32": 0.01, "int8": 0.1}
 
 
 def check_rows(path: Path, precision: Literal["float32", "int8"]) -> None:
-    """Raise ExportError where a picture's feature depends on the other pictures of its batch.
+    """Raise ExportError if an image's feature depends on the other images of its batch.
 
-    Three pictures of noise are run one by one, together, and each between a black and a white one. A feature may be
-    rounded differently in a batch, as far as `precision` allows; with other neighbours it must stay the same.
+    Three images of noise are run alone, together, and each between a black and a white one. A feature may be rounded
+    differently in a batch, as far as `precision` allows; with other neighbours it must stay the same.
     """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     run = _runner(session)
@@ -50,18 +50,18 @@ def check_rows(path: Path, precision: Literal["float32", "int8"]) -> None:
         for index, name in enumerate(names):
             row = together[index][place : place + 1]
             if together[index].shape != (len(pictures), *alone[place][index].shape[1:]):
-                raise _mixed(name, f"three give the shape {together[index].shape}")
+                raise _mixed(name, f"a batch of three gives the shape {together[index].shape}")
             if (found := _difference(elsewhere[index][place : place + 1], row, _NEIGHBOURS, precision)) is not None:
-                raise _mixed(name, f"one picture's feature changes with its neighbours: {found}")
+                raise _mixed(name, f"an image's feature changes with its neighbours: {found}")
             if (found := _difference(alone[place][index], row, _ALONE, precision)) is not None:
-                raise _mixed(name, f"one picture's feature in a batch is not the one it has alone: {found}")
+                raise _mixed(name, f"an image's feature in a batch differs from its feature alone: {found}")
 
 
 def _runner(session: Any) -> Callable[[npt.NDArray[np.uint8]], _Rows]:
     def run(pictures: npt.NDArray[np.uint8]) -> _Rows:
         try:
             rows: _Rows = session.run(None, {INPUT: pictures})
-        except Exception as error:  # onnxruntime's errors have no common base but this
+        except Exception as error:  # onnxruntime's errors have no other common base class
             raise ExportError(f"the ONNX model does not run on a batch of {len(pictures)}: {error}") from error
         return rows
 
@@ -71,15 +71,15 @@ def _runner(session: Any) -> Callable[[npt.NDArray[np.uint8]], _Rows]:
 def _difference(
     one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], least: dict[str, float], precision: str
 ) -> str | None:
-    """By how much two features (1, ...) of one picture differ, in words, where that is too much."""
+    """Return a description of the difference between two features (1, ...) of one image, or None if it is allowed."""
     cosine = float(cosines(one, other)[0])
     if cosine < least[precision]:
         return f"cosine {cosine:.5f} (allowed: {least[precision]} or more)"
     lengths = sorted(float(np.linalg.norm(row.astype(np.float64))) for row in (one, other))
     if lengths[1] - lengths[0] > _LENGTH[precision] * lengths[1]:
-        return f"length {lengths[0]:.4g} against {lengths[1]:.4g} (allowed: {_LENGTH[precision]:.0%} more)"
+        return f"length {lengths[0]:.4g} instead of {lengths[1]:.4g} (allowed: {_LENGTH[precision]:.0%} more)"
     return None
 
 
 def _mixed(tap: str, why: str) -> ExportError:
-    return ExportError(f"tap {tap}: the ONNX model mixes the pictures of a batch, {why}")
+    return ExportError(f"tap {tap}: the ONNX model mixes the images of a batch: {why}")

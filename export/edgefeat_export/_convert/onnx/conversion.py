@@ -1,4 +1,4 @@
-"""TFLite float32 -> ONNX float32 with a free batch, by tf2onnx."""
+"""Convert TFLite float32 to ONNX float32 with a free batch, by tf2onnx."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from edgefeat_export._convert.onnx.batch import check_rows
 
 __all__ = ["BATCH", "OPSET", "float32"]
 
-#: 18 is the first in which Pad has `axes`, see `_shield_pads`; onnxruntime knows it since 1.14.
+#: Opset 18 is the first in which Pad has `axes`, see `_shield_pads`; onnxruntime supports it since 1.14.
 OPSET = 18
 
 #: The name of the free dimension.
 BATCH = "batch"
 
-#: A name that tf2onnx made up: a word, a number, and which output of its node it is.
+#: A name that tf2onnx generated: a word, a number, and the output's place in its node.
 _GENERATED = re.compile(r"(?P<stem>.*)__\d+(?P<place>:\d+)?")
 
-#: Operators whose output cannot be negative, whatever goes in.
+#: Operators whose output is never negative.
 _NOT_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax", "Softplus", "Abs", "HardSigmoid"})
 
-#: What Keras and TensorFlow take the square of a length for at least.
+#: The lower bound of a squared length in Keras and TensorFlow.
 _LEAST_SQUARE = 1e-12
 
 
 def float32(tflite: Path, output: Path) -> None:
     """Write the float32 TFLite model as ONNX: uint8 [batch, H, W, 3] to float32 [batch, ...] per tap.
 
-    One file, opset 18, standard operators only. The rows of a batch are those of as many single pictures, which
-    is tried here on noise.
+    The result is one file, opset 18, with standard operators only. A check on noise ensures that the rows of a batch
+    equal those of single images.
     """
     model = _translated(tflite)
     _check_operators(model)
@@ -55,26 +55,26 @@ def float32(tflite: Path, output: Path) -> None:
 
 
 def _translated(tflite: Path) -> onnx.ModelProto:
-    """Return the model as tf2onnx translates it."""
+    """Return the model as translated by tf2onnx."""
     # tf2onnx imports TensorFlow.
     from tf2onnx import convert
 
-    from edgefeat_export._convert.onnx import handlers as onnx_handlers  # noqa: F401  teaches tf2onnx what it lacks
+    from edgefeat_export._convert.onnx import handlers as onnx_handlers  # noqa: F401  registers missing translations with tf2onnx
     from edgefeat_export._convert.onnx.optimizers import in_place
 
     model: onnx.ModelProto
     try:
         with in_place():
             model, outside = convert.from_tflite(str(tflite), opset=OPSET)
-    except Exception:  # noqa: BLE001  whatever an optimizer raises: tf2onnx's own way does without that optimizer
+    except Exception:  # noqa: BLE001  optimizers raise anything; tf2onnx's own procedure skips a failing one
         model, outside = convert.from_tflite(str(tflite), opset=OPSET)
     if outside is not None:
-        raise ExportError(f"{tflite.name} became an ONNX model of several files; one is allowed")
+        raise ExportError(f"{tflite.name} was converted to an ONNX model of several files (allowed: 1)")
     return model
 
 
 def _name_tensors(model: onnx.ModelProto) -> None:
-    """Number generated names in the order of the nodes, in place: tf2onnx numbers them in no certain order.
+    """Number generated names in the order of the nodes, in place: tf2onnx's numbering is not reproducible.
 
     Constants are named by the first node that reads them.
     """
@@ -106,34 +106,36 @@ def _name_tensors(model: onnx.ModelProto) -> None:
 
 
 def _check_operators(model: onnx.ModelProto) -> None:
-    """Raise for operators that tf2onnx has no translation of; it logs them and leaves them in."""
+    """Raise ExportError for operators that tf2onnx cannot translate; it only logs them and leaves them in."""
     foreign = {node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")}
     foreign |= {node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type)}
     if foreign:
-        raise ExportError(f"tf2onnx cannot translate {', '.join(sorted(foreign))}; leave the onnx variants out")
+        raise ExportError(
+            f"tf2onnx cannot translate {', '.join(sorted(foreign))}: leave the onnx variants out of --variants"
+        )
 
 
 def _free_batch(model: onnx.ModelProto) -> None:
-    """Replace the batch of 1 that the TFLite model has by a free one, in place."""
+    """Replace the TFLite model's batch of 1 with a free batch, in place."""
     graph = model.graph
     for end in [*graph.input, *graph.output]:
         end.type.tensor_type.shape.dim[0].dim_param = BATCH
-    # Inferred again by whoever wants them: these say 1.
+    # These shapes have a batch of 1; readers infer them again.
     del graph.value_info[:]
     constants = _constants(graph)
     for node in graph.node:
         if node.op_type == "Reshape" and node.input[1] in constants and node.input[0] not in constants:
             shape = constants[node.input[1]]
             if len(shape) and shape[0] == 1:
-                # 0 is "as in the input".
+                # 0 means "as in the input".
                 node.input[1] = _add_constant(graph, node.output[0] + "/shape", np.concatenate([[0], shape[1:]]))
 
 
 def _shield_pads(model: onnx.ModelProto) -> None:
-    """Keep onnxruntime from fusing a Pad of zeros into a MaxPool, in place.
+    """Prevent onnxruntime from fusing a Pad of zeros into a MaxPool, in place.
 
-    MaxPool pads with minus infinity, so the fusion (on by default) is wrong where all values of a window are
-    negative. It leaves a Pad alone that names its axes.
+    MaxPool pads with minus infinity, so the fusion (on by default) is wrong if all values of a window are negative.
+    onnxruntime does not fuse a Pad that names its axes.
     """
     graph = model.graph
     maker = {name: node for node in graph.node for name in node.output}
@@ -151,9 +153,9 @@ def _shield_pads(model: onnx.ModelProto) -> None:
 
 
 def _spell_norms(model: onnx.ModelProto) -> None:
-    """Write every L2 norm out as Keras and TFLite define it, x / sqrt(max(sum(x^2), 1e-12)), in place.
+    """Write every L2 norm as Keras and TFLite define it, x / sqrt(max(sum(x^2), 1e-12)), in place.
 
-    Of a tiny or all-zero feature LpNormalization leaves the norm to the engine, and no two agree.
+    For a tiny or all-zero feature LpNormalization leaves the result to the engine, and engines differ.
     """
     graph = model.graph
     nodes = list(graph.node)

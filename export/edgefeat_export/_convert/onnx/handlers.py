@@ -1,4 +1,4 @@
-"""Translations that tf2onnx lacks or gets wrong. Importing this module teaches them to it."""
+"""Translations that tf2onnx lacks or gets wrong. Importing this module registers them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["FullyConnected", "Gelu"]
 
 @tfl_op(["TFL_FULLY_CONNECTED"], tf_op="MatMul")
 class FullyConnected:
-    """A dense layer; where it takes a feature map as it is, tf2onnx 1.17 loses the bias."""
+    """A dense layer; tf2onnx 1.17 loses the bias if the input is a feature map."""
 
     @classmethod
     def to_tf(cls, ctx: Any, node: Any, **options: Any) -> None:
-        """Makes a row of the feature map first, so that tf2onnx does not."""
+        """Flatten the feature map first, so that tf2onnx does not."""
         source = node.input[0]
         if node.attr["keep_num_dims"].i == 0 and ctx.get_rank(source) != 2:
             width = ctx.get_shape(node.input[1])[1]
@@ -33,11 +33,11 @@ class FullyConnected:
 
 @tfl_op(["TFL_GELU"])
 class Gelu:
-    """x times the normal distribution's share below x; `approximate` takes a tanh for it (Hendrycks, Gimpel 2016)."""
+    """x times the normal distribution function; `approximate` uses a tanh for it (Hendrycks, Gimpel 2016)."""
 
     @classmethod
     def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
-        """Replaces the node by operators that every ONNX engine has: Gelu itself came with opset 20."""
+        """Replace the node by operators that every ONNX engine supports: Gelu itself was added in opset 20."""
         source, output = node.input[0], node.output[0]
         shape, kind = ctx.get_shape(output), ctx.get_dtype(output)
         approximate = bool(node.get_attr_value("approximate", 0))

@@ -1,4 +1,4 @@
-"""ONNX float32 -> ONNX int8, by onnxruntime's quantizer: trunk in int8, head and tail in float."""
+"""Convert ONNX float32 to ONNX int8 by onnxruntime's quantizer: trunk in int8, head and tail in float."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from edgefeat_export._convert.onnx.batch import check_rows
 
 __all__ = ["check", "float_nodes", "int8", "quantize", "with_float"]
 
-#: Pictures per run while calibrating: more would only take more memory.
+#: Images per calibration run; more would only take more memory.
 _BATCH = 8
 
-#: What preprocessing is made of: arithmetic with constants, the exchange of channels, and the sum that is gray.
+#: Operators of preprocessing: arithmetic with constants, swapping channels, and the weighted sum for gray.
 _HEAD = frozenset({"Cast", "Mul", "Add", "Sub", "Div", "Slice", "Concat", "Gather", "Split", "Squeeze", "Unsqueeze"})
 _HEAD |= {"ReduceSum", "Floor", "Reshape"}
 
-#: Operators that belong to the trunk wherever they stand.
+#: Operators that always belong to the trunk.
 _TRUNK = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax"})
 
-#: Operators with weights; of a MatMul the outputs are the second axis, of the others the first.
+#: Operators with weights, with the axis of their outputs: the second for a MatMul, the first for the others.
 _WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
 
-#: What generalised-mean pooling does to a feature map before the mean.
+#: Operators of generalised-mean pooling before the mean.
 _GEM = frozenset({"Max", "Pow"})
 
 
 class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
-    """The pictures, some at a time, as onnxruntime wants them."""
+    """The images in groups, in the form onnxruntime expects."""
 
     def __init__(self, pictures: npt.NDArray[np.uint8]) -> None:
         self._batches: Iterator[npt.NDArray[np.uint8]] = (
@@ -51,24 +51,24 @@ class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
 def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
     """Write `float32` with its trunk in int8 (QDQ), calibrated on `pictures` (N, H, W, 3); the batch stays free.
 
-    As `quantize`, and what is written is checked: the format, and that the pictures of a batch leave each other alone.
+    Like `quantize`, followed by `check`.
     """
     quantize(float32, pictures, output, kept=kept)
     check(output)
 
 
 def check(path: Path) -> None:
-    """Raise unless the int8 file is valid ONNX and the pictures of a batch leave each other alone."""
+    """Raise ExportError unless the int8 file is valid ONNX and the images of a batch do not affect each other."""
     onnx.checker.check_model(path, full_check=True)
     check_rows(path, "int8")
 
 
 def quantize(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
-    """Write `float32` with its trunk in int8, unchecked.
+    """Write `float32` with its trunk in int8, without checks.
 
-    Weights are int8 with a scale per channel, activations uint8 between the extremes seen. u8s8 is the pair that
-    x86 multiplies fastest; without VNNI, though, its 16-bit sums saturate where weights use all 8 bits. Weights that
-    lie on an int8 grid, as corrected ones do, become its integers. Nodes named in `kept` stay float.
+    Weights are int8 with a scale per channel; activations are uint8 over the observed range. x86 multiplies this pair
+    (u8s8) fastest, but without VNNI its 16-bit sums saturate if weights use all 8 bits. Weights that already lie on an
+    int8 grid, as corrected ones do, become the integers of that grid. Nodes named in `kept` stay in float.
     """
     model = onnx.load(float32)
     quantization.quantize_static(
@@ -88,8 +88,8 @@ def quantize(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, ke
 def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
     """Return `quantized`, which was made from `float32`, with the nodes in `kept` in float again.
 
-    The same as quantizing with these `kept`, in a tenth of the time; the scales of all else stay what they are. For
-    comparisons, not to be shipped: an activation that was merged into a layer that is not in `kept` stays so.
+    The result equals quantizing with these `kept`, in a tenth of the time; all other scales stay the same. Use it only
+    for comparisons, not in a bundle: an activation that was merged into a layer outside `kept` stays merged.
     """
     made = onnx.ModelProto()
     made.CopyFrom(quantized)
@@ -98,21 +98,21 @@ def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Colle
     kept_tensors = {name for node in float32.graph.node if node.name in kept for name in node.output}
     constant = {tensor.name for tensor in float32.graph.initializer}
     for node in float32.graph.node:
-        # An activation that is not there was merged into its layer, and is with it in float or in int8.
+        # A missing activation was merged into its layer, and stays with it in float or in int8.
         merged = node.name not in present
         if not (kept_tensors >= set(node.input) - constant if merged else node.name in kept):
             continue
         own = made.graph.node.add() if merged else present[node.name]
         own.CopyFrom(node)
         kept_tensors.update(node.output)
-        # What comes from int8 layers stays rounded: an activation that was merged into them is in the rounding.
+        # Outputs of int8 layers stay rounded: the rounding includes any activation that was merged into them.
         rounded = {name: f"{name}_DequantizeLinear_Output" for name in node.input if name not in kept_tensors}
         own.input[:] = [
             f"{name}/float" if name in constant else rounded[name] if rounded.get(name) in outputs else name
             for name in node.input
         ]
     _drop_unused(made)
-    # Under other names: an int8 layer may have the same constant, rounded.
+    # Use other names: an int8 layer may have the same constant, rounded.
     needed = {name for node in made.graph.node for name in node.input}
     for tensor in float32.graph.initializer:
         if f"{tensor.name}/float" in needed:
@@ -139,7 +139,7 @@ def _drop_unused(model: onnx.ModelProto) -> None:
 
 
 def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict[str, Any]]]:
-    """For onnxruntime's quantizer: the extremes of every channel of the weights that lie on a grid."""
+    """Return the range of every channel of weights that lie on a grid, in the form onnxruntime's quantizer takes."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     found = {}
     for node in model.graph.node:
@@ -155,7 +155,7 @@ def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict
 
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:
-    """The names of the nodes of the head (preprocessing) and of the tail (pooling, projection, L2 norm)."""
+    """Return the names of the nodes of the head (preprocessing) and of the tail (pooling, projection, L2 norm)."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     constants = {tensor.name for tensor in graph.initializer}
     return sorted({node.name for node in [*_head(graph, constants), *_tail(graph, constants)]})
@@ -170,7 +170,7 @@ def _head(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
 
 
 def _tail(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
-    """From the outputs backwards, up to the last node whose result is a feature map or has an activation."""
+    """Yield nodes from the outputs backwards, up to the last whose result is a feature map or has an activation."""
     shapes = _shapes(graph)
     maker = {name: node for node in graph.node for name in node.output}
     ends = {output.name for output in graph.output}
@@ -199,17 +199,17 @@ def _in_tail(node: Any, computed: list[str], shapes: dict[str, list[int]]) -> bo
 
 
 def _is_norm(one: list[int], other: list[int]) -> bool:
-    """Whether one shape is the other with its channels made one; a squeeze-and-excite gate lacks the positions."""
+    """Return whether one shape equals the other with 1 channel; a squeeze-and-excite gate has no positions."""
     differing = [{a, b} for a, b in zip(one[1:], other[1:], strict=False) if a != b]
     return len(one) == len(other) and len(differing) == 1 and 1 in differing[0]
 
 
 def _is_map(shape: list[int]) -> bool:
-    """Whether a tensor [batch, ...] has positions and channels; the norm of each position has no channels."""
+    """Return whether a tensor [batch, ...] has positions and channels; the norm of each position has no channels."""
     return len(shape) == 4 and sum(size != 1 for size in shape[1:]) > 1 and 1 not in (shape[1], shape[3])
 
 
 def _shapes(graph: onnx.GraphProto) -> dict[str, list[int]]:
-    """The shape of every tensor whose rank is known; a free dimension is 0."""
+    """Return the shape of every tensor whose rank is known; a free dimension is 0."""
     described = [*graph.value_info, *graph.input, *graph.output]
     return {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in described}

@@ -1,4 +1,4 @@
-"""Running tf2onnx's optimizers in little memory."""
+"""Run tf2onnx's optimizers in little memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["in_place"]
 
 @contextlib.contextmanager
 def in_place() -> Iterator[None]:
-    """Have tf2onnx change its graph rather than copies of it, while this is open.
+    """Let tf2onnx change its graph in place instead of copying it, while the context is open.
 
-    tf2onnx 1.17 copies the graph, weights and all, before each of its optimizers, so that one that fails can be
-    undone, and each optimizer leaves one more copy of the weights behind in the nodes' protocol buffers: 7.5 GB in all
-    for ResNet50, whose weights are 0.1 GB. In place an optimizer that fails raises what it raises.
+    tf2onnx 1.17 copies the graph with all weights before each optimizer, to undo one that fails, and each optimizer
+    leaves one more copy of the weights in the nodes' protocol buffers: 7.5 GB in all for ResNet50, whose weights take
+    0.1 GB. Here a failing optimizer raises its error instead.
     """
     with (
         mock.patch.object(convert.optimizer, "optimize_graph", _optimized),
@@ -44,7 +44,7 @@ def _optimized(graph: Any, *_: Any, **__: Any) -> Any:
 
 
 def _updated(update: Any) -> Any:
-    """Return `update`, a node's method, that writes a new protocol buffer: memory of a used one is not freed."""
+    """Return a node's method `update` changed to write a new protocol buffer: a used one does not free its memory."""
 
     def update_proto(node: Any, external_tensor_storage: Any = None) -> None:
         used = node._op

@@ -1,1 +1,1 @@
-"""From the network's SavedModel to TFLite in every precision, and the files themselves."""
+"""Convert the network's SavedModel to TFLite in every precision, and read and write TFLite files."""

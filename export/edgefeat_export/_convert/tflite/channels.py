@@ -1,4 +1,4 @@
-"""Taking the exchange of colour channels (RGB to BGR) out of a TFLite model and into its first convolution."""
+"""Move the swap of colour channels (RGB to BGR) from a TFLite model's graph into its first convolution."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["fold_exchange"]
 
 _OP = schema.BuiltinOperator
 
-#: Operators that treat all channels alike, or by a constant of one figure per channel.
+#: Operators that treat all channels equally, or use a constant with one number per channel.
 _CHANNELWISE = frozenset({_OP.ADD, _OP.SUB, _OP.MUL, _OP.DIV})
 
 
 def fold_exchange(model: Any) -> bool:
-    """Whether an exchange of channels was found and taken out, in place; the features stay the same.
+    """Remove a swap of channels, in place, and return whether there was one; the features stay the same.
 
-    The exchange is three strided copies and an interleaving, which no engine does quickly: about a tenth of the
-    time of an int8 ResNet50. It goes where it costs nothing: into the constants of the arithmetic behind it and
-    the input channels of the first convolution. Where the model has another form it stays as it is.
+    The swap is three strided copies and an interleaving, which takes about a tenth of the time of an int8 ResNet50. It
+    moves to where it costs nothing: into the constants of the following arithmetic and the input channels of the first
+    convolution. A model of another form does not change.
     """
     (graph,) = model.subgraphs
     for packed, operator in enumerate(graph.operators):
@@ -36,7 +36,7 @@ def fold_exchange(model: Any) -> bool:
         source = _maker(model, operator.inputs[0]).inputs[0]
         for index in path:
             step = graph.operators[index]
-            # A convolution's third input, its bias, belongs to the channels that it makes.
+            # A convolution's third input, its bias, belongs to its output channels.
             step.inputs = [_permuted(model, int(i), order) if at < 2 else i for at, i in enumerate(step.inputs)]
         first = graph.operators[path[0]]
         first.inputs = [source if i == operator.outputs[0] else i for i in first.inputs]
@@ -47,7 +47,7 @@ def fold_exchange(model: Any) -> bool:
 
 
 def _order(model: Any, operator: Any) -> tuple[int, ...] | None:
-    """The channel of one same picture that each channel of a PACK comes from."""
+    """Return the source channel of each channel of a PACK, if all come from one image."""
     if flatbuffer.op_code(model, operator) != _OP.PACK or operator.builtinOptions.axis not in (3, -1):
         return None
     (graph,) = model.subgraphs
@@ -66,7 +66,7 @@ def _order(model: Any, operator: Any) -> tuple[int, ...] | None:
 
 
 def _path_to_convolution(model: Any, tensor: int) -> list[int] | None:
-    """The operators from a tensor to the first convolution, itself included, where nothing else uses the tensors."""
+    """Return the operators from a tensor to the first convolution, included, if no other operator reads the tensors."""
     (graph,) = model.subgraphs
     path: list[int] = []
     while True:
@@ -89,7 +89,7 @@ def _path_to_convolution(model: Any, tensor: int) -> list[int] | None:
 
 
 def _permuted(model: Any, index: int, order: tuple[int, ...]) -> int:
-    """The tensor itself, or of a constant with 3 channels last a copy with its channels put back."""
+    """Return the tensor's index, or that of a permuted copy if it is a constant with 3 channels last."""
     (graph,) = model.subgraphs
     tensor = graph.tensors[index]
     content = flatbuffer.constant(model, tensor)
@@ -108,7 +108,7 @@ def _permuted(model: Any, index: int, order: tuple[int, ...]) -> int:
 
 
 def _remove_unused(model: Any) -> None:
-    """Take out operators whose results nobody uses, tensors that no operator has, and their constants."""
+    """Remove operators whose results are not read, tensors that no operator uses, and their constants, in place."""
     (graph,) = model.subgraphs
     used = {int(i) for i in graph.outputs}
     kept = []

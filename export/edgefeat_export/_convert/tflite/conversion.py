@@ -1,4 +1,4 @@
-"""TFLite float32, float16 and dynamic: by TensorFlow's converter, float16 by ai-edge-quantizer."""
+"""Convert to TFLite float32, float16 and dynamic by TensorFlow's converter, float16 by ai-edge-quantizer."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["dynamic", "float16", "float32"]
 
 
 def float32(graph: SavedGraph, output: Path) -> None:
-    """Write the graph as it is: float32 weights, float32 arithmetic."""
+    """Write the graph with float32 weights and float32 arithmetic."""
     _write(_converter(graph), graph, output)
 
 
 def float16(float32: Path, output: Path) -> None:
-    """Write the float32 TFLite model with float16 weights, half the size; engines widen them once, when they load.
+    """Write the float32 TFLite model with float16 weights, half the size; engines widen them once, at load time.
 
-    Biases stay float32, as does the arithmetic (TensorFlow's converter narrows the biases too, and its features are
-    twice as far from Keras's), and each channel's rounding errors add up to nothing, see `float16.py`.
+    Biases and arithmetic stay float32: TensorFlow's converter also narrows the biases, and its features are twice as
+    far from Keras's. The rounding errors of each channel add up to zero, see `float16.py`.
     """
     from ai_edge_quantizer import quantizer, recipe_manager
     from ai_edge_quantizer.qtyping import TFLOperationName
@@ -38,10 +38,10 @@ def float16(float32: Path, output: Path) -> None:
 
 
 def dynamic(graph: SavedGraph, output: Path) -> None:
-    """Write the graph with int8 weights, one scale per channel; activations are quantized as the model runs.
+    """Write the graph with int8 weights, one scale per channel; activations are quantized at run time.
 
-    TensorFlow's converter leaves small and depthwise weights in float, which makes its file three times as fast as
-    ai-edge-quantizer's and nearer to Keras (MobileNetV2 0.35: cosine 0.996 against 0.982).
+    TensorFlow's converter keeps small and depthwise weights in float, so its file is three times as fast as
+    ai-edge-quantizer's and closer to Keras (MobileNetV2 0.35: cosine 0.996 instead of 0.982).
     """
     import tensorflow as tf
 
@@ -58,7 +58,7 @@ def _converter(graph: SavedGraph) -> Any:
 
 def _write(converter: Any, graph: SavedGraph, output: Path) -> None:
     model = flatbuffer.parse(converter.convert())
-    # The converter orders the outputs as it likes; its signature says which is which.
+    # The converter may reorder the outputs; its signature gives their names.
     (signature,) = model.signatureDefs
     model.subgraphs[0].outputs = [entry.tensorIndex for entry in sorted(signature.outputs, key=lambda one: one.name)]
     channels.fold_exchange(model)

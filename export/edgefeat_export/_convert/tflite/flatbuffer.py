@@ -1,4 +1,4 @@
-"""Reading, naming and writing TFLite files as objects, with the schema that ai-edge-litert carries."""
+"""Read, label and write TFLite files as objects, with the schema included in ai-edge-litert."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ __all__ = ["SIGNATURE", "constant", "label", "op_code", "parse", "read", "serial
 
 SIGNATURE = "serving_default"
 
-#: The offsets of a flatbuffer are signed, of 32 bits.
+#: A flatbuffer has signed 32-bit offsets.
 _LIMIT = 2**31 - 1
 
 
 def parse(content: bytes | bytearray) -> Any:
-    """The ModelT of a file's content; constants kept behind the flatbuffer are read into it."""
+    """Return the ModelT of a file's content, including constants stored after the flatbuffer."""
     return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 
 
 def read(path: Path) -> Any:
-    """The ModelT of a file."""
+    """Return the ModelT of a file."""
     return parse(path.read_bytes())
 
 
 def serialize(model: Any) -> bytes:
-    """The content of a file with every constant inside the flatbuffer, as every interpreter reads it."""
+    """Return the content of a file with every constant inside the flatbuffer, which every interpreter can read."""
     size = 0
     for buffer in model.buffers:
         if buffer.data is not None:
-            # Anything but an array is packed byte by byte, in Python.
+            # Only arrays are packed fast: anything else is packed byte by byte, in Python.
             buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
             size += buffer.data.size
     if size > _LIMIT:
@@ -45,43 +45,43 @@ def serialize(model: Any) -> bytes:
 
 
 def op_code(model: Any, operator: Any) -> int:
-    """The BuiltinOperator of an operator; files written before 2021 keep it in another field."""
+    """Return the BuiltinOperator of an operator; files written before 2021 have it in another field."""
     return int(flatbuffer_utils.get_builtin_code_from_operator_code(model.operatorCodes[operator.opcodeIndex]))
 
 
 def constant(model: Any, tensor: Any) -> bytes | None:
-    """The bytes of a constant tensor, None of one that is computed."""
+    """Return the bytes of a constant tensor, or None if the tensor is computed."""
     data = model.buffers[tensor.buffer].data
     return None if data is None or len(data) == 0 else bytes(data)
 
 
 def taps(model: Any) -> tuple[str, ...]:
-    """The names of a labelled model's outputs, in order."""
+    """Return the names of a labelled model's outputs, in order."""
     (graph,) = model.subgraphs
     return tuple(graph.tensors[index].name.decode() for index in graph.outputs)
 
 
 def label(model: Any, taps: Sequence[str]) -> None:
-    """Name the input `image` and the outputs as the taps, in order, in the tensors and in the only signature.
+    """Name the input `image` and the outputs after the taps, in order, in the tensors and in the only signature.
 
-    In place. The names are then those of no other tensor, because quantizers know tensors by name.
+    Changes `model` in place. No other tensor keeps one of these names, because quantizers look tensors up by name.
     """
     (graph,) = model.subgraphs
     if len(graph.inputs) != 1 or len(graph.outputs) != len(taps):
         raise ExportError(
             f"the converted model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
-            f"1 and {len(taps)} were expected"
+            f"expected 1 and {len(taps)}"
         )
     names = {int(graph.inputs[0]): INPUT, **dict(zip(map(int, graph.outputs), taps, strict=True))}
     if len(names) != 1 + len(taps):
-        raise ExportError(f"two of the taps {list(taps)} are one and the same tensor, or the input itself")
+        raise ExportError(f"two of the taps {list(taps)} are the same tensor, or one is the input")
     taken = set(names.values())
     for index, tensor in enumerate(graph.tensors):
         name = tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
         if index in names:
             name = names[index]
         else:
-            # AEQ looks parameters up by name, and converters leave equal or empty names behind.
+            # ai-edge-quantizer looks parameters up by name, and converters leave duplicate or empty names.
             name = name or "tensor"
             name = name if name not in taken else f"{name}/{index}"
             taken.add(name)

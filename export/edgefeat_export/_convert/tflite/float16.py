@@ -1,10 +1,10 @@
-"""Weights rounded to float16 such that what is lost cancels out.
+"""Round weights to float16 so that the rounding errors of a channel cancel out.
 
-Rounding each weight to the nearest leaves a channel with the sum of its errors times the inputs' mean: after a ReLU all
-inputs are positive, so that this is a constant offset, which a batch norm behind it may enlarge. Rounding a few weights
-of each channel the other way, those that were nearest to the middle, makes the sum of its errors zero. The same thought
-as the bias correction of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019),
-without data and without a bias to carry it.
+Rounding each weight to the nearest value leaves each channel with an error: the sum of its rounding errors times the
+mean of the inputs. After a ReLU all inputs are positive, so this is a constant offset, which a later batch norm may
+enlarge. Rounding a few weights of each channel the other way, those closest to the midpoint, makes the sum zero. The
+idea is that of the bias correction of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+Correction" (2019), without data and without a bias.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from edgefeat_export._convert.tflite import flatbuffer
 __all__ = ["OUTPUT_AXIS", "round_weights", "rounded"]
 
 _OP = schema.BuiltinOperator
-#: Of operators with weights: which of their axes the outputs are.
+#: Operators with weights, with the axis of their outputs.
 OUTPUT_AXIS = {_OP.CONV_2D: 0, _OP.DEPTHWISE_CONV_2D: 3, _OP.FULLY_CONNECTED: 0}
 
 
 def round_weights(model: Any) -> None:
-    """Makes the weights of every convolution and dense layer of the float32 `model` float16 values, in place."""
+    """Round the weights of every convolution and dense layer of the float32 `model` to float16 values, in place."""
     (graph,) = model.subgraphs
     done: set[int] = set()
     for operator in graph.operators:
@@ -44,9 +44,9 @@ def round_weights(model: Any) -> None:
 
 
 def rounded(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`rows` (outputs, weights) in float16 values, the errors of each row adding up to as little as they can.
+    """Return `rows` (outputs, weights) in float16 values, with the sum of the errors of each row close to zero.
 
-    No weight moves further than to its float16 neighbour on the other side.
+    No weight moves further than to the second-nearest float16 value.
     """
     near = rows.astype(np.float16)
     finite = np.isfinite(near)

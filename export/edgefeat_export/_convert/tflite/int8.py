@@ -1,4 +1,4 @@
-"""TFLite float32 -> TFLite int8, by ai-edge-quantizer: trunk in int8, head and tail in float."""
+"""Convert TFLite float32 to TFLite int8 by ai-edge-quantizer: trunk in int8, head and tail in float."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ __all__ = ["Ranges", "int8", "ranges"]
 
 _OP = schema.BuiltinOperator
 
-#: Of operators with weights: which axis of these the outputs are.
+#: Operators with weights, with the axis of their outputs.
 _OUTPUT_AXIS = {_OP.CONV_2D: 0, _OP.DEPTHWISE_CONV_2D: 3, _OP.FULLY_CONNECTED: 0}
 
-#: By tensor name: the least and the greatest value seen.
+#: The minimum and the maximum by tensor name.
 Ranges = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
 def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int] = ()) -> Ranges:
-    """The extremes of every tensor of the trunk over `pictures` (N, H, W, 3).
+    """Return the range of every tensor of the trunk over `pictures` (N, H, W, 3).
 
-    Quantizer.calibrate would take a moving average of each picture's extremes instead, which depends on the order. Its
-    tool sees the first picture, and so finds out which tensors count; those of the others are looked at here, which
-    takes half the time.
+    Quantizer.calibrate would take a moving average of each image's range instead, which depends on the order. It runs
+    only on the first image, to find the tensors that matter; this function measures the other images, which takes half
+    the time.
     """
     model, threads = float32.read_bytes(), available_cores()
     first = calibrator.Calibrator(model, num_threads=threads, qsv_update_func=qsv_utils.min_max_update)
@@ -57,13 +57,13 @@ def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int]
 
 
 def _extremes(interpreter: Any, index: int) -> tuple[Any, Any]:
-    """The least and the greatest value of a tensor, without a copy; no view of it may live on while it is run."""
+    """Return the minimum and the maximum of a tensor without copying it; no view of it may exist during a run."""
     values = interpreter.tensor(index)()
     return values.min(), values.max()
 
 
 def _computed(float32: Path) -> dict[str, int]:
-    """The index of every tensor of the model that is no constant, by name."""
+    """Return the index of every non-constant tensor of the model, by name."""
     model = flatbuffer.read(float32)
     tensors = enumerate(model.subgraphs[0].tensors)
     return {tensor.name.decode(): index for index, tensor in tensors if flatbuffer.constant(model, tensor) is None}
@@ -79,8 +79,8 @@ def int8(
 ) -> None:
     """Write `float32` with its trunk in int8, calibrated on `pictures` (N, H, W, 3).
 
-    Weights that lie on an int8 grid, as corrected ones do, become its integers. The operators with the indices `kept`
-    stay float. `known` are the `ranges` of the whole trunk, where they are known already.
+    Weights that already lie on an int8 grid, as corrected ones do, become the integers of that grid. The operators with
+    the indices `kept` stay in float. `known` are the `ranges` of the whole trunk, if already computed.
     """
     tool = quantizer.Quantizer(float32, _recipe(float32, kept).get_quantization_recipe())
     found = ranges(float32, pictures, kept) if known is None else known
@@ -93,7 +93,7 @@ def int8(
 
 
 def _use_grids(model: Any, source: Any) -> None:
-    """Write integers and scales of the weights of `source` that lie on a grid into the int8 `model`, in place."""
+    """Write integers and scales of the weights of `source` that lie on a grid to the int8 `model`, in place."""
     floats = {tensor.name: tensor for tensor in source.subgraphs[0].tensors}
     (graph,) = model.subgraphs
     for operator in graph.operators:
@@ -118,7 +118,7 @@ def _use_grids(model: Any, source: Any) -> None:
 def _floats(model: Any, tensor: Any) -> npt.NDArray[np.float32]:
     content = flatbuffer.constant(model, tensor)
     if content is None:
-        raise ExportError(f"tensor {tensor.name.decode()} has no constant value: its weights cannot be made int8")
+        raise ExportError(f"tensor {tensor.name.decode()} is not constant: its weights cannot be converted to int8")
     return np.frombuffer(content, np.float32).reshape(tensor.shape)
 
 
@@ -131,7 +131,7 @@ def _write(model: Any, tensor: Any, levels: npt.NDArray[Any], kind: type[Any], s
 
 
 def _recipe(float32: Path, kept: Collection[int]) -> recipe_manager.RecipeManager:
-    """8-bit weights per channel and 8-bit activations everywhere but in the head, the tail and `kept`."""
+    """Return a recipe of 8-bit weights per channel and 8-bit activations except in the head, the tail and `kept`."""
     model = flatbuffer.read(float32)
     (graph,) = model.subgraphs
     recipe = recipe_manager.RecipeManager()
@@ -144,7 +144,7 @@ def _recipe(float32: Path, kept: Collection[int]) -> recipe_manager.RecipeManage
         recipe.add_quantization_config(
             f"^(?:{'|'.join(map(re.escape, scopes))})$", TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
         )
-    # The model's own ends stay uint8 and float32; these two are pseudo-operators of AEQ.
+    # The model's input and outputs stay uint8 and float32; ai-edge-quantizer has pseudo-operators for both.
     for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         recipe.add_quantization_config(".+", end, algorithm_key="no_quantize")
     return recipe

@@ -1,4 +1,4 @@
-"""Which operators of a float32 TFLite model stay float when the trunk becomes int8: its head and its tail."""
+"""Find the operators of a float32 TFLite model that stay in float in int8 files: its head and its tail."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ __all__ = ["float_operators", "head", "tail"]
 
 _OP = schema.BuiltinOperator
 
-#: What preprocessing is made of: arithmetic with constants, the exchange of channels, and the sum that is gray.
+#: Operators of preprocessing: arithmetic with constants, swapping channels, and the weighted sum for gray.
 _HEAD = frozenset(
     {_OP.CAST, _OP.MUL, _OP.ADD, _OP.SUB, _OP.DIV, _OP.STRIDED_SLICE, _OP.SLICE, _OP.PACK, _OP.UNPACK, _OP.SPLIT}
     | {_OP.REVERSE_V2, _OP.CONCATENATION, _OP.GATHER, _OP.RESHAPE, _OP.SUM, _OP.FLOOR, _OP.SQUEEZE}
 )
 
-#: Operators that belong to the trunk wherever they stand.
+#: Operators that always belong to the trunk.
 _TRUNK = frozenset({_OP.CONV_2D, _OP.DEPTHWISE_CONV_2D, _OP.TRANSPOSE_CONV, _OP.BATCH_MATMUL})
 
-#: What an L2 norm over the channels of a feature map is made of; MUL and DIV are told apart by shape.
+#: Operators of an L2 norm over the channels of a feature map; MUL and DIV are recognized by shape.
 _MAP_NORM = frozenset(
     {_OP.L2_NORMALIZATION, _OP.SQUARE, _OP.SUM, _OP.MAXIMUM, _OP.MINIMUM, _OP.SQRT, _OP.RSQRT, _OP.POW}
 )
 
 
 def float_operators(model: Any) -> set[int]:
-    """The indices of the operators of the head and the tail."""
+    """Return the indices of the operators of the head and the tail."""
     return head(model) | tail(model)
 
 
 def head(model: Any) -> set[int]:
-    """Preprocessing: the operators between the input and the first one that is not arithmetic on the picture."""
+    """Return the operators of the preprocessing: those before the first that is not arithmetic on the image."""
     (graph,) = model.subgraphs
     known = set(map(int, graph.inputs))
     found = set()
@@ -48,10 +48,10 @@ def head(model: Any) -> set[int]:
 
 
 def tail(model: Any) -> set[int]:
-    """What turns the trunk's last feature map into features: pooling, projection, L2 norm.
+    """Return the operators that turn the trunk's last feature map into features: pooling, projection, L2 norm.
 
-    Found from the outputs backwards, up to the last operator whose result is a feature map, or a dense layer
-    with an activation (which is a backbone's own; a projection has none).
+    The search goes from the outputs backwards, up to the last operator whose result is a feature map, or a dense layer
+    with an activation (which is part of a backbone; a projection has none).
     """
     (graph,) = model.subgraphs
     maker = {int(t): index for index, operator in enumerate(graph.operators) for t in operator.outputs}

@@ -1,4 +1,4 @@
-"""Networks that the literature starts from and `keras.applications` lacks, in the form whose weights people have."""
+"""Classic networks that `keras.applications` lacks, in the form of the widely available weights."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""AlexNet as torchvision has it: the single-column form of Krizhevsky: One weird trick for parallelizing convolutional
-neural networks, 2014 (arXiv:1404.5997), 64-192-384-256-256 filters, no local response normalization.
+"""AlexNet as in torchvision: the single-column form of 2014, without local response normalization.
 
-Layers are named as torchvision's modules, so that a state dict fits and `features.12` means the same in both.
+Source: Krizhevsky: One weird trick for parallelizing convolutional neural networks, 2014 (arXiv:1404.5997), with
+64-192-384-256-256 filters. Layers have the names of torchvision's modules, so a state dict fits, and `features.12`
+means the same in both.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from edgefeat_export._models.architectures.state_dict import StateDict
 __all__ = ["ALEXNET_STATE", "alexnet"]
 
 _POOLED = 6
-#: index in `features`: filters, kernel
+#: Filters and kernel size by index in `features`.
 _CONVOLUTIONS = {3: (192, 5), 6: (384, 3), 8: (256, 3), 10: (256, 3)}
 _POOLS_BEHIND = {3, 10}
 _UNITS = 4096
 _DROPOUT = 0.5
 
-#: The first dense layer stands behind a flattened map, which torch flattens channels first.
+#: The first dense layer follows a flattened map, which torch flattens channels first.
 ALEXNET_STATE = StateDict(
     flattened={"classifier.1": (256, _POOLED, _POOLED)},
     top=tuple(f"classifier.{index}.{what}" for index in (1, 4, 6) for what in ("weight", "bias")),
@@ -38,9 +39,9 @@ def alexnet(
     classes: int = 1000,
     name: str = "alexnet",
 ) -> keras.Model:
-    """AlexNet; without the top it ends with the feature map of its last pool, `features.12`, H/32 x W/32 x 256.
+    """Return AlexNet; without the top it ends with the map of its last pool, `features.12`, H/32 x W/32 x 256.
 
-    The top gives logits, as torchvision's does, for pictures of any size from 63 x 63 on. `weights` must be None.
+    The top returns logits, as in torchvision, for images of any size from 63 x 63. `weights` must be None.
     """
     no_weights(name, weights)
     picture = source(input_shape, 224 if include_top else None)
@@ -57,7 +58,7 @@ def alexnet(
 
 
 def _convolution(x: Any, index: int, filters: int, *, kernel: int, strides: int, padding: str) -> Any:
-    """A convolution, `features.<index>`, and the rectifier behind it."""
+    """Return a convolution, `features.<index>`, followed by a ReLU."""
     convolution = keras.layers.Conv2D(
         filters, kernel, strides=strides, padding=padding, kernel_initializer="he_normal", name=f"features.{index}"
     )

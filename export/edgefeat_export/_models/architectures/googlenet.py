@@ -1,13 +1,12 @@
-"""GoogLeNet, Inception v1, as torchvision has it: Szegedy et al.: Going Deeper with Convolutions, CVPR 2015
-(arXiv:1409.4842), with batch norms, without the auxiliary classifiers.
+"""GoogLeNet (Inception v1) as in torchvision, with batch norms and without the auxiliary classifiers.
 
-Where torchvision's weights differ from the paper, so does this: the branch that the paper gives a 5x5 convolution has a
-3x3 one (pytorch/vision#906). torchvision's own pretrained weights came from TensorFlow and want pixels in -1..1: it
-sets `transform_input=True` with them, which undoes its usual normalization. Here that is the preprocessing's business.
+Source: Szegedy et al.: Going Deeper with Convolutions, CVPR 2015 (arXiv:1409.4842). Differences between torchvision's
+weights and the paper are kept: the branch with a 5x5 convolution in the paper has a 3x3 one (pytorch/vision#906).
+torchvision's pretrained weights came from TensorFlow and expect pixels in -1..1: torchvision sets
+`transform_input=True` with them, which undoes its usual normalization. Here the preprocessing does that.
 
-Layers are named as torchvision's modules, so that a state dict fits and `inception4e` means the same in both; a
-`BasicConv2d`, such as `conv1` or `inception3a.branch2.0`, is a convolution, a norm and a rectifier, of which the last
-has its name.
+Layers have the names of torchvision's modules, so a state dict fits, and `inception4e` means the same in both. A
+`BasicConv2d`, such as `conv1` or `inception3a.branch2.0`, is a convolution, a norm and a ReLU; the ReLU has its name.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _BLOCKS: dict[str, tuple[int, int, int, int, int, int]] = {
     "inception5a": (256, 160, 320, 32, 128, 128),
     "inception5b": (384, 192, 384, 48, 128, 128),
 }
-#: The pool behind a block: name and kernel.
+#: The pool after a block: name and kernel size.
 _POOLS = {"inception3b": ("maxpool3", 3), "inception4e": ("maxpool4", 2)}
 
 GOOGLENET_STATE = StateDict(flattened={}, top=("fc.weight", "fc.bias"), surplus=("aux1.", "aux2."))
@@ -51,9 +50,9 @@ def googlenet(
     classes: int = 1000,
     name: str = "googlenet",
 ) -> keras.Model:
-    """GoogLeNet; without the top it ends with the feature map of its last block, `inception5b`, H/32 x W/32 x 1024.
+    """Return GoogLeNet; without the top it ends with the map of its last block, `inception5b`, H/32 x W/32 x 1024.
 
-    The top gives logits, as torchvision's does, for pictures of any size from 15 x 15 on. `weights` must be None.
+    The top returns logits, as in torchvision, for images of any size from 15 x 15. `weights` must be None.
     """
     no_weights(name, weights)
     picture = source(input_shape, 224 if include_top else None)

@@ -1,4 +1,4 @@
-"""What torch's layers do and Keras's do not, made of Keras layers that every converter knows."""
+"""Equivalents of torch layers that Keras lacks, made of Keras layers that every converter supports."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Shape = tuple[int | None, int | None, int]
 
 
 def source(shape: Shape | None, side: int | None) -> Any:
-    """The network's input: of that shape, else square pictures of `side`, None for any size."""
+    """Return the network's input: of that shape, or square images of `side`; None for any size."""
     return keras.Input(shape or (side, side, 3))
 
 
 def no_weights(name: str, weights: str | None) -> None:
-    """Raises ValueError where weights are asked for by name: for these networks there are none to download."""
+    """Raise ValueError if weights are requested by name: these networks have none to download."""
     if weights is not None:
         raise ValueError(f"weights {weights!r} of {name} cannot be downloaded (allowed: None, then load a file)")
 
 
 def max_pool_rounding_up(x: Any, kernel: int, *, name: str) -> Any:
-    """torch's `MaxPool2d(kernel, stride=2, ceil_mode=True)` of a map that is nowhere negative.
+    """Return torch's `MaxPool2d(kernel, stride=2, ceil_mode=True)` of a map without negative values.
 
-    Its last window may reach one row or column beyond the map. TensorFlow's `same` pads there too, but for some sizes
-    in front as well; then the zeros, which win over nothing in a map behind a rectifier, are padded apart.
+    The last window may extend one row or column past the map. TensorFlow's `same` pads there too, but for some sizes
+    also at the start; then zeros are padded explicitly. They never win over the values, which follow a ReLU.
     """
     beyond = [None if side is None else (side - kernel) % 2 for side in x.shape[1:3]]
     if beyond == [1, 1]:
@@ -39,12 +39,12 @@ def max_pool_rounding_up(x: Any, kernel: int, *, name: str) -> Any:
 
 
 def adaptive_average(x: Any, side: int, *, name: str) -> Any:
-    """torch's `AdaptiveAvgPool2d(side)`: (N, H, W, C) to (N, side, side, C). H and W must be fixed."""
+    """Return torch's `AdaptiveAvgPool2d(side)`: (N, H, W, C) to (N, side, side, C). H and W must be fixed."""
     return AdaptiveAverage(side, name=name)(x)
 
 
 class AdaptiveAverage(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Means over `side` windows along each axis, which overlap where the map's side is no multiple."""
+    """Mean over `side` windows along each axis, which overlap if the side of the map is no multiple of `side`."""
 
     def __init__(self, side: int, *, name: str) -> None:
         super().__init__(name=name)

@@ -1,4 +1,4 @@
-"""How the arrays of a torch state dict go into a Keras network whose layers have the names of torch's modules."""
+"""Assign the arrays of a torch state dict to a Keras network whose layers have the names of torch's modules."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 __all__ = ["Entry", "StateDict"]
 
 _NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-#: What torch counts and nobody needs.
+#: A counter that torch stores with every batch norm; it is not used.
 _COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One array of a state dict: its name and shape there, and the variable that it belongs in."""
+    """One array of a state dict: its name and shape there, and the Keras variable it belongs to."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,17 +28,17 @@ class Entry:
     sides: tuple[int, ...]
 
     def arranged(self, array: NDArray[np.generic]) -> NDArray[np.float32]:
-        """The array as the variable has it: taken apart into `sides`, which are put in the order of `axes`."""
+        """Return the array in the variable's layout: reshaped to `sides`, then transposed to `axes`."""
         apart = array.reshape(self.sides).transpose(self.axes)
         return np.ascontiguousarray(apart.reshape(tuple(self.variable.shape)), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class StateDict:
-    """What a state dict has beside an array for each layer of that name.
+    """The differences between a state dict and a Keras network with the same layer names.
 
-    `flattened` gives the channels, height and width of the map that a dense layer gets flattened; `top` are the
-    names that a network without the top has no place for; `surplus` begin the names that none has.
+    `flattened` gives the channels, height and width of the map that a dense layer receives flattened; `top` are arrays
+    that a network without its top does not use; `surplus` are prefixes of arrays that no network uses.
     """
 
     flattened: Mapping[str, tuple[int, int, int]]
@@ -46,7 +46,7 @@ class StateDict:
     surplus: tuple[str, ...]
 
     def entries(self, model: keras.Model) -> Iterator[Entry]:
-        """Every array that the network needs, in order."""
+        """Yield every array that the network requires, in order."""
         for layer in model.layers:
             if isinstance(layer, keras.layers.Conv2D):
                 height, width, inputs, outputs = layer.kernel.shape
@@ -64,7 +64,7 @@ class StateDict:
                 yield _vector(f"{layer.name}.bias", layer.bias)
 
     def ignores(self, name: str, model: keras.Model) -> bool:
-        """Whether an array of that name may be there though the network does not need it."""
+        """Return whether an array of that name is allowed although the network does not use it."""
         owner, _, what = name.rpartition(".")
         counts = what == _COUNTER and any(layer.name == owner for layer in model.layers)
         return counts or name in self.top or name.startswith(self.surplus)

@@ -1,1 +1,1 @@
-"""Saved models: what a file is, whether it is safe to load, the network in it, and how it scales its pixels."""
+"""Saved models: recognize a file, check that it is safe to load, load its network, and find how it scales pixels."""

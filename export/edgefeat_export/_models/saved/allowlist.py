@@ -1,14 +1,14 @@
-"""What a saved model may be made of: layers, functions and operations that compute and do nothing else.
+"""The layers, functions and operations allowed in a saved model: those that only compute.
 
 A Keras 2 file can name any function of TensorFlow, and a SavedModel any operation. Those that read or write files, run
-Python or hold text are not listed here, and so are refused.
+Python or contain text are not listed, and so are refused.
 """
 
 from __future__ import annotations
 
 __all__ = ["FORBIDDEN_LAYERS", "FUNCTIONS", "OPERATIONS", "PARTS"]
 
-#: Layers of Keras that run code of the file's, call another saved model, or read a vocabulary from a file.
+#: Layers of Keras that run code from the file, call another saved model, or read a vocabulary from a file.
 FORBIDDEN_LAYERS = frozenset(
     {
         "CategoryEncoding",
@@ -31,10 +31,10 @@ FORBIDDEN_LAYERS = frozenset(
     }
 )
 
-#: Where the classes that a layer's config may name are found, as attributes of `tf_keras`.
+#: Modules with the classes that a layer's config may name, as attributes of `tf_keras`.
 PARTS = ("layers", "initializers", "regularizers", "constraints", "activations", "mixed_precision")
 
-#: What a layer made of a call of TensorFlow (TFOpLambda) may call: arithmetic and changes of shape.
+#: Functions that a TFOpLambda layer may call: arithmetic and changes of shape.
 FUNCTIONS = frozenset(
     """
     __operators__.add __operators__.eq __operators__.getitem __operators__.ne abs add cast ceil clip_by_value concat
@@ -60,7 +60,7 @@ FUNCTIONS = frozenset(
     """.split()
 )
 
-#: The operations of TensorFlow that a SavedModel may need for its features.
+#: TensorFlow operations that a SavedModel may use to compute its features.
 OPERATIONS = frozenset(
     """
     Abs Add AddN AddV2 All Any ArgMax ArgMin AvgPool BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpaceND BiasAdd

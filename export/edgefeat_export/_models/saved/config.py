@@ -1,4 +1,4 @@
-"""The JSON that a file has of its layers: walked, and refused where it names code rather than layers of Keras."""
+"""Walk the JSON description of a file's layers, and refuse it if it names code instead of layers of Keras."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from edgefeat_export._models.saved.content import SavedModel
 
 __all__ = ["MODELS", "REMEDY", "check_keras2", "saved_layers"]
 
-#: The classes of models that are made of layers alone.
+#: Classes of models that consist only of layers.
 MODELS = ("Functional", "Model", "Sequential")
 
-REMEDY = "whose code is not run: replace it by a Keras layer, or save the model cut before it"
+REMEDY = "whose code is not run: replace it with a Keras layer, or save the model cut before it"
 
 _MODULE = r"(?:tf_)?keras(?:\.[a-z0-9_]+)*"
-#: Classes in a config that are no layers: how Keras 2 writes a tuple, a shape, a type and an array of numbers.
+#: Classes in a config that are not layers: Keras 2's form of a tuple, a shape, a type and an array of numbers.
 _VALUES = ("__tuple__", "__numpy__", "__tensor__", "TensorShape")
 
 
 def saved_layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the layers in the config of a model or of a layer around others, in order, each before those inside it."""
+    """Yield the layers in the config of a model or of a wrapper layer, in order, each before its inner layers."""
     inside = config.get("config")
     if isinstance(inside, list):  # a Sequential of Keras before 2.3
         inside = {"layers": inside}
@@ -37,10 +37,10 @@ def saved_layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def check_keras2(saved: SavedModel) -> None:
-    """Raise ExportError, naming the layer, where the model holds anything but layers and arithmetic of Keras 2.
+    """Raise ExportError, naming the layer, if the model contains anything but layers and arithmetic of Keras 2.
 
-    What tf-keras builds from a config it looks up by name, also in modules that it imports for that, and in all of
-    TensorFlow; so every name is looked up here first. What the model was trained with is not looked at.
+    tf-keras looks up every name in a config, also in modules that it imports for that, and in all of TensorFlow; so
+    every name is checked here first. The training configuration is ignored.
     """
     config = saved.config
     if config.get("class_name") not in MODELS:
@@ -52,17 +52,17 @@ def check_keras2(saved: SavedModel) -> None:
     for layer in saved_layers(config):
         why = _refusal(layer)
         if why is not None:
-            raise ExportError(f"model {saved.path} holds {why}")
+            raise ExportError(f"model {saved.path} contains {why}")
     for entry in _classes(config.get("config")):
         if not _is_known(entry):
             raise ExportError(
                 f"model {saved.path} names {entry.get('module') or ''} {entry.get('class_name')!r}, "
-                f"which is no part of Keras, {REMEDY}"
+                f"which is not part of Keras, {REMEDY}"
             )
 
 
 def _refusal(layer: dict[str, Any]) -> str | None:
-    """Why this layer is not built; None where it may be."""
+    """Return why this layer is refused, or None if it is allowed."""
     kind, name = layer["class_name"], _named(layer)
     if kind in MODELS:
         return None
@@ -80,14 +80,14 @@ def _refusal(layer: dict[str, Any]) -> str | None:
             return None
         return f"a layer {name!r} that calls {operation} (allowed: arithmetic and changes of shape), {REMEDY}"
     if kind in FORBIDDEN_LAYERS:
-        return f"a layer {name!r} of class {kind}, which needs more than the picture, {REMEDY}"
+        return f"a layer {name!r} of class {kind}, which requires more than the image, {REMEDY}"
     if not _is_known(layer):
         return f"a custom layer {name!r} (class {kind}), {REMEDY}"
     return None
 
 
 def _operation(config: Any) -> str | None:
-    """The operation that a TensorFlowOpLayer wraps, whose node is JSON or serialized; None where it is neither."""
+    """Return the operation of a TensorFlowOpLayer, whose node is JSON or serialized; None if it is neither."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
@@ -106,7 +106,7 @@ def _named(layer: dict[str, Any]) -> str | None:
 
 
 def _classes(value: Any) -> Iterator[dict[str, Any]]:
-    """Every entry at any depth that names a class or a module."""
+    """Yield every entry, at any depth, that names a class or a module."""
     if isinstance(value, list | tuple):
         for item in value:
             yield from _classes(item)
@@ -118,7 +118,7 @@ def _classes(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _is_known(entry: dict[str, Any]) -> bool:
-    """Whether a class or function that a config names is Keras's own."""
+    """Return whether a class or function that a config names belongs to Keras."""
     import tf_keras
 
     kind, module = entry.get("class_name"), entry.get("module")

@@ -1,4 +1,4 @@
-"""What a saved model is, by its content: a Keras archive, an HDF5 file or a SavedModel folder, and whose."""
+"""Recognize a saved model and its Keras version by content: a Keras archive, an HDF5 file or a SavedModel folder."""
 
 from __future__ import annotations
 
@@ -19,23 +19,29 @@ _ZIP = b"PK\x03\x04"
 _LONGEST_CONFIG = 2**26  # bytes of JSON
 _KERAS = "a .keras or .h5 file that Keras 2 or 3 saved, or a SavedModel folder"
 
-#: Files that people take for a Keras model, by their first bytes or their suffix: what each is and what to do.
+#: Files often mistaken for a Keras model, by their first bytes or suffix, with what to do instead.
 _FOREIGN_STARTS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
-    (b"\xef\xbf\xbdHDF", "is an HDF5 file that was saved as text on its way, which destroys it: get it again"),
-    (b"<!DOCTYPE", "is a web page: the download did not give the file"),
-    (b"<!doctype", "is a web page: the download did not give the file"),
-    (b"<html", "is a web page: the download did not give the file"),
-    (b"\x80\x02", "is pickled, perhaps by PyTorch or Keras 1, and to unpickle a file is to run what code is in it"),
-    (b"\x80\x04", "is pickled, perhaps by PyTorch or Keras 1, and to unpickle a file is to run what code is in it"),
+    (b"\xef\xbf\xbdHDF", "is an HDF5 file damaged by saving it as text: get it again"),
+    (b"<!DOCTYPE", "is a web page, not the file you wanted to download: download it again"),
+    (b"<!doctype", "is a web page, not the file you wanted to download: download it again"),
+    (b"<html", "is a web page, not the file you wanted to download: download it again"),
+    (
+        b"\x80\x02",
+        "is pickled, perhaps by PyTorch or Keras 1; it is not loaded, because unpickling runs code from the file",
+    ),
+    (
+        b"\x80\x04",
+        "is pickled, perhaps by PyTorch or Keras 1; it is not loaded, because unpickling runs code from the file",
+    ),
 )
 _FOREIGN_SUFFIXES = {
-    ".tflite": "is a TFLite file: it is converted already and cannot be cut or measured against Keras",
-    ".onnx": "is an ONNX file: it is converted already and cannot be cut or measured against Keras",
-    ".pb": "is a TensorFlow graph: give the SavedModel folder that it is in",
+    ".tflite": "is a TFLite file: it is already converted and cannot be cut or compared with Keras",
+    ".onnx": "is an ONNX file: it is already converted and cannot be cut or compared with Keras",
+    ".pb": "is a TensorFlow graph: use the SavedModel folder that contains it",
     ".pt": "is a PyTorch file",
     ".pth": "is a PyTorch file",
-    ".json": "holds at most a model's layers: save the whole model with model.save('model.keras')",
+    ".json": "contains at most a model's layers: save the whole model with model.save('model.keras')",
 }
 
 Kind = Literal["archive", "hdf5", "folder"]
@@ -45,8 +51,8 @@ Kind = Literal["archive", "hdf5", "folder"]
 class SavedModel:
     """A saved model, not yet loaded.
 
-    `keras` is the major version of Keras that wrote it (2 also for older ones), None for a SavedModel that no Keras
-    model can be made of. `config` is the JSON of its layers, empty where it has none.
+    `keras` is the major version of Keras that wrote it (2 also for older versions), or None for a SavedModel without a
+    Keras model. `config` is the JSON description of its layers, empty if it has none.
     """
 
     path: Path
@@ -57,10 +63,9 @@ class SavedModel:
 
 
 def saved_model(path: Path) -> SavedModel:
-    """Return what is saved at `path`, whatever its name says; nothing in it is built or run.
+    """Return the saved model at `path`, whatever its suffix, without building or running anything in it.
 
-    Raises ArgumentError where there is nothing or something else than a Keras model, and ExportError where it is
-    damaged.
+    Raises ArgumentError if the path does not exist or is not a Keras model, and ExportError if it is damaged.
     """
     if path.is_dir():
         return _folder(path)
@@ -75,7 +80,7 @@ def saved_model(path: Path) -> SavedModel:
     suffix = path.suffix.lower()
     what = next((said for begin, said in _FOREIGN_STARTS if start.startswith(begin)), _FOREIGN_SUFFIXES.get(suffix))
     if start and what is None:
-        what = f"is no Keras model: it begins with {start[:8]!r}"
+        what = f"is not a Keras model: it begins with {start[:8]!r}"
     raise ExportError(f"model {path} {what or 'is empty'} (allowed: {_KERAS})")
 
 
@@ -86,13 +91,13 @@ def _hdf5(path: Path) -> SavedModel:
         raise ExportError(f"model {path} cannot be loaded: {error}") from error
     if "model_config" not in attributes:
         raise ArgumentError(
-            f"model {path} holds weights only, without the layers they belong to: load them into the backbone that "
+            f"model {path} contains only weights, without layers: load them into the backbone that "
             f"they were saved from, edgefeat export BACKBONE --weights {path}, or save the whole model with "
             "model.save('model.keras')"
         )
     config = _parsed(path, attributes["model_config"])
     version = attributes.get("keras_version", "")
-    # Keras 3 describes an input by `batch_shape`, its predecessors by `batch_input_shape`, and not all name themselves.
+    # Keras 3 describes an input by `batch_shape`, earlier versions by `batch_input_shape`; not all store their version.
     major = int(version.partition(".")[0]) if version[:1].isdigit() else (3 if "batch_shape" in repr(config) else 2)
     return SavedModel(path, "hdf5", max(major, 2), version or "2 or older", config)
 
@@ -108,7 +113,7 @@ def _archive(path: Path) -> SavedModel:
     except EdgefeatError:
         raise
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
-        raise ExportError(f"model {path} cannot be loaded: it is not a whole .keras archive: {error}") from error
+        raise ExportError(f"model {path} cannot be loaded: it is not a valid .keras archive: {error}") from error
     version = str(metadata.get("keras_version", ""))
     return SavedModel(path, "archive", 2 if version.startswith("2.") else 3, version or "3", config)
 
@@ -117,10 +122,10 @@ def _other_archive(path: Path, names: list[str]) -> str:
     inside = [name for name in names if name.lower().endswith((".h5", ".hdf5", ".keras", "saved_model.pb"))]
     if inside:
         place = inside[0].removesuffix("saved_model.pb").rstrip("/") or "the folder"
-        return f"model {path} is an archive that holds a model: unpack it and give {place}"
+        return f"model {path} is an archive that contains a model: unpack it and use {place}"
     if any(name.endswith("data.pkl") for name in names):
         return f"model {path} is a PyTorch file (allowed: {_KERAS})"
-    return f"model {path} is an archive without config.json, so Keras did not save it (allowed: {_KERAS})"
+    return f"model {path} is an archive without config.json, so it was not saved by Keras (allowed: {_KERAS})"
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -146,12 +151,12 @@ def _folder(path: Path) -> SavedModel:
         candidates = sorted(
             name for name in os.listdir(path) if name.lower().endswith((".keras", ".h5", ".hdf5", ".savedmodel"))
         )
-        near = f"; it holds {', '.join(candidates[:3])}: give that path" if candidates else ""
-        raise ArgumentError(f"model {path} is a folder without saved_model.pb, so no SavedModel{near}")
+        near = f"; it contains {', '.join(candidates[:3])}: use that path" if candidates else ""
+        raise ArgumentError(f"model {path} is a folder without saved_model.pb, so not a SavedModel{near}")
     for folder, folders, files in os.walk(path):
         link = next((name for name in [*folders, *files] if os.path.islink(os.path.join(folder, name))), None)
         if link is not None:
-            raise ExportError(f"model {path} holds a link, {link!r} (allowed: the files of a SavedModel themselves)")
+            raise ExportError(f"model {path} contains a link, {link!r} (allowed: regular files)")
     from edgefeat_export._models.saved.metadata import layers_of_folder
 
     config = layers_of_folder(path)
@@ -159,7 +164,7 @@ def _folder(path: Path) -> SavedModel:
 
 
 def missing_weights(saved: SavedModel) -> str | None:
-    """Return what to say of a folder without the files that hold its weights; None where they are there."""
+    """Return the error for a folder that lacks the files with its weights, or None if they exist."""
     if saved.kind != "folder":
         return None
     weights = saved.path / "variables"
@@ -167,9 +172,9 @@ def missing_weights(saved: SavedModel) -> str | None:
     if index and any(weights.glob("variables.data-*-of-*")):
         return None
     lacking = "variables/variables.data-00000-of-00001" if index else "variables/variables.index"
-    return f"model {saved.path} is not whole: {lacking}, with its weights, is missing: copy the whole folder"
+    return f"model {saved.path} is incomplete: {lacking}, with its weights, is missing: copy the whole folder"
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, else its kind."""
+    """Return the first line of an error's message, or its type if it has none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

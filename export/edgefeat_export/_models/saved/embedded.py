@@ -1,4 +1,4 @@
-"""Another model as one layer of a Keras 3 model, so that all that follows is the same for every saved model."""
+"""Wrap another model as one layer of a Keras 3 model, so that every saved model is handled the same way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["embedded", "is_embedded"]
 
 
 class _Weight:
-    """A variable of tf-keras, as Keras 3 shows its own."""
+    """A variable of tf-keras with the interface of a Keras 3 variable."""
 
     def __init__(self, variable: Any) -> None:
         self.path = str(getattr(variable, "path", variable.name)).partition(":")[0]
@@ -26,7 +26,7 @@ class _Weight:
 
 
 class _Embedded(keras.Layer):  # type: ignore[misc]  # keras has no types
-    """Calls a model on one picture; its other inputs are constants."""
+    """Calls a model on one image; the model's other inputs are constants."""
 
     def __init__(self, model: Any, fixed: Mapping[str, NDArray[np.float32]]) -> None:
         super().__init__(name="trunk", trainable=False)
@@ -49,7 +49,7 @@ class _Embedded(keras.Layer):  # type: ignore[misc]  # keras has no types
             result = model(given if len(given) > 1 else given[0], training=False)
             return [tf.cast(output, tf.float32) for output in tf.nest.flatten(result)]
 
-        # In closures: Keras would follow attributes, and find models that are not its own.
+        # Use closures: Keras follows attributes, and would find models of another Keras.
         self._call: Callable[[Any], list[Any]] = call
         self._shapes: Callable[[], list[Any]] = lambda: shapes
         self._own_weights: Callable[[], list[Any]] = lambda: [_Weight(weight) for weight in model.weights]
@@ -66,10 +66,10 @@ class _Embedded(keras.Layer):  # type: ignore[misc]  # keras has no types
 
 
 def embedded(model: Any, fixed: Mapping[str, NDArray[np.float32]]) -> keras.Model:
-    """Return a Keras 3 model that takes what `model` takes beside its `fixed` inputs, and gives its outputs, float32.
+    """Return a Keras 3 model that takes the free input of `model` and returns its outputs as float32.
 
-    `model` is of Keras 3 or tf-keras and has one input that is not in `fixed`, whose values are for one picture, by
-    the input's name. A network of tf-keras cannot be a layer of a Keras 3 model by itself.
+    `model` is of Keras 3 or tf-keras and has one input that is not in `fixed`; `fixed` has the values of the others for
+    one image, by the input's name. A network of tf-keras cannot be a layer of a Keras 3 model without this wrapper.
     """
     (free,) = [source for source in model.inputs if source.name.partition(":")[0] not in fixed]
     picture = keras.Input(tuple(free.shape[1:]), dtype="float32", name="picture")
@@ -77,5 +77,5 @@ def embedded(model: Any, fixed: Mapping[str, NDArray[np.float32]]) -> keras.Mode
 
 
 def is_embedded(model: keras.Model) -> bool:
-    """Whether `embedded` made the model, which Keras 3 can then run but not save."""
+    """Return whether `embedded` made the model; Keras 3 can run such a model but not save it."""
     return any(isinstance(layer, _Embedded) for layer in model.layers)

@@ -1,4 +1,4 @@
-"""The calls of a functional or sequential model's layers, the same for Keras 3 and for tf-keras (Keras 2)."""
+"""The layer calls of a functional or sequential model, the same for Keras 3 and tf-keras (Keras 2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Call", "calls", "functional", "giver", "inputs_of", "is_keras2", "is
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a layer or operation: the tensors it takes and gives."""
+    """One call of a layer or operation: its input and output tensors."""
 
     layer: Any
     sources: tuple[Any, ...]
@@ -24,23 +24,23 @@ class Call:
 
 
 def is_keras2(value: Any) -> bool:
-    """Whether a model, layer or symbolic tensor is tf-keras's."""
+    """Return whether a model, layer or symbolic tensor belongs to tf-keras."""
     return any(kind.__module__.partition(".")[0] == "tf_keras" for kind in type(value).__mro__)
 
 
 def is_model(layer: Any) -> bool:
-    """Whether a layer is a model of either Keras, made of layers of its own."""
+    """Return whether a layer is a model of either Keras, with layers of its own."""
     return isinstance(layer, _classes("Model")) and bool(getattr(layer, "inputs", None))
 
 
 def is_layer(operation: Any) -> bool:
-    """Whether what is called is a layer rather than a bare operation."""
+    """Return whether the called object is a layer rather than a bare operation."""
     return isinstance(operation, (keras.Layer, *_classes("layers.Layer")[1:]))
 
 
 def _classes(name: str) -> tuple[type, ...]:
     found = []
-    for library in (keras, sys.modules.get("tf_keras")):  # without tf-keras loaded, nothing is of it
+    for library in (keras, sys.modules.get("tf_keras")):  # if tf-keras is not loaded, no object belongs to it
         value: Any = library
         for part in name.split(".") if library is not None else ():
             value = getattr(value, part)
@@ -59,18 +59,18 @@ def functional(inputs: Sequence[Any], outputs: Any) -> Any:
 
 
 def key(tensor: Any) -> tuple[int, int, int]:
-    """Return what tells this tensor from others: its layer, which call of it, and which of its results."""
+    """Return the identity of a tensor: its layer, the call of that layer, and the index of the result."""
     history = tensor._keras_history
     return id(history[0]), int(history[1]), int(history[2])
 
 
 def giver(tensor: Any) -> Any:
-    """Return the layer or operation that gives this tensor."""
+    """Return the layer or operation that computes this tensor."""
     return tensor._keras_history[0]
 
 
 def calls(model: Any) -> list[Call]:
-    """Return the calls that `model` is made of, each after those it depends on."""
+    """Return the calls in `model`, each after those it depends on."""
     graph = getattr(model, "_functional", None) or model  # a Sequential of Keras 3 keeps its graph in an inner model
     depths = graph._nodes_by_depth
     return [_call(node) for depth in sorted(depths, reverse=True) for node in depths[depth]]

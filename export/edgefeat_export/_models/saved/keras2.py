@@ -1,4 +1,4 @@
-"""A saved model of Keras 2, by tf-keras: its layers from their description, then its weights. Nothing in it is run."""
+"""Load a saved model of Keras 2 with tf-keras, without running its code: layers from their description."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from edgefeat_export._models.saved.content import SavedModel, first_line, missin
 __all__ = ["load_keras2"]
 
 _WEIGHTS = "model.weights.h5"
-_LARGEST_EXPANSION = 20  # arrays of real weights hardly compress at all
-#: What Keras 2.12 and 2.13 call the group of a model's layers, and their successors.
+_LARGEST_EXPANSION = 20  # arrays of real weights barely compress
+#: Names of the group of a model's layers in Keras 2.12 and 2.13, and in later versions.
 _OLD_LAYERS, _LAYERS = "_layer_checkpoint_dependencies", "layers"
 
 
 def load_keras2(saved: SavedModel) -> Any:
     """Return the tf-keras model, not compiled.
 
-    Raises ExportError where the model holds code or the file is damaged.
+    Raises ExportError if the model contains code or the file is damaged.
     """
     check_keras2(saved)
     import tf_keras
@@ -43,7 +43,7 @@ def load_keras2(saved: SavedModel) -> Any:
             model = _from_folder(saved)
     except ExportError:
         raise
-    except Exception as error:  # tf-keras raises many kinds for a model that it cannot build
+    except Exception as error:  # tf-keras raises many types for a model that it cannot build
         raise ExportError(
             missing_weights(saved)
             or f"model {saved.path}, saved by Keras {saved.version}, cannot be loaded by tf-keras "
@@ -55,12 +55,12 @@ def load_keras2(saved: SavedModel) -> Any:
 
 
 def _named(path: Path, suffix: str) -> Any:
-    """The file, opened where its name has not the suffix that tf-keras knows its format by."""
+    """Return the file's path, or the opened file if its name lacks the suffix by which tf-keras finds the format."""
     return str(path) if path.name.lower().endswith(suffix) else h5py.File(path, "r")
 
 
 def _from_archive(saved: SavedModel) -> Any:
-    """From a `.keras` file of Keras 2.12 to 2.15, also one written on Windows."""
+    """Return the model in a `.keras` file of Keras 2.12 to 2.15, also one written on Windows."""
     import tf_keras
 
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
@@ -78,7 +78,7 @@ def _from_archive(saved: SavedModel) -> Any:
 
 
 def _portable(weights: bytes) -> bytes:
-    """The weights with the group names of tf-keras: `/` for the backslashes of Windows, layers counted from zero."""
+    """Return the weights with the group names of tf-keras: `/` instead of `\\`, layers numbered from zero."""
     target = io.BytesIO()
     with h5py.File(io.BytesIO(weights), "r") as old, h5py.File(target, "w") as new:
         for name, item in _items(old):
@@ -107,7 +107,7 @@ def _items(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Grou
 
 
 def _groups(file: h5py.File) -> list[str]:
-    """The paths of all groups, the innermost first."""
+    """Return the paths of all groups, the innermost first."""
     found: list[str] = []
     file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Group) else None)
     return sorted(found, key=lambda name: -name.count("/"))
@@ -121,7 +121,7 @@ def _renumber(file: h5py.File, name: str) -> None:
     parent = name.removesuffix(_OLD_LAYERS)
     kinds: dict[str, list[tuple[int, str]]] = {}
     for layer in file[name]:
-        kind, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer).groups()  # type: ignore[union-attr]  # it matches all
+        kind, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer).groups()  # type: ignore[union-attr]  # matches any text
         kinds.setdefault(kind, []).append((int(number or 0), layer))
     for kind, layers in kinds.items():
         for index, (_, layer) in enumerate(sorted(layers)):
@@ -130,9 +130,9 @@ def _renumber(file: h5py.File, name: str) -> None:
 
 
 def _from_folder(saved: SavedModel) -> Any:
-    """From a SavedModel with Keras metadata: the layers by their description, the weights from the checkpoint.
+    """Return the model in a SavedModel with Keras metadata: layers from the metadata, weights from the checkpoint.
 
-    So none of the folder's functions is loaded, let alone run.
+    None of the folder's functions is loaded or run.
     """
     import tf_keras
 
@@ -147,7 +147,7 @@ def _from_folder(saved: SavedModel) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Of a SavedModel's metadata, with tuples and shapes for what spells them."""
+    """Return a value of a SavedModel's metadata with its encoded tuples and shapes decoded."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if not isinstance(value, dict):

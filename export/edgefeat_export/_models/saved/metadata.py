@@ -1,4 +1,4 @@
-"""The Keras model that a SavedModel folder describes: its layers as JSON, read without running anything."""
+"""Read the Keras model that a SavedModel folder describes, as JSON, without running anything."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MODELS = ("Functional", "Model", "Sequential")
 
 
 def layers_of_folder(path: Path) -> dict[str, Any]:
-    """Return the config of the functional or sequential model saved in the folder; empty where it holds none.
+    """Return the config of the functional or sequential model saved in the folder; empty if it has none.
 
-    Keras 2.5 and newer write it to `keras_metadata.pb`, older ones into the graph's nodes. A subclassed model has
-    none. Raises ExportError where a file of the folder is damaged.
+    Keras 2.5 and newer write it to `keras_metadata.pb`, older versions into the nodes of the graph. A subclassed model
+    has none. Raises ExportError if a file of the folder is damaged.
     """
     text = _metadata_text(path)
     if not text:
@@ -33,14 +33,14 @@ def layers_of_folder(path: Path) -> dict[str, Any]:
 
 
 def saved_graph(path: Path) -> Any:
-    """Return the parsed `saved_model.pb`. Raises ExportError where it is damaged or too large."""
+    """Return the parsed `saved_model.pb`. Raises ExportError if it is damaged or too large."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     return _parsed(path / "saved_model.pb", saved_model_pb2.SavedModel())
 
 
 def _metadata_text(path: Path) -> str:
-    """The metadata of the root object, which is the model."""
+    """Return the metadata of the root object, which is the model."""
     if (path / "keras_metadata.pb").is_file():
         from tf_keras.protobuf import saved_metadata_pb2
 
@@ -57,6 +57,6 @@ def _parsed(path: Path, message: Any) -> Any:
         raise ExportError(f"model {path.parent} cannot be loaded: {path.name} is larger than 2 GB")
     try:
         message.ParseFromString(path.read_bytes())
-    except Exception as error:  # protobuf's DecodeError is not public in all of its implementations
+    except Exception as error:  # protobuf's DecodeError is not public in all implementations
         raise ExportError(f"model {path.parent} cannot be loaded: {path.name} is damaged") from error
     return message

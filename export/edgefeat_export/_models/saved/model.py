@@ -1,4 +1,4 @@
-"""A saved model, loaded: of Keras 2 or 3, or a SavedModel's signature, with its pictures' size fixed and in float32."""
+"""Load a saved model of Keras 2 or 3, or a SavedModel's signature, in float32 and with a fixed image size."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from edgefeat_export._spec import MODEL_SUFFIXES, NetworkSpec, is_model_file, mo
 __all__ = ["MODEL_SUFFIXES", "is_model_file", "load_model", "model_name", "scope_name"]
 
 _FLOATS = {"float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"}
-# What TensorFlow's name scopes take.
+# Names that TensorFlow's name scopes accept.
 _SCOPE = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"
 
 
 def load_model(spec: NetworkSpec) -> Any:
     """Return the model saved at `spec.backbone`, of Keras 3 or tf-keras, with a fixed input size and in float32.
 
-    Nothing in the file is executed. Raises ArgumentError where the model takes no picture, or not of that size, or is
-    quantized, and ExportError where the file cannot be read or holds code (a Lambda layer, a custom class).
+    Nothing in the file is executed. Raises ArgumentError if the model takes no image, or not of that size, or is
+    quantized, and ExportError if the file cannot be read or contains code (a Lambda layer, a custom class).
     """
     if spec.alpha is not None:
-        raise ArgumentError("alpha is for backbones known by name: a saved model has its width, leave --alpha out")
+        raise ArgumentError("alpha applies only to backbones known by name: leave --alpha out")
     saved = saved_model(Path(spec.backbone))
     if saved.keras is None:
         return _sized(load_signature(saved), spec)
@@ -50,7 +50,7 @@ def load_model(spec: NetworkSpec) -> Any:
 
 
 def scope_name(name: str) -> str:
-    """Return the layer's name in what TensorFlow takes: ASCII letters, digits and `_ . - /`, others become `_`."""
+    """Return the layer's name as TensorFlow accepts it: ASCII letters, digits and `_ . - /`; others become `_`."""
     if re.fullmatch(_SCOPE, name):
         return name
     cleaned = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name)
@@ -61,14 +61,14 @@ def _load_keras3(saved: SavedModel) -> Any:
     try:
         with _known_by_name(saved) as path:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds for a file that it cannot or must not load
+    except Exception as error:  # Keras raises many types for a file that it cannot or must not load
         why = _foreign(saved) or f"cannot be loaded by Keras {keras.__version__}: {_first_line(error)}"
         raise ExportError(f"model {saved.path} {why}") from error
 
 
 @contextmanager
 def _known_by_name(saved: SavedModel) -> Iterator[Path]:
-    """A path of the file with the suffix that Keras knows its format by."""
+    """Yield a path to the file with the suffix by which Keras recognizes the format."""
     suffix = ".keras" if saved.kind == "archive" else ".h5"
     if saved.path.name.lower().endswith((suffix, ".hdf5") if suffix == ".h5" else suffix):
         yield saved.path
@@ -77,19 +77,21 @@ def _known_by_name(saved: SavedModel) -> Iterator[Path]:
         link = Path(folder) / f"model{suffix}"
         try:
             link.symlink_to(saved.path.resolve())
-        except OSError:  # Windows has links for administrators alone
+        except OSError:  # on Windows only administrators can create links
             shutil.copyfile(saved.path, link)
         yield link
 
 
 def _first_line(error: Exception) -> str:
-    if "safe_mode" in str(error) or "unsafe_deserialization" in str(error):  # that is how to run it all the same
-        return "it holds Python code, which is not run"
+    if "safe_mode" in str(error) or "unsafe_deserialization" in str(
+        error
+    ):  # the message says how to run the code anyway
+        return "it contains Python code, which is not run"
     return first_line(error)
 
 
 def _foreign(saved: SavedModel) -> str | None:
-    """What is said of the first layer that is code and no layer of Keras 3; None if there is none to be found."""
+    """Return the reason for the first layer that is code instead of a layer of Keras 3; None if none is found."""
     try:
         config = saved.config
         if _is_foreign(config):
@@ -103,8 +105,8 @@ def _foreign(saved: SavedModel) -> str | None:
             return None
         kind = layer["class_name"]
         name = layer.get("config", {}).get("name") or layer.get("name")
-        return f"holds a {'Lambda' if kind == 'Lambda' else 'custom'} layer {name!r} (class {kind}), {REMEDY}"
-    except Exception:  # noqa: BLE001  # it only explains why a file that may be anything was not loaded
+        return f"contains a {'Lambda' if kind == 'Lambda' else 'custom'} layer {name!r} (class {kind}), {REMEDY}"
+    except Exception:  # noqa: BLE001  # this only explains why an arbitrary file was not loaded
         return None
 
 
@@ -122,7 +124,7 @@ def _is_foreign(layer: dict[str, Any]) -> bool:
 
 
 def _sized(model: Any, spec: NetworkSpec) -> Any:
-    """The model with its pictures' size fixed, in float32, and with names that TensorFlow takes."""
+    """Return the model with a fixed image size, in float32, and with names that TensorFlow accepts."""
     if not is_model(model):
         raise ArgumentError(
             f"model {spec.backbone} has no defined input (allowed: a built functional or sequential model)"
@@ -145,7 +147,7 @@ def _sized(model: Any, spec: NetworkSpec) -> Any:
         if len(sources) == 1 and any(
             side is not None and side != other for side, other in zip(own, wanted, strict=True)
         ):
-            raise ArgumentError(f"model {spec.backbone} takes {own[0]}x{own[1]} pictures, not {wanted[0]}x{wanted[1]}")
+            raise ArgumentError(f"model {spec.backbone} takes {own[0]}x{own[1]} images, not {wanted[0]}x{wanted[1]}")
         height, width = (side or other for side, other in zip(own, wanted, strict=True))
         shapes.append(picture.shape(height, width))
     model = _in_float32(model, spec)
@@ -156,18 +158,18 @@ def _sized(model: Any, spec: NetworkSpec) -> Any:
 
 
 def _check_axes(model: Any, spec: NetworkSpec) -> None:
-    """Raises ArgumentError, naming the layer, where the model has its channels first."""
+    """Raise ArgumentError, naming the layer, if the model has its channels first."""
     for layer in model._flatten_layers():
         if getattr(layer, "data_format", None) == "channels_first":
             raise ArgumentError(
                 f"model {spec.backbone} has its channels first: layer {layer.name!r} has data_format channels_first "
-                "(allowed: channels_last, which TFLite and phones take): build it with channels_last and copy its "
+                "(allowed: channels_last, which TFLite requires): build it with channels_last and copy its "
                 "weights"
             )
 
 
 def _rename(model: Any) -> None:
-    """Gives layers whose names TensorFlow does not take ones that it does, in place."""
+    """Rename layers whose names TensorFlow does not accept, in place."""
     taken = {layer.name for layer in model.layers}
     for layer in model.layers:
         name = scope_name(layer.name)
@@ -181,12 +183,12 @@ def _rename(model: Any) -> None:
 
 
 def _in_float32(model: Any, spec: NetworkSpec) -> Any:
-    """The same layers and weights, all of them in float32."""
+    """Return the same layers and weights, all in float32."""
     policies = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
     for layer, policy in policies:
         if getattr(policy, "quantization_mode", None) is not None:
             raise ArgumentError(
-                f"model {spec.backbone} is quantized already: layer {layer.name!r} has policy {policy.name} "
+                f"model {spec.backbone} is already quantized: layer {layer.name!r} has policy {policy.name} "
                 "(allowed: float32, float16 and mixed policies): save the model before it is quantized"
             )
     if not any(policy.name in _FLOATS for _, policy in policies):
@@ -195,7 +197,7 @@ def _in_float32(model: Any, spec: NetworkSpec) -> Any:
 
 
 def _float32(config: Any) -> Any:
-    """A layer's config with float32 for every other policy of real numbers."""
+    """Return a layer's config with float32 in place of every other policy of real numbers."""
     if isinstance(config, list | tuple):
         return type(config)(_float32(value) for value in config)
     if not isinstance(config, dict):
@@ -212,7 +214,7 @@ def _policy(dtype: Any) -> str | None:
 
 
 def _fixed(model: Any, shapes: list[tuple[int, ...]], spec: NetworkSpec) -> Any:
-    """The same layers and weights, on inputs of fixed sizes with a free batch."""
+    """Return the same layers and weights, with inputs of fixed sizes and a free batch."""
     library: Any = keras
     if is_keras2(model):
         import tf_keras
@@ -230,13 +232,13 @@ def _fixed(model: Any, shapes: list[tuple[int, ...]], spec: NetworkSpec) -> Any:
     except (ValueError, TypeError) as error:
         size = "x".join(map(str, shapes[0][:2]))
         raise ArgumentError(
-            f"model {spec.backbone} cannot be built for pictures of {size}: {_first_line(error)}: give --input-size"
+            f"model {spec.backbone} cannot be built for images of {size}: {_first_line(error)}: set --input-size"
         ) from error
     return _with_weights_of(model, copy)
 
 
 def _with_weights_of(model: Any, like: Any) -> Any:
-    """`like`, which has layers of the same names, with the weights of `model`."""
+    """Return `like`, which has layers of the same names, with the weights of `model`."""
     for layer in model.layers:
         weights = [
             np.asarray(weight, np.float32) if weight.dtype.kind not in "iub" else weight

@@ -1,4 +1,4 @@
-"""How a saved model's pixels are scaled: by the model itself, or outside it, and what is known of that."""
+"""Find out how a saved model's pixels are scaled: inside the model, or outside, with hints at the mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgefeat_export._models.saved.graph import calls, inputs_of, is_model, key
 
 __all__ = ["own_scaling", "scaling_hint"]
 
-#: Layers that change no value of a picture when features are extracted, or only its size.
+#: Layers that do not change pixel values at inference, or change only the size.
 _PASSED = frozenset(
     """
     InputLayer Resizing CenterCrop Cropping2D ZeroPadding2D Dropout GaussianNoise GaussianDropout Identity Permute
@@ -21,7 +21,7 @@ _PASSED = frozenset(
     """.split()
 )
 _SCALING_LAYERS = ("Rescaling", "Normalization")
-#: Arithmetic by its class in Keras 3, and by the function that a TFOpLambda of Keras 2 calls.
+#: Arithmetic, by class in Keras 3 and by the function that a TFOpLambda of Keras 2 calls.
 _ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "Divide", "TrueDivide"})
 _FUNCTIONS = frozenset(
     """
@@ -34,7 +34,7 @@ _PASSED_FUNCTIONS = frozenset({"cast", "image.resize", "__operators__.getitem", 
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """Backbones that name their layers so, what they are called, and the preprocessing they were trained with."""
+    """Layer names that identify a family of backbones, its name, and the preprocessing it was trained with."""
 
     layers: frozenset[str]
     name: str
@@ -61,10 +61,10 @@ _FAMILIES = tuple(
 
 
 def own_scaling(model: Any, picture: str) -> str | None:
-    """Return what scales the pixels inside `model`, behind the input named `picture`; None where nothing does.
+    """Return what scales the pixels inside `model`, after the input named `picture`; None if nothing does.
 
-    Looked for are Rescaling, Normalization and the arithmetic that a `preprocess_input` leaves in a graph, before the
-    first layer that is none of these.
+    Recognizes Rescaling, Normalization and the arithmetic that a `preprocess_input` leaves in a graph, before the first
+    layer of any other kind.
     """
     source = next((one for one in inputs_of(model) if str(one.name).partition(":")[0] == picture), None)
     if source is None:
@@ -74,7 +74,7 @@ def own_scaling(model: Any, picture: str) -> str | None:
 
 
 def _behind(model: Any, source: Any) -> Iterator[str]:
-    """What scales the tensor `source` of `model`, up to the first layer that does something else."""
+    """Yield what scales the tensor `source` of `model`, up to the first layer that does anything else."""
     reached = {key(source)}
     for call in calls(model):
         if call.is_input or not any(key(tensor) in reached for tensor in call.sources):
@@ -98,7 +98,7 @@ def _behind(model: Any, source: Any) -> Iterator[str]:
 
 
 def _only_passes(model: Any) -> bool:
-    """Whether a model inside the model, such as one of augmentations, leaves the pixels as they are."""
+    """Return whether an inner model, such as one of augmentations, leaves the pixels unchanged."""
     return all(
         _only_passes(call.layer) if is_model(call.layer) else _kind(call.layer) == ""
         for call in calls(model)
@@ -107,7 +107,7 @@ def _only_passes(model: Any) -> bool:
 
 
 def _kind(layer: Any) -> str | None:
-    """What a layer does to pixels: words where it scales them, empty where nothing, None where it is the network."""
+    """Return what a layer does to pixels: a description if it scales them, "" if nothing, None if it is the network."""
     kind = type(layer).__name__
     if kind in _PASSED:
         return ""
@@ -130,13 +130,13 @@ def _short(value: Any) -> str:
 
 
 def scaling_hint(model: Any) -> str | None:
-    """Return what the names of the model's layers say of its preprocessing; None where they say nothing."""
+    """Return a hint at the preprocessing, from the names of the model's layers; None if they are not known."""
     names = set(_names(model))
     family = next((family for family in _FAMILIES if family.layers <= names), None)
     if any(name.startswith("dense_Dense") for name in names):
-        return "it is an export of Teachable Machine, whose own is `tf`"
+        return "it is an export of Teachable Machine, which uses `tf`"
     if family is not None:
-        return f"its layers are those of {family.name}, whose own is `{family.mode}`"
+        return f"its layers are those of {family.name}, which uses `{family.mode}`"
     return None
 
 

@@ -1,4 +1,4 @@
-"""A SavedModel that no Keras model can be made of: its serving signature as one layer, if it only computes."""
+"""Load a SavedModel without a Keras model: its serving signature becomes one layer, if it only computes."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from edgefeat_export._models.saved.metadata import saved_graph
 __all__ = ["load_signature"]
 
 _SIGNATURE = "serving_default"
-#: Objects that do nothing when TensorFlow loads them; tables and assets run functions of the file's.
+#: Objects that run nothing when TensorFlow loads them; tables and assets run functions from the file.
 _OBJECTS = ("user_object", "variable", "function", "bare_concrete_function", "constant", "captured_tensor")
 
 
 def load_signature(saved: SavedModel) -> Any:
-    """Return a tf-keras model whose one layer is the folder's serving signature; its outputs are named as there.
+    """Return a tf-keras model with the folder's serving signature as its only layer; its outputs keep their names.
 
-    Raises ArgumentError where the signature does not take one tensor, and ExportError where it does more than compute
-    or cannot be loaded.
+    Raises ArgumentError if the signature does not take one tensor, and ExportError if it does more than compute or
+    cannot be loaded.
     """
     name = _check(saved)
     import tensorflow as tf
-    import tf_keras  # a model saved with an optimizer of Keras 2 loads with it alone
+    import tf_keras  # a model saved with an optimizer of Keras 2 requires it to load
 
     try:
         loaded = tf.saved_model.load(str(saved.path))
         function = loaded.signatures[name]
-    except Exception as error:  # TensorFlow raises many kinds for a damaged folder
+    except Exception as error:  # TensorFlow raises many types for a damaged folder
         why = missing_weights(saved) or f"model {saved.path} cannot be loaded by TensorFlow: {first_line(error)}"
         raise ExportError(why) from error
     (specs,) = [function.structured_input_signature[1]]
     if len(specs) != 1:
         raise ArgumentError(
-            f"model {saved.path} takes {len(specs)} inputs, {', '.join(specs)} (allowed: a serving signature of one "
-            "picture)"
+            f"model {saved.path} takes {len(specs)} inputs, {', '.join(specs)} (allowed: a serving signature with one "
+            "image)"
         )
     ((source, spec),) = specs.items()
 
     class Signature(tf_keras.layers.Layer):  # type: ignore[misc]  # tf-keras has no types
-        """Calls the function; `variables` holds on to what it needs."""
+        """Calls the function; `variables` keeps its variables alive."""
 
         def __init__(self) -> None:
             super().__init__(name=name, trainable=False)
@@ -60,7 +60,7 @@ def load_signature(saved: SavedModel) -> Any:
             return dict(function(**{source: given}))
 
     if spec.shape.rank is None or (None in tuple(spec.shape)[1:] and spec.shape.rank not in (3, 4)):
-        raise ArgumentError(f"model {saved.path} takes a tensor of shape {spec.shape} (allowed: one picture)")
+        raise ArgumentError(f"model {saved.path} takes a tensor of shape {spec.shape} (allowed: one image)")
     given = tf_keras.Input(tuple(spec.shape)[1:], dtype=spec.dtype, name=source)
     results = Signature()(given)
     named = [tf_keras.layers.Activation("linear", name=key)(results[key]) for key in sorted(results)]
@@ -68,7 +68,7 @@ def load_signature(saved: SavedModel) -> Any:
 
 
 def _check(saved: SavedModel) -> str:
-    """The name of the signature. Raises ExportError for what does more than compute."""
+    """Return the name of the signature. Raises ExportError if it does more than compute."""
     graphs = saved_graph(saved.path).meta_graphs
     found = next((graph for graph in graphs if graph.signature_def), None)
     signatures = [key for key in (found.signature_def if found is not None else ()) if not key.startswith("__")]
@@ -79,15 +79,15 @@ def _check(saved: SavedModel) -> str:
         )
     if len(graphs) != 1 or not found.object_graph_def.nodes:
         raise ExportError(
-            f"model {saved.path} is a SavedModel of TensorFlow 1 or holds several graphs (allowed: one of "
+            f"model {saved.path} is a SavedModel of TensorFlow 1 or contains several graphs (allowed: one graph of "
             "TensorFlow 2): save it with tf.saved_model.save, or with Keras"
         )
     for node in found.object_graph_def.nodes:
         kind = node.WhichOneof("kind")
         if kind not in _OBJECTS or any(part.restore_function for part in node.saveable_objects.values()):
             raise ExportError(
-                f"model {saved.path} holds an object of kind {kind}, which runs functions of the file's when it is "
-                "loaded: save the network alone, without tables or files"
+                f"model {saved.path} contains an object of kind {kind}, which runs functions from the file when it is "
+                "loaded: save only the network, without tables or files"
             )
     name = _SIGNATURE if _SIGNATURE in signatures else signatures[0]
     outputs = [info.name for info in found.signature_def[name].outputs.values()]
@@ -95,13 +95,13 @@ def _check(saved: SavedModel) -> str:
     if foreign:
         raise ExportError(
             f"model {saved.path} uses {', '.join(foreign)} (allowed: arithmetic, convolutions and changes of shape): "
-            "save the network alone"
+            "save only the network"
         )
     return name
 
 
 def _operations(graph: Any, outputs: list[str]) -> Iterator[str]:
-    """The operations that these tensors need, in the graph and in all functions that it calls."""
+    """Yield the operations that compute these tensors, in the graph and in all functions it calls."""
     nodes = {node.name: node for node in graph.node}
     functions = {function.signature.name: function for function in graph.library.function}
     waiting: list[Any] = [nodes[name] for name in {_node(tensor) for tensor in outputs} if name in nodes]
@@ -117,7 +117,7 @@ def _operations(graph: Any, outputs: list[str]) -> Iterator[str]:
 
 
 def _all_operations(functions: Any, name: str, seen: set[str]) -> Iterator[str]:
-    """The operations in a function and in all that it calls."""
+    """Yield the operations of a function and of all functions it calls."""
     waiting = [name]
     while waiting:
         name = waiting.pop()

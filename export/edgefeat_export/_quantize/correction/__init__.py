@@ -1,1 +1,1 @@
-"""Weights that int8 files of either format are made from: what rounding takes away, given back where it is free."""
+"""Correct the float weights from which int8 files of both formats are made, to reduce the loss from rounding."""

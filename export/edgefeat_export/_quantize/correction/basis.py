@@ -1,4 +1,4 @@
-"""Writing linear tensors in a basis in which rounding them to 8 bits does least harm; the features stay the same."""
+"""Change the basis of linear tensors so that rounding them to 8 bits does the least harm; features stay the same."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ __all__ = ["best_basis", "in_better_bases"]
 
 Matrix = NDArray[np.float64]
 
-#: Positions of each picture that are looked at: so many at random, and the same number with the greatest values.
+#: Positions sampled in each image: this number at random, and the same number with the largest values.
 _POSITIONS = 64
 
-#: Numbers that are tried in rotations for the smallest range: many small ones, or a few great ones, which differ less.
+#: Budget of numbers in the rotations tried for the smallest range: many small rotations, or a few large ones.
 _ROTATED = 6000
 _ROTATIONS = (2, 24)
 
-#: Channels that engines compute at once: a tensor with fewer costs about as much as one with so many.
+#: Channels that engines compute at once: a tensor with fewer channels takes about the same time.
 _REGISTER = 16
 
-#: Share of the mean variance that is added to all: a direction in which nothing varies cannot be divided by.
+#: Share of the mean variance that is added to every variance, so that none is zero.
 _DAMPING = 1e-4
 
 
 def in_better_bases(
     model: onnx.ModelProto, layers: Sequence[Layer], kept: Collection[str], pictures: NDArray[np.uint8]
 ) -> dict[str, NDArray[Any]]:
-    """New constants of `layers` with which the model gives the same features, from streams in other bases.
+    """Return new constants of `layers` with which the model gives the same features from tensors in other bases.
 
-    What a stream's convolutions write is multiplied by a matrix and what they read by its inverse, which is exact
-    because nothing but additions lies between. Multiplying by a diagonal matrix is equalization (Nagel et al. 2019);
-    a rotation takes outliers away (Ashkboos et al.: QuaRot, 2024); `best_basis` does what both do, and weighs in how
-    strongly each direction is read.
+    The output of a stream's convolutions is multiplied by a matrix, and the input of their readers by its inverse; this
+    is exact because only additions lie between them. A diagonal matrix is equalization (Nagel et al. 2019); a rotation
+    removes outliers (Ashkboos et al.: QuaRot, 2024); `best_basis` combines both and takes into account how strongly
+    each direction is read.
 
-    A tensor of few channels is written several times over, each time shifted by a share of one of its 256 levels,
-    and what reads it takes the average: the error of rounding is that of as many times more levels, and the channels
-    fill a vector register that was mostly empty (after Zhao et al.: Outlier Channel Splitting, 2019).
+    A tensor with few channels is written several times, each copy shifted by a fraction of one of its 256 levels, and
+    its readers average the copies: the rounding error is that of as many times more levels, and the channels fill a
+    vector register that was mostly empty (after Zhao et al.: Outlier Channel Splitting, 2019).
     """
     by_node = {layer.node: layer for layer in layers}
     found = streams(model, by_node)
@@ -68,13 +68,13 @@ def in_better_bases(
 
 
 def best_basis(samples: Sequence[Matrix], reading: Matrix) -> Matrix:
-    """The matrix M for which rounding M^-1 x costs least in what is read of x.
+    """Return the matrix M for which rounding M^-1 x causes the least error in the layers that read x.
 
-    `samples` are values (positions, channels) of each tensor, `reading` is W^T W of what reads them. Rounding gives
-    each channel of M^-1 x noise in proportion to its range, so what is to be small is tr(W M M^T W^T) times the mean
-    variance of M^-1 x, tr(M^-1 C M^-T). Its minimum over S = M M^T has the form of an optimal transport between two
-    Gaussians, S = W'^-1 (W' C W')^1/2 W'^-1 with W' = (W^T W)^1/2. The rotation that is left free is the one of some
-    tried that makes the range smallest.
+    `samples` are values (positions, channels) of each tensor; `reading` is W^T W of the layers that read them. Rounding
+    adds noise to each channel of M^-1 x in proportion to its range, so the quantity to minimize is tr(W M M^T W^T)
+    times the mean variance of M^-1 x, tr(M^-1 C M^-T). The minimum over S = M M^T has the form of an optimal transport
+    between two Gaussians, S = W'^-1 (W' C W')^1/2 W'^-1 with W' = (W^T W)^1/2. The rotation that remains free is chosen
+    from several random ones as the one with the smallest range.
     """
     channels = reading.shape[0]
     spread = np.zeros((channels, channels))
@@ -94,20 +94,20 @@ def best_basis(samples: Sequence[Matrix], reading: Matrix) -> Matrix:
 
 
 def _range(samples: Sequence[Matrix], rotation: Matrix) -> float:
-    """The range of the rotated samples, in units of each tensor's own deviation."""
+    """Return the range of the rotated samples, in units of each tensor's own deviation."""
     rotated = [sample @ rotation for sample in samples]
     return float(np.mean([np.log((r.max() - r.min()) / max(float(r.std()), 1e-30)) for r in rotated]))
 
 
 def _power(matrix: Matrix, exponent: float) -> Matrix:
-    """The power of a symmetric matrix without negative eigenvalues."""
+    """Return the power of a symmetric matrix without negative eigenvalues."""
     damped = matrix + np.eye(len(matrix)) * (_DAMPING * np.trace(matrix) / len(matrix) or 1.0)
     values, vectors = np.linalg.eigh(damped)
     return np.asarray((vectors * np.maximum(values, values[-1] * 1e-9) ** exponent) @ vectors.T)
 
 
 def _reading(readers: Sequence[Layer], values: Mapping[str, NDArray[Any]]) -> Matrix:
-    """W^T W of what reads the tensor, each reader counting the same."""
+    """Return W^T W of the layers that read the tensor, each with equal weight."""
     parts = []
     for reader in readers:
         weight = values[reader.weight].astype(np.float64)
@@ -117,7 +117,7 @@ def _reading(readers: Sequence[Layer], values: Mapping[str, NDArray[Any]]) -> Ma
 
 
 def _change(values: dict[str, NDArray[Any]], writers: Sequence[Layer], readers: Sequence[Layer], basis: Matrix) -> None:
-    """Write the tensors in another basis, in place: the inverse goes into what writes them, `basis` into what reads."""
+    """Change the basis of the tensors, in place: the inverse goes into their writers, `basis` into their readers."""
     inverse = np.linalg.inv(basis)
     for writer in writers:
         for name in (writer.weight, writer.bias):
@@ -129,7 +129,7 @@ def _change(values: dict[str, NDArray[Any]], writers: Sequence[Layer], readers: 
 def _can_repeat(
     writers: Sequence[Layer], readers: Sequence[Layer], values: Mapping[str, NDArray[Any]], kept: Collection[str]
 ) -> bool:
-    """Whether the tensor becomes 8 bits, and no reader pads it with zeros, which are no shifted value."""
+    """Return whether the tensor becomes 8 bits and no reader pads it with zeros, which are not shifted values."""
     alone = all(values[reader.weight].shape[2:] == (1, 1) for reader in readers)
     return alone and len(writers) == 1 and writers[0].node not in kept
 
@@ -137,7 +137,7 @@ def _can_repeat(
 def _repeat(
     values: dict[str, NDArray[Any]], writer: Layer, readers: Sequence[Layer], copies: int, level: float
 ) -> None:
-    """Write a tensor `copies` times, its channels one behind another; `level` is what one of 256 is worth."""
+    """Write a tensor `copies` times, one copy's channels after another; `level` is the size of one of 256 levels."""
     shifts = np.arange(copies) * level / copies
     bias = values[writer.bias]
     values[writer.weight] = np.concatenate([values[writer.weight]] * copies)
@@ -150,7 +150,7 @@ def _repeat(
 
 
 def _samples(model: onnx.ModelProto, names: Sequence[str], pictures: NDArray[np.uint8]) -> dict[str, Matrix]:
-    """Of each named tensor (positions, channels): drawn at random, and those of the greatest magnitude."""
+    """Return values of each named tensor (positions, channels): at random, and those of the largest magnitude."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     del watched.graph.output[:]

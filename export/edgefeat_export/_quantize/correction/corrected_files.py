@@ -1,4 +1,4 @@
-"""From the float32 files of both formats to corrected ones, which both int8 conversions start from."""
+"""Make corrected float32 files of both formats, from which both int8 conversions start."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from edgefeat_export._quantize.correction.walk import corrected_constants
 
 __all__ = ["Comparison", "Models", "correct", "features_cosine", "mean_cosine", "write_corrected"]
 
-#: A loss of cosine up to this many times the stock tools' is no greater: a few pictures do not tell the two apart.
+#: A cosine loss up to this many times the stock tools' counts as equal: a few images cannot show the difference.
 _NOISE = 1.02
 
-#: Nor is one greater by this: where almost all stays float both losses are near zero, and their ratio says nothing.
+#: So does a loss larger by up to this: if almost all stays in float, both losses are near zero, their ratio noise.
 _LEAST = 1e-5
 
 
@@ -47,23 +47,24 @@ class Models:
 
 
 class Comparison(Protocol):
-    """How near features of int8 files are to the float ones: mean cosines, one for each format that counts.
+    """Fidelity of int8 files to the float files: mean cosines, one for each format that counts.
 
-    One after the other, so that a second file need not be made where the first is too far off.
+    They are iterators, so that a second file is not made if the first is not good enough.
     """
 
     def without(self) -> Iterator[float]:
-        """Yield those of the stock tools' files."""
+        """Yield the mean cosines of the stock tools' files."""
 
     def reached(self, candidate: Models) -> Iterator[float]:
-        """Yield those of the files made from corrected ones."""
+        """Yield the mean cosines of the files made from corrected ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Conversions:
-    """Converts both files for each answer.
+    """Converts both files for each comparison.
 
-    Both count: on x86 without VNNI the stock ONNX file saturates and nearly anything is better; in LiteRT it is not.
+    Both formats count: on x86 without VNNI the stock ONNX file saturates, so that nearly anything is better; LiteRT
+    does not.
     """
 
     float32: Models
@@ -92,10 +93,11 @@ def correct(
 ) -> CorrectionReport:
     """Write `corrected`, from which both int8 conversions make the same integers.
 
-    `pictures` and `checking`, uint8 (N, H, W, 3), have none in common: the one are corrected on, and on the other the
-    features of both int8 files must come out no further from the float ones than without correction; else the next of
-    `ladder` is tried, and at its end the float files are copied. ONNX nodes in `kept`, those of whole sections, are to
-    stay float and so keep their weights. `comparison` says how near the features are, where it is known better.
+    `pictures` and `checking`, uint8 (N, H, W, 3), have no image in common. Weights are corrected on `pictures`; on
+    `checking`, the features of both int8 files must be at least as close to the float features as without correction.
+    If they are not, the next correction of `ladder` is tried; after the last, the float files are copied. ONNX nodes in
+    `kept`, those of whole sections, stay in float and keep their weights. `comparison` replaces the default
+    measurement.
     """
     began = time.perf_counter()
     if comparison is None:
@@ -126,14 +128,14 @@ def write_corrected(
     correction: Correction,
     kept: Collection[str],
 ) -> tuple[int, tuple[str, ...]]:
-    """Write `corrected`, whether it helps or not: how many layers were corrected, and the names of those skipped."""
+    """Write `corrected` without comparing it; return how many layers were corrected, and the names of those skipped."""
     model, tflite = onnx.load(float32.onnx), flatbuffer.read(float32.tflite)
     stay = {*onnx_int8.float_nodes(model), *kept}
     found = find_layers(model)
     known = constants(model)
     places = matched(tflite, found, known)
     layers = [layer for layer in found if layer.node in places]
-    # Many small products: handing them to several threads takes longer than they do, thirty times on a busy machine.
+    # Many small products: several threads are slower than one here, up to thirty times on a busy machine.
     with threadpool_limits(1, user_api="blas"):
         changed = corrected_constants(model, layers, stay, pictures, correction)
     write_tflite(tflite, layers, known, changed)
@@ -151,10 +153,10 @@ def mean_cosine(
     checking: NDArray[np.uint8],
     kept: Collection[Any] = (),
 ) -> float:
-    """Of the features of `candidate` as int8, calibrated on `pictures`, to those of `float32`, a file of its format.
+    """Return the mean cosine of `candidate` as int8, calibrated on `pictures`, to `float32`, a file of its format.
 
-    The mean over the pictures to check on; of several taps the worst counts. `kept` stay float: names of nodes of an
-    ONNX file, indices of operators of a TFLite file.
+    The mean is over the images in `checking`; of several taps the worst counts. `kept` stay in float: names of nodes of
+    an ONNX file, indices of operators of a TFLite file.
     """
     convert = tflite_int8.int8 if candidate.suffix == ".tflite" else onnx_int8.quantize
     with tempfile.TemporaryDirectory() as folder:
@@ -166,7 +168,7 @@ def mean_cosine(
 def features_cosine(made: Path, float32: Path, checking: NDArray[np.uint8]) -> float:
     """Return the mean cosine of the features of `made` to those of `float32`, a file of its format.
 
-    The mean over the pictures to check on; of several taps the worst counts.
+    The mean is over the images in `checking`; of several taps the worst counts.
     """
     ours = _features(made, checking)
     means = [cosines(a, b).mean() for a, b in zip(ours, _features(float32, checking), strict=True)]
@@ -174,21 +176,21 @@ def features_cosine(made: Path, float32: Path, checking: NDArray[np.uint8]) -> f
 
 
 def _is_as_near(cosine: float, stock: float) -> bool:
-    """Whether a mean cosine is no worse than the stock tools', but for noise."""
+    """Return whether a mean cosine is as good as the stock tools', apart from noise."""
     return 1 - cosine <= (1 - stock) * _NOISE + _LEAST
 
 
 def _features(path: Path, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """(N, dimensions) of each tap, by the file's own engine."""
+    """Return the features (N, dimensions) of each tap, computed by the file's own engine."""
     if not len(pictures):
-        raise ExportError("0 pictures to check on (allowed: 1 or more)")
+        raise ExportError("0 images to measure fidelity on (allowed: 1 or more)")
     run = _engine(path)
     rows = [run(picture[np.newaxis]) for picture in pictures]
     return [np.concatenate(tap) for tap in zip(*rows, strict=True)]
 
 
 def _engine(path: Path) -> Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float32]]]:
-    """The features of each tap, always in the same order, of a picture (1, H, W, 3)."""
+    """Return a function from an image (1, H, W, 3) to the features of each tap, always in the same order."""
     if path.suffix == ".tflite":
         runner = Interpreter(str(path)).get_signature_runner(flatbuffer.SIGNATURE)
         names = sorted(runner.get_output_details())

@@ -1,4 +1,4 @@
-"""Running an ONNX graph node by node, on some pictures at a time, with memory for what is still needed only."""
+"""Run an ONNX graph node by node on a few images at a time, and free each tensor after its last use."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from edgefeat_export._quantize.correction.layers import Floats
 
 __all__ = ["CHUNK", "Chunks", "Rounder", "extremes", "held_bytes", "release", "run_node", "uses"]
 
-#: Pictures per run of a node.
+#: Images per run of a node.
 CHUNK = 10
 
-#: The values of one tensor, `CHUNK` pictures at a time.
+#: The values of one tensor, `CHUNK` images at a time.
 Chunks = list[NDArray[Any]]
 
 
 def run_node(
     node: Any, opset: Iterable[Any], known: Mapping[str, NDArray[Any]], inputs: Mapping[str, Chunks]
 ) -> dict[str, Chunks]:
-    """The outputs of one node: `inputs` are the values of its computed inputs, chunk by chunk."""
+    """Return the outputs of one node; `inputs` are the values of its computed inputs, chunk by chunk."""
     fed = [name for name in dict.fromkeys(node.input) if name in inputs]
     fixed = [onnx.numpy_helper.from_array(known[name], name) for name in dict.fromkeys(node.input) if name in known]
     describe = onnx.helper.make_tensor_value_info
@@ -47,23 +47,23 @@ def run_node(
 
 
 def _session(model: onnx.ModelProto) -> Any:
-    """A session without warnings, whose threads sleep while they wait."""
+    """Return a session without warnings, whose threads sleep while they wait."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Threads that wait by spinning would take the processor from the linear algebra in between.
+    # Threads that spin while they wait would slow down the linear algebra between runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def uses(model: onnx.ModelProto) -> Counter[str]:
-    """How often each tensor is needed; the graph's own outputs once more."""
+    """Return how often each tensor is read; the graph's outputs count as one more."""
     counted = Counter(name for node in model.graph.node for name in node.input)
     counted.update(output.name for output in model.graph.output)
     return counted
 
 
 def held_bytes(model: onnx.ModelProto, known: Mapping[str, NDArray[Any]], picture: NDArray[np.uint8]) -> int:
-    """The most bytes that the tensors of one picture take at once."""
+    """Return the largest number of bytes that the tensors of one image take at once."""
     waiting = uses(model)
     values: dict[str, Chunks] = {INPUT: [picture[np.newaxis]]}
     most = 0
@@ -76,7 +76,7 @@ def held_bytes(model: onnx.ModelProto, known: Mapping[str, NDArray[Any]], pictur
 
 
 def release(node: Any, waiting: Counter[str], *streams: dict[str, Chunks]) -> None:
-    """Count down in `waiting` what `node` has used and forget what nothing needs any more in all `streams`."""
+    """Count down in `waiting` the inputs of `node`, and remove tensors that are no longer needed from all `streams`."""
     waiting.subtract(node.input)
     for name in [*node.input, *node.output]:
         if waiting[name] <= 0:
@@ -86,13 +86,13 @@ def release(node: Any, waiting: Counter[str], *streams: dict[str, Chunks]) -> No
 
 @dataclass(frozen=True, slots=True)
 class Rounder:
-    """Rounds activations as both quantizers do: 256 levels from the least to the greatest value, zero among them."""
+    """Rounds activations as both quantizers do: 256 levels from the minimum to the maximum, including zero."""
 
     session: Any
 
     @staticmethod
     def make(opset: Iterable[Any]) -> Rounder:
-        """One for all tensors."""
+        """Return one rounder for all tensors."""
         kinds = onnx.TensorProto
         describe = onnx.helper.make_tensor_value_info
         nodes = [
@@ -105,7 +105,7 @@ class Rounder:
         return Rounder(_session(onnx.helper.make_model(graph, opset_imports=list(opset), ir_version=10)))
 
     def rounded(self, chunks: Sequence[Floats], least: float, greatest: float) -> list[Floats]:
-        """`chunks` on the grid from `least` to `greatest`."""
+        """Return `chunks` rounded to the grid from `least` to `greatest`."""
         least, greatest = min(least, 0.0), max(greatest, 0.0)
         scale = np.float32((greatest - least) / 255 or 1.0)
         zero = np.clip(np.rint(-least / scale), 0, 255)
@@ -114,5 +114,5 @@ class Rounder:
 
 
 def extremes(chunks: Sequence[Floats]) -> tuple[float, float]:
-    """The least and the greatest value."""
+    """Return the minimum and the maximum."""
     return min(float(chunk.min()) for chunk in chunks), max(float(chunk.max()) for chunk in chunks)

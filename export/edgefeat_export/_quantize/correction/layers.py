@@ -1,4 +1,4 @@
-"""The weighted layers of an ONNX float32 model: where their constants are, and the constants as matrices."""
+"""Find the weighted layers of an ONNX float32 model, with their constants as matrices."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["ACTIVATIONS", "Floats", "Layer", "attributes", "constants", "find_la
 
 Floats = NDArray[np.float32]
 
-#: What both quantizers compute together with the layer in front of it.
+#: Operators that both quantizers merge with the preceding layer.
 ACTIVATIONS = frozenset({"Relu", "Clip"})
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution or a dense layer with constant weights and a constant bias, which no other layer has.
+    """A convolution or a dense layer with constant weights and bias that no other layer uses.
 
-    `node` is its name, `adding` that of the node that adds the bias: itself, or the addition behind a matrix product.
+    `node` is its name, `adding` that of the node that adds the bias: itself, or the addition after a matrix product.
     `weight` and `bias` name constants of the graph; `groups` is the convolution's.
     """
 
@@ -36,29 +36,29 @@ class Layer:
     groups: int
 
     def matrix(self, weight: Floats) -> Floats:
-        """The weights as (groups, outputs of a group, inputs of an output)."""
+        """Return the weights as (groups, outputs of a group, inputs of an output)."""
         if self.kind == "Conv":
             return weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
         return (weight if self.kind == "Gemm" else weight.T)[np.newaxis]
 
     def weights(self, matrix: NDArray[Any], like: Floats) -> Floats:
-        """The inverse of `matrix`, in the shape of `like`."""
+        """Return the inverse of `matrix`, in the shape of `like`."""
         flat = matrix[0].T if self.kind == "MatMul" else matrix.reshape(like.shape)
         return np.ascontiguousarray(flat, np.float32)
 
 
 def attributes(node: Any) -> dict[str, Any]:
-    """The attributes of a node by name."""
+    """Return the attributes of a node by name."""
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """The constants of the graph by name."""
+    """Return the constants of the graph by name."""
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
 def set_constants(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> None:
-    """Replace or add constants, and drop those that no node has."""
+    """Replace or add constants, and remove those that no node uses."""
     used = {name for node in model.graph.node for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used and tensor.name not in values]
     added = [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in values.items()]
@@ -67,9 +67,9 @@ def set_constants(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> No
 
 
 def find_layers(model: onnx.ModelProto) -> list[Layer]:
-    """The layers of `model` in order; in place, each gets weights and a bias of its own, zeros where it had none.
+    """Return the layers of `model` in order, and give each its own weights and bias in place, zeros if it has none.
 
-    Left out are those that have no place for a bias: a matrix product with no addition behind it.
+    A matrix product without a following addition is omitted: it has no place for a bias.
     """
     known = constants(model)
     own: dict[str, NDArray[Any]] = {}
@@ -81,7 +81,7 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
         if bias is None or bias.size != outputs or weight.dtype != np.float32:
             continue
         groups = int(attributes(node).get("group", 1)) if node.op_type == "Conv" else 1
-        # Short, because quantized files repeat each name a dozen times.
+        # The names are short because quantized files repeat each one a dozen times.
         layer = Layer(node.name, node.op_type, f"weight/{len(found)}", f"bias/{len(found)}", adding.name, groups)
         own |= {layer.weight: weight, layer.bias: bias.reshape(outputs)}
         node.input[1] = layer.weight
@@ -94,7 +94,7 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
 
 
 def _weighted(model: onnx.ModelProto, known: dict[str, NDArray[Any]]) -> Iterator[tuple[Any, Any, int]]:
-    """Nodes with constant weights, the node that adds the bias of each, and the place of the bias in its inputs."""
+    """Yield nodes with constant weights, the node that adds the bias, and the index of the bias in its inputs."""
     users = {name: node for node in model.graph.node for name in node.input}
     uses = Counter(name for node in model.graph.node for name in node.input)
     uses.update(output.name for output in model.graph.output)

@@ -1,4 +1,4 @@
-"""What a layer's inputs look like: their covariance over a sample of positions."""
+"""The covariance of a layer's inputs over a sample of positions."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from edgefeat_export._quantize.correction.layers import Floats, Layer, attribute
 
 __all__ = ["covariance"]
 
-#: Positions in the sample: so many, or so many times the inputs of an output if that is more.
+#: Positions in the sample: this number, or this many times the inputs of an output if that is more.
 _POSITIONS = 16384
 _PER_INPUT = 6
 
-#: Most values of one sample that are held at once.
+#: The largest number of values of one sample in memory.
 _VALUES = 2**25
 
 
 def covariance(
     layer: Layer, node: Any, kernel: tuple[int, ...], chunks: Sequence[Floats], random: np.random.Generator
 ) -> NDArray[np.floating]:
-    """(groups, inputs, inputs) of what each output of a group is multiplied with; `chunks` are the layer's input."""
+    """Return the covariance (groups, inputs, inputs) of the inputs of each output; `chunks` are the layer's input."""
     patches = _sample(layer, node, kernel, chunks, random)
     patches -= patches.mean(-1, keepdims=True)
     count = patches.shape[-1]
-    if len(patches) == 1:  # of two dimensions NumPy computes the half that differs
+    if len(patches) == 1:  # with two dimensions NumPy computes only half of the symmetric result
         product = patches[0] @ patches[0].T
         product /= count
         return np.asarray(product[np.newaxis])
@@ -37,7 +37,7 @@ def covariance(
 def _sample(
     layer: Layer, node: Any, kernel: tuple[int, ...], chunks: Sequence[Floats], random: np.random.Generator
 ) -> Floats:
-    """(groups, inputs, positions): the values under the kernel at positions drawn at random, as many per picture."""
+    """Return (groups, inputs, positions): the values under the kernel at random positions, equally many per image."""
     pictures = sum(len(chunk) for chunk in chunks)
     if layer.kind != "Conv":
         rows = np.concatenate([chunk.reshape(-1, chunk.shape[-1]) for chunk in chunks])
@@ -52,7 +52,7 @@ def _sample(
 def _patches(
     layer: Layer, node: Any, kernel: tuple[int, ...], chunk: Floats, each: int, random: np.random.Generator
 ) -> Floats:
-    """(groups, inputs, positions) of one chunk, from `each` positions, the same in all its pictures."""
+    """Return (groups, inputs, positions) of one chunk, from `each` positions, the same in all its images."""
     known = attributes(node)
     strides, dilations = known.get("strides", [1, 1]), known.get("dilations", [1, 1])
     spans = [(size - 1) * step + 1 for size, step in zip(kernel[1:], dilations, strict=True)]
@@ -61,7 +61,7 @@ def _patches(
     windows = windows[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
     pictures, _, height, width = windows.shape[:4]
     positions = random.permutation(height * width)[:each]
-    taken = windows[:, :, positions // width, positions % width]  # (pictures, channels, positions, kernel)
+    taken = windows[:, :, positions // width, positions % width]  # (images, channels, positions, kernel)
     ordered = taken.transpose(1, 3, 4, 0, 2)
     return np.ascontiguousarray(ordered).reshape(layer.groups, -1, pictures * len(positions))
 
@@ -69,7 +69,7 @@ def _patches(
 def _pads(
     known: dict[str, Any], sizes: Sequence[int], spans: Sequence[int], strides: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """Zeros before and after each of the two axes."""
+    """Return the zeros before and after each of the two axes."""
     automatic = known.get("auto_pad", b"NOTSET")
     if automatic in (b"SAME_UPPER", b"SAME_LOWER"):
         totals = [

@@ -1,4 +1,4 @@
-"""What a correction consists of, and what one did."""
+"""The records of a correction: its pieces, and its result."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["LADDER", "NONE", "PIECES", "Correction", "CorrectionReport", "allowe
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """The pieces of a correction, each to be switched.
+    """The pieces of a correction, each of which can be switched off.
 
-    `basis`: linear tensors are written in a basis in which 8 bits cost them least. `bias`: the mean of every output
-    channel is that of the float model. `rounding`: weights are rounded so that a layer's outputs change least.
-    `pairs`: the weights are such that x86 processors without VNNI do not saturate.
+    `basis`: linear tensors are written in the basis in which rounding to 8 bits loses least. `bias`: the mean of every
+    output channel equals that of the float model. `rounding`: weights are rounded so that a layer's outputs change
+    least. `pairs`: the weights do not saturate x86 processors without VNNI.
     """
 
     basis: bool = True
@@ -23,7 +23,7 @@ class Correction:
     pairs: bool = True
 
     def __bool__(self) -> bool:
-        """Whether anything is on."""
+        """Return whether any piece is on."""
         return self.basis or self.bias or self.rounding or self.pairs
 
 
@@ -33,7 +33,7 @@ PIECES = tuple(piece.name for piece in fields(Correction))
 #: The stock tools' own rounding.
 NONE = Correction(basis=False, bias=False, rounding=False, pairs=False)
 
-#: What is tried, in this order, until the features are no further from the float ones than with `NONE`.
+#: Corrections to try, in this order, until the features are at least as close to the float features as with `NONE`.
 LADDER = (
     Correction(),
     Correction(basis=False),
@@ -42,7 +42,7 @@ LADDER = (
 
 
 def allowed(pieces: Collection[str]) -> tuple[Correction, ...]:
-    """`LADDER` with only `pieces` switched on, each form once, without `NONE`."""
+    """Return `LADDER` with only `pieces` switched on, without duplicates and without `NONE`."""
     rungs = [
         Correction(**{piece.name: piece.name in pieces and getattr(rung, piece.name) for piece in fields(rung)})
         for rung in LADDER
@@ -52,12 +52,12 @@ def allowed(pieces: Collection[str]) -> tuple[Correction, ...]:
 
 @dataclass(frozen=True, slots=True)
 class CorrectionReport:
-    """What was kept of a correction, and what it brought.
+    """The correction that was kept, and what it gained.
 
-    `used` is what was kept, `NONE` where nothing helped. `without` and `corrected` are mean cosines to the float
-    features on the checking pictures, each of the int8 file that is further from them. `layers` were corrected on
-    `pictures` pictures; `skipped` are layers that could not be, `kept` counts the nodes that stay float; `seconds` are
-    those of all that was tried.
+    `used` is the correction, `NONE` if nothing helped. `without` and `corrected` are mean cosines to the float features
+    on the checking images, each of the worse int8 file. `layers` were corrected on `pictures` images; `skipped` are
+    layers that could not be corrected, `kept` counts the nodes that stay in float; `seconds` is the time of all
+    attempts.
     """
 
     used: Correction

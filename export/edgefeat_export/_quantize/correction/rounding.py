@@ -1,4 +1,4 @@
-"""Rounding weights to integers so that a layer's output changes least, not each weight."""
+"""Round weights to integers so that a layer's output changes least, instead of each weight."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from edgefeat_export._quantize.correction.layers import Floats
 
 __all__ = ["nearest", "round_with_feedback"]
 
-#: Share of the mean variance that is added to each input's: without it inputs that never vary divide by zero.
+#: Share of the mean variance that is added to each input's, so that constant inputs do not divide by zero.
 _DAMPING = 0.01
 
-#: Sweeps of coordinate descent after the feedback, where they are cheap.
+#: Sweeps of coordinate descent after the feedback, if they are cheap.
 _SWEEPS = 2
 _CHEAP = 3e9
 
-#: Inputs whose errors are fed forward one by one; beyond them, once for all of these.
+#: Inputs whose errors are fed forward one by one; to later inputs they are fed forward once per block.
 _BLOCK = 64
 
-#: Inputs up to which all is computed in float64; beyond, in float32, which is twice as fast and precise enough.
+#: The most inputs for which float64 is used; above, float32 is twice as fast and precise enough.
 _SMALL = 32
 
-#: Most values of the moments of groups that are computed together.
+#: The largest number of values in the moments of groups that are computed together.
 _TOGETHER = 2**22
 
 
 def nearest(matrix: Floats, scale: NDArray[np.float64], other: NDArray[np.intp] | None) -> NDArray[np.int8]:
-    """The nearest integers of `matrix` (groups, outputs, inputs); of a pair that is too great, both one less."""
+    """Return the nearest integers of `matrix` (groups, outputs, inputs); both one less in a pair that is too large."""
     levels = np.rint(matrix / scale[..., np.newaxis]).clip(-LEVELS, LEVELS)
     if other is not None:
         excess = np.abs(levels) + np.abs(levels[..., other]) - PAIR
@@ -40,12 +40,12 @@ def nearest(matrix: Floats, scale: NDArray[np.float64], other: NDArray[np.intp] 
 def round_with_feedback(
     matrix: Floats, scale: NDArray[np.float64], moments: NDArray[np.floating], other: NDArray[np.intp] | None
 ) -> NDArray[np.int8]:
-    """The integers of `matrix` (groups, outputs, inputs) that change the outputs' variance least.
+    """Return the integers of `matrix` (groups, outputs, inputs) that change the outputs' variance least.
 
-    `moments` (groups, inputs, inputs) is the covariance of the inputs; the mean is left to the bias. Inputs are taken
-    in falling order of variance, and the error made in one is fed forward into those not yet rounded (Frantar,
-    Ashkboos, Hoefler, Alistarh: GPTQ, 2022, after Hassibi and Stork: Optimal Brain Surgeon, 1993); then single
-    integers are moved while that lessens the error (coordinate descent, of the family of Nagel et al.: AdaRound, 2020).
+    `moments` (groups, inputs, inputs) is the covariance of the inputs; the mean is left to the bias. Inputs are
+    processed in descending order of variance, and the error of each is fed forward to those not yet rounded (Frantar,
+    Ashkboos, Hoefler, Alistarh: GPTQ, 2022, after Hassibi and Stork: Optimal Brain Surgeon, 1993); then single integers
+    are changed while that reduces the error (coordinate descent, of the family of Nagel et al.: AdaRound, 2020).
     """
     groups, _, inputs = matrix.shape
     levels = np.empty(matrix.shape, np.int8)
@@ -60,7 +60,7 @@ def round_with_feedback(
 
 
 def _damped(moments: NDArray[np.floating], kind: type[np.floating]) -> NDArray[np.floating]:
-    """`moments` with a share of the mean variance on the diagonal, which makes them positive definite."""
+    """Return `moments` with a share of the mean variance added to the diagonal, which makes them positive definite."""
     inputs = moments.shape[-1]
     variance = np.trace(moments, axis1=1, axis2=2, dtype=np.float64) / inputs
     added = np.where(variance > 0, variance * _DAMPING, 1.0)
@@ -73,11 +73,11 @@ def _damped(moments: NDArray[np.floating], kind: type[np.floating]) -> NDArray[n
 def _rounded(
     weights: NDArray[np.floating], moments: NDArray[np.floating], other: NDArray[np.intp] | None
 ) -> NDArray[np.int8]:
-    """The integers of `weights`, which are in units of the scale."""
+    """Return the integers of `weights`, which are in units of the scale."""
     groups, outputs, inputs = weights.shape
     order = np.argsort(-moments.diagonal(axis1=1, axis2=2).mean(0), kind="stable")
     factor = _feedback(moments[:, order[:, np.newaxis], order])
-    # One input after another is worked on, of all outputs: its values are to lie side by side.
+    # Inputs are processed one after another, for all outputs: store the values of an input next to each other.
     wanted = np.ascontiguousarray(weights[:, :, order].transpose(0, 2, 1))
     place = np.argsort(order)
     ordered = None if other is None else place[other[order]]
@@ -102,11 +102,11 @@ def _rounded(
 
 
 def _feedback(moments: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Column j: what an error of 1 in each earlier input asks of input j.
+    """Return in column j the correction of input j for an error of 1 in each earlier input.
 
     With R R^T = H and R upper triangular, the error e of an output's weights costs |e R|^2, and element j of e R has
-    only the errors up to j: it is zero where e_j = -sum of e_i R_ij / R_jj. That gives GPTQ's integers without the
-    inverse of H (Chen et al.: The Geometry of LLM Quantization, GPTQ as Babai's Nearest Plane Algorithm, 2025).
+    only the errors up to j: it is zero if e_j = -sum of e_i R_ij / R_jj. That gives GPTQ's integers without the inverse
+    of H (Chen et al.: The Geometry of LLM Quantization, GPTQ as Babai's Nearest Plane Algorithm, 2025).
     """
     turned = moments[:, ::-1, ::-1]
     if moments.shape[-1] <= _SMALL:
@@ -123,10 +123,9 @@ def _descend(
     moments: NDArray[np.floating],
     other: NDArray[np.intp] | None,
 ) -> None:
-    """Move single integers, in place, each to where the error is least while the others stay.
+    """Move single integers, in place, each to where the error is smallest while the others stay.
 
-    `weights` and `levels` are (groups, inputs, outputs). The slopes of inputs that are not yet at hand are brought up
-    to date block by block.
+    `weights` and `levels` are (groups, inputs, outputs). Slopes of later inputs are updated block by block.
     """
     inputs = weights.shape[1]
     slope = moments @ (levels - weights)

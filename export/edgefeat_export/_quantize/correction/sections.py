@@ -1,4 +1,4 @@
-"""The parts of a model that can be left in float one by one, in both formats at once."""
+"""Divide a model into sections that can stay in float one by one, in both formats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Section", "prefix", "sections"]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A layer with weights and what stands between it and the next, in the order of the graph.
+    """A layer with weights and the operations between it and the next, in the order of the graph.
 
     `nodes` are the names of the ONNX nodes, `operators` the indices of the TFLite operators. Head and tail, which are
     float anyway, are in no section.
@@ -31,7 +31,7 @@ class Section:
 
 
 def sections(float32_onnx: Path, float32_tflite: Path) -> list[Section]:
-    """The sections of a model, from the picture to the features; `float32_onnx` was made from `float32_tflite`."""
+    """Return the sections of a model, from input to features; `float32_onnx` was made from `float32_tflite`."""
     model, tflite = onnx.load(float32_onnx), flatbuffer.read(float32_tflite)
     layers = find_layers(model)
     places = matched(tflite, layers, constants(model))
@@ -49,12 +49,12 @@ def sections(float32_onnx: Path, float32_tflite: Path) -> list[Section]:
 
 
 def prefix(parts: Sequence[Section]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The ONNX nodes and the TFLite operators of `parts`, for `kept` of the two int8 conversions."""
+    """Return the ONNX nodes and the TFLite operators of `parts`, for `kept` of the two int8 conversions."""
     return tuple(node for part in parts for node in part.nodes), tuple(i for part in parts for i in part.operators)
 
 
 def _cut(starts: Collection[int], end: int) -> dict[int, range]:
-    """By each start the range from there to the next; the first begins at 0."""
+    """Return the range from each start to the next, by start; the first range begins at 0."""
     ordered = sorted(starts)
     edges = [0, *ordered[1:], end]
     return {start: range(*ends) for start, ends in zip(ordered, itertools.pairwise(edges), strict=False)}

@@ -1,4 +1,4 @@
-"""The linear tensors of a graph that a change of basis can be hidden in."""
+"""Find the linear tensors of a graph whose basis can be changed without changing the features."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ __all__ = ["streams"]
 
 
 def streams(model: onnx.ModelProto, by_node: Mapping[str, Layer]) -> list[set[str]]:
-    """The sets of tensors that can be written in one other basis: those that residual additions join.
+    """Return the sets of tensors that must change basis together: those that residual additions join.
 
-    They come out of convolutions without an activation and go into convolutions; `by_node` are those that may change.
+    They are outputs of convolutions without an activation and inputs of convolutions; `by_node` are the layers that may
+    change.
     """
     root: dict[str, str] = {}
 
@@ -38,7 +39,7 @@ def streams(model: onnx.ModelProto, by_node: Mapping[str, Layer]) -> list[set[st
 
 
 def _is_stream(model: onnx.ModelProto, group: set[str], by_node: Mapping[str, Layer]) -> bool:
-    """Whether all that makes or reads the tensors is an addition or a layer that may change."""
+    """Return whether everything that writes or reads the tensors is an addition or a layer that may change."""
     made = set()
     if group & {output.name for output in model.graph.output}:
         return False
@@ -53,10 +54,10 @@ def _is_stream(model: onnx.ModelProto, group: set[str], by_node: Mapping[str, La
 
 
 def _mixes(layer: Layer | None) -> bool:
-    """Whether each output of the layer has all its inputs."""
+    """Return whether each output of the layer depends on all its inputs."""
     return layer is not None and layer.kind == "Conv" and layer.groups == 1
 
 
 def _reads(node: Any, group: set[str], by_node: Mapping[str, Layer]) -> bool:
-    """Whether the node is such a layer and has a tensor of the group as its input, not as its weights."""
+    """Return whether the node is such a layer and has a tensor of the group as its input, not as its weights."""
     return _mixes(by_node.get(node.name)) and node.input[0] in group and node.input[1] not in group

@@ -1,4 +1,4 @@
-"""Writing corrected constants into the ONNX and the TFLite file that they came from."""
+"""Write corrected constants to the ONNX and TFLite files that they came from."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["matched", "write_tflite"]
 
 _OP = schema.BuiltinOperator
 
-#: From the axes of TFLite's weights to those of ONNX: outputs, inputs of a group, height, width.
+#: Order of the axes of TFLite's weights for ONNX: outputs, inputs of a group, height, width.
 _AXES = {_OP.CONV_2D: (0, 3, 1, 2), _OP.DEPTHWISE_CONV_2D: (3, 0, 1, 2), _OP.FULLY_CONNECTED: (0, 1)}
 
 
 def matched(tflite: Any, layers: Sequence[Layer], known: Mapping[str, NDArray[Any]]) -> dict[str, int]:
-    """The index of the TFLite operator that each layer was made from, by node name.
+    """Return the index of the TFLite operator that each layer was made from, by node name.
 
-    Found by the weights themselves, in order where some are equal; a layer whose weights are not there is left out.
+    Operators are matched by their weights, in order if some are equal; a layer without a match is omitted.
     """
     (graph,) = tflite.subgraphs
     waiting: defaultdict[tuple[Any, ...], deque[int]] = defaultdict(deque)
@@ -44,7 +44,7 @@ def matched(tflite: Any, layers: Sequence[Layer], known: Mapping[str, NDArray[An
 def write_tflite(
     tflite: Any, layers: Sequence[Layer], known: Mapping[str, NDArray[Any]], changed: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Put the `changed` constants of the ONNX `layers` into the TFLite model, in place; `known` are the old ones."""
+    """Write the `changed` constants of the ONNX `layers` to the TFLite model, in place; `known` are the old ones."""
     places = matched(tflite, layers, known)
     (graph,) = tflite.subgraphs
     for layer in layers:
@@ -56,14 +56,14 @@ def write_tflite(
             _set_channels(graph.tensors[operator.outputs[0]], len(weights))
         if layer.bias in changed:
             bias = _bias(tflite, operator, len(known[layer.bias]))
-            # Not the sum in every case: where both files have one bias they must keep one, to the last bit.
+            # Do not always write the sum: if both files have a bias, it must stay identical in both.
             same = np.array_equal(bias, known[layer.bias])
             values = changed[layer.bias] if same else bias + changed[layer.bias] - known[layer.bias]
             _replace(tflite, operator, 2, values)
 
 
 def _weights(tflite: Any, operator: Any) -> Floats | None:
-    """The constant weights of an operator with ONNX's axes."""
+    """Return the constant weights of an operator with ONNX's axes."""
     axes = _AXES.get(flatbuffer.op_code(tflite, operator))
     if axes is None:
         return None
@@ -75,7 +75,7 @@ def _weights(tflite: Any, operator: Any) -> Floats | None:
 
 
 def _bias(tflite: Any, operator: Any, outputs: int) -> Floats:
-    """The constant bias of an operator, zeros where it has none."""
+    """Return the constant bias of an operator, zeros if it has none."""
     if len(operator.inputs) < 3 or operator.inputs[2] < 0:
         return np.zeros(outputs, np.float32)
     content = flatbuffer.constant(tflite, tflite.subgraphs[0].tensors[operator.inputs[2]])
@@ -83,7 +83,7 @@ def _bias(tflite: Any, operator: Any, outputs: int) -> Floats:
 
 
 def _replace(tflite: Any, operator: Any, place: int, values: Floats) -> None:
-    """Give the operator a constant of its own, because others may have the old one."""
+    """Replace the operator's constant with a new one, because other operators may share the old one."""
     (graph,) = tflite.subgraphs
     index = int(operator.inputs[place]) if place < len(operator.inputs) else -1
     if index < 0 or sum(list(other.inputs).count(index) for other in graph.operators) > 1:
@@ -105,12 +105,12 @@ def _replace(tflite: Any, operator: Any, place: int, values: Floats) -> None:
 
 
 def _set_channels(tensor: Any, channels: int) -> None:
-    """Where a layer has got more outputs, its result has."""
+    """Set the number of channels of a layer's result, after its outputs were repeated."""
     tensor.shape = [*map(int, tensor.shape[:-1]), channels]
     if tensor.shapeSignature is not None:
         tensor.shapeSignature = [*map(int, tensor.shapeSignature[:-1]), channels]
 
 
 def _key(weights: NDArray[Any]) -> tuple[Any, ...]:
-    """The same for equal weights only."""
+    """Return a key that is the same only for equal weights."""
     return weights.shape, np.ascontiguousarray(weights).tobytes()

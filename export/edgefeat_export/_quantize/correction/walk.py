@@ -1,4 +1,4 @@
-"""The pass over a float32 model that leaves weights on the int8 grid and biases that make up for it."""
+"""The pass over a float32 model that rounds weights to the int8 grid and corrects biases."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from edgefeat_export._quantize.correction.record import Correction
 
 __all__ = ["corrected_constants"]
 
-#: Bytes that the tensors of all pictures may take, of both streams together.
+#: Bytes that the tensors of all images may take, in both streams together.
 _HELD = 1_500_000_000
 
-#: Nodes that only move values, or choose among them: their result is on the grid of their input.
+#: Operators that only move or select values: their result is on the grid of their input.
 _MOVING = frozenset(
     {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Pad", "Slice", "Split", "Identity"}
 )
@@ -40,7 +40,7 @@ _MOVING = frozenset(
 
 @dataclass(slots=True)
 class _Pass:
-    """Two streams through one graph: with float weights, and as the int8 file computes."""
+    """Two streams of values through one graph: with float weights, and as the int8 file computes."""
 
     model: onnx.ModelProto
     correction: Correction
@@ -59,12 +59,12 @@ def corrected_constants(
     pictures: NDArray[np.uint8],
     correction: Correction,
 ) -> dict[str, NDArray[Any]]:
-    """New values of the weights and biases of `layers`, by name: those of `kept` nodes stay as they are.
+    """Return new values of the weights and biases of `layers`, by name; `kept` nodes do not change.
 
-    One walk through the graph in its order. At each layer the weights are rounded, given what the layers in front of
-    it, rounded weights and rounded activations, make of the pictures; then the bias takes up the difference that is
-    left in the mean of each output (Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization through Weight
-    Equalization and Bias Correction, 2019; Finkelstein, Almog, Grobman: Fighting Quantization Bias with Bias, 2019).
+    The graph is processed once, in order. At each layer the weights are rounded, given the inputs that the earlier
+    layers with rounded weights and activations compute; then the bias absorbs the remaining difference in the mean of
+    each output (Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization through Weight Equalization and Bias
+    Correction, 2019; Finkelstein, Almog, Grobman: Fighting Quantization Bias with Bias, 2019).
     """
     based = in_better_bases(model, layers, kept, pictures) if correction.basis else {}
     known = constants(model) | based
@@ -84,7 +84,7 @@ def corrected_constants(
 
 
 def _walk(walk: _Pass, chunks: Chunks) -> None:
-    """Fill `walk.changed`; `chunks` are the pictures."""
+    """Fill `walk.changed`; `chunks` are the images."""
     exact: dict[str, Chunks] = {INPUT: chunks}
     rounded: dict[str, Chunks] = {INPUT: chunks}
     waiting = uses(walk.model)
@@ -110,19 +110,19 @@ def _walk(walk: _Pass, chunks: Chunks) -> None:
 
 
 def _rounded(walk: _Pass, name: str, true: Chunks, values: Chunks) -> Chunks:
-    """`values` of a tensor in 8 bits; `true` are the exact ones."""
+    """Return `values` of a tensor in 8 bits; `true` are the exact values."""
     if values[0].dtype != np.float32:
         return values
     return walk.rounder.rounded(values, *extremes(true))
 
 
 def _inputs(node: Any, values: dict[str, Chunks]) -> dict[str, Chunks]:
-    """Those of the node's inputs that are computed, by name."""
+    """Return the node's computed inputs, by name."""
     return {name: values[name] for name in node.input if name in values}
 
 
 def _rounded_weight(walk: _Pass, layer: Layer, node: Any, inputs: Chunks) -> Floats:
-    """The layer's weights on their grid, given what `inputs` the int8 file has there."""
+    """Return the layer's weights on their grid, given the `inputs` that the int8 file computes."""
     weight = walk.known[layer.weight]
     matrix = layer.matrix(weight)
     other = _partners(layer, weight) if walk.correction.pairs else None
@@ -136,7 +136,7 @@ def _rounded_weight(walk: _Pass, layer: Layer, node: Any, inputs: Chunks) -> Flo
 
 
 def _partners(layer: Layer, weight: Floats) -> NDArray[np.intp] | None:
-    """The partner of each weight of an output; None for a depthwise convolution, which is not computed by pairs."""
+    """Return the partner of each weight, or None for a depthwise convolution, which is not computed in pairs."""
     if layer.kind == "Conv":
         alone = weight.shape[1] == 1 and layer.groups == weight.shape[0]
         return None if alone else grid.partners(int(np.prod(weight.shape[1:])), weight.shape[1])
@@ -145,7 +145,7 @@ def _partners(layer: Layer, weight: Floats) -> NDArray[np.intp] | None:
 
 
 def _shift(walk: _Pass, layer: Layer, output: str, true: dict[str, Chunks], ours: dict[str, Chunks]) -> None:
-    """Give each output of the layer the mean that it has with float weights."""
+    """Give each output of the layer the mean it has with float weights."""
     axis = 1 if layer.kind == "Conv" else -1
     difference = _means(true[output], axis) - _means(ours[output], axis)
     walk.changed[layer.bias] = (walk.known[layer.bias] + difference).astype(np.float32)
@@ -154,14 +154,14 @@ def _shift(walk: _Pass, layer: Layer, output: str, true: dict[str, Chunks], ours
 
 
 def _means(chunks: Chunks, axis: int) -> NDArray[np.float64]:
-    """The mean of each channel."""
+    """Return the mean of each channel."""
     others = tuple(i for i in range(chunks[0].ndim) if i not in (0, axis % chunks[0].ndim))
     rows = [chunk.mean(axis=others, dtype=np.float32) if others else chunk for chunk in chunks]
     return np.asarray(np.concatenate(rows).mean(axis=0, dtype=np.float64))
 
 
 def _is_rounded(walk: _Pass, node: Any) -> bool:
-    """Whether the int8 file has this node's result in 8 bits, and not only what an activation makes of it."""
+    """Return whether the int8 file has this node's own result in 8 bits, not only the result of its activation."""
     users = [user for user in walk.model.graph.node if set(node.output) & set(user.input)]
     if node.name in walk.layers and len(users) == 1 and users[0].op_type in ACTIVATIONS:
         return False
