@@ -25,13 +25,13 @@ from edgefeat._commands.sheets.sheet_file import write_sheet
 from edgefeat._engines.selection import default_threads
 from edgefeat._images.sources.folders import pictures_in
 from edgefeat._search.ranking import rank
-from edgefeat_bench._command import exit_status
-from edgefeat_bench._reading._report import HEADER, markdown, rows
-from edgefeat_bench._run import _small_network
-from edgefeat_bench._run._pictures import make_pictures
-from edgefeat_bench._run._settings import SHORT, Settings
-from edgefeat_bench._run._small_network import LAST_LAYER, PREPROCESSING
-from edgefeat_bench._run._whole import run
+from edgefeat_bench._commands.main import exit_status
+from edgefeat_bench._report.markdown import HEADER, markdown, rows
+from edgefeat_bench._run.benchmark import run
+from edgefeat_bench._setup import small_network
+from edgefeat_bench._setup.generated_photos import make_pictures
+from edgefeat_bench._setup.settings import SHORT, Settings
+from edgefeat_bench._setup.small_network import LAST_LAYER, PREPROCESSING
 
 __all__ = ["main"]
 
@@ -90,7 +90,7 @@ def _export(folder: Path, photos: str | None) -> tuple[Path, str]:
     click.echo("")
     click.secho("No ImageNet weights here: the demo trains a small network of its own on made-up pictures.", bold=True)
     model, bundle = folder / "made_up_scenes.keras", folder / "made_up_scenes.edgefeat"
-    training = [sys.executable, "-m", _small_network.__name__, str(model)]
+    training = [sys.executable, "-m", small_network.__name__, str(model)]
     trained = subprocess.run(training, check=False, stderr=subprocess.PIPE, text=True)  # TensorFlow talks there
     if trained.returncode != 0:
         raise edgefeat.EdgefeatError(f"the small network could not be trained: {trained.stderr[-2000:]}")

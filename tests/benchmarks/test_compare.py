@@ -16,7 +16,7 @@ from tests.benchmarks.plausible import FEW, MANY, plausible_run
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

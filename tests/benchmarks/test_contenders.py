@@ -14,9 +14,9 @@ pytest.importorskip("psutil", reason="needs the bench extra")
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
 from edgefeat_bench._records import Result, Run
-from edgefeat_bench._run._pictures import make_pictures
-from edgefeat_bench._run._settings import Extent, Settings
-from edgefeat_bench._run._whole import run
+from edgefeat_bench._run.benchmark import run
+from edgefeat_bench._setup.generated_photos import make_pictures
+from edgefeat_bench._setup.settings import Extent, Settings
 
 NETWORK = ["mobilenet", "--alpha", "0.25", "--weights", "random", "--input-size", "64"]
 

@@ -15,12 +15,12 @@ pytest.importorskip("scipy", reason="needs the bench extra")
 from tests.benchmarks.plausible import FEW, KERAS, MANY, TUNED, plausible_run
 
 from edgefeat import ArgumentError
-from edgefeat_bench._reading._gating import Held, gate
 from edgefeat_bench._records import Run
+from edgefeat_bench._report.regression import Held, gate
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -19,12 +19,12 @@ pytest.importorskip("scipy", reason="needs the bench extra")
 
 from tests.benchmarks.plausible import FEW, KERAS, MANY, SETS, TUNED, Plan, plausible_run
 
-from edgefeat_bench._page import page, pictures
-from edgefeat_bench._page._scatter import Dot, front
-from edgefeat_bench._reading._prose import against_peers
-from edgefeat_bench._reading._questions import quality_of
-from edgefeat_bench._reading._report import all_tables
 from edgefeat_bench._records import Run
+from edgefeat_bench._report.findings import quality_of
+from edgefeat_bench._report.markdown import all_tables
+from edgefeat_bench._report.page import page, pictures
+from edgefeat_bench._report.page.scatter import Dot, front
+from edgefeat_bench._report.sentences import against_peers
 
 EMPTY = {"meta", "source", "img", "br", "hr", "link", "input"}
 

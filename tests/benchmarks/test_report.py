@@ -14,14 +14,14 @@ pytest.importorskip("scipy", reason="needs the bench extra")
 
 from tests.benchmarks.plausible import FEW, MANY, plausible_run
 
-from edgefeat_bench._reading._figures import figures, figures_in
-from edgefeat_bench._reading._report import COLD_HEADER, HEADER, cold_rows, markdown, rows
+from edgefeat_bench._report.markdown import COLD_HEADER, HEADER, cold_rows, markdown, rows
+from edgefeat_bench._report.readme import figures, figures_in
 
 CHECKOUT = Path(__file__).parents[2]
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -21,10 +21,10 @@ from PIL import Image
 pytest.importorskip("psutil", reason="needs the bench extra")
 
 import edgefeat
-from edgefeat_bench._contenders import KINDS, opening_of
-from edgefeat_bench._contenders._base import Task
+from edgefeat_bench._contenders.interface import Task
+from edgefeat_bench._contenders.kinds import KINDS, opening_of
 from edgefeat_bench._records import Contender, Result, Run
-from edgefeat_bench._run._pictures import make_pictures
+from edgefeat_bench._setup.generated_photos import make_pictures
 
 BUNDLE = Path(__file__).parents[1] / "data" / "one_tap.edgefeat"
 QUICK = ["--sizes", "320x240,array", "--pictures", "2", "--rounds", "2", "--no-cold", "--no-bulk", "--no-peak"]
@@ -57,14 +57,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @contextmanager
 def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
     """A run that is not left behind where the test fails."""
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         yield process

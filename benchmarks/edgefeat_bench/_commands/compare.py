@@ -10,10 +10,10 @@ import click
 from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat_bench._reading._comparing import beside, cold_beside, side_by_side, unlike, untimed
-from edgefeat_bench._reading._questions import baseline, latency, times_as_fast
-from edgefeat_bench._reading._statistics import median
 from edgefeat_bench._records import Result, Run
+from edgefeat_bench._report.comparison import beside, cold_beside, side_by_side, unlike, untimed
+from edgefeat_bench._report.findings import baseline, latency, times_as_fast
+from edgefeat_bench._statistics import median
 
 __all__ = ["command"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat_bench._reading._gating import Held, gate
-from edgefeat_bench._reading._statistics import Estimate
 from edgefeat_bench._records import Run
+from edgefeat_bench._report.regression import Held, gate
+from edgefeat_bench._statistics import Estimate
 
 __all__ = ["command"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgefeat_bench._reading._publish import publish
+from edgefeat_bench._report.publication import publish
 
 __all__ = ["command"]
 

@@ -16,13 +16,13 @@ from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.selection import default_threads
-from edgefeat_bench._measures._quality import labelled_photos
-from edgefeat_bench._reading._report import HEADER, rows
+from edgefeat_bench._measure.quality import labelled_photos
 from edgefeat_bench._records import Run
-from edgefeat_bench._run._own_bundle import is_backbone_name, own_bundle
-from edgefeat_bench._run._photos import parsed_size
-from edgefeat_bench._run._settings import FULL, SHORT, SIZES, Settings
-from edgefeat_bench._run._whole import result_path, run
+from edgefeat_bench._report.markdown import HEADER, rows
+from edgefeat_bench._run.benchmark import result_path, run
+from edgefeat_bench._setup.bundle_export import is_backbone_name, own_bundle
+from edgefeat_bench._setup.photos import parsed_size
+from edgefeat_bench._setup.settings import FULL, SHORT, SIZES, Settings
 
 __all__ = ["command"]
 
@@ -38,7 +38,7 @@ __all__ = ["command"]
 @click.option("--only", multiple=True, metavar="PART", help="Contenders whose name has this part.")
 @click.option("--without", multiple=True, metavar="PART", help="Not those whose name has this part.")
 @click.option(
-    "--add", multiple=True, metavar="NAME=COMMAND", help="One more contender; see edgefeat_bench._run._worker."
+    "--add", multiple=True, metavar="NAME=COMMAND", help="One more contender; see edgefeat_bench._contenders.worker."
 )
 @click.option("--cold/--no-cold", default=True, help="Fresh processes from start to end.")
 @click.option("--bulk/--no-bulk", default=True, help="A whole folder on all cores.")

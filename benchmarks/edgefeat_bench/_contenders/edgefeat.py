@@ -8,7 +8,7 @@ import edgefeat
 from edgefeat._commands.cli.terminal import counted
 from edgefeat._engines.engine import engine_named
 from edgefeat._images.picture import decoded, fitted, read_picture
-from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out
+from edgefeat_bench._contenders.interface import Answer, Opened, Picture, Task, laid_out
 
 __all__ = ["open_contender", "open_reference"]
 

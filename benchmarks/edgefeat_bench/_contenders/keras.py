@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from edgefeat._images.picture import read_picture
-from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, affine, laid_out, pillow_picture
-from edgefeat_bench._run._prepared import KERAS_MODEL, Prepared
+from edgefeat_bench._contenders.interface import Answer, Opened, Picture, Task, affine, laid_out, pillow_picture
+from edgefeat_bench._contenders.model_files import KERAS_MODEL, Prepared
 
 __all__ = ["limit_threads", "open_call", "open_predict", "open_reference", "preprocessing"]
 

@@ -7,8 +7,8 @@ import time
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, affine, laid_out, pillow_picture
-from edgefeat_bench._run._prepared import TFLITE_MODEL
+from edgefeat_bench._contenders.interface import Answer, Opened, Picture, Task, affine, laid_out, pillow_picture
+from edgefeat_bench._contenders.model_files import TFLITE_MODEL
 
 __all__ = ["open_contender"]
 

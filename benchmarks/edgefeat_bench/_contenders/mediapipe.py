@@ -14,7 +14,7 @@ from mediapipe.tasks.python import BaseOptions, vision  # noqa: E402
 
 import edgefeat  # noqa: E402
 from edgefeat import EdgefeatError  # noqa: E402
-from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out  # noqa: E402
+from edgefeat_bench._contenders.interface import Answer, Opened, Picture, Task, laid_out  # noqa: E402
 
 __all__ = ["open_contender"]
 

@@ -16,8 +16,8 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # 
 import openvino  # noqa: E402  only once the other cannot be imported
 from openvino.preprocess import PrePostProcessor  # noqa: E402
 
-from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out, pillow_picture  # noqa: E402
-from edgefeat_bench._run._prepared import ONNX_MODEL, Prepared  # noqa: E402
+from edgefeat_bench._contenders.interface import Answer, Opened, Picture, Task, laid_out, pillow_picture  # noqa: E402
+from edgefeat_bench._contenders.model_files import ONNX_MODEL, Prepared  # noqa: E402
 
 __all__ = ["open_contender"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import tensorflow as tf
 
 from edgefeat import EdgefeatError
-from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out, pillow_picture
+from edgefeat_bench._contenders.interface import Answer, Opened, Picture, Task, laid_out, pillow_picture
 from edgefeat_bench._contenders.keras import limit_threads, preprocessing
-from edgefeat_bench._run._prepared import KERAS_MODEL, SAVED_MODEL
+from edgefeat_bench._contenders.model_files import KERAS_MODEL, SAVED_MODEL
 
 __all__ = ["open_function", "open_saved_model"]
 

@@ -10,7 +10,7 @@ import torch
 
 import edgefeat
 from edgefeat import EdgefeatError
-from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out, pillow_picture
+from edgefeat_bench._contenders.interface import Answer, Opened, Picture, Task, laid_out, pillow_picture
 
 __all__ = ["open_contender"]
 
