@@ -18,7 +18,7 @@ from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.selection import default_threads
 from edgefeat_bench._measure.quality import labelled_photos
 from edgefeat_bench._records import Run
-from edgefeat_bench._report.markdown import HEADER, rows
+from edgefeat_bench._report.tables import terminal_table
 from edgefeat_bench._run.benchmark import result_path, run
 from edgefeat_bench._setup.bundle_export import is_backbone_name, own_bundle
 from edgefeat_bench._setup.photos import parsed_size
@@ -140,7 +140,8 @@ def _added(texts: tuple[str, ...]) -> dict[str, list[str]]:
 
 def _show(measured: Run, path: Path, *, as_json: bool) -> None:
     if not as_json:
-        echo_table(HEADER, rows(measured))
+        table = terminal_table(measured)
+        echo_table(table.header, [row.cells for row in table.rows])
         for result in measured.results:
             if result.remedy:
                 click.echo(f"{result.contender.name} comes with: {result.remedy}")
