@@ -1,4 +1,4 @@
-"""What all contenders share: what they are told, what they answer, and the picture as Pillow users prepare it."""
+"""What all contenders share: task, answer, and an image as users of Pillow prepare it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,18 @@ from PIL import Image, ImageOps
 
 import edgefeat
 from edgefeat._images.form import PictureForm
-from edgefeat_bench._contenders.model_files import Prepared
+from edgefeat_bench._contenders.model_files import ModelFacts
 from edgefeat_bench._records import Contender
 
-__all__ = ["Answer", "Laps", "Opened", "Picture", "Task", "affine", "laid_out", "pillow_picture"]
-
-#: A picture as a contender is given it: the path of a file, or uint8 RGB (H, W, 3) already in memory.
+#: An image as a contender gets it: the path of a file, or uint8 RGB (H, W, 3) in memory.
 Picture: TypeAlias = "str | NDArray[np.uint8]"
-
-#: Seconds to decode, to resize and to infer; None where a contender's stage is inside the next one.
-Laps: TypeAlias = "tuple[float, float | None, float]"
+#: The prepared image, uint8 (height, width, 3), and when it was decoded and resized, by `perf_counter`.
+Prepared: TypeAlias = tuple[NDArray[np.uint8], float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is told. `prepared` is the folder of `_prepared`; `threads` is for one picture."""
+    """What a worker is told. `prepared` is the folder of `model_files`; `threads` is for one image."""
 
     contender: Contender
     bundle: str
@@ -37,31 +34,34 @@ class Task:
 
     @property
     def folder(self) -> Path:
-        """The folder of what was prepared."""
+        """The folder of model files."""
         return Path(self.prepared)
 
-    def facts(self) -> Prepared:
-        """What is known of the prepared Keras model."""
-        return Prepared.read(self.folder)
+    def facts(self) -> ModelFacts:
+        """Return what is known of the Keras model."""
+        return ModelFacts.read(self.folder)
 
     def form(self) -> PictureForm:
-        """The picture the model takes."""
+        """Return the size and fit of the image that the model takes."""
         return edgefeat.Bundle.open(self.bundle).manifest.picture
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one picture: the taps' features one after the other, float32 (D,), and the stages if known."""
+    """All taps' features in one array, float32 (D,), and the seconds to decode, resize and infer if known.
+
+    A stage is None where it is part of the next one.
+    """
 
     feature: NDArray[np.float32]
-    laps: Laps | None = None
+    laps: tuple[float, float | None, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A contender that is ready: what it does, the distributions it is made of, and its model file's size.
+    """A contender that is ready: its function, the distributions it uses, and the size of its model file.
 
-    `remark` says what it chose by itself, if it chose.
+    `remark` says what it chose, if it had a choice.
     """
 
     extract: Callable[[Picture], Answer]
@@ -70,18 +70,14 @@ class Opened:
     remark: str = ""
 
 
-def pillow_picture(picture: Picture, form: PictureForm) -> tuple[NDArray[np.uint8], float, float]:
-    """The prepared picture, uint8 (height, width, 3), and when it was decoded and resized, by `perf_counter`.
-
-    Every pixel is decoded and scaled with smoothing, as `keras.utils.load_img` does.
-    """
+def pillow_picture(picture: Picture, form: PictureForm) -> Prepared:
+    """Decode every pixel and resize with smoothing, as `keras.utils.load_img` does."""
     if isinstance(picture, str):
         with Image.open(picture) as opened:
             image = opened.convert("RGB")
     else:
         image = Image.fromarray(picture)
-    decoded = time.perf_counter()
-    size = (form.width, form.height)
+    decoded, size = time.perf_counter(), (form.width, form.height)
     if form.fit == "crop":
         image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     elif form.fit == "pad":
@@ -92,18 +88,34 @@ def pillow_picture(picture: Picture, form: PictureForm) -> tuple[NDArray[np.uint
     return pixels, decoded, time.perf_counter()
 
 
-def affine(facts: Prepared) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """The backbone's preprocessing in NumPy: from uint8 (H, W, 3) to float32 (1, H, W, 3)."""
+def timed_stages(
+    infer: Callable[[NDArray[np.uint8]], Any],
+    form: PictureForm,
+    prepare: Callable[[Picture, PictureForm], Prepared] = pillow_picture,
+) -> Callable[[Picture], Answer]:
+    """Return the function from an image to its feature that times each stage. `infer` takes uint8 (H, W, 3)."""
+
+    def extract(picture: Picture) -> Answer:
+        started = time.perf_counter()
+        pixels, decoded, resized = prepare(picture, form)
+        features = flat(infer(pixels))
+        return Answer(features, (decoded - started, resized - decoded, time.perf_counter() - resized))
+
+    return extract
+
+
+def affine(facts: ModelFacts) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Return the backbone's preprocessing in NumPy: from uint8 (H, W, 3) to contiguous float32 (1, H, W, 3)."""
     scale, shift = np.asarray(facts.scale, np.float32), np.asarray(facts.shift, np.float32)
 
-    def prepare(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def preprocess(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         ordered = pixels[..., ::-1] if facts.reversed else pixels
-        return np.asarray(ordered.astype(np.float32) * scale + shift)[np.newaxis]
+        return np.ascontiguousarray(ordered.astype(np.float32) * scale + shift)[np.newaxis]
 
-    return prepare
+    return preprocess
 
 
-def laid_out(outputs: Any) -> NDArray[np.float32]:
-    """The taps' features one after the other, (D,), from one output or a list of them, each with a batch of one."""
+def flat(outputs: Any) -> NDArray[np.float32]:
+    """Return the features of all taps in one array, (D,), from one output or a list, each of a batch of one."""
     taps = outputs if isinstance(outputs, list | tuple) else [outputs]
     return np.concatenate([np.asarray(tap, np.float32).ravel() for tap in taps])

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,24 +24,22 @@ from edgefeat._bundle.json_records import to_json
 from edgefeat_bench._contenders.interface import Task
 from edgefeat_bench._processes import child_environment
 
-__all__ = ["Sample", "Worker", "WorkerError"]
-
 
 class WorkerError(EdgefeatError):
-    """A contender's process ended, or answered what cannot be understood; the text has its last words."""
+    """A contender's process ended or gave an invalid answer; the text has its last words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What came of one picture. `laps` are the seconds to decode, resize and infer, each None where it is not known."""
+    """The result of one image. `laps` are the seconds to decode, resize and infer, each None if unknown."""
 
     seconds: float
     laps: tuple[float | None, float | None, float | None]
     feature: NDArray[np.float32]
 
 
-class Worker:
-    """A contender's process. `absent` says why it is none, if it is none, and `remedy` the command that mends it."""
+class Worker(contextlib.AbstractContextManager["Worker"]):
+    """A contender's process. `absent` says why it cannot run, if it cannot, and `remedy` the command that helps."""
 
     def __init__(
         self, task: Task, *, command: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
@@ -63,11 +60,12 @@ class Worker:
             )
         except OSError as error:
             raise WorkerError(f"cannot be started: {error}") from error
-        self._handle = psutil.Process(self._process.pid)
+        self.pid = self._process.pid
+        self._handle = psutil.Process(self.pid)
         self._frozen = False
         try:
             first = self._read()
-        except BaseException:  # an interruption too: nobody else would end it
+        except BaseException:  # also an interruption: nobody else would end the process
             self.close()
             raise
         self.absent: str | None = first.get("absent")
@@ -77,33 +75,23 @@ class Worker:
         self.remark = str(first.get("remark") or "")
         self.start_seconds = time.perf_counter() - started
 
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid
-
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self._process.kill()
         self._process.communicate()
         self._log.close()
 
     def freeze(self) -> None:
-        """Stops the process until it is called: engines' threads go on spinning for a while, at others' cost."""
-        with contextlib.suppress(psutil.Error):  # one that has died is found out by the next call
+        """Stop the process until it is called: threads of engines spin for a while, at the others' cost."""
+        with contextlib.suppress(psutil.Error):  # the next call finds out that it has died
             self._handle.suspend()
         self._frozen = True
 
     def call(self, file: str, *, array: bool = False, warm: str | None = None) -> Sample:
-        """From a picture to its feature, after the array `warm`, if any, that is not timed. Raises WorkerError."""
+        """Extract an image, after the array `warm` if given, which is not timed. Raises WorkerError."""
         assert self._process.stdin is not None
         asked = {"array" if array else "file": os.fspath(file)} | ({"warm": warm} if warm else {})
         try:
@@ -142,8 +130,8 @@ class Worker:
     def _died(self) -> WorkerError:
         status = self._process.wait()
         self._log.seek(0)
-        words = self._log.read().decode(errors="replace").strip().splitlines()
-        return WorkerError(f"died with exit status {status}" + (f": {words[-1][:200]}" if words else ""))
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return WorkerError(f"died with exit status {status}" + (f": {lines[-1][:200]}" if lines else ""))
 
 
 def _feature(value: object) -> NDArray[np.float32]:
