@@ -1,4 +1,4 @@
-"""Child processes: their environment, and running one of this package's modules to its end."""
+"""Child processes: their environment, and running a module to its end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import subprocess
 import sys
 
 from edgefeat import EdgefeatError
-
-__all__ = ["child_environment", "run_module"]
 
 
 def child_environment() -> dict[str, str]:
@@ -23,12 +21,12 @@ def child_environment() -> dict[str, str]:
 
 
 def run_module(module: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
-    """Run `python -m edgefeat_bench.<module>` and return its standard output.
+    """Run `python -m <module>` and return its standard output.
 
     Raises EdgefeatError with the last line of its standard error where it fails.
     """
     done = subprocess.run(
-        [sys.executable, "-P", "-m", f"edgefeat_bench.{module}", *arguments],
+        [sys.executable, "-P", "-m", module, *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""Medians with their spread, and ratios computed pair by pair."""
+"""Medians with their intervals, and ratios computed pair by pair."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["FEWEST", "Estimate", "median", "quantile", "ratio"]
-
-#: Below this many samples no interval of theirs holds the median with 95 % confidence: 2 * 0.5**6 < 0.05.
+#: With fewer samples no interval of theirs contains the median with 95 % confidence: 2 * 0.5**6 < 0.05.
 FEWEST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A median of `count` samples and its 95 % interval; of fewer than `FEWEST` samples their whole range."""
+    """A median of `count` samples and its 95 % interval; with fewer than `FEWEST` samples, their range."""
 
     median: float
     low: float
@@ -26,18 +24,17 @@ class Estimate:
 
 
 def median(samples: Sequence[float]) -> Estimate:
-    """The median of `samples`, at least one, and its exact interval.
+    """Return the median of `samples`, at least one, and its exact interval.
 
-    The interval runs from one sorted sample to another (Conover, Practical Nonparametric Statistics, 3.2): right for
-    any distribution, and the same figures whenever it is computed, which a bootstrap's are not.
+    The interval is from one sorted sample to another (Conover, Practical Nonparametric Statistics, 3.2): valid for any
+    distribution and always the same, unlike a bootstrap's.
     """
     return _median(tuple(samples))
 
 
-@functools.lru_cache(maxsize=8192)
+@functools.lru_cache(maxsize=8192)  # tables, plots and sentences ask for the same ones
 def _median(samples: tuple[float, ...]) -> Estimate:
-    # Kept, because tables, plots and sentences ask for the same ones.
-    from scipy import stats  # 0.5 s: only for those who ask for statistics
+    from scipy import stats  # takes 0.5 s
 
     values = np.asarray(samples, np.float64)
     low, high = float(values.min()), float(values.max())
@@ -48,18 +45,18 @@ def _median(samples: tuple[float, ...]) -> Estimate:
 
 
 def ratio(samples: Sequence[float], others: Sequence[float]) -> Estimate:
-    """The median of `samples[i] / others[i]`: what was measured in the same turn is divided.
+    """Return the median of `samples[i] / others[i]`, measured in the same turn.
 
-    Where one contender stopped before the other, the turns both had are compared; at least one.
+    If one contender stopped before the other, only the turns that both have count; at least one.
     """
     count = min(len(samples), len(others))
     return median((np.asarray(samples[:count]) / np.asarray(others[:count])).tolist())
 
 
 def quantile(samples: Sequence[float], share: float) -> float | None:
-    """The sample that `share` of all do not exceed; None where fewer than one sample would lie beyond it.
+    """Return the sample that `share` of all do not exceed; None if fewer than one sample would be above it.
 
-    So the 99th percentile asks for 100 samples, the 90th for 10.
+    So the 99th percentile requires 100 samples, the 90th 10.
     """
     if len(samples) * (1 - share) < 1 - 1e-9:
         return None

@@ -69,12 +69,16 @@ def many() -> Run:
 
 
 @pytest.fixture(scope="module")
-def read(many: Run) -> Document:
-    return Document(page([many]))
+def text(many: Run) -> str:
+    return page([many])
 
 
-def test_it_needs_no_network_and_no_script(many: Run) -> None:
-    text = page([many])
+@pytest.fixture(scope="module")
+def read(text: str) -> Document:
+    return Document(text)
+
+
+def test_it_needs_no_network_and_no_script(text: str) -> None:
     assert not re.search(r"https?://|@import|url\((?!#)|<script|<link|src=", text)
     assert len(text) < 1_000_000
 
@@ -142,8 +146,7 @@ def test_a_wrong_contender_is_in_no_ratio_and_no_front() -> None:
     assert "the speed of keras predict on" not in text
 
 
-def test_bars_start_at_zero_and_are_as_long_as_their_figures(many: Run) -> None:
-    text = page([many])
+def test_bars_start_at_zero_and_are_as_long_as_their_figures(many: Run, text: str) -> None:
     plot = re.search(r'<svg[^>]*aria-label="640x480: .*?</svg>', text, re.DOTALL)
     assert plot is not None
     named = re.findall(r"<text[^>]*>([^<]*)</text>", plot[0])
@@ -155,10 +158,10 @@ def test_bars_start_at_zero_and_are_as_long_as_their_figures(many: Run) -> None:
     assert np.ptp(lengths / medians) < 0.01 * np.max(lengths / medians)
 
 
-def test_no_text_lies_outside_its_plot(many: Run) -> None:
-    for text in re.findall(r"<svg.*?</svg>", page([many]), re.DOTALL):
-        _, _, width, height = map(float, re.findall(r'viewBox="([^"]*)"', text)[0].split())
-        places = re.findall(r'<text[^>]* x="([-\d.]+)" y="([-\d.]+)"', text)
+def test_no_text_lies_outside_its_plot(text: str) -> None:
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        _, _, width, height = map(float, re.findall(r'viewBox="([^"]*)"', svg)[0].split())
+        places = re.findall(r'<text[^>]* x="([-\d.]+)" y="([-\d.]+)"', svg)
         assert places
         assert all(-1 <= float(x) <= width + 1 and -1 <= float(y) <= height + 1 for x, y in places)
 
@@ -250,11 +253,11 @@ def test_pictures_are_whole_svg_files_in_both_tones(many: Run) -> None:
 
 
 @pytest.mark.parametrize("opened", ["", "open"])
-def test_a_phone_never_scrolls_sideways(many: Run, tmp_path: Path, opened: str) -> None:
+def test_a_phone_never_scrolls_sideways(text: str, tmp_path: Path, opened: str) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium here to lay the page out")
-    text = page([many]).replace("<details>", f"<details {opened}>")
+    text = text.replace("<details>", f"<details {opened}>")
     # A frame as wide as a phone: a headless window cannot be so narrow.
     measure = "const page = frame.contentDocument.documentElement; document.title = page.scrollWidth - page.clientWidth"
     frame = f'<iframe id="frame" width="360" height="800" style="border:0" srcdoc="{html.escape(text)}"'

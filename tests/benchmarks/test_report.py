@@ -19,7 +19,7 @@ from tests.benchmarks.plausible import FEW, MANY, plausible_run
 from edgefeat_bench._records import Run
 from edgefeat_bench._report.documents import markdown, readme_block
 from edgefeat_bench._report.publication import figures_in
-from edgefeat_bench._report.tables import all_tables, terminal_table
+from edgefeat_bench._report.tables import all_tables, tables
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -31,11 +31,12 @@ def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_rows_of_the_terminal_fit_their_header_and_name_what_is_wrong() -> None:
     run = plausible_run(MANY)
-    notes = [row.cells[-1] for row in terminal_table(run).rows]
+    (table,) = tables("terminal", run)
+    notes = [row.cells[-1] for row in table.rows]
     assert sum(note.startswith("WRONG: ") for note in notes) == len(run.photos)
     assert [note.partition(":")[0] for note in notes[-2:]] == ["NOT INSTALLED", "NOT INSTALLED"]
-    for table in (terminal_table(run), *all_tables(run)):
-        assert {len(row.cells) for row in table.rows} == {len(table.header)}
+    for one in (table, *all_tables(run)):
+        assert {len(row.cells) for row in one.rows} == {len(one.header)}
 
 
 def test_markdown_has_every_median_and_what_is_in_a_cell_cannot_break_out() -> None:

@@ -11,14 +11,9 @@ from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat_bench._records import Result, Run
-from edgefeat_bench._report.comparison import (
-    cold_comparison,
-    differences,
-    latency_comparison,
-    side_by_side,
-    unmeasured,
-)
+from edgefeat_bench._report.comparison import differences, side_by_side, unmeasured
 from edgefeat_bench._report.findings import baseline, latency, speedup
+from edgefeat_bench._report.tables import tables
 from edgefeat_bench._statistics import median
 
 
@@ -46,10 +41,9 @@ def command(results: tuple[Path, ...], as_json: bool) -> int:
             click.echo(f"{name} is unstable: {reason}")
         if without := unmeasured(run):
             click.echo(f"not measured in {name}: {', '.join(without)}")
-    for table in (latency_comparison(runs, names), cold_comparison(runs, names)):
-        if table.rows:
-            click.echo("")
-            echo_table(table.header, [row.cells for row in table.rows])
+    for table in tables("latency_comparison", runs, names) + tables("cold_comparison", runs, names):
+        click.echo("")
+        echo_table(table.header, [row.cells for row in table.rows])
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`edgefeat-bench`: the comparison, from the command line. Exit status: 0 done, 1 the work failed, 2 wrong use."""
+"""`edgefeat-bench`. Exit status: 0 done, 1 the work failed, 2 wrong use."""
 
 from __future__ import annotations
 
@@ -11,22 +11,13 @@ import click
 import edgefeat
 from edgefeat import ArgumentError, EdgefeatError, MissingExtraError
 
-__all__ = ["exit_status", "main"]
-
 _COMMANDS = ("compare", "gate", "report", "run")
 #: The packages of the extra `bench`, by the name they are imported under.
-_PACKAGES = {
-    "jinja2": "jinja2",
-    "markupsafe": "jinja2",
-    "matplotlib": "matplotlib",
-    "psutil": "psutil",
-    "scipy": "scipy",
-    "sklearn": "scikit-learn",
-}
+_PACKAGES = {"sklearn": "scikit-learn", **{name: name for name in ("jinja2", "matplotlib", "psutil", "scipy")}}
 
 
 class _Commands(click.Group):
-    """A group that imports a sub-command only when it is wanted."""
+    """A group that imports a sub-command only if it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -38,13 +29,11 @@ class _Commands(click.Group):
             command: click.Command = importlib.import_module(f"edgefeat_bench._commands.{cmd_name}").command
         except ModuleNotFoundError as error:
             return _unavailable(cmd_name, _missing_package(error))
-        except MissingExtraError as error:
-            return _unavailable(cmd_name, error)
         return command
 
 
 def _missing_package(error: ModuleNotFoundError) -> MissingExtraError:
-    """Return the error that names the package to install, or raise `error` if the module is one of edgefeat's own."""
+    """Return the error that names the package to install. Raises `error` if it is none of the extra `bench`."""
     package = _PACKAGES.get((error.name or "").partition(".")[0])
     if package is None:
         raise error
@@ -57,23 +46,23 @@ def _unavailable(name: str, error: MissingExtraError) -> click.Command:
     def fail() -> None:
         raise error
 
-    return click.Command(
-        name,
-        callback=fail,
-        short_help=f"(not installed) {error}",
-        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-        add_help_option=False,
-    )
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    help_text = f"(not installed) {error}"
+    return click.Command(name, settings, fail, short_help=help_text, add_help_option=False)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(edgefeat.__version__, prog_name="edgefeat-bench")
 def _group() -> None:
-    """Compare edgefeat with the full TensorFlow path and with other projects, side by side in one run."""
+    """Compare edgefeat with TensorFlow and other projects, side by side in one run.
+
+    \b
+    Example: edgefeat-bench run mobilenet_v2 ~/Pictures
+    """
 
 
 def exit_status(command: click.Command, name: str) -> int:
-    """Runs a command and gives its exit status: 0 done, 1 the work failed, 2 wrong use."""
+    """Run a command and return its exit status."""
     try:
         status = command.main(prog_name=name, standalone_mode=False)
     except click.exceptions.Abort:
@@ -92,14 +81,14 @@ def exit_status(command: click.Command, name: str) -> int:
 
 
 def main() -> int:
-    """Runs `edgefeat-bench` and gives its exit status.
+    """Run `edgefeat-bench` and return its exit status.
 
-    To be told to end is an interruption as well: a contender that is stopped meanwhile would never end by itself.
+    SIGTERM and SIGHUP interrupt it as Ctrl-C does: otherwise contenders that are stopped meanwhile would never end.
     """
     for name in ("SIGTERM", "SIGHUP"):
-        told = getattr(signal, name, None)
-        if told is not None and signal.getsignal(told) == signal.SIG_DFL:
-            signal.signal(told, signal.default_int_handler)
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     return exit_status(_group, "edgefeat-bench")
 
 

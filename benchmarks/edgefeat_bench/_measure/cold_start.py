@@ -1,58 +1,64 @@
-"""From nothing to one feature: a fresh process each time, its time, its memory, and what has to be installed for it."""
+"""Start of a new process to the first feature: time, memory, and the size of what has to be installed."""
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-import numpy as np
-
-from edgefeat import EdgefeatError
-from edgefeat_bench._measure.installed_size import edgefeat_bytes, installed_bytes
-from edgefeat_bench._measure.programs import edgefeat_program, programs, run_program
+from edgefeat_bench._measure.programs import edgefeat_program, run_in_turns, scripts
 from edgefeat_bench._records import ColdStart
 from edgefeat_bench._setup.setup import Setup
 
-__all__ = ["cold_starts"]
+# One wheel has all three.
+_OWN = ("edgefeat", "edgefeat_export", "edgefeat_bench")
 
 
 def cold_starts(setup: Setup, photo: str, tell: Callable[[str], None]) -> tuple[ColdStart, ...]:
-    """Every program that can run here in turn, after one start of each that is not counted; one that fails is left out.
+    """Run every program that can run here in turn; one that fails is skipped.
 
-    Whole processes: interpreter, imports, model, one photo, feature written. The start that is thrown away lets
-    edgefeat try its engine and Python write its bytecode. edgefeat is as `load` takes it where nobody has tuned.
+    Whole processes: interpreter, imports, model, one photo, feature written. The first start of each is not counted:
+    in it edgefeat probes its engine and Python writes its bytecode. edgefeat uses its untuned default.
     """
-    run = [*programs(setup, folder=False), edgefeat_program(setup, "edgefeat extract", ("-o",), ".npy")]
-    seconds: dict[str, list[float]] = {program.name: [] for program in run}
-    peaks = dict.fromkeys(seconds, 0)
-    failed: set[str] = set()
+    programs = [*scripts(setup, folder=False), edgefeat_program(setup, "edgefeat extract", "-o", ".npy")]
+    turns, seed = setup.settings.extent.starts + 1, [setup.settings.seed]
     with tempfile.TemporaryDirectory(prefix="edgefeat-bench-") as scratch:
         environment = {"EDGEFEAT_CACHE": f"{scratch}/cache"}
-        for turn in range(setup.settings.extent.starts + 1):
-            tell(f"cold starts: turn {turn} of {setup.settings.extent.starts}")
-            for place in np.random.default_rng([setup.settings.seed, turn]).permutation(len(run)):
-                program = run[place]
-                if program.name in failed:
-                    continue
-                try:
-                    took, peak = run_program(program, photo, Path(scratch), environment)
-                except EdgefeatError as error:
-                    tell(f"left out: {error}")
-                    failed.add(program.name)
-                    continue
-                peaks[program.name] = max(peaks[program.name], peak)
-                if turn:
-                    seconds[program.name].append(round(took, 4))
-    own = edgefeat_bytes()
+        done = run_in_turns(programs, photo, Path(scratch), environment, turns=turns, seed=seed, tell=tell)
+    own = _edgefeat_bytes()
     return tuple(
         ColdStart(
-            program.name,
-            program.side,
-            tuple(seconds[program.name]),
-            peaks[program.name],
-            installed_bytes(program.distributions) + (own if program.side == "edgefeat" else 0),
+            *(one.name, one.side, tuple(one.seconds[1:]), one.peak),
+            installed_bytes=_installed_bytes(one.distributions) + (own if one.side == "edgefeat" else 0),
         )
-        for program in run
-        if program.name not in failed
+        for one in done
     )
+
+
+def _installed_bytes(names: Sequence[str]) -> int:
+    """Return the size of these distributions and all that they require, without extras."""
+    found: dict[str, Distribution] = {}
+    waiting = list(names)
+    while waiting:
+        name = re.split(r"[\s;<>=!~\[(]", waiting.pop(), maxsplit=1)[0].lower().replace("_", "-")
+        if name in found:
+            continue
+        try:
+            found[name] = distribution(name)
+        except PackageNotFoundError:
+            continue  # required under a marker that does not apply here
+        waiting += [need for need in found[name].requires or () if "extra ==" not in need]
+    return sum(_size(Path(str(file.locate()))) for one in found.values() for file in one.files or ())
+
+
+def _edgefeat_bytes() -> int:
+    specs = [importlib.util.find_spec(name) for name in _OWN]
+    folders = [folder for spec in specs if spec is not None for folder in spec.submodule_search_locations or ()]
+    return sum(_size(path) for folder in folders for path in Path(folder).rglob("*"))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

@@ -2,164 +2,131 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
-from edgefeat import EdgefeatError
+from edgefeat import EdgefeatError, ExportError
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders.kinds import TUNED, absence
 from edgefeat_bench._contenders.model_files import KERAS_MODEL
 from edgefeat_bench._contenders.worker_process import WorkerError
 from edgefeat_bench._measure.latency.rounds import Lane, check_round, timed_round
-from edgefeat_bench._measure.timed_calls import PointTask, measure_point
-from edgefeat_bench._processes import child_environment
+from edgefeat_bench._measure.timed_calls import Work, timed_calls
 from edgefeat_bench._records import Cost, CostPoint, Side
-from edgefeat_bench._setup.photos import columns
+from edgefeat_bench._setup.bundle_export import export
+from edgefeat_bench._setup.photos import photos_of_sizes
 from edgefeat_bench._setup.setup import Setup
-
-__all__ = ["AXES"]
 
 _SIDES = (96, 128, 160, 192, 224, 256, 320)
 _ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 _BATCHES = (1, 2, 4, 8, 16, 32)
+_THREADS = (1, 2, 3, 4, 6, 8)
 _MEGAPIXELS = {1: "1152x864", 2: "1632x1224", 4: "2304x1728", 8: "3264x2448", 12: "4000x3000", 16: "4608x3456"}
 _SECONDS, _PASSES, _PHOTOS, _ROUNDS = 0.7, 2, 2, 5
-_ON_THE_CURVES = (TUNED, "keras predict", "tf SavedModel", "plain onnxruntime")
+_BY_MEGAPIXELS = (TUNED, "keras predict", "tf SavedModel", "plain onnxruntime")
 _EXPORTED = ("tflite-float32", "tflite-int8")
 
-Tell = Callable[[str], None]
+Tell: TypeAlias = Callable[[str], None]
+#: A curve's name and side, the size of the work, and the work.
+_Point: TypeAlias = tuple[str, Side, float, Work]
 
 
 def _input_sides(setup: Setup, tell: Tell) -> list[Cost]:
-    return _networks(setup, "input side", "MobileNetV2 0.35", [(float(side), 0.35, side) for side in _SIDES], tell)
+    points = [(float(side), 0.35, side) for side in _SIDES]
+    return _measured("input side", [*_networks(setup, "MobileNetV2 0.35", points, tell)], tell)
 
 
 def _alphas(setup: Setup, tell: Tell) -> list[Cost]:
-    return _networks(setup, "alpha", "MobileNetV2, 224", [(alpha, alpha, 224) for alpha in _ALPHAS], tell)
-
-
-def _networks(
-    setup: Setup, axis: str, network: str, points: Sequence[tuple[float, float, int]], tell: Tell
-) -> list[Cost]:
-    """Inference alone of MobileNetV2 with random weights, made for it, at each (x, alpha, side)."""
-    if setup.facts.reason:
-        return []
-    threads = setup.settings.threads
-    curves: dict[tuple[str, Side], list[tuple[float, PointTask]]] = {}
-    for x, alpha, side in points:
-        keras = PointTask("keras", _SECONDS, threads, alpha=alpha, side=side)
-        curves.setdefault((f"keras predict ({network})", "tensorflow"), []).append((x, keras))
-        bundle = _exported(setup.settings.prepared / "costs", alpha, side, tell)
-        for variant in _EXPORTED if bundle else ():
-            ours = PointTask("edgefeat", _SECONDS, threads, path=str(bundle), variant=variant, engine="litert")
-            curves.setdefault((f"edgefeat {variant} litert ({network})", "edgefeat"), []).append((x, ours))
-    return _measured(axis, curves, tell)
-
-
-def _exported(folder: Path, alpha: float, side: int, tell: Tell) -> Path | None:
-    """A bundle with random weights, made once; None where it cannot be."""
-    path = folder / f"mobilenet_v2_{alpha:g}_{side}.edgefeat"
-    if path.is_dir():
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    tell(f"exporting {path.name}")
-    network = ["mobilenet_v2", "--alpha", f"{alpha:g}", "--input-size", str(side), "--weights", "random"]
-    options = ["--variants", ",".join(_EXPORTED), "--correction", "none", "--min-fidelity", "0", "-o", str(path)]
-    command = [sys.executable, "-P", "-m", "edgefeat", "export", *network, *options]
-    done = subprocess.run(command, capture_output=True, text=True, env=child_environment(), check=False)
-    if done.returncode != 0:
-        tell(f"{path.name} could not be exported: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
-        return None
-    return path
+    points = [(alpha, alpha, 224) for alpha in _ALPHAS]
+    return _measured("alpha", [*_networks(setup, "MobileNetV2, 224", points, tell)], tell)
 
 
 def _batches(setup: Setup, tell: Tell) -> list[Cost]:
-    curves: dict[tuple[str, Side], list[tuple[float, PointTask]]] = {}
-    for batch in _BATCHES:
-        task = PointTask("edgefeat", _SECONDS, setup.settings.threads, path=str(setup.bundle.path), batch=batch)
-        for choice in candidates(setup.bundle):
-            variant, engine = choice.variant.name, choice.engine.name
-            if choice.variant.precision in ("float32", "int8"):
-                ours = replace(task, variant=variant, engine=engine)
-                curves.setdefault((f"edgefeat {variant} {engine}", "edgefeat"), []).append((float(batch), ours))
-        if not setup.facts.reason:
-            keras = replace(task, work="keras", path=str(setup.folder / KERAS_MODEL))
-            curves.setdefault(("keras predict", "tensorflow"), []).append((float(batch), keras))
-    return _measured("batch", curves, tell)
+    points = [point for batch in _BATCHES for point in _bundle(setup, batch, setup.settings.threads, batch=batch)]
+    return _measured("batch", [one for one in points if not one[3].variant.endswith(("float16", "dynamic"))], tell)
 
 
 def _threads(setup: Setup, tell: Tell) -> list[Cost]:
-    curves: dict[tuple[str, Side], list[tuple[float, PointTask]]] = {}
-    for threads in [count for count in (1, 2, 3, 4, 6, 8) if count <= available_cores()]:
-        for choice in candidates(setup.bundle):
-            variant, engine = choice.variant.name, choice.engine.name
-            ours = PointTask("edgefeat", _SECONDS, threads, path=str(setup.bundle.path), variant=variant, engine=engine)
-            curves.setdefault((f"edgefeat {variant} {engine}", "edgefeat"), []).append((float(threads), ours))
-        if not setup.facts.reason:
-            keras = PointTask("keras", _SECONDS, threads, path=str(setup.folder / KERAS_MODEL))
-            curves.setdefault(("keras predict", "tensorflow"), []).append((float(threads), keras))
-    return _measured("threads", curves, tell)
+    counts = [count for count in _THREADS if count <= available_cores()]
+    return _measured("threads", [point for count in counts for point in _bundle(setup, count, count)], tell)
+
+
+def _networks(setup: Setup, network: str, points: list[tuple[float, float, int]], tell: Tell) -> Iterator[_Point]:
+    """Yield the inference of MobileNetV2 with random weights, exported for it, at each (x, alpha, side)."""
+    for x, alpha, side in [] if setup.facts.reason else points:
+        sizes: dict[str, Any] = {"seconds": _SECONDS, "threads": setup.settings.threads}
+        yield f"keras predict ({network})", "tensorflow", x, Work("keras", **sizes, alpha=alpha, side=side)
+        path = setup.settings.prepared / "costs" / f"mobilenet_v2_{alpha:g}_{side}.edgefeat"
+        options = ["--variants", ",".join(_EXPORTED), "--correction", "none", "--min-fidelity", "0"]
+        size = ["--alpha", f"{alpha:g}", "--input-size", str(side)]
+        try:
+            export(path, "mobilenet_v2", *size, "--weights", "random", *options)
+        except ExportError as error:
+            tell(str(error))
+            continue
+        for variant in _EXPORTED:
+            work = Work("edgefeat", **sizes, path=str(path), variant=variant, engine="litert")
+            yield f"edgefeat {variant} litert ({network})", "edgefeat", x, work
+
+
+def _bundle(setup: Setup, x: float, threads: int, batch: int = 1) -> Iterator[_Point]:
+    """Yield the inference of every variant of the bundle, and of its Keras model."""
+    sizes: dict[str, Any] = {"seconds": _SECONDS, "threads": threads, "batch": batch}
+    for choice in candidates(setup.bundle):
+        variant, engine = choice.variant.name, choice.engine.name
+        work = Work("edgefeat", **sizes, path=str(setup.bundle.path), variant=variant, engine=engine)
+        yield f"edgefeat {variant} {engine}", "edgefeat", float(x), work
+    if not setup.facts.reason:
+        yield "keras predict", "tensorflow", float(x), Work("keras", **sizes, path=str(setup.folder / KERAS_MODEL))
+
+
+def _measured(axis: Literal["input side", "alpha", "batch", "threads"], points: list[_Point], tell: Tell) -> list[Cost]:
+    """Measure all points in turn, several times; a point that fails is skipped."""
+    samples: dict[tuple[str, Side], dict[float, list[float]]] = {}
+    for turn in range(_PASSES):
+        for name, side, x, work in points:
+            tell(f"cost by {axis}: {name} at {x:g}, pass {turn + 1} of {_PASSES}")
+            try:
+                samples.setdefault((name, side), {}).setdefault(x, []).extend(timed_calls(work))
+            except EdgefeatError as error:
+                tell(f"skipped: {error}")
+    curves = [
+        Cost(axis, name, side, tuple(CostPoint(x, tuple(taken)) for x, taken in each.items() if taken))
+        for (name, side), each in samples.items()
+    ]
+    return [curve for curve in curves if curve.points]
 
 
 def _megapixels(setup: Setup, tell: Tell) -> list[Cost]:
-    """From file to feature, contenders in turn as in the race."""
+    """Measure from file to feature, contenders in turn."""
     settings = setup.settings
-    photos = columns(settings.photos, tuple(_MEGAPIXELS.values()), _PHOTOS, settings.prepared / "photos")
+    photos = photos_of_sizes(settings.photos, tuple(_MEGAPIXELS.values()), _PHOTOS, settings.prepared / "photos")
+    chosen = [one for one in setup.contenders if one.name in _BY_MEGAPIXELS and absence(one, setup.facts) is None]
     with ExitStack() as stack:
         lanes = []
-        for contender in setup.contenders:
-            if contender.name in _ON_THE_CURVES and absence(contender, setup.facts) is None:
-                tell(f"pictures of 1 to 16 megapixels with {contender.name}")
-                try:
-                    worker = stack.enter_context(setup.worker(contender))
-                except WorkerError as error:
-                    tell(f"{contender.name}: {error}")
-                    continue
-                if worker.absent is None:
-                    lanes.append(Lane(worker))
+        for contender in chosen:
+            tell(f"photos of 1 to 16 megapixels with {contender.name}")
+            try:
+                worker = stack.enter_context(setup.worker(contender))
+            except WorkerError as error:
+                tell(f"{contender.name}: {error}")
+                continue
+            if worker.absent is None:
+                lanes.append(Lane(worker))
         check_round(lanes, photos, setup.warm, tell)
         for index in range(_ROUNDS):
-            timed_round(lanes, photos, warm=setup.warm, seed=settings.seed, index=index, tell=_nothing)
-        found = []
-        for lane in lanes:
-            points = tuple(
-                CostPoint(float(megapixels), one.seconds)
-                for megapixels, one in zip(_MEGAPIXELS, lane.series(photos), strict=True)
-                if one.seconds
-            )
-            found.append(Cost("megapixels", lane.worker.contender.name, lane.worker.contender.side, points))
-    return found
-
-
-def _nothing() -> None:
-    """There is no bar to move on."""
-
-
-def _measured(axis: str, curves: dict[tuple[str, Side], list[tuple[float, PointTask]]], tell: Tell) -> list[Cost]:
-    """All points in turn, the whole of it several times; a point that fails is told of and left out."""
-    samples: dict[tuple[str, float], list[float]] = {}
-    for turn in range(_PASSES):
-        for (name, _), points in curves.items():
-            tell(f"cost by {axis}: {name}, pass {turn + 1} of {_PASSES}")
-            for x, task in points:
-                try:
-                    samples.setdefault((name, x), []).extend(measure_point(task))
-                except EdgefeatError as error:
-                    tell(f"{name} at {x:g}: {error}")
+            timed_round(lanes, photos, warm=setup.warm, seed=settings.seed, index=index, tell=lambda: None)
     found = []
-    for (name, side), points in curves.items():
-        taken = tuple(CostPoint(x, tuple(samples[name, x])) for x, _ in points if samples.get((name, x)))
-        if taken:
-            found.append(Cost(axis, name, side, taken))  # type: ignore[arg-type]  # the callers give the literals
+    for lane in lanes:
+        pairs = zip(_MEGAPIXELS, lane.series(photos), strict=True)
+        points = tuple(CostPoint(float(megapixels), one.seconds) for megapixels, one in pairs if one.seconds)
+        found.append(Cost("megapixels", lane.worker.contender.name, lane.worker.contender.side, points))
     return found
 
 
-#: What gives the curves of each axis that can be had here.
+#: What measures each axis.
 AXES: Mapping[str, Callable[[Setup, Tell], list[Cost]]] = {
     "input side": _input_sides,
     "alpha": _alphas,

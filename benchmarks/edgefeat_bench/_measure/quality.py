@@ -1,4 +1,4 @@
-"""How good features are on labelled photos: near to Keras's, the same neighbours, the labels told from them."""
+"""How good features are on labelled photos: near to Keras's, the same neighbours, the right labels."""
 
 from __future__ import annotations
 
@@ -16,42 +16,38 @@ from edgefeat_bench._contenders.worker_process import WorkerError
 from edgefeat_bench._records import Contender, Quality, Run
 from edgefeat_bench._setup.setup import Setup
 
-__all__ = ["labelled_photos", "quality"]
-
 _MOST = 2000
-# Contenders of other kinds give the very features of Keras, from the same pixels.
+# Contenders of other kinds give the features of Keras, from the same pixels.
 _KINDS = ("edgefeat", "mediapipe", "openvino", COMMAND)
 
 
 def labelled_photos(folder: str) -> tuple[list[str], NDArray[np.str_]]:
-    """The photos of `folder`, which has a folder for each label, and their labels. Raises ArgumentError."""
+    """Return the photos of `folder`, which has a folder for each label, and their labels. Raises ArgumentError."""
     labels = sorted(one for one in Path(folder).iterdir() if one.is_dir()) if Path(folder).is_dir() else []
     found = [(file, label.name) for label in labels for file in pictures_in(str(label))]
     counts = np.unique([label for _, label in found], return_counts=True)[1] if found else np.zeros(0)
     if len(counts) < 2 or counts.min() < 2:
         raise ArgumentError(f"labelled photos {folder!r} (expected: a folder with a folder of photos for each label)")
-    step = -(-len(found) // _MOST)
-    chosen = found[::step]
+    chosen = found[:: -(-len(found) // _MOST)]
     return [file for file, _ in chosen], np.array([label for _, label in chosen])
 
 
 def quality(setup: Setup, run: Run, tell: Callable[[str], None]) -> tuple[Quality, ...]:
-    """The figures of Keras first, then of each contender of `run` whose features are its own."""
+    """Return the figures of Keras, then of each contender of `run` whose features are its own."""
     files, labels = labelled_photos(str(setup.settings.labelled))
     if not setup.facts.same_weights:
-        tell("quality is not measured: there is no Keras model with the bundle's weights to hold it against")
+        tell("quality is not measured: there is no Keras model with the bundle's weights to compare with")
         return ()
     reference = _features(setup, REFERENCE, files, tell)
     found = [_measured("keras float32", REFERENCE, reference, reference, labels)]
     for result in run.results:
-        if result.contender.kind not in _KINDS or result.status not in ("ok", "wrong"):
-            continue
-        try:
-            features = _features(setup, result.contender, files, tell)
-        except WorkerError as error:
-            tell(f"{result.contender.name}: {error}")
-            continue
-        found.append(_measured(result.contender.name, result.contender, features, reference, labels))
+        if result.contender.kind in _KINDS and result.status in ("ok", "wrong"):
+            try:
+                features = _features(setup, result.contender, files, tell)
+            except WorkerError as error:
+                tell(f"{result.contender.name}: {error}")
+                continue
+            found.append(_measured(result.contender.name, result.contender, features, reference, labels))
     return tuple(found)
 
 
@@ -68,8 +64,7 @@ def _measured(
     reference: NDArray[np.float32],
     labels: NDArray[np.str_],
 ) -> Quality:
-    cosine = cosines(features, reference)
-    count = min(10, len(features) - 1)
+    cosine, count = cosines(features, reference), min(10, len(features) - 1)
     theirs, own = nearest(reference, reference, count), nearest(features, features, count)
     shared = [len(np.intersect1d(a, b)) for a, b in zip(own, theirs, strict=True)]
     return Quality(
@@ -86,7 +81,7 @@ def _measured(
 
 
 def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -> float:
-    """A ridge classifier on standardized features, the mean over five folds (as many as the rarest label allows)."""
+    """Return the accuracy of a ridge classifier on standardized features, the mean over up to five folds."""
     from sklearn.linear_model import RidgeClassifierCV
     from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline

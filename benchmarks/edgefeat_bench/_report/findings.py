@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
-from edgefeat_bench._records import Bulk, ColdStart, Quality, Result, Run, Series
+from edgefeat_bench._records import Bulk, ColdStart, Cost, Peak, Photos, Quality, Result, Run, Series
 from edgefeat_bench._statistics import Estimate, median, ratio
 
 #: The kind of contender that is edgefeat's default: what `edgefeat tune` chose.
@@ -13,12 +14,36 @@ TUNED = "edgefeat-tuned"
 #: The kind that is the full TensorFlow path as most people write it.
 PREDICT = "keras-predict"
 
+# The bits of a Raspberry Pi's `get_throttled`: now, and since it started.
+_THROTTLED = 0xF000F
+
 _Measured = TypeVar("_Measured", ColdStart, Bulk)
 
 
 def valid(run: Run, side: str | None = None) -> list[Result]:
     """Return the contenders that can be compared: correct features, and no crash."""
     return [result for result in run.results if result.status == "ok" and side in (None, result.contender.side)]
+
+
+def status_of(result: Result) -> str:
+    """Return the status in words."""
+    return {"absent": "not installed", "died": "crashed"}.get(result.status, result.status)
+
+
+def name_of(result: Result) -> str:
+    """Return the contender's name, with its status if it cannot be compared."""
+    return result.contender.name + (f" ({status_of(result)})" if result.status != "ok" else "")
+
+
+def remark_of(result: Result) -> str:
+    """Return why a contender cannot be compared; empty if it can."""
+    return f"{status_of(result).upper()}: {result.reason}" if result.status != "ok" else ""
+
+
+def timed(run: Run, photos: str) -> list[tuple[Result, Series]]:
+    """Return the contenders with samples on these photos: valid ones first, then wrong and crashed ones."""
+    found = [(result, series) for result in run.results if (series := series_of(result, photos))]
+    return sorted(found, key=lambda pair: ("ok", "wrong", "died", "absent").index(pair[0].status))
 
 
 def series_of(result: Result, photos: str) -> Series | None:
@@ -103,3 +128,47 @@ def _model(result: Result) -> tuple[int | None, float | None]:
 def per_second(bulk: Bulk) -> Estimate:
     """Return the photos per second."""
     return median([bulk.pictures / seconds for seconds in bulk.seconds])
+
+
+def point_at(cost: Cost, x: float) -> Estimate | None:
+    """Return the seconds per photo at one size of the work."""
+    return next((median(point.seconds) for point in cost.points if point.x == x), None)
+
+
+def peak_rates(peak: Peak) -> tuple[float, float]:
+    """Return billions of operations per second of the model and of the engine's matrix product."""
+    model, product = median(peak.model_seconds).median, median(peak.product_seconds).median
+    return peak.model_operations / model / 1e9, peak.product_operations / product / 1e9
+
+
+def speedups(run: Run) -> dict[Photos, Estimate]:
+    """Return edgefeat's speed-up over TensorFlow on each kind of photos."""
+    mine, base = ours(run), baseline(run)
+    found = {photos: speedup(mine, base, photos.name) if mine else None for photos in run.photos}
+    return {photos: factor for photos, factor in found.items() if factor}
+
+
+def not_installed(run: Run) -> list[str]:
+    """Return the names of absent contenders; only the engine, where edgefeat runs nothing on it."""
+    used = {result.contender.engine for result in run.results if result.status != "absent"}
+    names = [
+        f"edgefeat on {one.engine}" if one.kind == "edgefeat" and one.engine not in used else one.name
+        for one in (result.contender for result in run.results if result.status == "absent")
+    ]
+    return list(dict.fromkeys(names))
+
+
+def throttling(run: Run) -> list[str]:
+    """Return the flags of a Raspberry Pi that was throttled."""
+    flags = {state.throttled for state in (run.before, run.after) if state and state.throttled}
+    return sorted(flags) if any(int(flag, 16) & _THROTTLED for flag in flags) else []
+
+
+def has_generated_photos(run: Run) -> bool:
+    """Return whether some photos were generated. Results of older versions call them made-up."""
+    return any(Path(file).name.startswith(("made-up", "generated")) for one in run.photos for file in one.files)
+
+
+def fewest_samples(run: Run) -> int | None:
+    """Return the smallest number of samples of any valid series."""
+    return min((len(one.seconds) for result in valid(run) for one in result.series if one.seconds), default=None)

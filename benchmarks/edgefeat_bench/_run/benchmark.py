@@ -1,4 +1,4 @@
-"""A whole run: contenders timed in turn, then what is measured apart; written down as it goes."""
+"""A whole run: contenders timed in turn, then each further measure; written to a file as it goes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import edgefeat
@@ -17,24 +16,22 @@ from edgefeat_bench._measure.latency.race import race
 from edgefeat_bench._measure.machine import conditions, this_machine
 from edgefeat_bench._measure.peak import peaks
 from edgefeat_bench._measure.quality import quality
-from edgefeat_bench._records import FORMAT, Photos, Run
+from edgefeat_bench._records import FORMAT, Run
 from edgefeat_bench._run.resumption import resumed
 from edgefeat_bench._setup.settings import Settings
 from edgefeat_bench._setup.setup import Setup, set_up
 
-__all__ = ["result_path", "run"]
-
 
 def result_path(settings: Settings, bundle: edgefeat.Bundle) -> Path:
-    """The file of a run: one for each bundle and number of threads."""
+    """Return the file of a run: one for each bundle and number of threads."""
     return settings.output / f"{bundle.manifest.name}-{settings.threads}t.json"
 
 
 def run(settings: Settings, *, command: str, tell: Callable[[str], None], show: bool = False) -> Run:
-    """All that `settings` ask for, also in the file `result_path`, where it is kept as it comes about.
+    """Measure all that `settings` ask for, and write it to `result_path` after every step.
 
-    Raises BundleError, ArgumentError, MissingExtraError before anything is measured, EdgefeatError where the reference
-    cannot be had.
+    Raises BundleError, ArgumentError, MissingExtraError before anything is measured, EdgefeatError if the reference
+    cannot run.
     """
     settings.output.mkdir(parents=True, exist_ok=True)
     setup = set_up(settings, tell)
@@ -43,54 +40,30 @@ def run(settings: Settings, *, command: str, tell: Callable[[str], None], show: 
     measured = resumed(path, fresh, setup.contenders) if settings.resume else fresh
     measured = race(setup, replace(measured, after=None), path, tell=tell, show=show)
     measured.write(path)
-    for part in _PARTS:
-        measured = part(setup, measured, tell)
+    files = [one.files[0] for one in setup.photos if not one.arrays]
+    if settings.cold and not measured.cold_starts and files and sys.platform != "win32":
+        measured = replace(measured, cold_starts=cold_starts(setup, files[0], tell))
         measured.write(path)
+    if settings.bulk and not measured.bulk:
+        measured = replace(measured, bulk=bulk(setup, tell))
+        measured.write(path)
+    if settings.labelled is not None and not measured.quality:
+        measured = replace(measured, quality=quality(setup, measured, tell))
+        measured.write(path)
+    if settings.peaks and not measured.peaks:
+        measured = replace(measured, peaks=peaks(setup, tell))
+        measured.write(path)
+    for axis, measure in AXES.items():
+        if settings.costs and not any(one.axis == axis for one in measured.costs):
+            measured = replace(measured, costs=(*measured.costs, *measure(setup, tell)))
+            measured.write(path)
     measured = replace(measured, after=conditions())
     measured.write(path)
     return measured
 
 
-def _cold(setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
-    files = [one for one in setup.photos if not one.arrays]
-    if run.cold_starts or not setup.settings.cold or not files or sys.platform == "win32":
-        return run
-    return replace(run, cold_starts=cold_starts(setup, files[0].files[0], tell))
-
-
-def _bulk(setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
-    if run.bulk or not setup.settings.bulk:
-        return run
-    return replace(run, bulk=bulk(setup, tell))
-
-
-def _quality(setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
-    if run.quality or setup.settings.labelled is None:
-        return run
-    return replace(run, quality=quality(setup, run, tell))
-
-
-def _cost(axis: str, setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
-    if any(one.axis == axis for one in run.costs) or not setup.settings.costs:
-        return run
-    return replace(run, costs=(*run.costs, *AXES[axis](setup, tell)))
-
-
-def _peaks(setup: Setup, run: Run, tell: Callable[[str], None]) -> Run:
-    if run.peaks or not setup.settings.peaks:
-        return run
-    return replace(run, peaks=peaks(setup, tell))
-
-
-#: What is measured apart from the race, each unless an earlier part of the run has it.
-_PARTS: tuple[Callable[[Setup, Run, Callable[[str], None]], Run], ...] = (
-    *(_cold, _bulk, _quality, _peaks),
-    *(partial(_cost, axis) for axis in AXES),
-)
-
-
 def _fresh(setup: Setup, command: str) -> Run:
-    """The run with nothing measured yet."""
+    """Return the run with nothing measured yet."""
     backbone, form = setup.bundle.manifest.backbone, setup.bundle.manifest.picture
     words = [backbone.name, *(f"{name} {value}" for name, value in backbone.options.items())]
     return Run(
@@ -106,13 +79,9 @@ def _fresh(setup: Setup, command: str) -> Run:
         threads=setup.settings.threads,
         seed=setup.settings.seed,
         command=command,
-        photos=tuple(replace(one, files=_names(one)) for one in setup.photos),
+        photos=tuple(replace(one, files=tuple(Path(file).name for file in one.files)) for one in setup.photos),
         rounds=0,
         reference="",
         right_cosine=setup.settings.right_cosine,
         results=(),
     )
-
-
-def _names(photos: Photos) -> tuple[str, ...]:
-    return tuple(Path(file).name for file in photos.files)

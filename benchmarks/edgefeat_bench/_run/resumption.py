@@ -1,4 +1,4 @@
-"""A run that was interrupted is gone on with, if it is still the same run."""
+"""An interrupted run is resumed, if it is still the same run."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ from pathlib import Path
 from edgefeat import ArgumentError
 from edgefeat_bench._records import Contender, Run
 
-__all__ = ["resumed"]
-
 
 def resumed(path: Path, fresh: Run, contenders: Sequence[Contender]) -> Run:
-    """The run at `path`, to be gone on with in the place of `fresh`, which has nothing yet; `fresh` if none is there.
+    """Return the run at `path`, or `fresh`, which has nothing measured yet, if there is none.
 
-    Raises ArgumentError, naming what differs, for a run of another machine, bundle or edgefeat, other pictures or
-    other contenders.
+    Raises ArgumentError, which names the difference, for a run of another machine, bundle or edgefeat, other photos
+    or other contenders.
     """
     if not path.exists():
         return fresh
     old = Run.read(path)
-    told = {
+    aspects = {
         "machine": (old.machine, fresh.machine),
         "bundle": (old.identity, fresh.identity),
         "version of edgefeat": (old.edgefeat, fresh.edgefeat),
         "number of threads": (old.threads, fresh.threads),
         "seed": (old.seed, fresh.seed),
-        "set of pictures": (old.photos, fresh.photos),
+        "set of photos": (old.photos, fresh.photos),
         "choice of contenders": ([one.contender for one in old.results], list(contenders)),
     }
-    for what, (before, now) in told.items():
+    for aspect, (before, now) in aspects.items():
         if before != now:
-            raise ArgumentError(f"{path} is a run with another {what}: start a new one, without --resume")
+            raise ArgumentError(f"{path} is a run with another {aspect}: start a new one, without --resume")
     return old

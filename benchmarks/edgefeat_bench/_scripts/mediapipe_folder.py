@@ -4,10 +4,10 @@ import json
 import sys
 from pathlib import Path
 
-# Where it is installed it is imported, for nothing that is used here: a device has none.
-sys.modules["tensorflow"] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
+# MediaPipe imports it if it is installed, and uses it for nothing here.
+sys.modules["tensorflow"] = None  # type: ignore[assignment]  # prevents its import
 
-import mediapipe  # noqa: E402  only once the other cannot be imported
+import mediapipe  # noqa: E402  after the line above
 import numpy as np  # noqa: E402
 from mediapipe.tasks.python import BaseOptions, vision  # noqa: E402
 

@@ -1,54 +1,50 @@
-"""A bundle for those who have none at hand: a backbone by name, exported once and kept."""
+"""Bundles for users who have none: a backbone by name, exported once and kept."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from edgefeat import ExportError, MissingExtraError
-from edgefeat_bench._processes import child_environment
+from edgefeat import EdgefeatError, ExportError, MissingExtraError
+from edgefeat_bench._processes import run_module
 
-__all__ = ["is_backbone_name", "own_bundle"]
+_RANDOM = "its weights are random: times are valid, features mean nothing"
 
 
 def is_backbone_name(text: str) -> bool:
-    """Whether `text` can only be a backbone's name, such as `mobilenet_v2`: no folder, and no ending of a file."""
+    """Return whether `text` can only be the name of a backbone, such as `mobilenet_v2`: no folder, no suffix."""
     return not Path(text).exists() and text.replace("_", "").replace("-", "").isalnum()
 
 
-def own_bundle(backbone: str, folder: Path, tell: Callable[[str], None]) -> Path:
-    """The bundle of `backbone` below `folder`: ImageNet weights where they can be had, else random ones, as it tells.
+def export(path: Path, *options: str) -> Path:
+    """Export a bundle to `path` unless it exists. Raises ExportError."""
+    if not path.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            run_module("edgefeat", "export", *options, "-o", str(path))
+        except EdgefeatError as error:
+            raise ExportError(f"{path.name} could not be exported: {str(error).removeprefix('edgefeat: ')}") from None
+    return path
 
-    Calibrated on generated pictures. Raises MissingExtraError without the extra `export`, ExportError where both fail.
+
+def exported_bundle(backbone: str, folder: Path, tell: Callable[[str], None]) -> Path:
+    """Return the bundle of `backbone` below `folder`, with ImageNet weights if available, or else random ones.
+
+    It is calibrated on generated photos. Raises MissingExtraError without the extra `export`, ExportError if the
+    export fails.
     """
-    for weights in ("imagenet", "random"):
-        path = folder / f"{backbone}-{weights}.edgefeat"
-        if path.is_dir():
-            tell(f"{path} is there from before" + (_RANDOM if weights == "random" else ""))
-            return path
-    try:
-        import edgefeat_export  # noqa: F401  only to hear what is missing
-    except MissingExtraError as error:
-        raise MissingExtraError(f"no bundle was given, and to make one {error}") from error
-    folder.mkdir(parents=True, exist_ok=True)
-    said = ""
-    for weights in ("imagenet", "random"):
-        path = folder / f"{backbone}-{weights}.edgefeat"
-        tell(f"exporting {backbone} with {weights} weights")
-        command = [sys.executable, "-P", "-m", "edgefeat", "export", backbone, "--weights", weights, "-o", str(path)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=child_environment(), stdin=subprocess.DEVNULL, check=False
-        )
-        if done.returncode == 0:
-            if weights == "random":
-                tell(f"imagenet weights cannot be had{_RANDOM}")
-            return path
-        said = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        if done.returncode == 2:
-            break  # an unknown backbone is none with other weights either
-    raise ExportError(f"no bundle of {backbone} could be made: {said.removeprefix('edgefeat: ')}")
-
-
-_RANDOM = ": its weights are random, times are as with others, features mean nothing"
+    imagenet, random = (folder / f"{backbone}-{weights}.edgefeat" for weights in ("imagenet", "random"))
+    if imagenet.is_dir():
+        return imagenet
+    if not random.is_dir():
+        try:
+            import edgefeat_export  # noqa: F401  to learn what is missing
+        except MissingExtraError as error:
+            raise MissingExtraError(f"no bundle was given, and to export one {error}") from error
+        try:
+            tell(f"exporting {backbone} with ImageNet weights")
+            return export(imagenet, backbone, "--weights", "imagenet")
+        except ExportError as error:
+            tell(f"{error}; exporting it with random weights")
+    tell(f"{backbone}: {_RANDOM}")
+    return export(random, backbone, "--weights", "random")

@@ -1,4 +1,4 @@
-"""Pictures for those who have none at hand: photos of scenes that nobody took, several views of each."""
+"""Generated photos, for users who have none at hand: scenes of coloured shapes, and several views of each."""
 
 from __future__ import annotations
 
@@ -7,36 +7,34 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-__all__ = ["make_pictures", "make_scene", "whole_scene"]
-
 _SIZE = (960, 720)
 
 
-def make_pictures(folder: Path, *, scenes: int = 6, views: int = 4, seed: int = 0) -> list[Path]:
-    """Writes `views` JPEGs of 640x480 of each of `scenes` made-up scenes: other crops, other light, other sides."""
+def make_photos(folder: Path, *, scenes: int = 6, views: int = 4, seed: int = 0) -> list[Path]:
+    """Write `views` JPEGs of 640x480 of each of `scenes` scenes."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for scene in range(scenes):
-        whole = whole_scene(np.random.default_rng([seed, scene]))
-        for view in range(views):
-            path = folder / f"scene{scene + 1}_view{view + 1}.jpg"
-            _view(whole, np.random.default_rng([seed, scene, view])).save(path, quality=90)
+    for number in range(scenes):
+        whole = scene(np.random.default_rng([seed, number]))
+        for index in range(views):
+            path = folder / f"scene{number + 1}_view{index + 1}.jpg"
+            view(whole, (640, 480), np.random.default_rng([seed, number, index])).save(path, quality=90)
             written.append(path)
     return written
 
 
-def make_scene(index: int, size: tuple[int, int], *, seed: int = 1) -> Image.Image:
-    """One made-up scene of that width and height, with a sensor's grain: as a JPEG it weighs what a photo does."""
+def photo_of_size(index: int, size: tuple[int, int], *, seed: int = 1) -> Image.Image:
+    """Return one scene of that width and height, with sensor noise: as a JPEG it is as large as a real photo."""
     random = np.random.default_rng([seed, index])
-    image = np.asarray(whole_scene(random).resize(size, Image.Resampling.BICUBIC), np.float32)
+    image = np.asarray(scene(random).resize(size, Image.Resampling.BICUBIC), np.float32)
     coarse = random.normal(0, 14, (max(1, size[1] // 8), max(1, size[0] // 8))).astype(np.float32)
     shade = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))[:, :, None]
-    grain = random.standard_normal((size[1], size[0], 1), dtype=np.float32) * 3
-    return Image.fromarray((image + shade + grain).clip(0, 255).astype(np.uint8))
+    noise = random.standard_normal((size[1], size[0], 1), dtype=np.float32) * 3
+    return Image.fromarray((image + shade + noise).clip(0, 255).astype(np.uint8))
 
 
-def whole_scene(random: np.random.Generator) -> Image.Image:
-    """A ground of one colour running into another, and some dozens of objects of one family of shape and colour."""
+def scene(random: np.random.Generator) -> Image.Image:
+    """Return a colour gradient with some dozens of polygons of similar shape and colour."""
     top, bottom = random.uniform(0, 255, 3), random.uniform(0, 255, 3)
     ramp = np.linspace(0, 1, _SIZE[1])[:, None, None]
     ground = np.broadcast_to(top * (1 - ramp) + bottom * ramp, (_SIZE[1], _SIZE[0], 3))
@@ -53,15 +51,16 @@ def whole_scene(random: np.random.Generator) -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(1.2))
 
 
-def _view(scene: Image.Image, random: np.random.Generator) -> Image.Image:
-    width = random.uniform(0.7, 0.95) * scene.width
+def view(whole: Image.Image, size: tuple[int, int], random: np.random.Generator) -> Image.Image:
+    """Return a view of a scene: another crop, side, brightness and noise."""
+    width = random.uniform(0.7, 0.95) * whole.width
     height = width * 3 / 4
-    left = random.uniform(0, scene.width - width)
-    upper = random.uniform(0, max(0.0, scene.height - height))
-    box = (left, upper, left + width, min(upper + height, scene.height))
-    view = scene.resize((640, 480), Image.Resampling.BILINEAR, box=box)
+    left = random.uniform(0, whole.width - width)
+    upper = random.uniform(0, max(0.0, whole.height - height))
+    box = (left, upper, left + width, min(upper + height, whole.height))
+    image = whole.resize(size, Image.Resampling.BILINEAR, box=box)
     if random.uniform() < 0.5:
-        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    view = ImageEnhance.Brightness(view).enhance(float(random.uniform(0.75, 1.25)))
-    noise = random.normal(0, 5, (480, 640, 1))
-    return Image.fromarray((np.asarray(view) + noise).clip(0, 255).astype(np.uint8))
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    image = ImageEnhance.Brightness(image).enhance(float(random.uniform(0.75, 1.25)))
+    noise = random.normal(0, 5, (size[1], size[0], 1))
+    return Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))

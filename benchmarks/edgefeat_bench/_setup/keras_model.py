@@ -1,8 +1,8 @@
-"""The Keras model a bundle came from, built again as the export builds it, and the stock converters' files of it.
+"""The Keras model of a bundle, built again as the export builds it, and the stock converters' files of it.
 
 Run as a process of its own, `python -m edgefeat_bench._setup.keras_model BUNDLE FOLDER MODEL CALIBRATION FILE...`: it
 needs TensorFlow, and is the one part of the benchmark that uses `edgefeat_export`. MODEL is a saved model or weights
-file, or empty; each FILE a name of `_prepared`.
+file, or empty; each FILE a name of `model_files`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import edgefeat
 from edgefeat import ArgumentError, EdgefeatError, Manifest
 from edgefeat._bundle.fidelity import cosines
 from edgefeat._bundle.golden import KERAS, read_golden
-from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, Prepared
+from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, ModelFacts
 from edgefeat_export._backbones import backbone_named
 from edgefeat_export._layers import costs
 from edgefeat_export._models.embedded import is_embedded
@@ -31,11 +31,9 @@ from edgefeat_export._random_weights import condition
 from edgefeat_export._spec import NetworkSpec, is_model_file
 from edgefeat_export._trunk import build_trunk
 
-__all__ = ["main", "network_spec"]
-
 
 def network_spec(manifest: Manifest, model: str, calibration: str) -> NetworkSpec:
-    """What the bundle was exported from; `model` is the file it was made from, if it was made from one."""
+    """Return what the bundle was exported from; `model` is the file it was made from, if any."""
     backbone, tap = manifest.backbone, manifest.taps[0]
     by_file = backbone.weights.startswith("file ")
     saved = by_file and is_model_file(model) and not _known(backbone.name)
@@ -67,7 +65,7 @@ def _known(name: str) -> bool:
 
 
 def _built(manifest: Manifest, spec: NetworkSpec) -> tuple[Trunk, keras.Model]:
-    """The trunk, and the model from preprocessed pictures to finished features."""
+    """Return the trunk, and the model from preprocessed images to finished features."""
     trunk = build_trunk(spec)
     random = spec.weights == "random"
     if random or spec.project is not None:
@@ -82,7 +80,7 @@ def _built(manifest: Manifest, spec: NetworkSpec) -> tuple[Trunk, keras.Model]:
 
 
 def _ignore(_: str) -> None:
-    """The export told its user of it."""
+    """The export has told its user."""
 
 
 def _unchanged(pixels: Any) -> Any:
@@ -90,7 +88,7 @@ def _unchanged(pixels: Any) -> Any:
 
 
 def _figures(trunk: Trunk) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
-    """Preprocessing as a scale and a shift for each channel, and whether it turns RGB round."""
+    """Return preprocessing as a scale and a shift for each channel, and whether it reverses RGB."""
     black = np.asarray(trunk.preprocess(np.zeros((1, 1, 1, 3), np.float32)))[0, 0, 0]
     red = np.asarray(trunk.preprocess(np.array([[[[255.0, 0, 0]]]], np.float32)))[0, 0, 0]
     white = np.asarray(trunk.preprocess(np.full((1, 1, 1, 3), 255.0, np.float32)))[0, 0, 0]
@@ -109,7 +107,7 @@ def _golden_cosine(bundle: edgefeat.Bundle, trunk: Trunk, model: keras.Model) ->
 
 
 def _write_saved_model(trunk: Trunk, model: keras.Model, folder: Path) -> None:
-    """Decoding, scaling (with smoothing, else large photos give other features) and preprocessing inside the graph."""
+    """Decode, resize with smoothing (without it the features of large photos differ) and preprocess in the graph."""
 
     def features(pixels: Any) -> dict[str, Any]:
         scaled = tf.image.resize(pixels, trunk.size, "bilinear", antialias=True)
@@ -128,7 +126,7 @@ def _write_saved_model(trunk: Trunk, model: keras.Model, folder: Path) -> None:
 
 
 def _write(name: str, trunk: Trunk, model: keras.Model, path: Path) -> None:
-    """Under another name until it is whole: what is there counts as made, also after an interruption."""
+    """Write under another name until the file is complete: what exists counts as made, also after an interruption."""
     partial = path.with_name(f"partial-{path.name}")
     if name == SAVED_MODEL:
         _write_saved_model(trunk, model, partial)
@@ -153,43 +151,40 @@ def _prepare(bundle: edgefeat.Bundle, folder: Path, model_file: str, calibration
     trunk, model = _built(bundle.manifest, spec)
     if is_embedded(trunk.model) or trunk.color == "gray":
         raise EdgefeatError(
-            f"{bundle.manifest.backbone.name} is compared with its own Keras by the export alone: TensorFlow's ways "
-            "are timed for networks of Keras 3 that take one RGB picture"
+            f"{bundle.manifest.backbone.name} is compared with its own Keras by the export only: the benchmark "
+            "times TensorFlow for networks of Keras 3 that take one RGB image"
         )
     model.save(folder / KERAS_MODEL)
     scale, shift, turned = _figures(trunk)
     text = bundle.manifest.backbone.preprocessing
-    facts = Prepared(
+    facts = ModelFacts(
         identity=bundle.identity,
-        reason="",
-        remedy="",
         golden_cosine=_golden_cosine(bundle, trunk, model),
         preprocess=text if text.startswith("keras.") else "",
         scale=scale,
         shift=shift,
         reversed=turned,
         operations=2 * max(layer.cumulative_macs for layer in costs(trunk.model)),
-        missing={},
     )
     missing: dict[str, str] = {}
     facts.write(folder)
     for name in files:
         try:
             _write(name, trunk, model, folder / name)
-        except Exception as error:  # noqa: BLE001  converters raise anything; it costs the contender that needs the file
+        except Exception as error:  # noqa: BLE001  converters raise anything; only the contender that needs the file is lost
             missing[name] = f"the stock converter failed: {' '.join(str(error).split())[:200]}"
         replace(facts, missing=missing).write(folder)
 
 
 def main(bundle: str, folder: str, model: str, calibration: str, *files: str) -> int:
-    """Fills `folder`; where the model cannot be built, with the reason."""
+    """Fill `folder`, with the reason if the model cannot be built."""
     opened = edgefeat.Bundle.open(bundle)
     try:
         _prepare(opened, Path(folder), model, calibration, files)
     except ArgumentError as error:
-        Prepared.without(opened.identity, str(error), "edgefeat-bench run --model FILE").write(Path(folder))
+        ModelFacts(opened.identity, str(error), "edgefeat-bench run --model FILE").write(Path(folder))
     except EdgefeatError as error:
-        Prepared.without(opened.identity, str(error), "").write(Path(folder))
+        ModelFacts(opened.identity, str(error)).write(Path(folder))
     return 0
 
 

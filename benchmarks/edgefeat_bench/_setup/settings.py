@@ -11,15 +11,13 @@ from edgefeat import ArgumentError
 from edgefeat_bench._contenders.kinds import COMMAND, default_contenders
 from edgefeat_bench._records import Contender
 
-__all__ = ["FULL", "SHORT", "SIZES", "Extent", "Settings"]
-
-#: VGA, 2 and 12 megapixels, and pictures already in memory.
+#: VGA, 2 and 12 megapixels, and images already in memory.
 SIZES = ("640x480", "1600x1200", "4000x3000", "array")
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is measured: photos a size, rounds, cold starts, pictures and rounds of the bulk."""
+    """How much is measured: photos of each size, rounds, cold starts, photos and rounds of the folder."""
 
     photos: int
     rounds: int
@@ -34,9 +32,9 @@ SHORT, FULL = Extent(4, 8, 5, 120, 1), Extent(6, 30, 11, 400, 3)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One run. `photos` None means made-up pictures, `labelled` a folder of one folder of photos for each label.
+    """One run. `photos` None means generated photos; `labelled` is a folder with a folder of photos for each label.
 
-    `model` and `calibration` are as for `prepared_folder`. `added` are commands by contender's name.
+    `model` and `calibration` are as for `model_folder`. `added` are commands by contender's name.
     """
 
     bundle: Path
@@ -61,20 +59,19 @@ class Settings:
 
     @property
     def prepared(self) -> Path:
-        """The folder that keeps what later runs can use again."""
+        """The folder of what later runs can use again."""
         return self.output / "prepared"
 
     def contenders(self, bundle: edgefeat.Bundle) -> list[Contender]:
-        """Those asked for. Raises ArgumentError for a name, or part of one, that fits none."""
+        """Return the chosen contenders. Raises ArgumentError for a name, or part of one, that matches none."""
         found = default_contenders(bundle)
-        for name in self.added:
-            if any(name == one.name for one in found):
-                raise ArgumentError(f"--add {name!r} is the name of a contender already (expected: another name)")
+        if taken := [name for name in self.added if name in {one.name for one in found}]:
+            raise ArgumentError(f"--add {taken[0]!r} is a contender already (expected: another name)")
         found += [Contender(name, COMMAND, "peer") for name in self.added]
         for part in (*self.only, *self.without):
             if not any(part in one.name for one in found):
                 names = ", ".join(one.name for one in found)
-                raise ArgumentError(f"no contender is called {part!r} (allowed: a part of one of: {names})")
+                raise ArgumentError(f"no contender matches {part!r} (allowed: a part of one of: {names})")
         chosen = [one for one in found if not self.only or any(part in one.name for part in self.only)]
         chosen = [one for one in chosen if not any(part in one.name for part in self.without)]
         if not chosen:

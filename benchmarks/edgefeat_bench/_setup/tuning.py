@@ -1,10 +1,8 @@
-"""What `edgefeat tune` chooses here for a number of threads, in a cache of its own: the user's is not touched."""
+"""What `edgefeat tune` chooses for a number of threads, in a cache of its own: the user's cache is not changed."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,32 +12,25 @@ from edgefeat import EdgefeatError
 from edgefeat._bundle.atomic_files import write_file
 from edgefeat._bundle.json_records import to_json
 from edgefeat._engines.device.cache import tuned_file
-
-__all__ = ["is_tuned", "tuned_cache"]
+from edgefeat_bench._processes import run_module
 
 
 def is_tuned(bundle: edgefeat.Bundle, folder: Path) -> bool:
-    """Whether `folder` is such a cache already; one whose making was interrupted is not."""
+    """Return whether `folder` is such a cache, complete."""
     return (folder / tuned_file(bundle.identity)).exists()
 
 
-def tuned_cache(bundle: edgefeat.Bundle, folder: Path, threads: int) -> Path:
-    """`folder`, a cache in which `load` finds what is fastest with at most so many threads. Raises EdgefeatError.
+def tune(bundle: edgefeat.Bundle, folder: Path, threads: int) -> None:
+    """Make `folder` a cache in which `load` finds the fastest choice of at most so many threads.
 
-    Measured anew each time, in a process of its own: engines leave threads behind.
+    It is measured again each time, in a process of its own: engines leave threads behind. Raises EdgefeatError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "edgefeat_bench._setup.tuning", str(bundle.path), str(folder), str(threads)],
-        env={**os.environ, "EDGEFEAT_CACHE": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        words = done.stderr.strip().splitlines() or ["no word"]
-        raise EdgefeatError(f"edgefeat tune failed: {words[-1]}")
-    return folder
+    arguments = (str(bundle.path), str(folder), str(threads))
+    try:
+        run_module("edgefeat_bench._setup.tuning", *arguments, environment={"EDGEFEAT_CACHE": str(folder)})
+    except EdgefeatError as error:
+        raise EdgefeatError(f"edgefeat tune failed: {error}") from error
 
 
 def _main(path: str, folder: str, threads: int) -> int:
@@ -48,10 +39,10 @@ def _main(path: str, folder: str, threads: int) -> int:
     file = Path(folder) / tuned_file(bundle.identity)
     kept = tuple(one for one in tuning.candidates if one.threads <= threads)
     if not any(one.status == "ok" for one in kept):
-        # Else `load` would take what it takes untuned, and the run would call it tuned.
+        # Otherwise `load` would use its untuned choice, and the run would call it tuned.
         file.unlink(missing_ok=True)
         tried = sorted({one.threads for one in tuning.candidates if one.threads})
-        sys.exit(f"none of its choices has at most {threads} threads (it tried {', '.join(map(str, tried))})")
+        sys.exit(f"no choice has at most {threads} threads (tried: {', '.join(map(str, tried))})")
     text = json.dumps(to_json(replace(tuning, candidates=kept)), indent=1)
     write_file(file, lambda stream: stream.write(text.encode()))
     return 0

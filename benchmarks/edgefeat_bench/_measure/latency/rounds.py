@@ -1,4 +1,4 @@
-"""Contenders in turn, A B C then B C A, so that drift hits all alike and no one always follows the same neighbour."""
+"""Contenders in turn, in a new order for each photo: drift affects all alike, and none always follows the same one."""
 
 from __future__ import annotations
 
@@ -6,36 +6,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgefeat_bench._contenders.worker_process import Sample, Worker, WorkerError
 from edgefeat_bench._records import Photos, Series
-
-__all__ = ["Lane", "check_round", "timed_round"]
+from edgefeat_bench._setup.setup import Features
 
 
 @dataclass(slots=True)
 class Lane:
-    """A contender in the race: its process, its samples by column, and of what it died if it did."""
+    """A contender's process, its samples and features by kind of photos, and why it died if it did."""
 
     worker: Worker
     samples: dict[str, list[Sample]] = field(default_factory=dict)
-    features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    features: Features = field(default_factory=dict)
     died: str = ""
 
     def series(self, photos: Sequence[Photos]) -> tuple[Series, ...]:
-        """The samples as they are recorded: to a tenth of a microsecond."""
+        """Return the samples as they are recorded: to a tenth of a microsecond."""
         return tuple(_series(one.name, self.samples.get(one.name, [])) for one in photos)
 
 
 def check_round(lanes: Sequence[Lane], photos: Sequence[Photos], warm: str, tell: Callable[[str], None]) -> None:
-    """Every picture once, not timed: it warms the contenders up and gives the features to check."""
+    """Extract every photo once, untimed: it warms the contenders up and gives the features to check."""
     for lane in lanes:
         tell(f"checking {lane.worker.contender.name}")
         try:
-            for column in photos:
-                rows = [lane.worker.call(file, array=column.arrays, warm=warm).feature for file in column.files]
-                lane.features[column.name] = np.stack(rows)
+            lane.features = {
+                one.name: np.stack([lane.worker.call(file, array=one.arrays, warm=warm).feature for file in one.files])
+                for one in photos
+            }
         except (WorkerError, ValueError) as error:
             lane.died = str(error)
         lane.worker.freeze()
@@ -44,13 +43,12 @@ def check_round(lanes: Sequence[Lane], photos: Sequence[Photos], warm: str, tell
 def timed_round(
     lanes: Sequence[Lane], photos: Sequence[Photos], *, warm: str, seed: int, index: int, tell: Callable[[], object]
 ) -> None:
-    """Every picture once through every contender. A round in which one dies is not counted for it.
+    """Extract every photo once with every contender. A round in which one dies does not count for it.
 
-    The order is drawn for each picture from `seed`, the round's `index` and the picture's place. Before each picture a
-    contender takes the array `warm`, not timed: others have had the caches meanwhile. All but the one whose turn it is
-    are frozen.
+    The order is drawn for each photo from `seed`, the round's `index` and the photo's place. Before each photo a
+    contender extracts the array `warm`, untimed: others have used the caches meanwhile. All others are stopped.
     """
-    taken: dict[int, dict[str, list[Sample]]] = {place: {} for place in range(len(lanes))}
+    taken: list[dict[str, list[Sample]]] = [{} for _ in lanes]
     for row, column in enumerate(photos):
         for number, file in enumerate(column.files):
             for place in np.random.default_rng([seed, index, row, number]).permutation(len(lanes)):
@@ -63,11 +61,11 @@ def timed_round(
                 except WorkerError as error:
                     lane.died = str(error)
                     continue
-                taken[int(place)].setdefault(column.name, []).append(sample)
+                taken[place].setdefault(column.name, []).append(sample)
             tell()
-    for place, lane in enumerate(lanes):
+    for lane, each in zip(lanes, taken, strict=True):
         if not lane.died:
-            for name, samples in taken[place].items():
+            for name, samples in each.items():
                 lane.samples.setdefault(name, []).extend(samples)
 
 

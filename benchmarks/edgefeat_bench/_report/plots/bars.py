@@ -14,7 +14,6 @@ from edgefeat_bench._records import Photos, Result, Run, Series
 from edgefeat_bench._report import findings
 from edgefeat_bench._report.numbers import megabytes, milliseconds, plain, times
 from edgefeat_bench._report.plots.canvas import LIGHT, WIDTH, Plot, axes_at, canvas, svg_files, svg_of
-from edgefeat_bench._report.tables import peak_rates
 from edgefeat_bench._statistics import Estimate, median
 
 _STAGES = {"decode": LIGHT["edgefeat"], "resize": LIGHT["resize"], "inference": LIGHT["inference"]}
@@ -161,7 +160,7 @@ def peak_plots(run: Run) -> list[Plot]:
     """Return inference as a share of what the engine's own matrix product reaches."""
     bars = []
     for peak in run.peaks:
-        model, product = peak_rates(peak)
+        model, product = findings.peak_rates(peak)
         text = f"{model / product:.0%} \u00b7 {plain(model)} of {plain(product)} Gop/s"
         bars.append(Bar(f"{peak.variant} {peak.engine}", model / product * 100, text, "edgefeat"))
     return _bars("Share of the engine's own peak", bars, "%", 100)
