@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -131,3 +132,16 @@ def test_the_readme_tells_the_figures_of_the_results_in_docs() -> None:
     assert text == readme_block([Run.read(folder / name) for name in names], Path(names[0]).stem, "docs/benchmarks"), (
         "make bench-publish makes them anew"
     )
+
+
+@pytest.mark.parametrize(("command", "package"), [("report", "matplotlib"), ("run", "psutil"), ("gate", "scipy")])
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    command: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('not here', name={package!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    plausible_run(FEW).write(tmp_path / "a.json")
+    done = bench(command, tmp_path / "a.json", *([tmp_path / "a.json"] if command == "gate" else []))
+    assert done.returncode == 1
+    assert done.stderr == f"edgefeat-bench: {package} is not installed; install it with: pip install {package}\n"
+    assert package in bench("--help").stdout or package == "scipy"

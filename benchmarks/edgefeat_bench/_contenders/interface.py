@@ -25,7 +25,7 @@ Prepared: TypeAlias = tuple[NDArray[np.uint8], float, float]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is told. `prepared` is the folder of `model_files`; `threads` is for one image."""
+    """What a worker is asked to run. `prepared` is the folder of `model_files`; `threads` is for one image."""
 
     contender: Contender
     bundle: str

@@ -11,9 +11,9 @@ import mediapipe  # noqa: E402  after the line above
 import numpy as np  # noqa: E402
 from mediapipe.tasks.python import BaseOptions, vision  # noqa: E402
 
-told = json.loads(sys.argv[1])
-options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path=told["model"]))
+task = json.loads(sys.argv[1])
+options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path=task["model"]))
 with vision.ImageEmbedder.create_from_options(options) as embedder:
-    images = (mediapipe.Image.create_from_file(str(path)) for path in sorted(Path(told["pictures"]).iterdir()))
+    images = (mediapipe.Image.create_from_file(str(path)) for path in sorted(Path(task["pictures"]).iterdir()))
     features = [np.asarray(embedder.embed(image).embeddings[0].embedding) for image in images]
-np.save(told["output"], np.stack(features))
+np.save(task["output"], np.stack(features))

@@ -80,7 +80,7 @@ def _built(manifest: Manifest, spec: NetworkSpec) -> tuple[Trunk, keras.Model]:
 
 
 def _ignore(_: str) -> None:
-    """The export has told its user."""
+    """The export has already reported it."""
 
 
 def _unchanged(pixels: Any) -> Any:

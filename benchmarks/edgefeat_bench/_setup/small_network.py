@@ -12,7 +12,7 @@ import numpy as np
 
 from edgefeat_bench._setup.generated_photos import scene, view
 
-#: What the export has to be told: the layer whose mean is the feature, and how pixels are scaled.
+#: Options of the export: the layer whose mean is the feature, and how pixels are scaled.
 LAST_LAYER, PREPROCESSING = "features", "unit"
 
 # Not the seed of the demo's photos.

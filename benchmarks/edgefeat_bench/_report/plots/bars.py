@@ -100,7 +100,7 @@ def stage_plots(run: Run) -> list[Plot]:
 
 
 def _stages(run: Run, photos: Photos, rows: Sequence[tuple[float, Result, Series]]) -> Plot:
-    height, told = _STAGE_ROW * len(rows), []
+    height, labels = _STAGE_ROW * len(rows), []
     with canvas(WIDTH, height + _FOOT) as figure:
         axes = axes_at(figure, 0, 0, WIDTH, height)
         _scale(axes, 100, height, "%")
@@ -115,8 +115,8 @@ def _stages(run: Run, photos: Photos, rows: Sequence[tuple[float, Result, Series
                 axes.barh(top + 24.5, 2.5, 9, left=left, color=_STAGES[name])
                 axes.text(left + 3.6, top + 29, f"{name} {plain(parts[name] * 1e3)}", size=11)
                 start += share
-            told.append(f"{result.contender.name}: " + ", ".join(f"{key} {plain(parts[key] * 1e3)}" for key in parts))
-        return Plot(photos.name, svg_of(figure, f"Milliseconds in each stage on {photos.name}: {'; '.join(told)}."))
+            labels.append(f"{result.contender.name}: " + ", ".join(f"{key} {plain(parts[key] * 1e3)}" for key in parts))
+        return Plot(photos.name, svg_of(figure, f"Milliseconds in each stage on {photos.name}: {'; '.join(labels)}."))
 
 
 def cold_plots(run: Run) -> list[Plot]:

@@ -85,12 +85,12 @@ def _plot(caption: str, curves: Sequence[_Curve], axis: str) -> Plot:
         note(figure, 0, 12, "ms per photo")
         note(figure, _LEFT + (WIDTH - _LEFT - _NAMES) / 2, tall - 5, axis, "center")
         _write_names(axes, sorted(curves, key=lambda curve: curve.last, reverse=True))
-        told = "; ".join(
+        labels = "; ".join(
             f"{curve.name} from {plain(curve.spreads[0].median)} at {curve.sizes[0]:g} "
             f"to {plain(curve.last)} at {curve.sizes[-1]:g}"
             for curve in curves
         )
-        return Plot(caption, svg_of(figure, f"Milliseconds per photo by {axis}: {told}."))
+        return Plot(caption, svg_of(figure, f"Milliseconds per photo by {axis}: {labels}."))
 
 
 def _spaced(sizes: Sequence[float]) -> list[float]:
