@@ -56,7 +56,7 @@ test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built
 	done
 
 # From the wheel, not the checkout: what is missing from it must be missed here.
-dist/.built: $(VENV)/.installed $(shell find runtime export benchmarks -name '*.py' -o -name '*.css')
+dist/.built: $(VENV)/.installed $(shell find runtime export benchmarks -name '*.py' -o -path '*/templates/*')
 	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist >/dev/null
 	@touch $@
 

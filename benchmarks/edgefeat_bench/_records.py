@@ -1,7 +1,7 @@
-"""What a benchmark run measured: raw samples in a JSON file; every statistic is derived from them.
+"""What a benchmark run measured: raw samples in a JSON file, from which every statistic is computed.
 
 Format 2. A run is one bundle with one number of threads on one machine. Within a `Series`, sample i of every contender
-was taken in the same turn, of the same photo, so that ratios are computed pair by pair.
+was taken in the same turn, of the same photo, so ratios are computed pair by pair.
 """
 
 from __future__ import annotations
@@ -14,23 +14,6 @@ from typing import Literal
 from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import RecordError, from_json, to_json
 
-__all__ = [
-    "FORMAT",
-    "Bulk",
-    "ColdStart",
-    "Conditions",
-    "Contender",
-    "Cost",
-    "CostPoint",
-    "Machine",
-    "Peak",
-    "Photos",
-    "Quality",
-    "Result",
-    "Run",
-    "Series",
-]
-
 FORMAT = 2
 
 #: Who a contender belongs to: the full TensorFlow path, edgefeat, or another project.
@@ -39,7 +22,7 @@ Side = Literal["tensorflow", "edgefeat", "peer"]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where a run was made. Runs of unlike machines are never merged."""
+    """Where a run was made. Runs of different machines are never merged."""
 
     processor: str
     architecture: str
@@ -52,7 +35,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How the machine was when the run began or ended. What it does not tell is None."""
+    """The state of the machine when the run began or ended. What is unknown is None."""
 
     load: float | None
     celsius: float | None
@@ -62,7 +45,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One thing that is timed. `kind` says how it works (see `_contenders`); `name` is its own within a run."""
+    """One thing that is timed. `kind` says how it works (see `_contenders`); `name` is unique in a run."""
 
     name: str
     kind: str
@@ -73,7 +56,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """The pictures of one column of the table: files of about one size, or arrays (H, W, 3) already in memory."""
+    """The photos of one column of the table: files of about one size, or arrays (H, W, 3) in memory."""
 
     name: str
     megapixels: float
@@ -86,8 +69,8 @@ class Series:
     """A contender's samples on one set of photos: from file (or array) to feature, in seconds.
 
     `seconds[i]` is of photo `i % len(files)` in round `i // len(files)`. A contender that died has fewer rounds. The
-    stages are of the same calls, and empty where they cannot be told apart; an empty `resize` beside the others says
-    that resizing is within `inference`.
+    stages are of the same calls, and empty if they cannot be measured separately; if only `resize` is empty, resizing
+    is part of `inference`.
     """
 
     photos: str
@@ -99,11 +82,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a contender.
+    """The result of a contender.
 
-    `wrong` ones are timed and shown as wrong: a feature of theirs is below `Run.right_cosine` to Keras's. `absent` ones
-    could not be started, for the `reason`, and `remedy` is the command that brings them; `died` ones stopped midway.
-    Where `minimum_cosine` is None features could not be compared, and `reason` says why; an `ok` one may have a remark.
+    A `wrong` one is timed and shown as wrong: a feature is below `Run.right_cosine` to Keras's. An `absent` one could
+    not be started, for the `reason`, and `remedy` is the command that helps. A `died` one stopped during the run. If
+    `minimum_cosine` is None, features could not be compared, and `reason` says why; an `ok` one may have a remark.
     """
 
     contender: Contender
@@ -120,7 +103,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """From nothing to one photo's feature in a fresh process: seconds each time, the most memory, the size on disk."""
+    """One photo's feature in a new process: seconds each time, peak memory, and size on disk."""
 
     name: str
     side: Side
@@ -131,7 +114,7 @@ class ColdStart:
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """A whole folder at once on all cores: pictures, and the seconds each time, start of the process included."""
+    """A whole folder on all cores: photos, and the seconds each time, start of the process included."""
 
     name: str
     side: Side
@@ -142,9 +125,9 @@ class Bulk:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How good a contender's features are on labelled photos; cosines and overlap are to the Keras float features.
+    """How good features are on labelled photos; cosines and overlap are relative to the Keras float features.
 
-    Accuracies are by the nearest neighbour, leaving each photo itself out, and by a linear probe, cross-validated.
+    Accuracies are of the nearest neighbour, leaving each photo itself out, and of a linear probe, cross-validated.
     """
 
     name: str
@@ -160,7 +143,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class CostPoint:
-    """Seconds for one picture at one size of the work, raw samples."""
+    """Seconds for one photo at one size of the work, raw samples."""
 
     x: float
     seconds: tuple[float, ...]
@@ -178,7 +161,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """How near inference comes to what the machine can do: the engine's own matrix product, measured the same way.
+    """Inference and the engine's own matrix product, which shows what the machine can do, measured the same way.
 
     Operations are multiplications and additions, two a multiply-accumulate.
     """
@@ -193,10 +176,10 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: every contender called in turn, photo by photo. Features are held against those of `reference`.
+    """One run: every contender called in turn, photo by photo. Features are compared with those of `reference`.
 
-    `identity` is the bundle's. The order of the contenders is drawn anew for each photo of each round, from `seed`. A
-    run whose `after` is None was interrupted, and holds its complete rounds.
+    `identity` is the bundle's. The order of the contenders is drawn from `seed` for each photo of each round. A run
+    whose `after` is None was interrupted, and has its complete rounds.
     """
 
     format: int
@@ -224,14 +207,14 @@ class Run:
     unstable: tuple[str, ...] = ()
 
     def write(self, path: Path) -> None:
-        """Writes the run as JSON, whole or not at all."""
+        """Write the run as JSON, completely or not at all."""
         partial = path.with_name(path.name + ".partial")
         partial.write_text(json.dumps(to_json(self), indent=1) + "\n")
         partial.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Run:
-        """The run at `path`. Raises ArgumentError for a file of another kind or format."""
+        """Read the run at `path`. Raises ArgumentError for a file of another kind or format."""
         try:
             value = json.loads(path.read_text())
         except OSError as error:

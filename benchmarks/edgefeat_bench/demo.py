@@ -1,13 +1,12 @@
-"""The whole way in one go, as a newcomer would walk it: `python -m edgefeat_bench.demo [--photos FOLDER]`.
+"""Export, extract, time and search in one go: `python -m edgefeat_bench.demo [--photos FOLDER]`.
 
-Exports MobileNetV2 0.35 (or, where its ImageNet weights cannot be had, a small network that it trains on made-up
-pictures), extracts features in a process that never loads TensorFlow, times that against Keras, and shows each photo's
-nearest neighbours. Everything it writes is below `demo/`.
+Exports MobileNetV2 0.35, or, if its ImageNet weights are not available, a small network that it trains on generated
+photos. Extracts features in a process that never loads TensorFlow, times that against Keras, and searches. Everything
+it writes is in `demo/`.
 """
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -16,29 +15,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-import numpy as np
 
 import edgefeat
 from edgefeat._commands.cli.options import echo_table
-from edgefeat._commands.sheets.sheet import Sheet, SheetRow, Tile
-from edgefeat._commands.sheets.sheet_file import write_sheet
 from edgefeat._engines.selection import default_threads
 from edgefeat._images.sources.folders import pictures_in
-from edgefeat._search.ranking import rank
-from edgefeat_bench._command import exit_status
-from edgefeat_bench._reading._report import HEADER, markdown, rows
-from edgefeat_bench._run import _small_network
-from edgefeat_bench._run._pictures import make_pictures
-from edgefeat_bench._run._settings import SHORT, Settings
-from edgefeat_bench._run._small_network import LAST_LAYER, PREPROCESSING
-from edgefeat_bench._run._whole import run
-
-__all__ = ["main"]
+from edgefeat_bench._commands.main import exit_status
+from edgefeat_bench._report.tables import tables
+from edgefeat_bench._run.benchmark import run
+from edgefeat_bench._setup import small_network
+from edgefeat_bench._setup.generated_photos import make_photos
+from edgefeat_bench._setup.settings import SHORT, Settings
 
 _NETWORK = ["mobilenet_v2", "--alpha", "0.35", "--input-size", "224", "--pooling", "avg", "--normalize", "l2"]
-_TIMED_PHOTOS = 8
-_SHOWN_PHOTOS = 24
-_NEIGHBOURS = 4
+_OWN = ["--layer", small_network.LAST_LAYER, "--preprocess", small_network.PREPROCESSING]
+_TIMED_PHOTOS, _QUERIES = 8, 4
+_EDGEFEAT = [sys.executable, "-m", "edgefeat"]
 # Runs the command line and fails if that loaded TensorFlow.
 _WITHOUT_TENSORFLOW = """
 import sys
@@ -50,59 +42,58 @@ sys.exit(status)
 
 
 @click.command()
-@click.option("--photos", type=click.Path(), help="Folder of your photos.  [default: pictures made here]")
+@click.option("--photos", type=click.Path(), help="Folder of your photos.  [default: generated photos]")
 @click.option("-o", "--output", default="demo", show_default=True, type=click.Path(), help="Folder to write to.")
 def _demo(photos: str | None, output: str) -> int:
     folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    source = _photos(photos, folder)
-    bundle, model = _export(folder, photos)
-    features = folder / "features.npz"
+    source = photos if photos is not None else str(folder / "photos")
+    if photos is None:
+        made = make_photos(Path(source))
+        click.echo(f"No photos were given (PHOTOS=folder): {len(made)} generated ones are in {source}.")
+    if not pictures_in(source):
+        raise edgefeat.ArgumentError(f"no photo in {source!r} (expected: PHOTOS= a folder of photos)")
+    _heading("1. Export: a Keras backbone becomes a bundle")
+    bundle, model = _exported(folder, source, generated=photos is None)
+    database = folder / "features.db"
+    database.unlink(missing_ok=True)  # an earlier demo's: its bundle was another one
     _heading("2. Extract features, without TensorFlow")
-    status = _call([sys.executable, "-c", _WITHOUT_TENSORFLOW], ["extract", str(bundle), source, "-o", str(features)])
-    if not features.exists():
+    extract = ["extract", str(bundle), source, "--into", str(database)]
+    if status := _call([sys.executable, "-c", _WITHOUT_TENSORFLOW], extract):
         return status
     click.echo("That process never imported TensorFlow.")
-    _time(bundle, model, source, folder, photos)
-    _show_neighbours(features, folder, made=photos is None, own=bool(model))
-    return 0
+    _heading("3. Time per photo, from file to feature, compared with Keras in the same run")
+    calibration = "synthetic" if photos is None and not model else source
+    _time(bundle, model, source, calibration, folder)
+    _heading("4. Nearest neighbours of some photos, by cosine")
+    if model and photos is not None:
+        click.secho("This network has seen only generated photos: its neighbours among yours mean little.", bold=True)
+    sheet = folder / "neighbours.png"
+    files = pictures_in(source)
+    queries = files[:: max(1, len(files) // _QUERIES)][:_QUERIES]
+    status = _call(_EDGEFEAT, ["search", str(database), *queries, "-k", "4", "--sheet", str(sheet)])
+    click.echo(f"\nA contact sheet is in {sheet}; bundle, features and benchmark are in {folder}/.")
+    return status
 
 
-def _photos(given: str | None, folder: Path) -> str:
-    if given is not None:
-        if not pictures_in(given):
-            raise edgefeat.ArgumentError(f"no picture in {given!r}: give a folder of photos with PHOTOS=")
-        return given
-    made = folder / "photos"
-    make_pictures(made)
-    click.echo(f"No photos were given (PHOTOS=folder): {len(pictures_in(made))} made-up ones are in {made}.")
-    return str(made)
-
-
-def _export(folder: Path, photos: str | None) -> tuple[Path, str]:
-    """Writes the bundle; and names the Keras file it was made from, where that had to be trained here."""
-    _heading("1. Export: a Keras backbone becomes a bundle")
-    calibration = ["--calibration", photos] if photos is not None else []
+def _exported(folder: Path, source: str, *, generated: bool) -> tuple[Path, str]:
+    """Return the bundle, and the Keras file it was made from if that was trained here."""
+    calibration = [] if generated else ["--calibration", source]
     bundle = folder / "mobilenet_v2_0.35_224.edgefeat"
-    edgefeat_command = [sys.executable, "-m", "edgefeat"]
-    if _call(edgefeat_command, ["export", *_NETWORK, *calibration, "-o", str(bundle), "--overwrite"]) == 0:
+    if _call(_EDGEFEAT, ["export", *_NETWORK, *calibration, "-o", str(bundle), "--overwrite"]) == 0:
         return bundle, ""
-    click.echo("")
-    click.secho("No ImageNet weights here: the demo trains a small network of its own on made-up pictures.", bold=True)
+    click.secho("\nNo ImageNet weights here: the demo trains a small network on generated photos.", bold=True)
     model, bundle = folder / "made_up_scenes.keras", folder / "made_up_scenes.edgefeat"
-    training = [sys.executable, "-m", _small_network.__name__, str(model)]
-    trained = subprocess.run(training, check=False, stderr=subprocess.PIPE, text=True)  # TensorFlow talks there
+    training = [sys.executable, "-m", small_network.__name__, str(model)]
+    trained = subprocess.run(training, check=False, stderr=subprocess.PIPE, text=True)  # TensorFlow logs there
     if trained.returncode != 0:
         raise edgefeat.EdgefeatError(f"the small network could not be trained: {trained.stderr[-2000:]}")
-    own = ["--layer", LAST_LAYER, "--preprocess", PREPROCESSING, "--pooling", "avg", "--normalize", "l2"]
-    calibration = calibration or ["--calibration", str(folder / "photos")]
-    if _call(edgefeat_command, ["export", str(model), *own, *calibration, "-o", str(bundle), "--overwrite"]) != 0:
+    options = [*_OWN, "--pooling", "avg", "--normalize", "l2", "--calibration", source]
+    if _call(_EDGEFEAT, ["export", str(model), *options, "-o", str(bundle), "--overwrite"]) != 0:
         raise edgefeat.ExportError("the export failed, see above")
     return bundle, str(model)
 
 
-def _time(bundle: Path, model: str, source: str, folder: Path, photos: str | None) -> None:
-    _heading("3. Time per photo, from file to feature, against Keras in the same run")
+def _time(bundle: Path, model: str, source: str, calibration: str, folder: Path) -> None:
     settings = Settings(
         bundle,
         folder / "benchmark",
@@ -114,71 +105,18 @@ def _time(bundle: Path, model: str, source: str, folder: Path, photos: str | Non
         cold=False,
         bulk=False,
         peaks=False,
-        calibration=source if photos is not None or model else "synthetic",
+        calibration=calibration,
         model=model,
     )
-    measured = run(settings, command="python -m edgefeat_bench.demo", tell=_ignore, show=True)
+    measured = run(settings, command="python -m edgefeat_bench.demo", tell=lambda _: None, show=True)
     measured.write(folder / "benchmark.json")
-    (folder / "benchmark.md").write_text(markdown(measured))
-    echo_table(HEADER, rows(measured))
-    click.echo("The other contenders, larger photos, memory and start: edgefeat-bench run --help")
-
-
-def _ignore(_: str) -> None:
-    """What the benchmark does meanwhile is its own affair."""
-
-
-def _show_neighbours(features: Path, folder: Path, *, made: bool, own: bool) -> None:
-    _heading("4. Each photo's nearest neighbours, by cosine")
-    with np.load(features) as table:
-        paths, vectors = table["paths"].tolist(), table["features"]
-    if len(paths) < 2:
-        click.echo("One photo has no neighbours: give more.")
-        return
-    shown = paths[:_SHOWN_PHOTOS]
-    found = rank([(paths, vectors)], vectors[: len(shown)], _NEIGHBOURS + 1)
-    neighbours = [
-        [one for one in row if one.path != path][:_NEIGHBOURS] for path, row in zip(shown, found, strict=True)
-    ]
-    echo_table(
-        ("photo", "nearest", "cosine", "then"),
-        [
-            (
-                os.path.basename(path),
-                os.path.basename(row[0].path),
-                f"{row[0].cosine:.3f}",
-                ", ".join(os.path.basename(one.path) for one in row[1:3]),
-            )
-            for path, row in zip(shown, neighbours, strict=True)
-        ],
-    )
-    if len(paths) > len(shown):
-        click.echo(f"... and {len(paths) - len(shown)} more photos.")
-    sheet = folder / "neighbours.png"
-    sheet_rows = [
-        SheetRow(path, Tile(path, "query"), [Tile(one.path, f"{one.cosine:.3f}") for one in row])
-        for path, row in zip(shown, neighbours, strict=True)
-    ]
-    write_sheet(Sheet("Each photo's nearest neighbours", f"Among {len(paths)} photos, by cosine.", sheet_rows), sheet)
-    click.echo(f"\nTo look at: {sheet}. Bundle, features and benchmark are in {folder}/.")
-    if made:
-        right = sum(_scene_of(path) == _scene_of(row[0].path) for path, row in zip(shown, neighbours, strict=True))
-        click.echo(f"{right} of {len(shown)} pictures have one of the same scene as their nearest neighbour.")
-    elif own:
-        click.secho(
-            "The network was trained on made-up pictures alone: neighbours among your photos say little. "
-            "With ImageNet weights they do.",
-            bold=True,
-        )
-
-
-def _scene_of(path: str) -> str:
-    return os.path.basename(path).partition("_")[0]
+    (table,) = tables("terminal", measured)
+    echo_table(table.header, [row.cells for row in table.rows])
+    click.echo("For other contenders, larger photos, memory and start: edgefeat-bench run --help")
 
 
 def _heading(text: str) -> None:
-    click.echo("")
-    click.secho(text, bold=True)
+    click.secho(f"\n{text}", bold=True)
 
 
 def _call(program: Sequence[str], arguments: Sequence[str]) -> int:
@@ -187,7 +125,7 @@ def _call(program: Sequence[str], arguments: Sequence[str]) -> int:
 
 
 def main() -> int:
-    """Runs the demo and gives its exit status."""
+    """Run the demo and return its exit status."""
     return exit_status(_demo, "edgefeat_bench.demo")
 
 

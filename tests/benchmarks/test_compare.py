@@ -16,7 +16,7 @@ from tests.benchmarks.plausible import FEW, MANY, plausible_run
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -31,9 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_unlike_machines_and_bundles_are_named_and_set_side_by_side(folder: Path) -> None:
     done = bench("compare", folder / "pi4.json", folder / "pi5.json")
     assert done.returncode == 0, done.stderr
-    assert "unlike machine: pi4: 2 cores of Raspberry Pi 4 Model B (x86_64); pi5: 2 cores of" in done.stdout
-    assert "unlike network: " in done.stdout
-    assert "without a figure in pi4: broken on" in done.stdout
+    assert "different machine: pi4: 2 cores of Raspberry Pi 4 Model B (x86_64); pi5: 2 cores of" in done.stdout
+    assert "different network: " in done.stdout
+    assert "not measured in pi4: broken on" in done.stdout
     lines = done.stdout.splitlines()
     header = next(line for line in lines if "pi4 ms" in line and "pi5 ms" in line)
     assert header.index("pi4 ms") < header.index("pi5 ms")

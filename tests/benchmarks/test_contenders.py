@@ -14,9 +14,9 @@ pytest.importorskip("psutil", reason="needs the bench extra")
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
 from edgefeat_bench._records import Result, Run
-from edgefeat_bench._run._pictures import make_pictures
-from edgefeat_bench._run._settings import Extent, Settings
-from edgefeat_bench._run._whole import run
+from edgefeat_bench._run.benchmark import run
+from edgefeat_bench._setup.generated_photos import make_photos
+from edgefeat_bench._setup.settings import Extent, Settings
 
 NETWORK = ["mobilenet", "--alpha", "0.25", "--weights", "random", "--input-size", "64"]
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "edgefeat", "export", *NETWORK, *wanted]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
-    for path in make_pictures(folder / "all", scenes=3, views=3):
+    for path in make_photos(folder / "all", scenes=3, views=3):
         (folder / "labelled" / path.stem[:6]).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / "labelled" / path.stem[:6] / path.name)
     return folder

@@ -15,16 +15,16 @@ pytest.importorskip("scipy", reason="needs the bench extra")
 from tests.benchmarks.plausible import FEW, KERAS, MANY, TUNED, plausible_run
 
 from edgefeat import ArgumentError
-from edgefeat_bench._reading._gating import Held, gate
 from edgefeat_bench._records import Run
+from edgefeat_bench._report.regression import Check, gate
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def fallen(old: Run, new: Run, *, tolerance: float = 0.1, fidelity: float = 0.005) -> list[Held]:
+def fallen(old: Run, new: Run, *, tolerance: float = 0.1, fidelity: float = 0.005) -> list[Check]:
     return [one for one in gate(old, new, tolerance=tolerance, fidelity=fidelity) if one.verdict == "fell"]
 
 
@@ -90,7 +90,7 @@ def test_memory_while_serving_pictures_a_second_and_fidelity_are_held() -> None:
     assert [(one.measure, one.name) for one in fallen(plausible_run(FEW), fat)] == [("memory", "edgefeat tuned")]
     theirs, ours = OLD.bulk
     slow = replace(OLD, bulk=(theirs, replace(ours, seconds=tuple(2 * one for one in ours.seconds))))
-    assert [one.measure for one in fallen(OLD, slow)] == ["pictures a second"]
+    assert [one.measure for one in fallen(OLD, slow)] == ["photos per second"]
     worse = tuple(replace(one, nearest_accuracy=0.69) if one.side == "edgefeat" else one for one in OLD.quality)
     assert {one.measure for one in fallen(OLD, replace(OLD, quality=worse))} == {"nearest accuracy"}
     assert fallen(OLD, replace(OLD, quality=worse), fidelity=0.03) == []
@@ -118,9 +118,9 @@ def test_what_cannot_be_held_against_each_other_is_refused() -> None:
     with pytest.raises(ArgumentError, match="--unlike-machines"):
         gate(OLD, other, tolerance=0.1, fidelity=0.005)
     assert gate(OLD, other, tolerance=0.1, fidelity=0.005, unlike_machines=True)
-    with pytest.raises(ArgumentError, match="unlike runs"):
+    with pytest.raises(ArgumentError, match="different runs"):
         gate(OLD, plausible_run(MANY, threads=1), tolerance=0.1, fidelity=0.005)
-    with pytest.raises(ArgumentError, match="nothing to take ratios to"):
+    with pytest.raises(ArgumentError, match="ratios need TensorFlow or a peer"):
         gate(OLD, plausible_run((TUNED,)), tolerance=0.1, fidelity=0.005)
 
 

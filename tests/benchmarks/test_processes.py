@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("psutil", reason="needs the bench extra")
 
 import edgefeat
-from edgefeat_bench._run._tuned import is_tuned
+from edgefeat_bench._setup.tuning import is_tuned
 
 BUNDLE = Path(__file__).parents[1] / "data" / "one_tap.edgefeat"
 
@@ -22,10 +22,10 @@ BUNDLE = Path(__file__).parents[1] / "data" / "one_tap.edgefeat"
 def test_frozen_contenders_take_no_time_from_the_one_whose_turn_it_is(tmp_path: Path) -> None:
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("needs a system where processes can be stopped by a signal")
-    from edgefeat_bench._contenders._base import Task
-    from edgefeat_bench._measures._machine import process_seconds
+    from edgefeat_bench._contenders.interface import Task
+    from edgefeat_bench._contenders.worker_process import Worker
+    from edgefeat_bench._measure.machine import process_seconds
     from edgefeat_bench._records import Contender
-    from edgefeat_bench._run._process import Worker
 
     spinning = "import sys\nprint('{}', flush=True)\nwhile True: pass"
     task = Task(Contender("spinner", "command", "peer"), str(BUNDLE), str(tmp_path), 1)
@@ -50,13 +50,13 @@ def test_an_interruption_of_the_run_alone_leaves_no_process_behind(kind: str, tm
     mark = f"mark-{kind}-{os.getpid()}"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(300)', {mark!r}])"
     code = {
-        "worker": "from edgefeat_bench._contenders._base import Task\n"
+        "worker": "from edgefeat_bench._contenders.interface import Task\n"
         "from edgefeat_bench._records import Contender\n"
-        "from edgefeat_bench._run._process import Worker\n"
+        "from edgefeat_bench._contenders.worker_process import Worker\n"
         "Worker(Task(Contender('c', 'command', 'peer'), '', '', 1),"
         f" command=[sys.executable, '-c', 'import time; time.sleep(300)', {mark!r}])",
         "program": "from pathlib import Path\n"
-        "from edgefeat_bench._measures._programs import Program, run_program\n"
+        "from edgefeat_bench._measure.programs import Program, run_program\n"
         f"command = [sys.executable, '-c', {child!r}]\n"
         "run_program(Program('p', 'peer', (), lambda *_: command), '', Path(sys.argv[1]), {})",
     }[kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,32 +12,37 @@ import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="needs the bench extra")
+pytest.importorskip("jinja2", reason="needs the bench extra")
+pytest.importorskip("matplotlib", reason="needs the bench extra")
 
 from tests.benchmarks.plausible import FEW, MANY, plausible_run
 
-from edgefeat_bench._reading._figures import figures, figures_in
-from edgefeat_bench._reading._report import COLD_HEADER, HEADER, cold_rows, markdown, rows
+from edgefeat_bench._records import Run
+from edgefeat_bench._report.documents import markdown, readme_block
+from edgefeat_bench._report.publication import figures_in
+from edgefeat_bench._report.tables import all_tables, tables
 
 CHECKOUT = Path(__file__).parents[2]
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_rows_of_the_terminal_fit_their_header_and_name_what_is_wrong() -> None:
     run = plausible_run(MANY)
-    told = rows(run)
-    assert {len(row) for row in told} == {len(HEADER)}
-    assert sum(row[-1].startswith("WRONG: ") for row in told) == len(run.photos)
-    assert [row[-1].partition(":")[0] for row in told[-2:]] == ["absent", "absent"]
-    assert {len(row) for row in cold_rows(run)} == {len(COLD_HEADER)}
+    (table,) = tables("terminal", run)
+    notes = [row.cells[-1] for row in table.rows]
+    assert sum(note.startswith("WRONG: ") for note in notes) == len(run.photos)
+    assert [note.partition(":")[0] for note in notes[-2:]] == ["NOT INSTALLED", "NOT INSTALLED"]
+    for one in (table, *all_tables(run)):
+        assert {len(row.cells) for row in one.rows} == {len(one.header)}
 
 
 def test_markdown_has_every_median_and_what_is_in_a_cell_cannot_break_out() -> None:
     run = plausible_run(MANY)
-    text = markdown(run)
+    text = markdown({Path("server.json"): run})
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len(tables) > 100
     for line in tables:
@@ -105,7 +111,7 @@ def test_what_cannot_be_reported_is_one_sentence_and_nothing_is_written(tmp_path
         (["report"], "Missing argument"),
         (["report", "nowhere.json"], "nowhere.json cannot be read"),
         (["report", tmp_path / "other.json"], "has format 1, this edgefeat-bench reads 2"),
-        (["report", result, "--readme", readme], "no place for figures"),
+        (["report", result, "--readme", readme], "no place for the figures"),
         (["report", result, "--readme", tmp_path / "absent.md"], "cannot be read"),
         (["report", result, tmp_path / "sub" / "a.json"], "a.json is given twice"),
     ]
@@ -123,4 +129,19 @@ def test_the_readme_tells_the_figures_of_the_results_in_docs() -> None:
     if found is None:
         pytest.skip("README.md has no figures of edgefeat-bench report yet")
     names, text = found
-    assert text == figures([folder / name for name in names], "docs/benchmarks"), "make bench-publish makes them anew"
+    assert text == readme_block([Run.read(folder / name) for name in names], Path(names[0]).stem, "docs/benchmarks"), (
+        "make bench-publish makes them anew"
+    )
+
+
+@pytest.mark.parametrize(("command", "package"), [("report", "matplotlib"), ("run", "psutil"), ("gate", "scipy")])
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    command: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('not here', name={package!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    plausible_run(FEW).write(tmp_path / "a.json")
+    done = bench(command, tmp_path / "a.json", *([tmp_path / "a.json"] if command == "gate" else []))
+    assert done.returncode == 1
+    assert done.stderr == f"edgefeat-bench: {package} is not installed; install it with: pip install {package}\n"
+    assert package in bench("--help").stdout or package == "scipy"

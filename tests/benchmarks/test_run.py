@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -21,10 +22,10 @@ from PIL import Image
 pytest.importorskip("psutil", reason="needs the bench extra")
 
 import edgefeat
-from edgefeat_bench._contenders import KINDS, opening_of
-from edgefeat_bench._contenders._base import Task
+from edgefeat_bench._contenders.interface import Task
+from edgefeat_bench._contenders.kinds import KINDS, opening_of
 from edgefeat_bench._records import Contender, Result, Run
-from edgefeat_bench._run._pictures import make_pictures
+from edgefeat_bench._setup.generated_photos import make_photos
 
 BUNDLE = Path(__file__).parents[1] / "data" / "one_tap.edgefeat"
 QUICK = ["--sizes", "320x240,array", "--pictures", "2", "--rounds", "2", "--no-cold", "--no-bulk", "--no-peak"]
@@ -52,19 +53,19 @@ for number, line in enumerate(sys.stdin):
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    make_pictures(folder, scenes=2, views=1)
+    make_photos(folder, scenes=2, views=1)
     return folder
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @contextmanager
 def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
     """A run that is not left behind where the test fails."""
-    command = [sys.executable, "-m", "edgefeat_bench._command", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         yield process
@@ -139,7 +140,7 @@ def test_every_engine_that_runs_a_file_is_listed_and_brought_by_a_command_where_
         assert one.contender.engine is not None
         if find_spec(modules[one.contender.engine]) is None:
             assert one.status == "absent"
-            assert one.remedy.startswith("pip install 'edgefeat[")
+            assert one.remedy.startswith("pip install ")
         else:
             assert one.status == "ok", one.reason
 
@@ -222,7 +223,7 @@ def test_packages_that_do_not_fit_together_are_absent_with_the_command_that_mend
     (tmp_path / "packages" / "timm" / "__init__.py").write_text(
         "raise RuntimeError('operator torchvision::nms does not exist')"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"), prepend=os.pathsep)
     run = measured(tmp_path, photos, *QUICK, *OURS[:2], "--only", "torch")
     torch = result(run, "torch timm")
     assert torch.status == "absent"
@@ -238,7 +239,7 @@ def test_a_program_that_cannot_run_here_costs_only_itself(
     (tmp_path / "packages" / "mediapipe" / "__init__.py").write_text(
         "raise OSError('libGLESv2.so.2: cannot open shared object file')"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"), prepend=os.pathsep)
     run = measured(tmp_path, photos, *QUICK, *OURS[:2], "--only", "mediapipe tflite-float32", "--cold")
     peer = result(run, "mediapipe tflite-float32")
     assert peer.status == "absent"
@@ -307,7 +308,7 @@ def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, t
 def test_that_others_took_the_machine_is_not_forgotten_when_a_run_is_gone_on_with(photos: Path, tmp_path: Path) -> None:
     measured(tmp_path, photos, *QUICK, *OURS)
     path = tmp_path / "tiny_last_32-1t.json"
-    said = "other programs took 84% of the cores while it ran: end them and repeat the run"
+    said = "other programs used 84% of the cores during the run: stop them and repeat the run"
     path.write_text(json.dumps({**json.loads(path.read_text()), "unstable": [said]}))
     assert said in measured(tmp_path, photos, *QUICK, *OURS, "--resume", "--rounds", "3").unstable
 
@@ -365,7 +366,7 @@ def test_photos_become_upright_camera_jpegs_of_each_size_and_small_ones_give_way
     run = measured(tmp_path / "out", source, *OURS, "--sizes", "400x300,1600x1200", *QUICK[2:], bundle=BUNDLE)
     small, large = run.photos
     assert small.files[0].startswith("turned")
-    assert all(name.startswith("made-up") for name in (small.files[1], *large.files))
+    assert all(name.startswith("generated") for name in (small.files[1], *large.files))
     for photos, size in ((small, (400, 300)), (large, (1600, 1200))):
         for name in photos.files:
             with Image.open(tmp_path / "out" / "prepared" / "photos" / f"{size[0]}x{size[1]}" / name) as image:

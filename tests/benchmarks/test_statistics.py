@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the bench extra")
 
-from edgefeat_bench._reading._statistics import FEWEST, median, quantile, ratio
+from edgefeat_bench._statistics import FEWEST, median, quantile, ratio
 
 
 @pytest.mark.parametrize("count", [6, 7, 10, 25, 60, 200])

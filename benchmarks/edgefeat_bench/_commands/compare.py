@@ -10,50 +10,41 @@ import click
 from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat_bench._reading._comparing import beside, cold_beside, side_by_side, unlike, untimed
-from edgefeat_bench._reading._questions import baseline, latency, times_as_fast
-from edgefeat_bench._reading._statistics import median
 from edgefeat_bench._records import Result, Run
-
-__all__ = ["command"]
+from edgefeat_bench._report.comparison import differences, side_by_side, unmeasured
+from edgefeat_bench._report.findings import baseline, latency, speedup
+from edgefeat_bench._report.tables import tables
+from edgefeat_bench._statistics import median
 
 
 @click.command("compare")
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A.json B.json...")
 @json_option
 def command(results: tuple[Path, ...], as_json: bool) -> int:
-    """Set runs side by side, of one machine or several. Nothing is merged; what is unlike is named first.
+    """Show runs side by side, of one machine or several. Nothing is merged; differences are listed first.
 
-    "times as fast" is as each run's own full TensorFlow path.
+    Each speed-up is relative to TensorFlow in the same run.
     """
     if len(results) < 2:
-        raise ArgumentError(f"{len(results)} result given (expected: two or more to set side by side)")
-    runs, names = [Run.read(path) for path in results], _names(results)
+        raise ArgumentError(f"{len(results)} result given (expected: two or more to compare)")
+    runs, names = [Run.read(path) for path in results], [path.stem for path in results]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in results]
     if as_json:
         echo_json(_json(runs, names))
         return 0
-    for aspect, values in unlike(runs).items():
-        click.echo(
-            f"unlike {aspect}: " + "; ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
-        )
+    for aspect, values in differences(runs).items():
+        each = "; ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
+        click.echo(f"different {aspect}: {each}")
     for name, run in zip(names, runs, strict=True):
         for reason in run.unstable:
             click.echo(f"{name} is unstable: {reason}")
-        if untimed(run):
-            click.echo(f"without a figure in {name}: {', '.join(untimed(run))}")
-    click.echo("")
-    echo_table(*beside(runs, names))
-    header, rows = cold_beside(runs, names)
-    if rows:
+        if without := unmeasured(run):
+            click.echo(f"not measured in {name}: {', '.join(without)}")
+    for table in tables("latency_comparison", runs, names) + tables("cold_comparison", runs, names):
         click.echo("")
-        echo_table(header, rows)
+        echo_table(table.header, [row.cells for row in table.rows])
     return 0
-
-
-def _names(results: tuple[Path, ...]) -> list[str]:
-    """The files' names, or their whole paths where names are the same."""
-    stems = [path.stem for path in results]
-    return stems if len(set(stems)) == len(stems) else [str(path) for path in results]
 
 
 def _json(runs: list[Run], names: list[str]) -> dict[str, Any]:
@@ -61,11 +52,8 @@ def _json(runs: list[Run], names: list[str]) -> dict[str, Any]:
         {
             "name": name,
             "machine": to_json(run.machine),
-            "bundle": run.bundle,
-            "network": run.network,
-            "threads": run.threads,
-            "edgefeat": run.edgefeat,
             "unstable": list(run.unstable),
+            **{field: getattr(run, field) for field in ("bundle", "network", "threads", "edgefeat")},
         }
         for name, run in zip(names, runs, strict=True)
     ]
@@ -80,24 +68,22 @@ def _json(runs: list[Run], names: list[str]) -> dict[str, Any]:
     cold = [
         [
             {
-                "name": one.name,
                 "seconds": to_json(median(one.seconds)),
-                "peak_memory_bytes": one.peak_memory_bytes,
-                "installed_bytes": one.installed_bytes,
+                **{field: getattr(one, field) for field in ("name", "peak_memory_bytes", "installed_bytes")},
             }
             for one in run.cold_starts
         ]
         for run in runs
     ]
-    return {"runs": about, "unlike": unlike(runs), "rows": rows, "cold_starts": cold}
+    return {"runs": about, "unlike": differences(runs), "rows": rows, "cold_starts": cold}
 
 
 def _figures(run: Run, result: Result | None, photos: str) -> dict[str, Any] | None:
     if result is None:
         return None
-    seconds, fast = latency(result, photos), times_as_fast(result, baseline(run), photos)
+    seconds, factor = latency(result, photos), speedup(result, baseline(run), photos)
     return {
         "status": result.status,
         "seconds": to_json(seconds) if seconds else None,
-        "times_as_fast": to_json(fast) if fast and result.status == "ok" else None,
+        "times_as_fast": to_json(factor) if factor and result.status == "ok" else None,
     }

@@ -1,4 +1,4 @@
-"""`edgefeat-bench report`: results become tables, a page and pictures."""
+"""`edgefeat-bench report`: results as a page, Markdown and pictures."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from pathlib import Path
 
 import click
 
-from edgefeat_bench._reading._publish import publish
+from edgefeat_bench._report.publication import publish
 
-__all__ = ["command"]
+_PATH = click.Path(path_type=Path)
 
 
 @click.command("report")
-@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULT.json...")
-@click.option("-o", "--output", default="report", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option(
-    "--readme", type=click.Path(path_type=Path), help="Markdown file whose figures, between its marks, are made anew."
-)
+@click.argument("results", nargs=-1, required=True, type=_PATH, metavar="RESULT.json...")
+@click.option("-o", "--output", default="report", show_default=True, type=_PATH, help="Folder to write to.")
+@click.option("--readme", type=_PATH, help="Also update the figures in this Markdown file.")
 def command(results: tuple[Path, ...], output: Path, readme: Path | None) -> int:
-    """Write README.md, the page index.html, pictures and a copy of every RESULT.json into a folder.
+    """Write a folder with README.md, the page index.html, pictures and a copy of every RESULT.json.
 
-    With --readme the figures between the lines <!-- figures: begin --> and <!-- figures: end --> of that file are
-    replaced as well; the first result gives its tables.
+    \b
+    Example: edgefeat-bench report results/*.json -o results/report
+
+    With --readme, the figures between the lines <!-- figures: begin --> and <!-- figures: end --> of that file are
+    replaced. The first result gives its tables.
     """
     for path in publish(results, output, readme):
         click.echo(f"written: {path}")

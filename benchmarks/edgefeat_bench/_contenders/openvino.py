@@ -1,4 +1,4 @@
-"""OpenVINO's own reading of the stock ONNX file, preprocessing in its graph; pictures by OpenCV if installed."""
+"""OpenVINO with the stock ONNX file, preprocessing in its graph; images by OpenCV if installed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from typing import Any
 
 import numpy as np
 
-# Where `import openvino` finds this package it reports to its maker.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # how Python spells "not to be imported"
+# If `import openvino` finds this package, it sends usage data.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # prevents its import
 
-import openvino  # noqa: E402  only once the other cannot be imported
+import openvino  # noqa: E402  after the line above
 from openvino.preprocess import PrePostProcessor  # noqa: E402
 
-from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out, pillow_picture  # noqa: E402
-from edgefeat_bench._run._prepared import ONNX_MODEL, Prepared  # noqa: E402
-
-__all__ = ["open_contender"]
+from edgefeat._images.form import PictureForm  # noqa: E402
+from edgefeat_bench._contenders.interface import (  # noqa: E402
+    Opened,
+    Picture,
+    Prepared,
+    Task,
+    pillow_picture,
+    timed_stages,
+)
+from edgefeat_bench._contenders.model_files import ONNX_MODEL, ModelFacts  # noqa: E402
 
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python")  # whichever brought cv2
 
 
 def open_contender(task: Task) -> Opened:
-    """Compiled for latency, in the precision it takes by itself. OpenCV decodes and scales as OpenVINO's guides do."""
+    """Compiled for latency, in its default precision. OpenCV decodes and resizes as in OpenVINO's guides."""
     path, form = task.folder / ONNX_MODEL, task.form()
     core = openvino.Core()
     network = core.read_model(str(path))
@@ -37,21 +43,16 @@ def open_contender(task: Task) -> Opened:
     if opencv:
         importlib.import_module("cv2").setNumThreads(task.threads)
 
-    def extract(picture: Picture) -> Answer:
-        started = time.perf_counter()
-        if opencv:
-            pixels, decoded, resized = _opencv_picture(picture, form.width, form.height)
-        else:
-            pixels, decoded, resized = pillow_picture(picture, form)
+    def infer(pixels: np.ndarray[Any, Any]) -> list[Any]:
         request.infer([pixels[None]])
-        features = laid_out([request.get_output_tensor(index).data for index in range(len(compiled.outputs))])
-        return Answer(features, (decoded - started, resized - decoded, time.perf_counter() - resized))
+        return [request.get_output_tensor(index).data for index in range(len(compiled.outputs))]
 
+    extract = timed_stages(infer, form, _opencv_picture if opencv else pillow_picture)
     return Opened(extract, ("openvino", *(_OPENCV if opencv else ("pillow",))), path.stat().st_size)
 
 
-def _with_preprocessing(network: Any, facts: Prepared) -> Any:
-    """The network from uint8 RGB NHWC, scale and shift inside."""
+def _with_preprocessing(network: Any, facts: ModelFacts) -> Any:
+    """Return the network from uint8 RGB NHWC, with scale and shift inside."""
     steps = PrePostProcessor(network)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NHWC"))
@@ -63,11 +64,11 @@ def _with_preprocessing(network: Any, facts: Prepared) -> Any:
     return steps.build()
 
 
-def _opencv_picture(picture: Picture, width: int, height: int) -> tuple[np.ndarray[Any, Any], float, float]:
-    """INTER_AREA: with OpenCV's default, which does not smooth, large photos give other features."""
-    cv2: Any = importlib.import_module("cv2")  # it has types where it is installed, and only there
+def _opencv_picture(picture: Picture, form: PictureForm) -> Prepared:
+    """Resize by INTER_AREA: OpenCV's default does not smooth, and the features of large photos would differ."""
+    cv2: Any = importlib.import_module("cv2")  # it has types only where it is installed
     image = cv2.cvtColor(cv2.imread(picture), cv2.COLOR_BGR2RGB) if isinstance(picture, str) else picture
     decoded = time.perf_counter()
-    smaller = image.shape[0] > height and image.shape[1] > width
-    pixels = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    smaller = image.shape[0] > form.height and image.shape[1] > form.width
+    pixels = cv2.resize(image, (form.width, form.height), None, 0, 0, cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return pixels, decoded, time.perf_counter()

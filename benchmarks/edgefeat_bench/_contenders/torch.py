@@ -1,18 +1,17 @@
-"""timm's network of the same architecture on PyTorch. Its weights are its own: features cannot be compared."""
+"""timm's network of the same architecture on PyTorch. Its weights differ: features cannot be compared."""
 
 from __future__ import annotations
 
-import time
+from typing import Any
 
 import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 
 import edgefeat
 from edgefeat import EdgefeatError
-from edgefeat_bench._contenders._base import Answer, Opened, Picture, Task, laid_out, pillow_picture
-
-__all__ = ["open_contender"]
+from edgefeat_bench._contenders.interface import Opened, Task, timed_stages
 
 _NAMES = {
     "densenet121": "densenet121",
@@ -43,13 +42,10 @@ def open_contender(task: Task) -> Opened:
     mean = np.array([0.485, 0.456, 0.406], np.float32) * 255
     deviation = np.array([0.229, 0.224, 0.225], np.float32) * 255
 
-    def extract(picture: Picture) -> Answer:
-        started = time.perf_counter()
-        pixels, decoded, resized = pillow_picture(picture, form)
+    def infer(pixels: NDArray[np.uint8]) -> Any:
         batch = torch.from_numpy((pixels.astype(np.float32) - mean) / deviation).permute(2, 0, 1)[None]
         with torch.inference_mode():
-            features = laid_out(model(batch.to(memory_format=torch.channels_last)).numpy())
-        return Answer(features, (decoded - started, resized - decoded, time.perf_counter() - resized))
+            return model(batch.to(memory_format=torch.channels_last)).numpy()
 
     size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    return Opened(extract, ("torch", "timm", "numpy", "pillow"), size)
+    return Opened(timed_stages(infer, form), ("torch", "timm", "numpy", "pillow"), size)

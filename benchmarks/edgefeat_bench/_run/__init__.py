@@ -1,1 +1,1 @@
-"""A run, from what is asked for to the contenders called in turn and the results written down."""
+"""A whole run, from settings to the results file."""

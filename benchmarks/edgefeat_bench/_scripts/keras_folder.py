@@ -8,24 +8,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-told = json.loads(sys.argv[1])
-model = keras.models.load_model(told["model"])
+task = json.loads(sys.argv[1])
+model = keras.models.load_model(task["model"])
 pictures = keras.utils.image_dataset_from_directory(
-    told["pictures"],
+    task["pictures"],
     labels=None,
-    image_size=(told["height"], told["width"]),
+    image_size=(task["height"], task["width"]),
     batch_size=32,
     shuffle=False,
     verbose=False,
 )
-if told["preprocess"]:
-    module, _, name = told["preprocess"].rpartition(".")
+if task["preprocess"]:
+    module, _, name = task["preprocess"].rpartition(".")
     prepare = getattr(importlib.import_module(module), name)
 else:
 
     def prepare(pixels: tf.Tensor) -> tf.Tensor:
         """The backbone's preprocessing."""
-        return (pixels[..., ::-1] if told["reversed"] else pixels) * told["scale"] + told["shift"]
+        return (pixels[..., ::-1] if task["reversed"] else pixels) * task["scale"] + task["shift"]
 
 
-np.save(told["output"], model.predict(pictures.map(prepare).prefetch(tf.data.AUTOTUNE), verbose=0))
+np.save(task["output"], model.predict(pictures.map(prepare).prefetch(tf.data.AUTOTUNE), verbose=0))

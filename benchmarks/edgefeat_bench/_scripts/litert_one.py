@@ -7,14 +7,14 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-told = json.loads(sys.argv[1])
-interpreter = Interpreter(model_path=told["model"])
+task = json.loads(sys.argv[1])
+interpreter = Interpreter(model_path=task["model"])
 given = interpreter.get_input_details()[0]["index"]
-interpreter.resize_tensor_input(given, [1, told["height"], told["width"], 3])
+interpreter.resize_tensor_input(given, [1, task["height"], task["width"], 3])
 interpreter.allocate_tensors()
-image = Image.open(told["pictures"]).convert("RGB").resize((told["width"], told["height"]), Image.Resampling.BILINEAR)
-pixels = np.asarray(image)[..., ::-1] if told["reversed"] else np.asarray(image)
-prepared = pixels.astype(np.float32) * np.array(told["scale"], np.float32) + np.array(told["shift"], np.float32)
+image = Image.open(task["pictures"]).convert("RGB").resize((task["width"], task["height"]), Image.Resampling.BILINEAR)
+pixels = np.asarray(image)[..., ::-1] if task["reversed"] else np.asarray(image)
+prepared = pixels.astype(np.float32) * np.array(task["scale"], np.float32) + np.array(task["shift"], np.float32)
 interpreter.set_tensor(given, prepared[None])
 interpreter.invoke()
-np.save(told["output"], interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+np.save(task["output"], interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))

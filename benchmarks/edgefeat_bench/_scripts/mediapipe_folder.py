@@ -4,16 +4,16 @@ import json
 import sys
 from pathlib import Path
 
-# Where it is installed it is imported, for nothing that is used here: a device has none.
-sys.modules["tensorflow"] = None  # type: ignore[assignment]  # how Python spells "not to be imported"
+# MediaPipe imports it if it is installed, and uses it for nothing here.
+sys.modules["tensorflow"] = None  # type: ignore[assignment]  # prevents its import
 
-import mediapipe  # noqa: E402  only once the other cannot be imported
+import mediapipe  # noqa: E402  after the line above
 import numpy as np  # noqa: E402
 from mediapipe.tasks.python import BaseOptions, vision  # noqa: E402
 
-told = json.loads(sys.argv[1])
-options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path=told["model"]))
+task = json.loads(sys.argv[1])
+options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path=task["model"]))
 with vision.ImageEmbedder.create_from_options(options) as embedder:
-    images = (mediapipe.Image.create_from_file(str(path)) for path in sorted(Path(told["pictures"]).iterdir()))
+    images = (mediapipe.Image.create_from_file(str(path)) for path in sorted(Path(task["pictures"]).iterdir()))
     features = [np.asarray(embedder.embed(image).embeddings[0].embedding) for image in images]
-np.save(told["output"], np.stack(features))
+np.save(task["output"], np.stack(features))

@@ -1,0 +1,130 @@
+"""A contender in a process of its own: it reads one image a line and answers with time and feature.
+
+Lines are JSON. The first answer is `{"versions": {...}, "model_bytes": N}`, optionally with `remark`, or, if it cannot
+run, `{"absent": reason}`, optionally with `remedy`, the command that helps. Each request is `{"file": path}` or
+`{"array": path}`, an .npy file of uint8 RGB (H, W, 3) that is read before the time starts. A request may also name an
+array as `"warm"`, to be extracted before, untimed. The answer is `{"seconds": s, "feature": f}`, f a list of numbers
+or base64 of little-endian float32, optionally with `laps` (seconds to decode, resize, infer) and `peak` (bytes).
+
+Any program that does this can be a contender: `edgefeat-bench run --add NAME=COMMAND`.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from edgefeat import EdgefeatError
+from edgefeat._bundle.json_records import from_json
+from edgefeat_bench._contenders.interface import Opened, Picture, Task
+from edgefeat_bench._contenders.kinds import KINDS, Kind, opening_of
+
+# A stopped process needs this long until the system has spread its threads over the cores again. So the timed image is
+# one of a series, not the first after a pause.
+_WARM_SECONDS = 0.05
+#: Debian's packages of the system libraries that peers need, by the library's name.
+_DEBIAN = {
+    "libEGL": "libegl1",
+    "libGL": "libgl1",
+    "libGLESv2": "libgles2",
+    "libglib": "libglib2.0-0",
+    "libxcb": "libxcb1",
+}
+
+
+def main(task_json: str) -> int:
+    """Answer until the input ends."""
+    # Engines print on both streams; the answers have a stream of their own.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    task = from_json(Task, json.loads(task_json))
+    kind = KINDS[task.contender.kind]
+    try:
+        opening = opening_of(kind)
+    except Exception as error:  # noqa: BLE001  incompatible packages raise anything
+        names = ", ".join(kind.modules) or "edgefeat"
+        _answer(answers, {"absent": f"{names} cannot be imported: {error}", "remedy": _remedy(kind, error)})
+        return 0
+    try:
+        opened = opening(task)
+    except (ImportError, EdgefeatError) as error:
+        _answer(answers, {"absent": str(error)})
+        return 0
+    facts = {"versions": _versions(opened.distributions), "model_bytes": opened.model_bytes, "remark": opened.remark}
+    _answer(answers, facts)
+    arrays: dict[str, Picture] = {}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        for name in filter(None, (asked.get("array"), asked.get("warm"))):
+            if name not in arrays:
+                arrays[name] = np.load(name)
+        if warm := asked.get("warm"):
+            _warm_up(opened, arrays[warm])
+        _answer(answers, _timed(opened, arrays[asked["array"]] if "array" in asked else asked["file"]))
+    return 0
+
+
+def _remedy(kind: Kind, error: Exception) -> str:
+    """Return the command that installs what an import lacked: a system library, or else a compatible package."""
+    library = re.search(r"(lib\w+)\.so[\w.]*: cannot open shared object file", str(error))
+    if library is None:
+        return kind.remedy.replace("pip install", "pip install --upgrade")
+    package = _DEBIAN.get(library[1], library[1].lower())
+    return f"apt-get install {package} (on Debian; it has {library[1]})"
+
+
+def _warm_up(opened: Opened, picture: Picture) -> None:
+    until = time.perf_counter() + _WARM_SECONDS
+    opened.extract(picture)
+    while time.perf_counter() < until:
+        opened.extract(picture)
+
+
+def _timed(opened: Opened, picture: Picture) -> dict[str, Any]:
+    started = time.perf_counter()
+    answer = opened.extract(picture)
+    seconds = time.perf_counter() - started
+    encoded = base64.b64encode(np.ascontiguousarray(answer.feature, "<f4").tobytes()).decode()
+    return {"seconds": seconds, "laps": answer.laps, "feature": encoded, "peak": _peak_memory()}
+
+
+def _peak_memory() -> int:
+    """Return the peak memory of this process in bytes; 0 where the system does not report it."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # not Linux, where getrusage would include the parent's memory
+        status = ""
+    if own := re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE):
+        return int(own[1]) * 1024
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in distributions:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # OpenCV has several names
+            continue
+    return found
+
+
+def _answer(stream: TextIO, value: dict[str, Any]) -> None:
+    stream.write(json.dumps(value) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Time from photo to feature, contenders in turn."""

@@ -1,0 +1,184 @@
+"""Whole programs, timed from start to end, with the memory that they and their children use."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from edgefeat import EdgefeatError
+from edgefeat._engines.selection import candidates
+from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, TFLITE_MODEL
+from edgefeat_bench._processes import child_environment
+from edgefeat_bench._records import Side
+from edgefeat_bench._setup.setup import Setup
+
+_SCRIPTS = Path(__file__).parents[1] / "_scripts"
+_LOOK_SECONDS = 0.05
+_LIMIT_SECONDS = 1800.0
+
+
+@dataclass(slots=True)
+class Program:
+    """A program, and what was measured of it.
+
+    `command` gives its arguments for photos and an output, `distributions` is what has to be installed for it.
+    """
+
+    name: str
+    side: Side
+    distributions: tuple[str, ...]
+    command: Callable[[str, Path], list[str]]
+    seconds: list[float] = field(default_factory=list)
+    peak: int = 0
+
+
+_PILLOW = ("pillow", "numpy")
+#: Name, side, script, the module it needs, the distributions it needs, and its model.
+_ONE: tuple[tuple[str, Side, str, str, tuple[str, ...], str], ...] = (
+    ("keras script", "tensorflow", "keras_one", "tensorflow", ("tensorflow", "pillow"), KERAS_MODEL),
+    ("onnxruntime and Pillow script", "peer", "onnxruntime_one", "onnxruntime", ("onnxruntime", *_PILLOW), ONNX_MODEL),
+    ("litert and Pillow script", "peer", "litert_one", "ai_edge_litert", ("ai-edge-litert", *_PILLOW), TFLITE_MODEL),
+    ("mediapipe script", "peer", "mediapipe_one", "mediapipe", ("mediapipe",), ""),
+)
+_FOLDER: tuple[tuple[str, Side, str, str, tuple[str, ...], str], ...] = (
+    ("keras dataset and predict", "tensorflow", "keras_folder", "tensorflow", (), KERAS_MODEL),
+    ("onnxruntime and Pillow, a process a core", "peer", "onnxruntime_folder", "onnxruntime", (), ONNX_MODEL),
+    ("mediapipe, one by one", "peer", "mediapipe_folder", "mediapipe", (), ""),
+)
+
+
+def scripts(setup: Setup, *, folder: bool) -> list[Program]:
+    """Return the scripts that can run here, for one photo or for a folder; each uses the machine as it likes."""
+    found, facts, form = [], setup.facts, setup.bundle.manifest.picture
+    for name, side, file, module, distributions, model in _FOLDER if folder else _ONE:
+        path = setup.folder / model if model else setup.bundle.path / "tflite-float32.tflite"
+        if importlib.util.find_spec(module) is None or not path.exists():
+            continue
+        task = {
+            "model": str(path),
+            **{"height": form.height, "width": form.width, "preprocess": facts.preprocess},
+            **{"scale": facts.scale, "shift": facts.shift, "reversed": facts.reversed},
+        }
+        start = [sys.executable, "-P", str(_SCRIPTS / f"{file}.py")]
+        found.append(Program(name, side, distributions, _with_task(start, task)))
+    return found
+
+
+def _with_task(start: list[str], task: dict[str, object]) -> Callable[[str, Path], list[str]]:
+    return lambda photos, output: [*start, json.dumps({**task, "pictures": photos, "output": str(output)})]
+
+
+def edgefeat_program(setup: Setup, name: str, option: str, suffix: str) -> Program:
+    """Return `edgefeat extract`; `option` names its output, which has that `suffix`."""
+    engine = next(iter(candidates(setup.bundle))).engine
+    start = [sys.executable, "-P", "-m", "edgefeat", "extract", str(setup.bundle.path)]
+    return Program(
+        name,
+        "edgefeat",
+        ("numpy", "pillow", "click", "tqdm", engine.distribution),
+        lambda photos, output: [*start, photos, option, str(output.with_suffix(suffix))],
+    )
+
+
+def run_in_turns(
+    programs: Sequence[Program], photos: str, scratch: Path, environment: Mapping[str, str], *,
+    turns: int, seed: Sequence[int], tell: Callable[[str], None],
+) -> list[Program]:  # fmt: skip
+    """Run every program once a turn, in an order drawn from `seed`; return those that never failed."""
+    failed: set[str] = set()
+    for turn in range(turns):
+        for place in np.random.default_rng([seed[0], turn, *seed[1:]]).permutation(len(programs)):
+            program = programs[place]
+            if program.name in failed:
+                continue
+            tell(f"{program.name}, turn {turn + 1} of {turns}")
+            try:
+                seconds, peak = run_program(program, photos, scratch, environment)
+            except EdgefeatError as error:
+                tell(f"skipped: {error}")
+                failed.add(program.name)
+                continue
+            program.seconds.append(round(seconds, 4))
+            program.peak = max(program.peak, peak)
+    return [program for program in programs if program.name not in failed]
+
+
+def run_program(program: Program, photos: str, folder: Path, environment: Mapping[str, str]) -> tuple[float, int]:
+    """Return the seconds from start to end, and the peak memory of all its processes together, in bytes.
+
+    Raises EdgefeatError if it fails, or writes an invalid feature.
+    """
+    output = folder / "output.npy"
+    for left in folder.glob("output.*"):
+        left.unlink()
+    log = folder / "log"
+    with log.open("w") as stream:
+        started = time.perf_counter()
+        process = psutil.Popen(
+            program.command(photos, output),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            env={**child_environment(), **environment},
+        )
+        try:
+            peak = _watch(process, started)
+        except BaseException:  # also an interruption: nobody else would end the program
+            _end(process)
+            raise
+        seconds = time.perf_counter() - started
+    if process.returncode != 0:
+        lines = log.read_text(errors="replace").strip().splitlines() or [""]
+        raise EdgefeatError(f"{program.name} failed with exit status {process.returncode}: {lines[-1][:200]}")
+    if output.exists() and not (np.isfinite(found := np.load(output)).all() and found.any()):
+        raise EdgefeatError(f"{program.name} wrote an invalid feature: {found.ravel()[:4]}")
+    return seconds, peak
+
+
+def _watch(process: psutil.Popen, started: float) -> int:
+    """Wait for the end and return the peak memory. Shared pages count once, where the system reports them."""
+    peak = 0
+    while True:
+        peak = max(peak, _memory(process))
+        try:
+            process.wait(_LOOK_SECONDS)
+            return peak
+        except psutil.TimeoutExpired:
+            if time.perf_counter() - started > _LIMIT_SECONDS:
+                _end(process)
+
+
+def _family(process: psutil.Popen) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def _end(process: psutil.Popen) -> None:
+    """End a program and all its children."""
+    for one in _family(process):
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    process.wait()
+
+
+def _memory(process: psutil.Popen) -> int:
+    total, family = 0, _family(process)
+    for one in family:
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            if len(family) == 1:
+                total += one.memory_info().rss
+            else:
+                info = one.memory_full_info()
+                total += getattr(info, "pss", info.rss)
+    return total

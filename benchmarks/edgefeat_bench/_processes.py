@@ -1,0 +1,39 @@
+"""Child processes: their environment, and running a module to its end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from edgefeat import EdgefeatError
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of every process that may load TensorFlow: on the CPU, without log messages."""
+    return {
+        **os.environ,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "KERAS_BACKEND": "tensorflow",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
+
+
+def run_module(module: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
+    """Run `python -m <module>` and return its standard output.
+
+    Raises EdgefeatError with the last line of its standard error where it fails.
+    """
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**child_environment(), **(environment or {})},
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise EdgefeatError(lines[-1][:200])
+    return done.stdout

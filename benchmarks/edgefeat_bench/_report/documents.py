@@ -1,0 +1,86 @@
+"""Runs as documents: the HTML page, the Markdown beside it, and the block of a README, each from its template."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from jinja2 import Environment
+from jinja2.runtime import Macro
+
+from edgefeat_bench._records import Run
+from edgefeat_bench._report import findings, numbers, tables
+from edgefeat_bench._report.plots import bars, canvas, costs, fidelity
+from edgefeat_bench._report.rendering import environment, markdown_text
+from edgefeat_bench._statistics import ratio
+
+
+def page(runs: Sequence[Run]) -> str:
+    """Return runs, at least one, as one HTML page that makes no request: each in a section of its own."""
+    return _rendered("page.html", runs=runs)
+
+
+def markdown(runs: Mapping[Path, Run]) -> str:
+    """Return runs by the name of their file as Markdown."""
+    return _rendered("benchmarks.md", runs=runs)
+
+
+def readme_block(runs: Sequence[Run], stem: str, folder: str) -> str:
+    """Return the figures for a README: the first run gives the tables; its picture is `folder`/`stem`-light.svg."""
+    return _rendered("readme.md", runs=runs, stem=stem, folder=folder)
+
+
+def _rendered(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(**values) + "\n"
+
+
+@functools.cache
+def _environment() -> Environment:
+    found = environment()
+    for module in (tables, canvas, bars, costs, fidelity):
+        found.globals.update(vars(module))
+    found.globals |= {"peer_verdicts": _peer_verdicts, "better_cold_starts": _better_cold_starts}
+    found.filters |= {"for_page": canvas.for_page, "markdown": markdown_text, "lines": _lines}
+    macros = vars(found.get_template("sentences.txt").module).items()
+    sentences = {name: functools.partial(_sentence, macro) for name, macro in macros if isinstance(macro, Macro)}
+    found.globals["say"] = SimpleNamespace(**sentences)
+    return found
+
+
+def _sentence(macro: Callable[[Run], str], run: Run) -> str:
+    """Return what a macro of `sentences.txt` says, as text that the page escapes like any other."""
+    return str(macro(run))
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _peer_verdicts(run: Run) -> list[tuple[str, str, str]]:
+    """Return peer, verdict and text for each peer and kind of photos: level if the interval contains 1."""
+    mine, found = findings.ours(run), []
+    for photos in run.photos:
+        for peer in findings.valid(run, "peer") if mine else []:
+            if mine and (factor := findings.speedup(mine, peer, photos.name)):
+                verdict = "faster" if factor.low > 1 else "slower" if factor.high < 1 else "level"
+                cosine = peer.minimum_cosine
+                far = f", lowest cosine {cosine:.2f}" if cosine and cosine < run.right_cosine else ""
+                text = f"{peer.contender.name} on {photos.name} ({numbers.times_interval(factor)}{far})"
+                found.append((peer.contender.name, verdict, text))
+    return found
+
+
+def _better_cold_starts(run: Run) -> dict[str, list[str]]:
+    """Return the peers whose new process is better than edgefeat's, by what is better."""
+    mine = findings.first_of(run.cold_starts, "edgefeat")
+    if mine is None:
+        return {}
+    peers = [one for one in run.cold_starts if one.side == "peer"]
+    return {
+        "Faster to the first feature": [one.name for one in peers if ratio(one.seconds, mine.seconds).high < 1],
+        "Less memory": [one.name for one in peers if one.peak_memory_bytes < mine.peak_memory_bytes],
+        "Smaller install": [one.name for one in peers if one.installed_bytes < mine.installed_bytes],
+    }

@@ -1,0 +1,174 @@
+"""What tables, plots, sentences, comparison and gate derive from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from edgefeat_bench._records import Bulk, ColdStart, Cost, Peak, Photos, Quality, Result, Run, Series
+from edgefeat_bench._statistics import Estimate, median, ratio
+
+#: The kind of contender that is edgefeat's default: what `edgefeat tune` chose.
+TUNED = "edgefeat-tuned"
+#: The kind that is the full TensorFlow path as most people write it.
+PREDICT = "keras-predict"
+
+# The bits of a Raspberry Pi's `get_throttled`: now, and since it started.
+_THROTTLED = 0xF000F
+
+_Measured = TypeVar("_Measured", ColdStart, Bulk)
+
+
+def valid(run: Run, side: str | None = None) -> list[Result]:
+    """Return the contenders that can be compared: correct features, and no crash."""
+    return [result for result in run.results if result.status == "ok" and side in (None, result.contender.side)]
+
+
+def status_of(result: Result) -> str:
+    """Return the status in words."""
+    return {"absent": "not installed", "died": "crashed"}.get(result.status, result.status)
+
+
+def name_of(result: Result) -> str:
+    """Return the contender's name, with its status if it cannot be compared."""
+    return result.contender.name + (f" ({status_of(result)})" if result.status != "ok" else "")
+
+
+def remark_of(result: Result) -> str:
+    """Return why a contender cannot be compared; empty if it can."""
+    return f"{status_of(result).upper()}: {result.reason}" if result.status != "ok" else ""
+
+
+def timed(run: Run, photos: str) -> list[tuple[Result, Series]]:
+    """Return the contenders with samples on these photos: valid ones first, then wrong and crashed ones."""
+    found = [(result, series) for result in run.results if (series := series_of(result, photos))]
+    return sorted(found, key=lambda pair: ("ok", "wrong", "died", "absent").index(pair[0].status))
+
+
+def series_of(result: Result, photos: str) -> Series | None:
+    """Return a contender's samples on the photos of that name, or None if it has none."""
+    return next((series for series in result.series if series.photos == photos and series.seconds), None)
+
+
+def latency(result: Result, photos: str) -> Estimate | None:
+    """Return the seconds from photo to feature."""
+    series = series_of(result, photos)
+    return median(series.seconds) if series else None
+
+
+def speedup(result: Result, other: Result | None, photos: str) -> Estimate | None:
+    """Return the speed of `result` relative to `other`: the median of the ratios within each turn."""
+    series, others = series_of(result, photos), series_of(other, photos) if other else None
+    return ratio(others.seconds, series.seconds) if series and others else None
+
+
+def baseline(run: Run) -> Result | None:
+    """Return what speed-ups are relative to: `model.predict`, or else the first other TensorFlow contender."""
+    theirs = valid(run, "tensorflow")
+    return next((result for result in theirs if result.contender.kind == PREDICT), theirs[0] if theirs else None)
+
+
+def ours(run: Run) -> Result | None:
+    """Return edgefeat's tuned default, or else its fastest contender on the first photos."""
+    mine = valid(run, "edgefeat")
+    return next((one for one in mine if one.contender.kind == TUNED), _fastest(mine, run.photos[0].name))
+
+
+def best_peer(run: Run, photos: str) -> Result | None:
+    """Return the fastest contender of another project on these photos."""
+    return _fastest(valid(run, "peer"), photos)
+
+
+def _fastest(results: Sequence[Result], photos: str) -> Result | None:
+    timed = [(spread.median, index) for index, one in enumerate(results) if (spread := latency(one, photos))]
+    return results[min(timed)[1]] if timed else None
+
+
+def own_variants(run: Run) -> list[Result]:
+    """Return edgefeat's contenders beside its default, if there are more than two: they get plots of their own."""
+    default = ours(run)
+    own = [result for result in run.results if result.contender.side == "edgefeat" and result is not default]
+    return own if len(own) > 2 else []
+
+
+def first_of(measured: Sequence[_Measured], side: str) -> _Measured | None:
+    """Return the first of `measured` that belongs to that side."""
+    return next((one for one in measured if one.side == side), None)
+
+
+def cold_factors(run: Run) -> dict[str, float]:
+    """Return how much less time, memory and disk edgefeat's fresh process takes than TensorFlow's."""
+    theirs, mine = first_of(run.cold_starts, "tensorflow"), first_of(run.cold_starts, "edgefeat")
+    if theirs is None or mine is None:
+        return {}
+    return {
+        "time": ratio(theirs.seconds, mine.seconds).median,
+        "memory": theirs.peak_memory_bytes / mine.peak_memory_bytes,
+        "installed": theirs.installed_bytes / mine.installed_bytes,
+    }
+
+
+def quality_of(run: Run, result: Result) -> Quality | None:
+    """Return the feature quality measured on labelled photos.
+
+    The tuned default has that of the variant it chose, recognized by its size and lowest cosine.
+    """
+    by_name = {quality.name: quality for quality in run.quality}
+    if result.contender.name in by_name or result.contender.kind != TUNED:
+        return by_name.get(result.contender.name)
+    same = [one for one in run.results if one.contender.side == "edgefeat" and _model(one) == _model(result)]
+    return next((by_name[one.contender.name] for one in same if one.contender.name in by_name), None)
+
+
+def _model(result: Result) -> tuple[int | None, float | None]:
+    return result.model_bytes, result.minimum_cosine
+
+
+def per_second(bulk: Bulk) -> Estimate:
+    """Return the photos per second."""
+    return median([bulk.pictures / seconds for seconds in bulk.seconds])
+
+
+def point_at(cost: Cost, x: float) -> Estimate | None:
+    """Return the seconds per photo at one size of the work."""
+    return next((median(point.seconds) for point in cost.points if point.x == x), None)
+
+
+def peak_rates(peak: Peak) -> tuple[float, float]:
+    """Return billions of operations per second of the model and of the engine's matrix product."""
+    model, product = median(peak.model_seconds).median, median(peak.product_seconds).median
+    return peak.model_operations / model / 1e9, peak.product_operations / product / 1e9
+
+
+def speedups(run: Run) -> dict[Photos, Estimate]:
+    """Return edgefeat's speed-up over TensorFlow on each kind of photos."""
+    mine, base = ours(run), baseline(run)
+    found = {photos: speedup(mine, base, photos.name) if mine else None for photos in run.photos}
+    return {photos: factor for photos, factor in found.items() if factor}
+
+
+def not_installed(run: Run) -> list[str]:
+    """Return the names of absent contenders; only the engine, where edgefeat runs nothing on it."""
+    used = {result.contender.engine for result in run.results if result.status != "absent"}
+    names = [
+        f"edgefeat on {one.engine}" if one.kind == "edgefeat" and one.engine not in used else one.name
+        for one in (result.contender for result in run.results if result.status == "absent")
+    ]
+    return list(dict.fromkeys(names))
+
+
+def throttling(run: Run) -> list[str]:
+    """Return the flags of a Raspberry Pi that was throttled."""
+    flags = {state.throttled for state in (run.before, run.after) if state and state.throttled}
+    return sorted(flags) if any(int(flag, 16) & _THROTTLED for flag in flags) else []
+
+
+def has_generated_photos(run: Run) -> bool:
+    """Return whether some photos were generated. Results of older versions call them made-up."""
+    return any(Path(file).name.startswith(("made-up", "generated")) for one in run.photos for file in one.files)
+
+
+def fewest_samples(run: Run) -> int | None:
+    """Return the smallest number of samples of any valid series."""
+    return min((len(one.seconds) for result in valid(run) for one in result.series if one.seconds), default=None)

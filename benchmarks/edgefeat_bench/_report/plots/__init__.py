@@ -1,0 +1,1 @@
+"""A run's figures as plots: Matplotlib's SVG, whose colours the page's style sheet sets for light and dark."""

@@ -1,0 +1,64 @@
+"""A folder to publish: the page, its Markdown, pictures, and the raw results; and the figures of a README."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgefeat import ArgumentError
+from edgefeat_bench._records import Run
+from edgefeat_bench._report.documents import markdown, page, readme_block
+from edgefeat_bench._report.plots.bars import readme_plots
+
+_MARKED = re.compile(r"<!-- figures: begin[^>\n]*-->\n(.*?)<!-- figures: end -->", re.DOTALL)
+_SOURCES = re.compile(r"<!-- figures: begin of ([^>\n]*) -->")
+
+
+def publish(files: Sequence[Path], folder: Path, readme: Path | None = None) -> list[Path]:
+    """Write `folder` from results, at least one, and the figures between the marks of `readme`; return the files.
+
+    Raises ArgumentError, before anything is written, for a file that is not a result, two of the same name, or a
+    README without marks.
+    """
+    runs = {file: Run.read(file) for file in files}
+    names = [file.name for file in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ArgumentError(f"{' '.join(twice)} is given twice (expected: results with different file names)")
+    texts = {folder / "README.md": markdown(runs), folder / "index.html": page(list(runs.values()))}
+    for file, run in runs.items():
+        texts |= {folder / f"{file.stem}-{tone}.svg": svg for tone, svg in readme_plots(run).items()}
+    if readme is not None:
+        link = Path(os.path.relpath(folder, readme.parent)).as_posix()
+        texts[readme] = with_figures(_text(readme), files, link)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        if file.resolve() != (folder / file.name).resolve():
+            shutil.copyfile(file, folder / file.name)
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
+
+
+def _text(readme: Path) -> str:
+    try:
+        return readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError(f"{readme} cannot be read: {error.strerror}") from None
+
+
+def with_figures(text: str, files: Sequence[Path], folder: str) -> str:
+    """Return `text` with the figures between its marks replaced. Raises ArgumentError where it has no marks."""
+    if not _MARKED.search(text):
+        raise ArgumentError("no place for the figures; add the lines <!-- figures: begin --> and <!-- figures: end -->")
+    names = ", ".join(file.name for file in files)
+    figures = readme_block([Run.read(file) for file in files], files[0].stem, folder)
+    return _MARKED.sub(lambda _: f"<!-- figures: begin of {names} -->\n{figures}<!-- figures: end -->", text, count=1)
+
+
+def figures_in(text: str) -> tuple[list[str], str] | None:
+    """Return the names of the results whose figures are in `text`, and the figures; None where there are none."""
+    marked, sources = _MARKED.search(text), _SOURCES.search(text)
+    return (sources[1].split(", "), marked[1]) if marked and sources else None

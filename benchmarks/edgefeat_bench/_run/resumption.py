@@ -1,0 +1,33 @@
+"""An interrupted run is resumed, if it is still the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgefeat import ArgumentError
+from edgefeat_bench._records import Contender, Run
+
+
+def resumed(path: Path, fresh: Run, contenders: Sequence[Contender]) -> Run:
+    """Return the run at `path`, or `fresh`, which has nothing measured yet, if there is none.
+
+    Raises ArgumentError, which names the difference, for a run of another machine, bundle or edgefeat, other photos
+    or other contenders.
+    """
+    if not path.exists():
+        return fresh
+    old = Run.read(path)
+    aspects = {
+        "machine": (old.machine, fresh.machine),
+        "bundle": (old.identity, fresh.identity),
+        "version of edgefeat": (old.edgefeat, fresh.edgefeat),
+        "number of threads": (old.threads, fresh.threads),
+        "seed": (old.seed, fresh.seed),
+        "set of photos": (old.photos, fresh.photos),
+        "choice of contenders": ([one.contender for one in old.results], list(contenders)),
+    }
+    for aspect, (before, now) in aspects.items():
+        if before != now:
+            raise ArgumentError(f"{path} is a run with another {aspect}: start a new one, without --resume")
+    return old

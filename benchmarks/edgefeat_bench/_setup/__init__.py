@@ -1,0 +1,1 @@
+"""What a run works with: bundle, photos, Keras model, tuned engines."""

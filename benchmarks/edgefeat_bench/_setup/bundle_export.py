@@ -1,0 +1,50 @@
+"""Bundles for users who have none: a backbone by name, exported once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edgefeat import EdgefeatError, ExportError, MissingExtraError
+from edgefeat_bench._processes import run_module
+
+_RANDOM = "its weights are random: times are valid, features mean nothing"
+
+
+def is_backbone_name(text: str) -> bool:
+    """Return whether `text` can only be the name of a backbone, such as `mobilenet_v2`: no folder, no suffix."""
+    return not Path(text).exists() and text.replace("_", "").replace("-", "").isalnum()
+
+
+def export(path: Path, *options: str) -> Path:
+    """Export a bundle to `path` unless it exists. Raises ExportError."""
+    if not path.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            run_module("edgefeat", "export", *options, "-o", str(path))
+        except EdgefeatError as error:
+            raise ExportError(f"{path.name} could not be exported: {str(error).removeprefix('edgefeat: ')}") from None
+    return path
+
+
+def exported_bundle(backbone: str, folder: Path, tell: Callable[[str], None]) -> Path:
+    """Return the bundle of `backbone` below `folder`, with ImageNet weights if available, or else random ones.
+
+    It is calibrated on generated photos. Raises MissingExtraError without the extra `export`, ExportError if the
+    export fails.
+    """
+    imagenet, random = (folder / f"{backbone}-{weights}.edgefeat" for weights in ("imagenet", "random"))
+    if imagenet.is_dir():
+        return imagenet
+    if not random.is_dir():
+        try:
+            import edgefeat_export  # noqa: F401  to learn what is missing
+        except MissingExtraError as error:
+            raise MissingExtraError(f"no bundle was given, and to export one {error}") from error
+        try:
+            tell(f"exporting {backbone} with ImageNet weights")
+            return export(imagenet, backbone, "--weights", "imagenet")
+        except ExportError as error:
+            tell(f"{error}; exporting it with random weights")
+    tell(f"{backbone}: {_RANDOM}")
+    return export(random, backbone, "--weights", "random")
