@@ -88,7 +88,7 @@ def test_without_its_extra_the_index_names_the_command(
     edgefeat_command: Run, plain: Path, album: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "usearch.py").write_text("raise ImportError\n")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     done = edgefeat_command("search", plain, album / "00.png", "--index", env=environment)
     assert done.returncode == 1
     assert "pip install 'edgefeat[index]'" in done.stderr
