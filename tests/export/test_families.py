@@ -1,6 +1,7 @@
 """A small member of most families: float32 in both formats equals Keras, and int8 converts.
 
-`make backbones` exports every backbone with all its variants, for hours.
+`make backbones` exports every backbone with all its variants, for hours: among them MobileNet and Xception, whose layers
+MobileNetV2 has too.
 """
 
 from __future__ import annotations
@@ -21,12 +22,10 @@ MEMBERS = {
     "efficientnet_b0": 64,
     "googlenet": 64,
     "inception_v3": 128,
-    "mobilenet": 64,
     "mobilenet_v2": 64,
     "mobilenet_v3_small": 64,
     "resnet50": 64,
     "vgg16": 64,
-    "xception": 96,
 }
 
 

@@ -208,7 +208,7 @@ def test_a_feature_map_cannot_be_projected(trunk: Trunk, pictures: Any) -> None:
     ("options", "said"),
     [
         ({"project": 0}, "projection to 0 dimensions"),
-        ({"whiten": True}, "give --project as well"),
+        ({"whiten": True}, "add --project"),
         ({"pooling": "median"}, "pooling 'median' is unknown .*gem"),
         ({"normalize": "l1"}, "normalization 'l1' is unknown .*l2, none"),
     ],
