@@ -1,7 +1,7 @@
 """A small member of most families: float32 in both formats equals Keras, and int8 converts.
 
-`make backbones` exports every backbone with all its variants, for hours. MobileNet and Xception are left to it: all their
-layers are in other members.
+`make backbones` exports every backbone with all its variants, for hours. MobileNet and Xception are left to
+it: all their layers are in other members.
 """
 
 from __future__ import annotations
