@@ -226,6 +226,22 @@ def test_constants_kept_behind_the_flatbuffer_are_read(case: Case) -> None:
     interpreter.allocate_tensors()
 
 
+def test_tf2onnx_in_place_gives_the_model_that_it_gives_with_its_copies(case: Case) -> None:
+    from tf2onnx import convert
+
+    from edgefeat_export._convert.onnx.optimizers import in_place
+
+    def described() -> tuple[list[str], list[bytes]]:
+        model, _ = convert.from_tflite(str(case.folder / "float32.tflite"), opset=to_onnx.OPSET)
+        values = [onnx.numpy_helper.to_array(tensor).tobytes() for tensor in model.graph.initializer]
+        return [node.op_type for node in model.graph.node], sorted(values)
+
+    copied = described()
+    with in_place():
+        assert described() == copied
+    assert described() == copied
+
+
 def test_a_pad_of_negative_values_is_kept_from_being_fused_into_a_max_pool(case: Case) -> None:
     model = onnx.load(case.folder / "float32.onnx")
     pads = [node for node in model.graph.node if node.op_type == "Pad"]

@@ -18,13 +18,13 @@ import os
 import re
 import sys
 import time
-from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from edgefeat import EdgefeatError
 from edgefeat._bundle.json_records import from_json
+from edgefeat._engines.device.memory import peak_memory
 from edgefeat_bench._contenders.interface import Opened, Picture, Task
 from edgefeat_bench._contenders.kinds import KINDS, Kind, opening_of
 
@@ -94,22 +94,7 @@ def _timed(opened: Opened, picture: Picture) -> dict[str, Any]:
     answer = opened.extract(picture)
     seconds = time.perf_counter() - started
     encoded = base64.b64encode(np.ascontiguousarray(answer.feature, "<f4").tobytes()).decode()
-    return {"seconds": seconds, "laps": answer.laps, "feature": encoded, "peak": _peak_memory()}
-
-
-def _peak_memory() -> int:
-    """Return the peak memory of this process in bytes; 0 where the system does not report it."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:  # not Linux, where getrusage would include the parent's memory
-        status = ""
-    if own := re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE):
-        return int(own[1]) * 1024
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"seconds": seconds, "laps": answer.laps, "feature": encoded, "peak": peak_memory() or 0}
 
 
 def _versions(distributions: tuple[str, ...]) -> dict[str, str]:

@@ -13,7 +13,6 @@ import gc
 import importlib
 import os
 import pickle
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -22,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from edgefeat import EdgefeatError
+from edgefeat._engines.device.memory import held_memory, peak_memory
 
 __all__ = ["Call", "Reply", "main"]
 
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_CLEAR = Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ def _run(call: Call) -> Reply:
     except Exception as raised:  # noqa: BLE001  any error of a converter is reported to the caller of the step
         traceback.print_exc()
         failure = traceback.format_exception_only(raised)[-1].strip()
-    peak = _memory("VmHWM")
+    peak = peak_memory() or 0
     _release()
-    return Reply(result, error, failure, peak, _memory("VmRSS"))
+    return Reply(result, error, failure, peak, held_memory() or 0)
 
 
 def _print_to(log: str) -> None:
@@ -111,11 +111,3 @@ def _release() -> None:
 def _forget_peak() -> None:
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5")
-
-
-def _memory(field: str) -> int:
-    """Return a field of Linux's status of this process, in bytes."""
-    with contextlib.suppress(OSError):
-        found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
-        return int(found[1]) * 1024 if found else 0
-    return 0

@@ -39,7 +39,6 @@ _MOST_HELD = 1_300_000_000
 #: Modules that a worker imports before its first step, by whether it has TensorFlow.
 _IMPORTED = {True: ("tensorflow", "keras"), False: ("edgefeat_export._quantize.int8_files",)}
 
-
 _PROGRAM = "import sys; from edgefeat_export._pipeline.worker import main; sys.exit(main(sys.argv[1:]))"
 
 #: Seconds to wait for a worker that has closed its output to exit, so that its own exit status is known.
@@ -194,7 +193,7 @@ class _Worker:
             pickle.dump(call, sent)
             sent.flush()
             reply: Reply = pickle.load(replies)  # trusted: this process started the worker
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+        except (EOFError, OSError, pickle.UnpicklingError):  # how a closed pipe is reported differs by system
             return None
         return reply
 

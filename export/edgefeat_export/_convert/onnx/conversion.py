@@ -59,7 +59,7 @@ def _translated(tflite: Path) -> onnx.ModelProto:
     # tf2onnx imports TensorFlow.
     from tf2onnx import convert
 
-    from edgefeat_export._convert.onnx import handlers as onnx_handlers  # noqa: F401  registers missing translations with tf2onnx
+    from edgefeat_export._convert.onnx import handlers  # noqa: F401  registers missing translations with tf2onnx
     from edgefeat_export._convert.onnx.optimizers import in_place
 
     model: onnx.ModelProto

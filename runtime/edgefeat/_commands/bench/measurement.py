@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import platform
-import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import PIL
@@ -19,6 +15,7 @@ from PIL import Image
 
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.device.health import Health, health
+from edgefeat._engines.device.memory import peak_memory
 from edgefeat._engines.device.processor import processor
 from edgefeat._errors import ArgumentError, PictureError
 from edgefeat._extractor import Extractor
@@ -120,7 +117,7 @@ def bench(
         resize=_stage(resize),
         inference=_stage(inference),
         total=_stage(total),
-        peak_memory_bytes=_peak_memory(),
+        peak_memory_bytes=peak_memory(),
         before=before,
         after=health(),
     )
@@ -163,15 +160,3 @@ def _stage(samples: tuple[float, ...]) -> Stage:
 def _size(extractor: Extractor) -> tuple[int, int]:
     form = extractor.bundle.manifest.picture
     return form.height, form.width
-
-
-def _peak_memory() -> int | None:
-    """Return the peak memory of this process in bytes."""
-    with contextlib.suppress(OSError):
-        if (own := re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)) is not None:
-            return int(own[1]) * 1024
-    try:  # on Linux this would include the parent's memory at the time it started this process
-        import resource
-    except ImportError:  # not available on Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
