@@ -222,7 +222,7 @@ def test_constants_kept_behind_the_flatbuffer_are_read(case: Case) -> None:
     model = flatbuffer.read(case.folder / "int8.tflite")
     content = flatbuffer.serialize(model)
     assert all(buffer.offset in (0, 1) for buffer in flatbuffer.parse(content).buffers)
-    interpreter = Interpreter(model_content=content)
+    interpreter = Interpreter(model_content=bytes(content))
     interpreter.allocate_tensors()
 
 

@@ -216,7 +216,7 @@ def test_another_basis_leaves_the_features_as_they_were(case: Case, features: Fe
     model = onnx.load(case.float32.onnx)
     layers = find_layers(model)
     known = constants(model)
-    changed = basis.in_better_bases(model, layers, (), case.pictures)
+    changed = basis.in_better_bases(model, layers, known, (), case.pictures)
     for tensor in model.graph.initializer:
         if tensor.name in changed:
             tensor.CopyFrom(numpy_helper.from_array(changed[tensor.name], tensor.name))
@@ -265,7 +265,7 @@ def _stock(case: Case) -> bytes:
     result = tool.quantize(extremes, enable_progress_bar=False, enable_progress_report=False)
     model = flatbuffer.parse(result.quantized_model)
     flatbuffer.label(model, ("feature",))
-    return flatbuffer.serialize(model)
+    return bytes(flatbuffer.serialize(model))
 
 
 def test_a_correction_that_does_harm_is_not_kept(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +385,7 @@ def test_times_of_prefixes_are_compared_with_all_int8(case: Case) -> None:
     parts = sections(case.float32.onnx, case.float32.tflite)
     assert early.propose(parts) == (1, 2, 4)
     for times in early.time_prefixes(case.float32, parts, case.pictures):
-        assert list(times.seconds) == [0, 1, 2, 4]
+        assert {0, 2} < set(times.seconds) < {0, 1, 2, 4}  # from the middle in one direction
         assert all(taken > 0 for taken in times.seconds.values())
         assert times.sections in times.seconds
     assert early.EarlyFloat("litert", {0: 1.0, 2: 0.9, 5: 1.01, 8: 1.3}).sections == 5

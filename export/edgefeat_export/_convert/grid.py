@@ -21,6 +21,9 @@ _NEAR = 1e-4
 #: The number of outputs, and of weights per output, to test first, because most grids fail there.
 _FEW = 16
 
+#: Weights that are tested at once, in float64.
+_VALUES = 1 << 22
+
 
 def partners(inputs: int, channels: int) -> NDArray[np.intp]:
     """Return, for each weight of an output, the index of the weight that shares its 16-bit lane.
@@ -58,10 +61,23 @@ def found_scales(matrix: NDArray[np.float32]) -> NDArray[np.float64] | None:
     Weights rounded with any scale are integers up to 127 times that scale. Only the largest integer of each channel is
     unknown, and few values are possible. So a file needs to contain nothing but its weights.
     """
-    if (
-        len(matrix) > 2 * _FEW and found_scales(matrix[:_FEW]) is None
-    ):  # most matrices lie on none, which a few outputs show
-        return None
+    parts = []
+    rows = _FEW  # most matrices lie on none, which a few outputs show
+    start = 0
+    while start < len(matrix):
+        part = _channel_scales(matrix[start : start + rows])
+        if part is None:
+            return None
+        parts.append(part)
+        start += rows
+        rows = max(_FEW, _VALUES // max(matrix.shape[1], 1))
+    scale = np.concatenate([*parts, np.zeros(0)])
+    largest = float(scale.max()) if len(scale) and scale.max() > 0 else 1.0
+    return np.where(scale == 0, largest, scale)
+
+
+def _channel_scales(matrix: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    """Return the scale of each output, 0 for one without weights, or None if the weights lie on no grid."""
     magnitude = np.abs(matrix.astype(np.float64))
     top = magnitude.max(-1)
     scale = np.zeros(len(matrix))
@@ -72,7 +88,4 @@ def found_scales(matrix: NDArray[np.float32]) -> NDArray[np.float64] | None:
             levels = magnitude[rows, columns] / (top[rows, np.newaxis] / greatest)
             rows = rows[(np.abs(levels - np.rint(levels)) < _NEAR).all(-1)]
         scale[rows] = top[rows] / greatest
-    if (scale[top > 0] == 0).any():
-        return None
-    largest = float(scale.max()) if scale.max() > 0 else 1.0
-    return np.where(scale == 0, largest, scale)
+    return None if (scale[top > 0] == 0).any() else scale

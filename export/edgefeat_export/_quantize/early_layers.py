@@ -32,7 +32,7 @@ _PICTURES = 2
 #: Timed rounds, after some rounds to warm up caches and clocks; fewer for a slow network, for which these rounds
 #: would take more than a few seconds.
 _ROUNDS, _FEWEST, _WARMING = 60, 15, 3
-_SECONDS = 6.0
+_SECONDS = 3.0
 
 #: A time this much longer counts as equal: medians vary by as much.
 _SLOWER = 1.02
@@ -40,10 +40,9 @@ _SLOWER = 1.02
 
 @dataclass(frozen=True, slots=True)
 class EarlyFloat:
-    """Seconds per image with the first sections in float, by the number of sections.
+    """Seconds per image with the first sections in float, by the number of sections tried.
 
-    0 sections is all int8. Medians of one interleaved run on this machine, one thread; `engine` is litert or
-    onnxruntime.
+    0 sections is all int8. Medians of interleaved runs on this machine, one thread; `engine` is litert or onnxruntime.
     """
 
     engine: str
@@ -55,6 +54,41 @@ class EarlyFloat:
         return max(count for count, taken in self.seconds.items() if taken <= self.seconds[0] * _SLOWER)
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Writes int8 files with the first sections in float, to be timed and not to be used."""
+
+    float32: Models
+    parts: Sequence[Section]
+    pictures: NDArray[np.uint8]
+    folder: Path
+
+    def tflites(self) -> Callable[[int], Path]:
+        """Return a function that writes the TFLite file with a number of sections in float."""
+        known = tflite_int8.ranges(self.float32.tflite, self.pictures)
+
+        def write(count: int) -> Path:
+            path = self.folder / f"{count}.tflite"
+            kept = prefix(self.parts[:count])[1]
+            tflite_int8.int8(self.float32.tflite, self.pictures, path, kept=kept, known=known)
+            return path
+
+        return write
+
+    def onnxes(self) -> Callable[[int], Path]:
+        """Return a function that writes the ONNX file with a number of sections in float."""
+        quantized = self.folder / "quantized.onnx"
+        onnx_int8.quantize(self.float32.onnx, self.pictures, quantized)
+        model, source = onnx.load(quantized), onnx.load(self.float32.onnx)
+
+        def write(count: int) -> Path:
+            path = self.folder / f"{count}.onnx"
+            onnx.save(onnx_int8.with_float(model, source, set(prefix(self.parts[:count])[0])), path)
+            return path
+
+        return write
+
+
 def propose(parts: Sequence[Section]) -> tuple[int, ...]:
     """Return the numbers of first sections to try, in ascending order."""
     return tuple(sorted({count for share in _SHARES if (count := round(len(parts) * share))}))
@@ -63,26 +97,37 @@ def propose(parts: Sequence[Section]) -> tuple[int, ...]:
 def time_prefixes(
     float32: Models, parts: Sequence[Section], pictures: NDArray[np.uint8]
 ) -> tuple[EarlyFloat, EarlyFloat]:
-    """Return LiteRT's and onnxruntime's times for each proposed number of first sections, and for none."""
-    counts = (0, *propose(parts))
-    few = pictures[:_PICTURES]
+    """Return LiteRT's and onnxruntime's times for no first sections and for those numbers that had to be tried."""
+    counts, few = propose(parts), pictures[:_PICTURES]
     with tempfile.TemporaryDirectory() as folder:
-        known = tflite_int8.ranges(float32.tflite, few)
-        quantized = Path(folder) / "quantized.onnx"
-        onnx_int8.quantize(float32.onnx, few, quantized)
-        model, source = onnx.load(quantized), onnx.load(float32.onnx)
-        tflites, onnxes = [], []
-        for count in counts:
-            nodes, operators = prefix(parts[:count])
-            tflites.append(Path(folder) / f"{count}.tflite")
-            onnxes.append(Path(folder) / f"{count}.onnx")
-            tflite_int8.int8(float32.tflite, few, tflites[-1], kept=operators, known=known)
-            onnx.save(onnx_int8.with_float(model, source, set(nodes)), onnxes[-1])
-        litert, ort = (medians([runner(path, few[:1]) for path in paths]) for paths in (tflites, onnxes))
-    return (
-        EarlyFloat("litert", dict(zip(counts, litert, strict=True))),
-        EarlyFloat("onnxruntime", dict(zip(counts, ort, strict=True))),
-    )
+        files = _Files(float32, parts, few, Path(folder))
+        litert = _searched(files.tflites(), counts, few[:1])
+        ort = _searched(files.onnxes(), counts, few[:1])
+    return EarlyFloat("litert", litert), EarlyFloat("onnxruntime", ort)
+
+
+def _searched(write: Callable[[int], Path], counts: Sequence[int], picture: NDArray[np.uint8]) -> dict[int, float]:
+    """Return seconds by number of sections in float, for 0 and as many of `counts` as it takes to find the largest.
+
+    The search starts in the middle: from a number that costs nothing it goes to larger ones, otherwise to smaller ones.
+    """
+    none = runner(write(0), picture)
+    seconds: dict[int, float] = {}
+
+    def costs_nothing(index: int) -> bool:
+        without, taken = medians([none, runner(write(counts[index]), picture)])
+        base = seconds.setdefault(0, without)
+        seconds[counts[index]] = taken * base / without  # the clock may have changed since the first run
+        return taken <= without * _SLOWER
+
+    if not counts:
+        return {0: 0.0}
+    middle = len(counts) // 2
+    step = 1 if costs_nothing(middle) else -1
+    index = middle + step
+    while 0 <= index < len(counts) and costs_nothing(index) == (step > 0):
+        index += step
+    return seconds
 
 
 def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:

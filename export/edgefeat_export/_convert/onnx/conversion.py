@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from onnx import numpy_helper
 
 from edgefeat import ExportError
 from edgefeat_export._convert.onnx.batch import check_rows
+from edgefeat_export._convert.onnx.dense_weights import restore, set_aside
 
 __all__ = ["BATCH", "OPSET", "float32"]
 
@@ -56,6 +59,16 @@ def float32(tflite: Path, output: Path) -> None:
 
 def _translated(tflite: Path) -> onnx.ModelProto:
     """Return the model as translated by tf2onnx."""
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / tflite.name
+        weights = set_aside(tflite, small)
+        model = _translated_whole(small if weights else tflite)
+    gc.collect()  # tf2onnx's graphs refer to each other in circles, and hold the weights
+    restore(model, weights)
+    return model
+
+
+def _translated_whole(tflite: Path) -> onnx.ModelProto:
     # tf2onnx imports TensorFlow.
     from tf2onnx import convert
 

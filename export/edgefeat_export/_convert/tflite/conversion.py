@@ -51,9 +51,14 @@ def dynamic(graph: SavedGraph, output: Path) -> None:
 
 
 def _converter(graph: SavedGraph) -> Any:
-    import tensorflow as tf
+    from tensorflow.lite.python.lite import TFLiteSavedModelConverterV2
 
-    return tf.lite.TFLiteConverter.from_saved_model(str(graph.path), signature_keys=[flatbuffer.SIGNATURE])
+    # What tf.lite.TFLiteConverter.from_saved_model makes, but that keeps the weights in memory, and convert() loads
+    # them again.
+    converter = TFLiteSavedModelConverterV2(str(graph.path), {"serve"}, [flatbuffer.SIGNATURE])
+    # Constants after the flatbuffer: in it, the converter would hold several copies of the weights at once.
+    converter._experimental_use_buffer_offset = True
+    return converter
 
 
 def _write(converter: Any, graph: SavedGraph, output: Path) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
+from numpy.typing import NDArray
 
 from edgefeat import ExportError
 from edgefeat_export._convert.graph import INPUT
@@ -20,10 +22,18 @@ SIGNATURE = "serving_default"
 #: A flatbuffer has signed 32-bit offsets.
 _LIMIT = 2**31 - 1
 
+#: Bytes to reserve for what is not weights.
+_STRUCTURE = 1 << 20
 
-def parse(content: bytes | bytearray) -> Any:
-    """Return the ModelT of a file's content, including constants stored after the flatbuffer."""
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+_FILE_IDENTIFIER = b"TFL3"
+
+
+def parse(content: bytes | bytearray | memoryview) -> Any:
+    """Return the ModelT of a file's content, including constants stored after the flatbuffer.
+
+    Constants are read-only views of `content`, not copies.
+    """
+    return flatbuffer_utils.read_model_from_bytearray(memoryview(content).toreadonly())
 
 
 def read(path: Path) -> Any:
@@ -31,17 +41,35 @@ def read(path: Path) -> Any:
     return parse(path.read_bytes())
 
 
-def serialize(model: Any) -> bytes:
+def serialize(model: Any) -> memoryview:
     """Return the content of a file with every constant inside the flatbuffer, which every interpreter can read."""
     size = 0
     for buffer in model.buffers:
         if buffer.data is not None:
             # Only arrays are packed fast: anything else is packed byte by byte, in Python.
-            buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
-            size += buffer.data.size
+            if not isinstance(buffer.data, np.ndarray):
+                buffer.data = np.frombuffer(buffer.data, np.uint8)
+            size += buffer.data.nbytes
     if size > _LIMIT:
         raise ExportError(f"the model has {size:,} bytes of weights; a TFLite file holds at most {_LIMIT:,}")
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    builder = _Builder(size + _STRUCTURE)  # a builder that has to grow copies all it holds
+    builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
+    return memoryview(builder.Bytes)[builder.Head() :]
+
+
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]
+    """A builder that copies a constant once; flatbuffers' own also makes two temporary copies."""
+
+    head: int
+
+    def CreateNumpyVector(self, x: NDArray[Any]) -> int:  # noqa: N802
+        self.StartVector(x.itemsize, x.size, x.dtype.alignment)
+        end = self.head
+        self.head = end - x.nbytes
+        memoryview(self.Bytes)[self.head : end] = np.ascontiguousarray(x).view(np.uint8).data
+        self.vectorNumElems = x.size
+        offset: int = self.EndVector()
+        return offset
 
 
 def op_code(model: Any, operator: Any) -> int:
@@ -49,10 +77,10 @@ def op_code(model: Any, operator: Any) -> int:
     return int(flatbuffer_utils.get_builtin_code_from_operator_code(model.operatorCodes[operator.opcodeIndex]))
 
 
-def constant(model: Any, tensor: Any) -> bytes | None:
-    """Return the bytes of a constant tensor, or None if the tensor is computed."""
+def constant(model: Any, tensor: Any) -> memoryview | None:
+    """Return the bytes of a constant tensor, not copied, or None if the tensor is computed."""
     data = model.buffers[tensor.buffer].data
-    return None if data is None or len(data) == 0 else bytes(data)
+    return None if data is None or len(data) == 0 else memoryview(data)
 
 
 def taps(model: Any) -> tuple[str, ...]:

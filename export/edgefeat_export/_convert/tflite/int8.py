@@ -108,11 +108,11 @@ def _use_grids(model: Any, source: Any) -> None:
         if scales is None:
             continue
         shape = [-1 if index == axis else 1 for index in range(values.ndim)]
-        _write(model, weights, np.rint(values / scales.reshape(shape)), np.int8, scales)
+        _write(model, weights, values / scales.astype(np.float32).reshape(shape), np.int8, scales)
         bias = graph.tensors[operator.inputs[2]] if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
         if bias is not None and bias.name in floats:
             scales = scales * float(graph.tensors[operator.inputs[0]].quantization.scale[0])
-            _write(model, bias, np.rint(_floats(source, floats[bias.name]) / scales), np.int32, scales)
+            _write(model, bias, _floats(source, floats[bias.name]) / scales, np.int32, scales)
 
 
 def _floats(model: Any, tensor: Any) -> npt.NDArray[np.float32]:
@@ -123,10 +123,10 @@ def _floats(model: Any, tensor: Any) -> npt.NDArray[np.float32]:
 
 
 def _write(model: Any, tensor: Any, levels: npt.NDArray[Any], kind: type[Any], scales: npt.NDArray[Any]) -> None:
+    """Write the nearest integers of `levels`, which this changes."""
     limits = np.iinfo(kind)
-    model.buffers[tensor.buffer].data = np.frombuffer(
-        levels.clip(limits.min, limits.max).astype(kind).tobytes(), np.uint8
-    )
+    np.clip(np.rint(levels, out=levels), limits.min, limits.max, out=levels)
+    model.buffers[tensor.buffer].data = levels.astype(kind).reshape(-1).view(np.uint8)
     tensor.quantization.scale = scales.astype(np.float32).tolist()
 
 

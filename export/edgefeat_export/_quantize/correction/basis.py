@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._quantize.correction.execution import CHUNK
-from edgefeat_export._quantize.correction.layers import Layer, constants
+from edgefeat_export._quantize.correction.layers import Layer
 from edgefeat_export._quantize.correction.streams import streams
 
 __all__ = ["best_basis", "in_better_bases"]
@@ -34,7 +34,11 @@ _DAMPING = 1e-4
 
 
 def in_better_bases(
-    model: onnx.ModelProto, layers: Sequence[Layer], kept: Collection[str], pictures: NDArray[np.uint8]
+    model: onnx.ModelProto,
+    layers: Sequence[Layer],
+    known: Mapping[str, NDArray[Any]],
+    kept: Collection[str],
+    pictures: NDArray[np.uint8],
 ) -> dict[str, NDArray[Any]]:
     """Return new constants of `layers` with which the model gives the same features from tensors in other bases.
 
@@ -52,7 +56,7 @@ def in_better_bases(
     if not found:
         return {}
     samples = _samples(model, sorted(set().union(*found)), pictures)
-    values = constants(model)
+    values = dict(known)
     for stream in found:
         own = [node for node in model.graph.node if node.name in by_node]
         readers = [by_node[node.name] for node in own if node.input[0] in stream]

@@ -137,10 +137,13 @@ def write_corrected(
     layers = [layer for layer in found if layer.node in places]
     # Many small products: several threads are slower than one here, up to thirty times on a busy machine.
     with threadpool_limits(1, user_api="blas"):
-        changed = corrected_constants(model, layers, stay, pictures, correction)
+        changed = corrected_constants(model, layers, known, stay, pictures, correction)
     write_tflite(tflite, layers, known, changed)
+    del known  # the weights are in memory several times
     corrected.tflite.write_bytes(flatbuffer.serialize(tflite))
+    del tflite
     set_constants(model, changed)
+    del changed
     onnx.save(model, corrected.onnx)
     skipped = tuple(layer.node for layer in found if layer.node not in places and layer.node not in stay)
     return sum(layer.node not in stay for layer in layers), skipped

@@ -20,6 +20,9 @@ __all__ = ["CHUNK", "Chunks", "Rounder", "extremes", "held_bytes", "release", "r
 #: Images per run of a node.
 CHUNK = 10
 
+#: Bytes from which a constant is passed to a run, like an image: in a model it would be copied several times.
+_LARGE = 1 << 25
+
 #: The values of one tensor, `CHUNK` images at a time.
 Chunks = list[NDArray[Any]]
 
@@ -29,11 +32,12 @@ def run_node(
 ) -> dict[str, Chunks]:
     """Return the outputs of one node; `inputs` are the values of its computed inputs, chunk by chunk."""
     fed = [name for name in dict.fromkeys(node.input) if name in inputs]
-    fixed = [onnx.numpy_helper.from_array(known[name], name) for name in dict.fromkeys(node.input) if name in known]
-    describe = onnx.helper.make_tensor_value_info
+    constant = {name: known[name] for name in dict.fromkeys(node.input) if name in known}
+    large = {name: array for name, array in constant.items() if array.nbytes > _LARGE}
+    fixed = [onnx.numpy_helper.from_array(array, name) for name, array in constant.items() if name not in large]
     sources = [
-        describe(name, onnx.helper.np_dtype_to_tensor_dtype(inputs[name][0].dtype), [None] * inputs[name][0].ndim)
-        for name in fed
+        *(_described(name, inputs[name][0], [None] * inputs[name][0].ndim) for name in fed),
+        *(_described(name, array, array.shape) for name, array in large.items()),
     ]
     results = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     graph = onnx.helper.make_graph([node], "node", sources, results, fixed)
@@ -41,9 +45,15 @@ def run_node(
     session = _session(model)
     outputs: dict[str, Chunks] = {result.name: [] for result in results}
     for values in zip(*(inputs[name] for name in fed), strict=True):
-        for name, value in zip(outputs, session.run(None, dict(zip(fed, values, strict=True))), strict=True):
+        given = {**large, **dict(zip(fed, values, strict=True))}
+        for name, value in zip(outputs, session.run(None, given), strict=True):
             outputs[name].append(value)
     return outputs
+
+
+def _described(name: str, array: NDArray[Any], shape: Sequence[int | None]) -> onnx.ValueInfoProto:
+    kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+    return onnx.helper.make_tensor_value_info(name, kind, shape)
 
 
 def _session(model: onnx.ModelProto) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,33 +71,49 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
 
     A matrix product without a following addition is omitted: it has no place for a bias.
     """
-    known = constants(model)
+    known = {tensor.name: tensor for tensor in model.graph.initializer}
+    uses = _uses(model)
     own: dict[str, NDArray[Any]] = {}
+    renamed: dict[str, str] = {}
     found: list[Layer] = []
     for node, adding, place in _weighted(model, known):
         weight = known[node.input[1]]
-        outputs = weight.shape[1] if node.op_type == "MatMul" else weight.shape[0]
-        bias = known.get(adding.input[place]) if place < len(adding.input) else np.zeros(outputs, np.float32)
-        if bias is None or bias.size != outputs or weight.dtype != np.float32:
+        outputs = weight.dims[1] if node.op_type == "MatMul" else weight.dims[0]
+        has_bias = place < len(adding.input)
+        if weight.data_type != onnx.TensorProto.FLOAT or (has_bias and adding.input[place] not in known):
+            continue
+        bias = numpy_helper.to_array(known[adding.input[place]]) if has_bias else np.zeros(outputs, np.float32)
+        if bias.size != outputs:
             continue
         groups = int(attributes(node).get("group", 1)) if node.op_type == "Conv" else 1
         # The names are short because quantized files repeat each one a dozen times.
         layer = Layer(node.name, node.op_type, f"weight/{len(found)}", f"bias/{len(found)}", adding.name, groups)
-        own |= {layer.weight: weight, layer.bias: bias.reshape(outputs)}
+        own[layer.bias] = bias.reshape(outputs)
+        if uses[weight.name] == 1:
+            renamed[weight.name] = layer.weight
+        else:
+            own[layer.weight] = numpy_helper.to_array(weight)
         node.input[1] = layer.weight
         inputs = [*adding.input[:place], layer.bias, *adding.input[place + 1 :]]
         del adding.input[:]
         adding.input.extend(inputs)
         found.append(layer)
+    for tensor in model.graph.initializer:
+        tensor.name = renamed.get(tensor.name, tensor.name)
     set_constants(model, own)
     return found
 
 
-def _weighted(model: onnx.ModelProto, known: dict[str, NDArray[Any]]) -> Iterator[tuple[Any, Any, int]]:
-    """Yield nodes with constant weights, the node that adds the bias, and the index of the bias in its inputs."""
-    users = {name: node for node in model.graph.node for name in node.input}
+def _uses(model: onnx.ModelProto) -> Counter[str]:
     uses = Counter(name for node in model.graph.node for name in node.input)
     uses.update(output.name for output in model.graph.output)
+    return uses
+
+
+def _weighted(model: onnx.ModelProto, known: Mapping[str, onnx.TensorProto]) -> Iterator[tuple[Any, Any, int]]:
+    """Yield nodes with constant weights, the node that adds the bias, and the index of the bias in its inputs."""
+    users = {name: node for node in model.graph.node for name in node.input}
+    uses = _uses(model)
     for node in model.graph.node:
         if len(node.input) < 2 or node.input[1] not in known:
             continue
@@ -106,5 +122,5 @@ def _weighted(model: onnx.ModelProto, known: dict[str, NDArray[Any]]) -> Iterato
         adding = users.get(node.output[0])
         if node.op_type != "MatMul" or adding is None or adding.op_type != "Add" or uses[node.output[0]] != 1:
             continue
-        if known[node.input[1]].ndim == 2:
+        if len(known[node.input[1]].dims) == 2:
             yield node, adding, 1 - list(adding.input).index(node.output[0])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgefeat_export._quantize.correction.layers import Floats, Layer, attributes
 
-__all__ = ["covariance"]
+__all__ = ["covariance", "row_covariance", "sampled_rows"]
 
 #: Positions in the sample: this number, or this many times the inputs of an output if that is more.
 _POSITIONS = 16384
@@ -23,15 +23,34 @@ _VALUES = 2**25
 def covariance(
     layer: Layer, node: Any, kernel: tuple[int, ...], chunks: Sequence[Floats], random: np.random.Generator
 ) -> NDArray[np.floating]:
-    """Return the covariance (groups, inputs, inputs) of the inputs of each output; `chunks` are the layer's input."""
+    """Return the covariance (groups, inputs, inputs) of a convolution's inputs; `chunks` are the layer's input."""
     patches = _sample(layer, node, kernel, chunks, random)
     patches -= patches.mean(-1, keepdims=True)
     count = patches.shape[-1]
-    if len(patches) == 1:  # with two dimensions NumPy computes only half of the symmetric result
-        product = patches[0] @ patches[0].T
-        product /= count
-        return np.asarray(product[np.newaxis])
+    if len(patches) == 1:
+        return _squared(patches[0], count)
     return np.asarray((patches @ patches.transpose(0, 2, 1)).astype(np.float64) / count)
+
+
+def sampled_rows(chunks: Sequence[Floats], random: np.random.Generator) -> Floats:
+    """Return a sample of a dense layer's input as rows (positions, inputs)."""
+    inputs = chunks[0].shape[-1]
+    rows = np.concatenate([chunk.reshape(-1, inputs) for chunk in chunks])
+    wanted = min(len(rows), max(_POSITIONS, _PER_INPUT * inputs))
+    return np.ascontiguousarray(rows[random.permutation(len(rows))[:wanted]])
+
+
+def row_covariance(rows: Floats) -> NDArray[np.floating]:
+    """Return the covariance (1, inputs, inputs) of `rows` (positions, inputs)."""
+    centred = np.ascontiguousarray(rows.T)
+    centred -= centred.mean(-1, keepdims=True)
+    return _squared(centred, len(rows))
+
+
+def _squared(values: Floats, count: int) -> NDArray[np.floating]:
+    product = values @ values.T  # with two dimensions NumPy computes only half of the symmetric result
+    product /= count
+    return np.asarray(product[np.newaxis])
 
 
 def _sample(
@@ -39,10 +58,6 @@ def _sample(
 ) -> Floats:
     """Return (groups, inputs, positions): the values under the kernel at random positions, equally many per image."""
     pictures = sum(len(chunk) for chunk in chunks)
-    if layer.kind != "Conv":
-        rows = np.concatenate([chunk.reshape(-1, chunk.shape[-1]) for chunk in chunks])
-        wanted = min(len(rows), max(_POSITIONS, _PER_INPUT * rows.shape[1]))
-        return np.ascontiguousarray(rows[random.permutation(len(rows))[:wanted]].T[np.newaxis])
     inputs = int(np.prod(kernel))
     wanted = min(max(_POSITIONS, _PER_INPUT * inputs), _VALUES // (inputs * layer.groups))
     parts = [_patches(layer, node, kernel, chunk, -(-wanted // pictures), random) for chunk in chunks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -98,7 +99,7 @@ def _replace(tflite: Any, operator: Any, place: int, values: Floats) -> None:
         if sum(other.buffer == tensor.buffer for other in graph.tensors) == 1:
             tflite.buffers[tensor.buffer].data = None
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
+    buffer.data = np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint8)
     tflite.buffers.append(buffer)
     tensor.buffer = len(tflite.buffers) - 1
     tensor.shape = list(values.shape)
@@ -113,4 +114,4 @@ def _set_channels(tensor: Any, channels: int) -> None:
 
 def _key(weights: NDArray[Any]) -> tuple[Any, ...]:
     """Return a key that is the same only for equal weights."""
-    return weights.shape, np.ascontiguousarray(weights).tobytes()
+    return weights.shape, hashlib.sha256(np.ascontiguousarray(weights).data).digest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,18 @@ from edgefeat_export._quantize.correction.execution import (
     run_node,
     uses,
 )
-from edgefeat_export._quantize.correction.layers import ACTIVATIONS, Floats, Layer, constants
+from edgefeat_export._quantize.correction.layers import ACTIVATIONS, Floats, Layer
 from edgefeat_export._quantize.correction.record import Correction
 
 __all__ = ["corrected_constants"]
 
-#: Bytes that the tensors of all images may take, in both streams together.
-_HELD = 1_500_000_000
+#: Bytes that the tensors of all images may take, in both streams together: this less some copies of the weights, which
+#: are in memory at the same time, but no less than the second number.
+_HELD, _LEAST_HELD = 1_600_000_000, 700_000_000
+_COPIES = 4
+
+#: Inputs of a dense layer that are rounded together; an even number, so that partners stay together.
+_DENSE_INPUTS = 8192
 
 #: Operators that only move or select values: their result is on the grid of their input.
 _MOVING = frozenset(
@@ -55,20 +60,25 @@ class _Pass:
 def corrected_constants(
     model: onnx.ModelProto,
     layers: Sequence[Layer],
+    known: Mapping[str, NDArray[Any]],
     kept: Collection[str],
     pictures: NDArray[np.uint8],
     correction: Correction,
 ) -> dict[str, NDArray[Any]]:
     """Return new values of the weights and biases of `layers`, by name; `kept` nodes do not change.
 
+    `known` are the constants of `model`.
+
     The graph is processed once, in order. At each layer the weights are rounded, given the inputs that the earlier
     layers with rounded weights and activations compute; then the bias absorbs the remaining difference in the mean of
     each output (Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization through Weight Equalization and Bias
     Correction, 2019; Finkelstein, Almog, Grobman: Fighting Quantization Bias with Bias, 2019).
     """
-    based = in_better_bases(model, layers, kept, pictures) if correction.basis else {}
-    known = constants(model) | based
-    count = max(1, min(len(pictures), _HELD // (2 * held_bytes(model, known, pictures[0]))))
+    based = in_better_bases(model, layers, known, kept, pictures) if correction.basis else {}
+    known = {**known, **based}
+    weights = sum(array.nbytes for array in known.values())
+    held = max(_LEAST_HELD, _HELD - _COPIES * weights)
+    count = max(1, min(len(pictures), held // (2 * held_bytes(model, known, pictures[0]))))
     walk = _Pass(
         model=model,
         correction=correction,
@@ -127,12 +137,35 @@ def _rounded_weight(walk: _Pass, layer: Layer, node: Any, inputs: Chunks) -> Flo
     matrix = layer.matrix(weight)
     other = _partners(layer, weight) if walk.correction.pairs else None
     scale = grid.scales(matrix, other)
-    if walk.correction.rounding:
+    if walk.correction.rounding and layer.kind == "Conv":
         spread = moments.covariance(layer, node, weight.shape[1:], inputs, walk.random)
         levels = rounding.round_with_feedback(matrix, scale, spread, other)
+    elif walk.correction.rounding:
+        levels = _rounded_dense(matrix, scale, inputs, other, walk.random)
     else:
         levels = rounding.nearest(matrix, scale, other)
     return layer.weights(levels * scale[..., np.newaxis], weight)
+
+
+def _rounded_dense(
+    matrix: Floats,
+    scale: NDArray[np.float64],
+    inputs: Chunks,
+    other: NDArray[np.intp] | None,
+    random: np.random.Generator,
+) -> NDArray[np.int8]:
+    """Return the integers of a dense layer's `matrix` (1, outputs, inputs), rounded by groups of its inputs.
+
+    Between inputs of different groups no covariance is used: for all of VGG16's `fc1` it would take 2.5 GB.
+    """
+    rows = moments.sampled_rows(inputs, random)
+    levels = np.empty(matrix.shape, np.int8)
+    for start in range(0, matrix.shape[2], _DENSE_INPUTS):
+        part = slice(start, start + _DENSE_INPUTS)
+        own = None if other is None else other[part] - start  # partners are neighbours
+        spread = moments.row_covariance(rows[:, part])
+        levels[..., part] = rounding.round_with_feedback(matrix[..., part], scale, spread, own)
+    return levels
 
 
 def _partners(layer: Layer, weight: Floats) -> NDArray[np.intp] | None:
