@@ -28,7 +28,7 @@ QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
+.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -131,7 +131,11 @@ bench-publish: install  ## results as docs/benchmarks, and their figures into RE
 	$(BIN)/edgefeat-bench report $(RESULTS) --output docs/benchmarks --readme README.md
 
 backbones: install  ## every backbone exported whole: docs/backbones.md, for hours; resumes (NETS=a,b PHOTOS=folder SIZE=small)
-	$(BIN)/python tests/export/backbones.py $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
+	$(BIN)/python -m tests.export.backbones $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
+
+# On an idle machine: it also times the stock tools.
+export-cost: install  ## time and memory of exports beside the stock tools: docs/backbones.md, for an hour; resumes (PHOTOS=folder NETS=a,b)
+	$(BIN)/python -m tests.export.cost --photos '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
 
 saved-models: install  ## saved models of every format and Keras version against their own Keras: docs/your-model.md (minutes)
 	$(BIN)/python tests/export/saved_models.py

@@ -1,6 +1,6 @@
 """Every named backbone exported whole by the command line, for docs/backbones.md: `make backbones` (hours; resumes).
 
-`python tests/export/backbones.py [--names a,b] [--size default|small|both] [--photos FOLDER]` runs `edgefeat export
+`python -m tests.export.backbones [--names a,b] [--size default|small|both] [--photos FOLDER]` runs `edgefeat export
 NAME --weights random` with the default variants, samples the memory of all its processes together, and verifies what
 came out. A row goes to `results/backbones.jsonl` when it is done and is not done again. The exit status is 1 where an
 export or its verification failed; a variant that missed its gate is no failure, and the table names it.
@@ -15,13 +15,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+from tests.export.sampled import sampled
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "backbones.md"
@@ -30,7 +29,6 @@ VARIANTS = ("tflite-float32", "onnx-float32", "tflite-float16", "tflite-int8", "
 #: The smallest useful input where it is not 64: what keras.applications allows, or where the last map has some pixels.
 SMALLEST = {"inception_v3": 128, "inception_resnet_v2": 128, "xception": 96, "alexnet": 96}
 SMALL = 64
-_SAMPLE_SECONDS = 0.2
 # In a process of its own: Keras stays in memory.
 _LIST = "from edgefeat_export._models.backbones import backbones; print(*(one.name for one in backbones()), sep='\\n')"
 
@@ -59,39 +57,6 @@ def names() -> list[str]:
     return subprocess.run([sys.executable, "-c", _LIST], check=True, capture_output=True, text=True).stdout.split()
 
 
-def _held(process: psutil.Process) -> int:
-    """Bytes that a process and all it started hold."""
-    total: int = 0
-    for one in (process, *process.children(recursive=True)):
-        try:
-            total += int(one.memory_info().rss)
-        except psutil.NoSuchProcess:
-            continue
-    return total
-
-
-def timed(command: Sequence[str]) -> tuple[int, str, float, int]:
-    """Run a command: its exit status, what it said on standard error, its seconds, its tree's most memory."""
-    began, peak = time.monotonic(), 0
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
-        watched = psutil.Process(process.pid)
-        while process.poll() is None:
-            try:
-                peak = max(peak, _held(watched))
-            except psutil.NoSuchProcess:
-                break
-            time.sleep(_SAMPLE_SECONDS)
-        status = process.wait()
-        said.seek(0)
-        return status, said.read(), time.monotonic() - began, peak
-
-
-def _last(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
-
-
 def parameters(name: str, size: int | None) -> int:
     """Return the number of parameters up to the cut, as `edgefeat layers` counts them."""
     command = [sys.executable, "-m", "edgefeat", "layers", name, "--json"]
@@ -110,12 +75,12 @@ def row(name: str, size: int | None, photos: str | None) -> Row:
         command = [sys.executable, "-m", "edgefeat", "export", name, "--weights", "random", "-o", str(bundle)]
         command += ["--input-size", str(size)] if size else []
         command += ["--calibration", photos] if photos else []
-        status, said, seconds, peak = timed(command)
-        if status != 0:
-            return Row(name, str(size or "own"), False, _last(said), 0, seconds, peak, {}, {}, [])
+        done = sampled(command)
+        if done.status != 0:
+            return Row(name, str(size or "own"), False, done.last_words, 0, done.seconds, done.peak_bytes, {}, {}, [])
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
         form = manifest["picture"]
-        verified = timed([sys.executable, "-m", "edgefeat", "verify", str(bundle)])
+        verified = sampled([sys.executable, "-m", "edgefeat", "verify", str(bundle)])
         cosines = {
             one["name"]: min(figures["mean_cosine"] for figures in one["fidelity"].values())
             for one in manifest["variants"]
@@ -125,14 +90,14 @@ def row(name: str, size: int | None, photos: str | None) -> Row:
     return Row(
         backbone=name,
         size=f"{form['height']}x{form['width']}",
-        ok=verified[0] == 0,
-        note="" if verified[0] == 0 else f"verify: {_last(verified[1])}",
+        ok=verified.status == 0,
+        note="" if verified.status == 0 else f"verify: {verified.last_words}",
         parameters=parameters(name, size),
-        seconds=seconds,
-        peak_bytes=peak,
+        seconds=done.seconds,
+        peak_bytes=done.peak_bytes,
         cosines=cosines,
         refused=refused,
-        slower=re.findall(r"(\S+) is slower than float here", said),
+        slower=re.findall(r"(\S+) is slower than float here", done.errors),
     )
 
 
