@@ -23,6 +23,9 @@ __all__ = ["build_network", "make_variants"]
 #: The float file from which all others are made, and the file on which both int8 formats are corrected.
 _FIRST, _CORRECTED_ON = "tflite-float32", "onnx-float32"
 
+#: Bytes of the float32 file from which conversions run one after another: side by side they would take too much memory.
+_ALONE = 150_000_000
+
 
 @dataclass(slots=True)
 class _Outcome:
@@ -87,21 +90,23 @@ def _make_float(network: BuiltNetwork, wanted: VariantSpec, workers: Workers, ou
             return str(error)
         return None
 
-    with ThreadPoolExecutor() as pool:  # `workers` limits how many run at once
-        for wave in ([one for one in ordered if one == _FIRST], [one for one in ordered if one != _FIRST]):
+    for wave in ([one for one in ordered if one == _FIRST], [one for one in ordered if one != _FIRST]):
+        first = network.work.model(_FIRST)
+        alone = first.exists() and first.stat().st_size > _ALONE
+        with ThreadPoolExecutor(1 if alone else None) as pool:  # `workers` limits how many run at once
             try:
                 failures = list(pool.map(attempt, wave))
             except BaseException:  # only this thread receives Ctrl-C: the others wait for their workers
                 workers.stop()
                 raise
-            for variant, failure in zip(wave, failures, strict=True):
-                result = failure or _measured(network, variant, wanted)
-                if isinstance(result, Made):
-                    outcome.made[variant] = result
-                elif variant == _FIRST:
-                    raise ExportError(f"{variant} is not faithful: {result}; nothing was written")
-                else:
-                    outcome.reasons[variant] = result
+        for variant, failure in zip(wave, failures, strict=True):
+            result = failure or _measured(network, variant, wanted)
+            if isinstance(result, Made):
+                outcome.made[variant] = result
+            elif variant == _FIRST:
+                raise ExportError(f"{variant} is not faithful: {result}; nothing was written")
+            else:
+                outcome.reasons[variant] = result
 
 
 def _measured(network: BuiltNetwork, variant: str, wanted: VariantSpec) -> Made | str:

@@ -23,11 +23,10 @@ __all__ = ["Guard", "Uncorrected"]
 
 @dataclass(frozen=True, slots=True)
 class Uncorrected:
-    """The float32 ONNX model, the same model fully in int8, and the ranges from which the TFLite int8 file is made."""
+    """The float32 files, the ONNX file fully in int8, and the ranges from which the TFLite int8 file is made."""
 
     float32: Models
-    source: onnx.ModelProto
-    quantized: onnx.ModelProto
+    quantized: Path
     ranges: tflite_int8.Ranges
 
     @classmethod
@@ -45,11 +44,12 @@ class Uncorrected:
             tensor: {end: np.array(value, np.float32) for end, value in ends.items()}
             for tensor, ends in json.loads(ranges.read_text()).items()
         }
-        return cls(float32, onnx.load(float32.onnx), onnx.load(quantized), known)
+        return cls(float32, quantized, known)
 
     def onnx(self, output: Path, kept: Collection[str]) -> None:
         """Write the ONNX file with the nodes `kept` in float."""
-        onnx.save(onnx_int8.with_float(self.quantized, self.source, set(kept)), output)
+        # Read each time: a large network would take a gigabyte for as long as weights are corrected.
+        onnx.save(onnx_int8.with_float(onnx.load(self.quantized), onnx.load(self.float32.onnx), set(kept)), output)
 
     def tflite(self, output: Path, kept: Collection[int], pictures: NDArray[np.uint8]) -> None:
         """Write the TFLite file with the operators `kept` in float."""
