@@ -13,8 +13,9 @@ SUITES ?= bookworm trixie forky
 LABELLED ?=
 # The environments of the device side: one engine each, no TensorFlow.
 DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.version_info < (3, 12) else "")' 2>/dev/null)
-# A module's tests stay in one process: many share an export that takes half a minute.
-PARALLEL := --numprocesses auto --dist loadfile
+# A module's tests stay in one process: many share an export that takes half a minute. The longest modules come first
+# (tests/conftest.py), so that no process is left alone with one at the end.
+PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # tests/runtime runs whole with LiteRT alone. With another engine alone those tests run that an engine has a part in, and
 # beside TensorFlow these and what needs the developers' packages: the others would find nothing new there.
 BY_ENGINE := $(addprefix tests/runtime/test_,$(addsuffix .py,boundaries bundle_reading command_extract command_verify \

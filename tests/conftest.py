@@ -15,6 +15,26 @@ _BESIDE_THE_REPOSITORY = Path(__file__).parents[2] / "shared" / "data"
 # A shell ignores Ctrl-C for what it runs in the background, and children of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: The modules that take longest, the longest first: each stays in one process.
+_LONGEST = (
+    "export/test_families.py",
+    "benchmarks/test_contenders.py",
+    "export/test_int8.py",
+    "export/test_examples.py",
+    "export/test_export_command.py",
+    "export/test_correct_real.py",
+    "export/test_saved_models.py",
+    "arm/test_short.py",
+    "runtime/test_ray.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest modules first."""
+    here = Path(__file__).parent
+    order = {here / name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

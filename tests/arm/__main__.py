@@ -29,7 +29,7 @@ from tests.arm.refusals import bare_rows, refusal_rows
 _CHECKOUT = Path(__file__).parents[2]
 _BUNDLES = [_CHECKOUT / "tests" / "data" / name for name in ("one_tap.edgefeat", "two_taps.edgefeat")]
 # What touches engines, pictures and the processor most, and takes least.
-_SHORT_TESTS = ["tests/runtime/test_verify.py", "tests/runtime/test_picture.py", "tests/runtime/test_device.py"]
+_SHORT_TESTS = ["tests/runtime/test_verify.py", "tests/runtime/test_device.py"]
 
 
 def main() -> int:

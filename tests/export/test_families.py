@@ -1,7 +1,7 @@
 """A small member of most families: float32 in both formats equals Keras, and int8 converts.
 
-`make backbones` exports every backbone with all its variants, for hours. MobileNet and Xception are left to
-it: all their layers are in other members.
+`make backbones` exports every backbone with all its variants, for hours. ResNet and VGG are exported by
+`test_examples.py`; MobileNet and Xception are left out because all their layers are in other members.
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ pytest.importorskip("tensorflow", reason="needs the export extra")
 
 import edgefeat_export
 
-#: By name, the side of the pictures: as small as the last map allows.
+#: By name, the side of the pictures: small, but with a last map of more than one position where ONNX needs it.
 MEMBERS = {
     "alexnet": 96,
     "convnext_tiny": 64,
-    "densenet121": 64,
+    "densenet121": 32,
     "efficientnet_b0": 64,
     "googlenet": 64,
-    "inception_v3": 128,
-    "mobilenet_v2": 64,
-    "mobilenet_v3_small": 64,
-    "resnet50": 64,
-    "vgg16": 64,
+    "inception_v3": 75,
+    "mobilenet_v2": 32,
+    "mobilenet_v3_small": 32,
 }
+#: Those whose operations or size the int8 quantizers have had trouble with.
+IN_INT8 = ("convnext_tiny", "densenet121", "mobilenet_v3_small")
 
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_member_of_the_family_converts_and_its_float_files_are_keras(name: str, tmp_path: Path) -> None:
+    wanted = ["tflite-float32", "onnx-float32", *(["tflite-int8"] if name in IN_INT8 else [])]
     extractor = edgefeat_export.export(
         name,
         tmp_path / "a.edgefeat",
         weights="random",
         input_size=MEMBERS[name],
-        variants=["tflite-float32", "onnx-float32", "tflite-int8"],
+        variants=wanted,
         correction=[],
         effort="quick",
         min_fidelity=0.3,
@@ -45,5 +46,5 @@ def test_a_member_of_the_family_converts_and_its_float_files_are_keras(name: str
         variant.name: min(figures.minimum_cosine for figures in variant.fidelity.values())
         for variant in extractor.bundle.manifest.variants
     }
-    assert set(found) == {"tflite-float32", "onnx-float32", "tflite-int8"}
+    assert set(found) == set(wanted)
     assert min(found["tflite-float32"], found["onnx-float32"]) >= 0.9999
