@@ -1,4 +1,4 @@
-"""Conversions hold a few copies of a network's weights, not many: an 8 GB laptop exports a VGG16 with its dense layers."""
+"""Conversions hold few copies of the weights: a laptop with 8 GB exports a VGG16 with its dense layers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
 import keras
+
 from edgefeat_export import StepCost, export
 
 #: The most copies of the weights that a step may hold, with what its process kept of earlier steps. TensorFlow's
