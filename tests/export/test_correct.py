@@ -332,49 +332,6 @@ def test_the_dead_channel_has_no_weights_and_a_bias_that_fits(case: Case, featur
     assert np.isfinite(features(case.int8.tflite, case.checking)).all()
 
 
-def test_a_grid_is_found_again_by_its_fewest_levels() -> None:
-    random = np.random.default_rng(0)
-    levels = random.integers(-100, 101, (40, 30))
-    levels[:, 0] = 100
-    levels[0] = 2 * (levels[0] // 2)
-    levels[1] = 0
-    scale = random.uniform(1e-3, 1, 40)
-    found = grid.found_scales((levels * scale[:, None]).astype(np.float32))
-    assert found is not None
-    assert found[0] == pytest.approx(2 * scale[0], rel=1e-5)
-    np.testing.assert_allclose(found[2:], scale[2:], rtol=1e-5)
-    assert grid.found_scales(random.normal(size=(40, 30)).astype(np.float32)) is None
-
-
-@pytest.mark.parametrize("pairs", [False, True])
-def test_rounding_with_feedback_errs_less_in_the_output_than_nearest(pairs: bool) -> None:
-    random = np.random.default_rng(1)
-    mixing = random.normal(size=(2, 24, 24))
-    moments = mixing @ mixing.transpose(0, 2, 1)
-    matrix = random.normal(size=(2, 16, 24)).astype(np.float32)
-    other = grid.partners(24, 24) if pairs else None
-    scale = grid.scales(matrix, other)
-
-    def error(levels: npt.NDArray[np.int8]) -> float:
-        difference = levels * scale[..., None] - matrix
-        return float(np.einsum("goi,gij,goj->", difference, moments, difference))
-
-    nearest, ours = (
-        rounding.nearest(matrix, scale, other),
-        rounding.round_with_feedback(matrix, scale, moments, other),
-    )
-    assert error(ours) < 0.6 * error(nearest)
-    if other is not None:
-        for levels in (nearest, ours):
-            magnitude = np.abs(levels.astype(int))
-            assert (magnitude + magnitude[..., other]).max() <= grid.PAIR
-
-
-def test_pairs_are_neighbouring_channels_of_one_position() -> None:
-    np.testing.assert_array_equal(grid.partners(8, 4), [2, 3, 0, 1, 6, 7, 4, 5])
-    np.testing.assert_array_equal(grid.partners(3, 3), [0, 1, 2])
-
-
 def test_pieces_allow_the_rungs_that_they_cover() -> None:
     assert allowed(PIECES) == LADDER
     assert allowed(["bias"]) == (Correction(basis=False, rounding=False, pairs=False),)
