@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from edgefeat._images.frames.form import FrameForm
 
-__all__ = ["frame_of", "matrix", "rgb_of"]
+__all__ = ["BLACK", "frame_of", "matrix", "rgb_of"]
+
+#: The luma of black in limited range. Lower values, which cameras do not deliver, count as black, as in OpenCV.
+BLACK = 16
 
 #: Kr and Kb of the luma Y = Kr R + (1 - Kr - Kb) G + Kb B (ITU-R BT.601-7, BT.709-6).
 _LUMA = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
@@ -29,7 +32,7 @@ def matrix(color: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             [luma, chroma * 2 * (1 - blue), 0.0],
         ]
     )
-    return weights, -weights @ np.array([0.0 if full else 16.0, 128.0, 128.0])
+    return weights, -weights @ np.array([0.0 if full else BLACK, 128.0, 128.0])
 
 
 def rgb_of(frame: NDArray[np.uint8], form: FrameForm) -> NDArray[np.uint8]:
@@ -39,7 +42,10 @@ def rgb_of(frame: NDArray[np.uint8], form: FrameForm) -> NDArray[np.uint8]:
     """
     if form.is_yuv:
         weights, bias = matrix(form.color)
-        rgb = np.rint(_planes(frame, form) @ weights.T + bias).clip(0, 255).astype(np.uint8)
+        planes = _planes(frame, form)
+        if not form.color.endswith("-full"):
+            planes[:, :, 0] = np.maximum(planes[:, :, 0], BLACK)
+        rgb = np.rint(planes @ weights.T + bias).clip(0, 255).astype(np.uint8)
     elif form.format == "gray":
         rgb = np.repeat(frame, 3, axis=2)
     else:

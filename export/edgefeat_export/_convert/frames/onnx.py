@@ -1,0 +1,146 @@
+"""Put a frame in front of an ONNX file of any precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgefeat_export._convert.frames.filters import byte_weights
+from edgefeat_export._convert.frames.plan import FramePlan, blocks
+from edgefeat_export._convert.graph import INPUT
+
+__all__ = ["with_frame"]
+
+#: Resized pixels in a block, by the number of planes. Measured with ONNX Runtime on frames of 640x480 and 1920x1080.
+_BLOCK = {1: 28, 3: 16}
+_PICTURE = "picture"
+
+
+def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
+    """Write the ONNX file `source`, whose input is prepared images, with the frame of `plan` as its input.
+
+    The batch stays free. All weights and operators of the file stay as they are.
+    """
+    model = onnx.load(source)
+    graph = model.graph
+    for node in graph.node:
+        node.input[:] = [_PICTURE if name == INPUT else name for name in node.input]
+    builder = _Builder()
+    builder.node("Identity", [_picture(builder, plan)], output=_PICTURE)
+    nodes = [*builder.nodes, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(builder.constants)
+    batch = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [batch, *plan.form.shape]))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, output)
+
+
+def _picture(builder: _Builder, plan: FramePlan) -> str:
+    """Add the nodes from the frame to the picture, uint8 (N, height, width, 3), and return its name."""
+    planes, across, height = plan.planes, plan.across, plan.form.height
+    if plan.rounded:
+        (section,) = plan.sections
+        rows = builder.reshape(INPUT, [0, section.rows, section.row_bytes])
+        mixed = _bytes_product(builder, rows, section.weights)
+    else:
+        mixed = _converted(builder, plan)
+    columns = builder.transpose(builder.reshape(mixed, [0, height, planes * across]), [0, 2, 1])
+    resized = _bytes_product(builder, columns, plan.down[np.newaxis])
+    result = builder.reshape(resized, [0, planes, across, len(plan.down)])
+    result = builder.transpose(result, [0, 2, 3, 1] if plan.turned else [0, 3, 2, 1])
+    if planes == 1:
+        result = builder.node("Concat", [result] * 3, axis=3)
+    (above, below), (left, right) = plan.padding
+    if any((above, below, left, right)):
+        ends = builder.constant(np.array([0, above, left, 0, 0, below, right, 0]))
+        result = builder.node("Pad", [result, ends, builder.constant(np.uint8(0))])
+    return result
+
+
+def _bytes_product(builder: _Builder, rows: str, weights: npt.NDArray[np.float64]) -> str:
+    """Return uint8 `rows` (N, rows, source) times `weights` (planes, resized, source): (N, rows, planes, resized).
+
+    Written as float between DequantizeLinear and QuantizeLinear, which engines merge into an integer product.
+    """
+    planes, size, _ = weights.shape
+    whole, total = byte_weights(weights.reshape(planes * size, -1))
+    parts = []
+    for block in blocks(whole.reshape(weights.shape), _BLOCK[planes]):
+        window = builder.floats(builder.slice(rows, block.first, block.last, 2))
+        columns = block.weights.reshape(-1, block.last - block.first).T.astype(np.uint8)
+        matrix = builder.floats(builder.constant(np.ascontiguousarray(columns)), scale=1 / total)
+        product = builder.rounded(builder.node("MatMul", [window, matrix]))
+        parts.append(builder.reshape(product, [0, 0, planes, block.weights.shape[1]]))
+    return builder.node("Concat", parts, axis=3)
+
+
+def _converted(builder: _Builder, plan: FramePlan) -> str:
+    """Return the first pass of YUV: RGB, uint8 (N, rows / 2, 2, 3, resized) or (N, rows, 1, 3, resized)."""
+    flat = builder.reshape(INPUT, [0, plan.form.size])
+    repeat = max(section.repeat for section in plan.sections)
+    total = ""
+    for section in plan.sections:
+        part = builder.slice(flat, section.start, section.start + section.rows * section.row_bytes, 1)
+        values = builder.node("Cast", [builder.reshape(part, [0, section.rows, section.row_bytes])], to=TensorProto.FLOAT)
+        if section.least is not None:
+            values = builder.node("Max", [values, builder.constant(section.least.astype(np.float32))])
+        planes = len(section.weights)
+        parts = []
+        for block in blocks(section.weights, _BLOCK[planes]):
+            matrix = block.weights.reshape(-1, block.last - block.first).T.astype(np.float32)
+            window = builder.slice(values, block.first, block.last, 2)
+            product = builder.node("MatMul", [window, builder.constant(np.ascontiguousarray(matrix))])
+            parts.append(builder.reshape(product, [0, 0, planes, block.weights.shape[1]]))
+        joined = builder.node("Concat", parts, axis=3)
+        if section.bias is not None:
+            bias = section.bias.astype(np.float32)[:, np.newaxis]
+            joined = builder.node("Add", [joined, builder.constant(bias)])
+        shape = [0, plan.form.height // repeat, repeat // section.repeat, planes, plan.across]
+        term = builder.reshape(joined, shape)
+        total = builder.node("Add", [total, term]) if total else term
+    return builder.rounded(total)
+
+
+class _Builder:
+    """Collects nodes and constants with names of their own."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._one, self._zero = self.constant(np.float32(1)), self.constant(np.uint8(0))
+
+    def node(self, operator: str, inputs: Sequence[str], *, output: str = "", **attributes: int | list[int]) -> str:
+        output = output or f"frame/{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [output], f"frame/{operator}/{len(self.nodes)}", **attributes))
+        return output
+
+    def constant(self, values: npt.ArrayLike) -> str:
+        name = f"frame/constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def reshape(self, source: str, shape: Sequence[int]) -> str:
+        """Return `source` in another shape; a 0 keeps the side that is there, such as the batch."""
+        return self.node("Reshape", [source, self.constant(np.array(shape, np.int64))])
+
+    def transpose(self, source: str, order: list[int]) -> str:
+        return self.node("Transpose", [source], perm=order)
+
+    def slice(self, source: str, first: int, last: int, axis: int) -> str:
+        return self.node("Slice", [source, *(self.constant(np.array([value])) for value in (first, last, axis))])
+
+    def floats(self, source: str, scale: float = 1.0) -> str:
+        one = self._one if scale == 1 else self.constant(np.float32(scale))
+        return self.node("DequantizeLinear", [source, one, self._zero])
+
+    def rounded(self, source: str) -> str:
+        """Return float values rounded and clipped to uint8."""
+        return self.node("QuantizeLinear", [source, self._one, self._zero])

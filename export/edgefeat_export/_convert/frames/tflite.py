@@ -1,0 +1,104 @@
+"""Put a frame in front of a TFLite file of any precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from edgefeat_export._convert.frames.filters import byte_weights
+from edgefeat_export._convert.frames.operators import Builder
+from edgefeat_export._convert.frames.plan import FramePlan, Section, blocks
+from edgefeat_export._convert.tflite import flatbuffer
+
+__all__ = ["with_frame"]
+
+#: Resized pixels in a block, by the number of planes: XNNPACK computes 16 outputs at a time. Measured on frames of
+#: 640x480 and 1920x1080.
+_BLOCK = {1: 16, 3: 5}
+_FLOAT_BLOCK = {1: 28, 3: 14}
+
+
+def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
+    """Write the TFLite file `source`, whose input is a prepared image, with the frame of `plan` as its input.
+
+    All weights and operators of the file stay as they are. The frame's operators are standard ones that XNNPACK runs.
+    """
+    model = flatbuffer.read(source)
+    names = flatbuffer.taps(model)
+    (graph,) = model.subgraphs
+    picture = int(graph.inputs[0])
+    graph.tensors[picture].name = b"picture"
+    own, graph.operators = graph.operators, []
+    builder = Builder(model)
+    frame = builder.tensor([1, *plan.form.shape], np.uint8)
+    result = _picture(builder, frame, plan)
+    # The last operator writes to the tensor that the network reads.
+    graph.operators[-1].outputs = [picture]
+    graph.tensors[picture].quantization = graph.tensors[result].quantization
+    graph.operators = [*graph.operators, *own]
+    graph.inputs = [frame]
+    flatbuffer.label(model, names)
+    output.write_bytes(flatbuffer.serialize(model))
+
+
+def _picture(builder: Builder, frame: int, plan: FramePlan) -> int:
+    """Add the operators from the frame to the picture, uint8 (1, height, width, 3), and return its tensor."""
+    planes, across = plan.planes, plan.across
+    if plan.rounded:
+        (section,) = plan.sections
+        rows = builder.reshape(frame, [section.rows, section.row_bytes])
+        mixed = _separated(builder, rows, section)
+    else:
+        mixed = _converted(builder, frame, plan)
+    columns = builder.transpose(builder.reshape(mixed, [plan.form.height, planes * across]), [1, 0])
+    resized = _bytes_product(builder, columns, plan.down[np.newaxis])
+    result = builder.reshape(resized, [planes, across, len(plan.down)])
+    result = builder.transpose(result, [1, 2, 0] if plan.turned else [2, 1, 0])
+    if planes == 1:
+        result = builder.concatenated([result] * 3, 2)
+    height, width, _ = builder.shape(result)
+    (above, below), (left, right) = plan.padding
+    result = builder.reshape(result, [1, height, width, 3])
+    if any((above, below, left, right)):
+        result = builder.pad(result, [[0, 0], [above, below], [left, right], [0, 0]])
+    return result
+
+
+def _separated(builder: Builder, rows: int, section: Section) -> int:
+    """Return the first pass of RGB or gray: uint8 (rows, planes * resized)."""
+    return _bytes_product(builder, rows, section.weights)
+
+
+def _bytes_product(builder: Builder, rows: int, weights: npt.NDArray[np.float64]) -> int:
+    """Return uint8 `rows` (N, source) times `weights` (planes, resized, source): uint8 (N, planes, resized)."""
+    planes, size, _ = weights.shape
+    whole, total = byte_weights(weights.reshape(planes * size, -1))
+    parts = []
+    for block in blocks(whole.reshape(weights.shape), _BLOCK[planes]):
+        window = builder.columns(rows, block.first, block.last)
+        parts.append(builder.dense(window, block.weights.astype(np.uint8), scale=1 / total))
+    return builder.concatenated(parts, 2)
+
+
+def _converted(builder: Builder, frame: int, plan: FramePlan) -> int:
+    """Return the first pass of YUV: RGB, uint8 (rows / 2, 2, 3, resized) or (rows, 1, 3, resized)."""
+    flat = builder.reshape(frame, [plan.form.size])
+    repeat = max(section.repeat for section in plan.sections)
+    total: int | None = None
+    for section in plan.sections:
+        part = builder.slice(flat, [section.start], [section.rows * section.row_bytes])
+        values = builder.floats(builder.reshape(part, [section.rows, section.row_bytes]))
+        if section.least is not None:
+            values = builder.maximum(values, section.least.astype(np.float32))
+        planes = len(section.weights)
+        bias = np.zeros(planes) if section.bias is None else section.bias
+        parts = []
+        for block in blocks(section.weights, _FLOAT_BLOCK[planes]):
+            window = builder.columns(values, block.first, block.last)
+            parts.append(builder.dense(window, block.weights.astype(np.float32), bias=bias))
+        shape = [plan.form.height // repeat, repeat // section.repeat, planes, plan.across]
+        term = builder.reshape(builder.concatenated(parts, 2), shape)
+        total = term if total is None else builder.add(total, term)
+    assert total is not None
+    return builder.rounded(total)
