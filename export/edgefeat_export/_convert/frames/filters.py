@@ -65,14 +65,14 @@ def axes(size: tuple[int, int], form: PictureForm) -> tuple[Axis, Axis]:
     )
 
 
-def byte_weights(weights: Array) -> tuple[NDArray[np.uint8], int]:
-    """Return uint8 weights and their sum in each row: divided by it, they are near `weights`, whose rows sum to 1.
+def byte_weights(weights: Array) -> tuple[Array, int]:
+    """Return `weights`, whose rows sum to 1, as whole numbers from 0 to 255, and the sum of each of their rows.
 
-    Because the sums are exact, plain areas keep their level. The remainders go to the weights with the largest ones.
+    Because the sums are equal, plain areas keep their level. The remainders go to the weights with the largest ones.
     """
     total = int(255 // weights.max())
     scaled = weights * total
     whole = np.floor(scaled + 1e-9)
     missing = np.rint(total - whole.sum(axis=1)).astype(int)
     order = np.argsort(np.argsort(whole - scaled, axis=1, kind="stable"), axis=1)
-    return (whole + (order < missing[:, np.newaxis])).astype(np.uint8), total
+    return whole + (order < missing[:, np.newaxis]), total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +90,9 @@ def _converted(builder: _Builder, plan: FramePlan) -> str:
     total = ""
     for section in plan.sections:
         part = builder.slice(flat, section.start, section.start + section.rows * section.row_bytes, 1)
-        values = builder.node("Cast", [builder.reshape(part, [0, section.rows, section.row_bytes])], to=TensorProto.FLOAT)
+        values = builder.node(
+            "Cast", [builder.reshape(part, [0, section.rows, section.row_bytes])], to=TensorProto.FLOAT
+        )
         if section.least is not None:
             values = builder.node("Max", [values, builder.constant(section.least.astype(np.float32))])
         planes = len(section.weights)
@@ -117,9 +120,11 @@ class _Builder:
         self.constants: list[onnx.TensorProto] = []
         self._one, self._zero = self.constant(np.float32(1)), self.constant(np.uint8(0))
 
-    def node(self, operator: str, inputs: Sequence[str], *, output: str = "", **attributes: int | list[int]) -> str:
+    def node(self, operator: str, inputs: Sequence[str], *, output: str = "", **attributes: Any) -> str:
         output = output or f"frame/{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [output], f"frame/{operator}/{len(self.nodes)}", **attributes))
+        self.nodes.append(
+            helper.make_node(operator, inputs, [output], f"frame/{operator}/{len(self.nodes)}", **attributes)
+        )
         return output
 
     def constant(self, values: npt.ArrayLike) -> str:

@@ -23,7 +23,7 @@ from edgefeat._images.frames.form import CHANNELS, FrameForm
 from edgefeat._images.frames.pixels import BLACK, matrix
 from edgefeat_export._convert.frames.filters import axes
 
-__all__ = ["Block", "FramePlan", "Section", "blocks", "plan_frame"]
+__all__ = ["Block", "FramePlan", "Section", "blocks", "enlarged", "plan_frame"]
 
 Array = NDArray[np.float64]
 
@@ -91,12 +91,26 @@ def blocks(weights: Array, size: int) -> Iterator[Block]:
         yield Block(first, last, block[:, :, first:last])
 
 
-def plan_frame(form: FrameForm, picture: PictureForm) -> FramePlan:
-    """Return the plan from a frame to the picture. Raises ArgumentError if there is nothing to do."""
-    if (form.format, form.upright, form.rotation) == ("rgb", (picture.width, picture.height), 0):
+def enlarged(form: FrameForm, picture: PictureForm) -> str | None:
+    """Return the note for a frame that is smaller than the picture, or None.
+
+    Raises ArgumentError for a frame that is the picture already.
+    """
+    width, height = form.upright
+    if (form.format, form.rotation, width, height) == ("rgb", 0, picture.width, picture.height):
         raise ArgumentError(
             f"frame {form.name} is the model's own input (allowed: another size or format): leave --frame out"
         )
+    if width >= picture.width and height >= picture.height:
+        return None
+    return (
+        f"frame {form.name} is smaller than the model's input, {picture.width}x{picture.height}, and is enlarged: "
+        "a larger frame has more detail"
+    )
+
+
+def plan_frame(form: FrameForm, picture: PictureForm) -> FramePlan:
+    """Return the plan from a frame to the picture."""
     horizontal, vertical = axes(form.upright, picture)
     turned = form.rotation in (90, 270)
     along, down = (vertical.weights, horizontal.weights) if turned else (horizontal.weights, vertical.weights)

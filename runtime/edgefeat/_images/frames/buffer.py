@@ -46,7 +46,9 @@ def _bytes(buffer: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
     try:
         return np.frombuffer(buffer, np.uint8)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"a frame of type {type(buffer).__name__} (allowed: bytes or a uint8 array): {error}") from None
+        raise ArgumentError(
+            f"a frame of type {type(buffer).__name__} (allowed: bytes or a uint8 array): {error}"
+        ) from None
 
 
 def _tight(flat: NDArray[np.uint8], form: FrameForm, stride: int) -> NDArray[np.uint8]:

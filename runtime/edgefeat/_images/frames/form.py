@@ -23,7 +23,9 @@ CHANNELS = {"rgb": 3, "bgr": 3, "rgba": 4, "gray": 1, "yuyv": 2}
 _HALVED = ("nv12", "nv21", "i420")
 _YUV = (*_HALVED, "yuyv")
 _LARGEST = 8192
-_NAME = re.compile(r"(?:(?P<format>[a-z0-9]+)-)?(?P<width>\d+)x(?P<height>\d+)(?:-(?P<rotation>\d+))?(?:-(?P<color>bt.+))?")
+_NAME = re.compile(
+    r"(?:(?P<format>[a-z0-9]+)-)?(?P<width>\d+)x(?P<height>\d+)(?:-(?P<rotation>\d+))?(?:-(?P<color>bt.+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +73,16 @@ class FrameForm:
         return (self.height, self.width) if self.rotation in (90, 270) else (self.width, self.height)
 
 
-def parse_frame(text: str, *, format: str = "rgb", rotation: int = 0, color: str = "bt601") -> FrameForm:
+def parse_frame(text: str, *, pixels: str = "rgb", rotation: int = 0, color: str = "bt601") -> FrameForm:
     """Return the frame for a text such as `640x480` or a whole name such as `nv21-640x480-90`.
 
-    The options complete what the text leaves out. Raises ArgumentError for anything else.
+    The options complete what the text leaves out, `pixels` the format. Raises ArgumentError for anything else.
     """
     match = _NAME.fullmatch(text)
     if match is None or len(text) > 60:
         raise ArgumentError(f"frame {text[:60]!r} (allowed: WIDTHxHEIGHT, or a name such as nv21-640x480-90)")
     form = FrameForm(
-        cast(FrameFormat, match["format"] or format),
+        cast(FrameFormat, match["format"] or pixels),
         int(match["width"]),
         int(match["height"]),
         cast(Rotation, int(match["rotation"] or rotation)),

@@ -50,13 +50,14 @@ def rgb_of(frame: NDArray[np.uint8], form: FrameForm) -> NDArray[np.uint8]:
         rgb = np.repeat(frame, 3, axis=2)
     else:
         rgb = frame[:, :, ::-1] if form.format == "bgr" else frame[:, :, :3]
-    return np.ascontiguousarray(np.rot90(rgb, -form.rotation // 90))
+    upright: NDArray[np.uint8] = np.ascontiguousarray(np.rot90(rgb, -form.rotation // 90))
+    return upright
 
 
 def frame_of(picture: NDArray[np.uint8], form: FrameForm) -> NDArray[np.uint8]:
     """Return an upright RGB image, uint8 (H, W, 3), as a frame of shape `form.shape`.
 
-    The image is sampled at the nearest pixels if its size is not `form.upright`: exactly the same on every machine.
+    The image is sampled at the nearest pixels if its size is not `form.upright`: the same on every machine.
     """
     width, height = form.upright
     rows = np.arange(height) * picture.shape[0] // height
@@ -65,7 +66,8 @@ def frame_of(picture: NDArray[np.uint8], form: FrameForm) -> NDArray[np.uint8]:
     if form.is_yuv:
         return _packed(rgb, form)
     if form.format == "gray":
-        return np.rint(rgb @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[:, :, np.newaxis]
+        gray = (rgb.astype(np.int32) @ np.array([299, 587, 114]) + 500) // 1000
+        return np.asarray(gray[:, :, np.newaxis], np.uint8)
     if form.format == "rgba":
         return np.concatenate([rgb, np.full((*rgb.shape[:2], 1), 255, np.uint8)], axis=2)
     return np.ascontiguousarray(rgb[:, :, ::-1]) if form.format == "bgr" else rgb
