@@ -203,6 +203,10 @@ class Manifest(Record):
         """Return every file of the bundle except the manifest itself."""
         return (*(variant.file for variant in self.variants), self.golden, self.card)
 
+    def input_shape(self, variant: Variant) -> tuple[int, ...]:
+        """Return the shape of one input of a variant: a prepared image, or a camera's frame."""
+        return (self.picture.height, self.picture.width, 3) if variant.frame is None else variant.frame.shape
+
     def to_bytes(self) -> bytes:
         """Return the manifest as UTF-8 JSON."""
         return (json.dumps(to_json(self), indent=1, ensure_ascii=False) + "\n").encode()
