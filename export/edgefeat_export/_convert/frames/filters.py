@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._images.form import PictureForm
+from edgefeat_export._convert import grid
 
 __all__ = ["Axis", "axes", "bilinear", "byte_weights"]
 
@@ -65,12 +66,17 @@ def axes(size: tuple[int, int], form: PictureForm) -> tuple[Axis, Axis]:
     )
 
 
-def byte_weights(weights: Array) -> tuple[Array, int]:
-    """Return `weights`, whose rows sum to 1, as whole numbers from 0 to 255, and the sum of each of their rows.
+def byte_weights(weights: Array, most: int, *, pairs: bool = False) -> tuple[Array, int]:
+    """Return `weights`, whose rows sum to 1, as whole numbers from 0 to `most`, and the sum of each of their rows.
 
     Because the sums are equal, plain areas keep their level. The remainders go to the weights with the largest ones.
+    With `pairs`, two neighbours sum to `grid.PAIR` at most, so that no 16-bit sum of an x86 processor saturates.
     """
-    total = int(255 // weights.max())
+    total = int(most // weights.max())
+    if pairs:
+        # Rounding up both neighbours adds less than 2.
+        largest = float((weights[:, 1:] + weights[:, :-1]).max()) if weights.shape[1] > 1 else 0.0
+        total = min(total, int((grid.PAIR - 2) // max(largest, 1e-9)))
     scaled = weights * total
     whole = np.floor(scaled + 1e-9)
     missing = np.rint(total - whole.sum(axis=1)).astype(int)

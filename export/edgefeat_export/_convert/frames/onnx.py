@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgefeat_export._convert import grid
 from edgefeat_export._convert.frames.filters import byte_weights
 from edgefeat_export._convert.frames.plan import FramePlan, blocks
 from edgefeat_export._convert.graph import INPUT
@@ -19,6 +20,7 @@ __all__ = ["with_frame"]
 
 #: Resized pixels in a block, by the number of planes. Measured with ONNX Runtime on frames of 640x480 and 1920x1080.
 _BLOCK = {1: 28, 3: 16}
+_DOWN_BLOCK = 28
 _PICTURE = "picture"
 
 
@@ -46,17 +48,14 @@ def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
 
 def _picture(builder: _Builder, plan: FramePlan) -> str:
     """Add the nodes from the frame to the picture, uint8 (N, height, width, 3), and return its name."""
-    planes, across, height = plan.planes, plan.across, plan.form.height
+    planes = plan.planes
     if plan.rounded:
         (section,) = plan.sections
         rows = builder.reshape(INPUT, [0, section.rows, section.row_bytes])
         mixed = _bytes_product(builder, rows, section.weights)
     else:
         mixed = _converted(builder, plan)
-    columns = builder.transpose(builder.reshape(mixed, [0, height, planes * across]), [0, 2, 1])
-    resized = _bytes_product(builder, columns, plan.down[np.newaxis])
-    result = builder.reshape(resized, [0, planes, across, len(plan.down)])
-    result = builder.transpose(result, [0, 2, 3, 1] if plan.turned else [0, 3, 2, 1])
+    result = _turned(builder, mixed, plan) if plan.turned else _upright(builder, mixed, plan)
     if planes == 1:
         result = builder.node("Concat", [result] * 3, axis=3)
     (above, below), (left, right) = plan.padding
@@ -66,18 +65,47 @@ def _picture(builder: _Builder, plan: FramePlan) -> str:
     return result
 
 
+def _upright(builder: _Builder, mixed: str, plan: FramePlan) -> str:
+    """Return the second pass of `mixed` (N, rows, planes, resized): uint8 (N, height, width, planes).
+
+    Weights times pixels: the pixels need no transposition. uint8 times uint8 is exact on every processor.
+    """
+    rows = builder.reshape(mixed, [0, plan.form.height, plan.planes * plan.across])
+    whole, total = byte_weights(plan.down, 255)
+    parts = []
+    for block in blocks(whole[np.newaxis], _DOWN_BLOCK):
+        matrix = builder.weights(block.weights[0].astype(np.uint8), 1 / total)
+        window = builder.floats(builder.slice(rows, block.first, block.last, 1))
+        parts.append(builder.rounded(builder.node("MatMul", [matrix, window])))
+    height, across = len(plan.down), plan.across
+    resized = builder.reshape(builder.node("Concat", parts, axis=1), [0, height, plan.planes, across])
+    result = builder.transpose(resized, [0, 1, 3, 2])
+    # ONNX Runtime would move the transposition behind the network's first operators, where it takes ten times as long;
+    # it does not move one past a change of shape.
+    return builder.reshape(builder.reshape(result, [0, height, across * plan.planes]), [0, height, across, plan.planes])
+
+
+def _turned(builder: _Builder, mixed: str, plan: FramePlan) -> str:
+    """Return the second pass of `mixed` (N, rows, planes, resized), turned: uint8 (N, height, width, planes)."""
+    planes, across, size = plan.planes, plan.across, len(plan.down)
+    rows = builder.reshape(mixed, [0, plan.form.height, planes * across])
+    resized = _bytes_product(builder, builder.transpose(rows, [0, 2, 1]), plan.down[np.newaxis])
+    pixels = builder.transpose(builder.reshape(resized, [0, planes, across * size]), [0, 2, 1])
+    return builder.reshape(pixels, [0, across, size, planes])
+
+
 def _bytes_product(builder: _Builder, rows: str, weights: npt.NDArray[np.float64]) -> str:
     """Return uint8 `rows` (N, rows, source) times `weights` (planes, resized, source): (N, rows, planes, resized).
 
     Written as float between DequantizeLinear and QuantizeLinear, which engines merge into an integer product.
     """
     planes, size, _ = weights.shape
-    whole, total = byte_weights(weights.reshape(planes * size, -1))
+    whole, total = byte_weights(weights.reshape(planes * size, -1), grid.LEVELS, pairs=True)
     parts = []
     for block in blocks(whole.reshape(weights.shape), _BLOCK[planes]):
         window = builder.floats(builder.slice(rows, block.first, block.last, 2))
-        columns = block.weights.reshape(-1, block.last - block.first).T.astype(np.uint8)
-        matrix = builder.floats(builder.constant(np.ascontiguousarray(columns)), scale=1 / total)
+        columns = block.weights.reshape(-1, block.last - block.first).T.astype(np.int8)
+        matrix = builder.weights(np.ascontiguousarray(columns), 1 / total)
         product = builder.rounded(builder.node("MatMul", [window, matrix]))
         parts.append(builder.reshape(product, [0, 0, planes, block.weights.shape[1]]))
     return builder.node("Concat", parts, axis=3)
@@ -142,9 +170,12 @@ class _Builder:
     def slice(self, source: str, first: int, last: int, axis: int) -> str:
         return self.node("Slice", [source, *(self.constant(np.array([value])) for value in (first, last, axis))])
 
-    def floats(self, source: str, scale: float = 1.0) -> str:
-        one = self._one if scale == 1 else self.constant(np.float32(scale))
-        return self.node("DequantizeLinear", [source, one, self._zero])
+    def floats(self, source: str) -> str:
+        return self.node("DequantizeLinear", [source, self._one, self._zero])
+
+    def weights(self, values: npt.NDArray[np.integer[Any]], scale: float) -> str:
+        names = [self.constant(values), self.constant(np.float32(scale)), self.constant(values.dtype.type(0))]
+        return self.node("DequantizeLinear", names)
 
     def rounded(self, source: str) -> str:
         """Return float values rounded and clipped to uint8."""

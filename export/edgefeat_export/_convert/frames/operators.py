@@ -13,10 +13,19 @@ from ai_edge_litert.tools import flatbuffer_utils
 __all__ = ["Builder"]
 
 _OP, _OPTIONS = schema.BuiltinOperator, schema.BuiltinOptions
+_TYPES: dict[type[np.generic], int] = {
+    np.float32: schema.TensorType.FLOAT32,
+    np.int32: schema.TensorType.INT32,
+    np.uint8: schema.TensorType.UINT8,
+    np.int8: schema.TensorType.INT8,
+}
 
 
 class Builder:
-    """Adds tensors and operators to the end of a model's graph. uint8 tensors have scale 1 and zero point 0."""
+    """Adds tensors and operators to the end of a model's graph.
+
+    Levels from 0 to 255 are the values of uint8 tensors with zero point 0, and of int8 tensors with zero point -128.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -28,9 +37,10 @@ class Builder:
     def tensor(
         self, shape: Sequence[int], kind: type[np.generic], content: bytes | None = None, scale: float = 1.0
     ) -> int:
+        """Return a new tensor; int8 constants are weights, with zero point 0."""
         tensor = schema.TensorT()
         tensor.shape = list(shape)
-        tensor.type = {np.float32: 0, np.int32: 2, np.uint8: 3}[kind]
+        tensor.type = _TYPES[kind]
         tensor.name = f"frame/{len(self._graph.tensors)}".encode()
         tensor.buffer = 0
         if content is not None:
@@ -38,9 +48,10 @@ class Builder:
             buffer.data = np.frombuffer(content, np.uint8)
             tensor.buffer = len(self._model.buffers)
             self._model.buffers.append(buffer)
-        if kind is np.uint8:
+        if kind in (np.uint8, np.int8):
             tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [0]
+            tensor.quantization.scale = [scale]
+            tensor.quantization.zeroPoint = [-128 if kind is np.int8 and content is None else 0]
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
 
@@ -81,15 +92,13 @@ class Builder:
         inputs = [source, self._constant(np.array(padding, np.int32))]
         return self._add("PAD", inputs, shape, self._kind(source), schema.PadOptionsT(), _OPTIONS.PadOptions)
 
-    def floats(self, source: int) -> int:
-        options = schema.DequantizeOptionsT()
+    def converted(self, source: int, kind: type[np.generic]) -> int:
+        """Return the levels as float32, or as integers: rounded and clipped to 0-255."""
         shape = self.shape(source)
-        return self._add("DEQUANTIZE", [source], shape, np.float32, options, _OPTIONS.DequantizeOptions)
-
-    def rounded(self, source: int) -> int:
-        """Return float values rounded and clipped to uint8."""
-        options = schema.QuantizeOptionsT()
-        return self._add("QUANTIZE", [source], self.shape(source), np.uint8, options, _OPTIONS.QuantizeOptions)
+        if kind is np.float32:
+            options = schema.DequantizeOptionsT()
+            return self._add("DEQUANTIZE", [source], shape, kind, options, _OPTIONS.DequantizeOptions)
+        return self._add("QUANTIZE", [source], shape, kind, schema.QuantizeOptionsT(), _OPTIONS.QuantizeOptions)
 
     def maximum(self, source: int, least: npt.NDArray[np.float32]) -> int:
         same = self._constant(least[:1] if (least == least[0]).all() else least)
@@ -117,8 +126,17 @@ class Builder:
         product = self._add("FULLY_CONNECTED", inputs, shape, kind, options, _OPTIONS.FullyConnectedOptions)
         return self.reshape(product, [shape[0], planes, size])
 
+    def is_cast_to_float(self, operator: Any) -> bool:
+        code = flatbuffer_utils.get_builtin_code_from_operator_code(self._model.operatorCodes[operator.opcodeIndex])
+        return bool(code == _OP.CAST and self._graph.tensors[operator.outputs[0]].type == schema.TensorType.FLOAT32)
+
+    def rename_last(self, old: int, new: int) -> None:
+        """Let the last operator write to the tensor `new` instead of `old`, which has the same shape and type."""
+        self._graph.operators[-1].outputs = [new]
+        self._graph.tensors[new].quantization = self._graph.tensors[old].quantization
+
     def _kind(self, tensor: int) -> type[np.generic]:
-        return np.uint8 if self._graph.tensors[tensor].type == 3 else np.float32
+        return next(kind for kind, number in _TYPES.items() if number == self._graph.tensors[tensor].type)
 
     def _integers(self, values: Sequence[int]) -> int:
         return self._constant(np.array(values, np.int32))
