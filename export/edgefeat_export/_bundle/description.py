@@ -7,12 +7,12 @@ from typing import Literal
 import edgefeat
 from edgefeat._bundle.manifest import Tap
 from edgefeat._images.form import PictureForm
-from edgefeat._images.frames.form import FrameForm
+from edgefeat_export._bundle.frames import frame_words
 from edgefeat_export._bundle.tflite_metadata import About, Output
 from edgefeat_export._bundle.writing import bundle_name
 from edgefeat_export._workspace import BuiltNetwork
 
-__all__ = ["about", "frame_words"]
+__all__ = ["about"]
 
 
 def about(network: BuiltNetwork, variant: str) -> About:
@@ -36,18 +36,6 @@ def about(network: BuiltNetwork, variant: str) -> About:
         outputs=tuple(Output(tap.name, _words(tap)) for tap in facts.taps),
         input=_picture_words(facts.picture) if frame is None else frame_words(frame, facts.picture),
         color_space=color_space,
-    )
-
-
-def frame_words(frame: FrameForm, picture: PictureForm) -> str:
-    """Return a sentence on a frame that a model takes as its input."""
-    rows = " x ".join(map(str, frame.shape))
-    colors = f", {frame.color}" if frame.is_yuv else ""
-    turned = f"turned by {frame.rotation} degrees clockwise, " if frame.rotation else ""
-    return (
-        f"A camera frame as it is, {frame.width} x {frame.height} pixels, {frame.format}{colors}: {rows} bytes without "
-        f"row padding. Inside the model it is converted to RGB, {turned}fitted ({picture.fit}) and resized to "
-        f"{picture.height} x {picture.width}."
     )
 
 

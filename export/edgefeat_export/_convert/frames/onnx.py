@@ -21,7 +21,8 @@ __all__ = ["with_frame"]
 #: Resized pixels in a block, by the number of planes. Measured with ONNX Runtime on frames of 640x480 and 1920x1080.
 _BLOCK = {1: 28, 3: 16}
 _DOWN_BLOCK = 28
-_PICTURE = "picture"
+#: A tap has no `/` in its name.
+_PICTURE = "edgefeat/picture"
 
 
 def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
@@ -149,14 +150,14 @@ class _Builder:
         self._one, self._zero = self.constant(np.float32(1)), self.constant(np.uint8(0))
 
     def node(self, operator: str, inputs: Sequence[str], *, output: str = "", **attributes: Any) -> str:
-        output = output or f"frame/{len(self.nodes)}"
+        output = output or f"edgefeat/frame/{len(self.nodes)}"
         self.nodes.append(
-            helper.make_node(operator, inputs, [output], f"frame/{operator}/{len(self.nodes)}", **attributes)
+            helper.make_node(operator, inputs, [output], f"edgefeat/frame/{operator}/{len(self.nodes)}", **attributes)
         )
         return output
 
     def constant(self, values: npt.ArrayLike) -> str:
-        name = f"frame/constant{len(self.constants)}"
+        name = f"edgefeat/frame/constant{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 

@@ -41,7 +41,7 @@ class Builder:
         tensor = schema.TensorT()
         tensor.shape = list(shape)
         tensor.type = _TYPES[kind]
-        tensor.name = f"frame/{len(self._graph.tensors)}".encode()
+        tensor.name = f"edgefeat/frame/{len(self._graph.tensors)}".encode()
         tensor.buffer = 0
         if content is not None:
             buffer = schema.BufferT()

@@ -33,7 +33,7 @@ def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
     names = flatbuffer.taps(model)
     (graph,) = model.subgraphs
     picture = int(graph.inputs[0])
-    graph.tensors[picture].name = b"picture"
+    graph.tensors[picture].name = b"edgefeat/picture"
     own, graph.operators = graph.operators, []
     builder = Builder(model)
     frame = builder.tensor([1, *plan.form.shape], np.uint8)
