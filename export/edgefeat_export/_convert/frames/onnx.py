@@ -114,7 +114,10 @@ def _bytes_product(builder: _Builder, rows: str, weights: npt.NDArray[np.float64
 
 def _converted(builder: _Builder, plan: FramePlan) -> str:
     """Return the first pass of YUV: RGB, uint8 (N, rows / 2, 2, 3, resized) or (N, rows, 1, 3, resized)."""
-    flat = builder.reshape(INPUT, [0, plan.form.size])
+    frame = INPUT
+    if plan.separated:
+        frame = builder.transpose(builder.reshape(frame, [0, plan.form.size // 2, 2]), [0, 2, 1])
+    flat = builder.reshape(frame, [0, plan.form.size])
     repeat = max(section.repeat for section in plan.sections)
     total = ""
     for section in plan.sections:
@@ -122,8 +125,6 @@ def _converted(builder: _Builder, plan: FramePlan) -> str:
         values = builder.node(
             "Cast", [builder.reshape(part, [0, section.rows, section.row_bytes])], to=TensorProto.FLOAT
         )
-        if section.least is not None:
-            values = builder.node("Max", [values, builder.constant(section.least.astype(np.float32))])
         planes = len(section.weights)
         parts = []
         for block in blocks(section.weights, _BLOCK[planes]):
@@ -132,9 +133,11 @@ def _converted(builder: _Builder, plan: FramePlan) -> str:
             product = builder.node("MatMul", [window, builder.constant(np.ascontiguousarray(matrix))])
             parts.append(builder.reshape(product, [0, 0, planes, block.weights.shape[1]]))
         joined = builder.node("Concat", parts, axis=3)
-        if section.bias is not None:
+        if section.bias.any():
             bias = section.bias.astype(np.float32)[:, np.newaxis]
             joined = builder.node("Add", [joined, builder.constant(bias)])
+        if section.positive:
+            joined = builder.node("Relu", [joined])
         shape = [0, plan.form.height // repeat, repeat // section.repeat, planes, plan.across]
         term = builder.reshape(joined, shape)
         total = builder.node("Add", [total, term]) if total else term

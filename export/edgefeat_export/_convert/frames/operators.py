@@ -100,21 +100,21 @@ class Builder:
             return self._add("DEQUANTIZE", [source], shape, kind, options, _OPTIONS.DequantizeOptions)
         return self._add("QUANTIZE", [source], shape, kind, schema.QuantizeOptionsT(), _OPTIONS.QuantizeOptions)
 
-    def maximum(self, source: int, least: npt.NDArray[np.float32]) -> int:
-        same = self._constant(least[:1] if (least == least[0]).all() else least)
-        options = schema.MaximumMinimumOptionsT()
-        shape = self.shape(source)
-        return self._add("MAXIMUM", [source, same], shape, np.float32, options, _OPTIONS.MaximumMinimumOptions)
-
     def add(self, one: int, other: int) -> int:
         sides = zip(self.shape(one), self.shape(other), strict=True)
         shape = [max(pair) for pair in sides]
         return self._add("ADD", [one, other], shape, np.float32, schema.AddOptionsT(), _OPTIONS.AddOptions)
 
     def dense(
-        self, rows: int, weights: npt.NDArray[Any], *, scale: float = 1.0, bias: npt.NDArray[np.float64] | None = None
+        self,
+        rows: int,
+        weights: npt.NDArray[Any],
+        *,
+        scale: float = 1.0,
+        bias: npt.NDArray[np.float64] | None = None,
+        positive: bool = False,
     ) -> int:
-        """Return `rows` (N, window) times `weights` (planes, resized, window): (N, planes, resized)."""
+        """Return `rows` (N, window) times `weights` (planes, resized, window) plus `bias`: (N, planes, resized)."""
         planes, size, window = weights.shape
         kind = weights.dtype.type
         matrix = self.tensor([planes * size, window], kind, np.ascontiguousarray(weights).tobytes(), scale)
@@ -122,6 +122,8 @@ class Builder:
         if bias is not None:
             inputs[2] = self._constant(np.repeat(bias, size).astype(np.float32))
         options = schema.FullyConnectedOptionsT()
+        if positive:
+            options.fusedActivationFunction = schema.ActivationFunctionType.RELU
         shape = [self.shape(rows)[0], planes * size]
         product = self._add("FULLY_CONNECTED", inputs, shape, kind, options, _OPTIONS.FullyConnectedOptions)
         return self.reshape(product, [shape[0], planes, size])

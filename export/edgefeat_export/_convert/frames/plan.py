@@ -32,9 +32,11 @@ Array = NDArray[np.float64]
 class Section:
     """A part of the frame's bytes, `rows` x `row_bytes` from byte `start`, and what it adds to the pass over the rows.
 
-    `weights` (planes, resized, row_bytes) give for each row its contribution to red, green and blue, or to all three if
-    there is one plane. Each row stands for `repeat` rows of the frame. Bytes are first raised to `least`
-    (row_bytes,), if that is not None; `bias` (planes,) is added.
+    YUYV counts as all luma, then all chroma: see `separated` of the plan.
+
+    `weights` (planes, resized, row_bytes) and `bias` (planes,) give for each row its contribution to red, green and
+    blue, or to all three if there is one plane. Each row stands for `repeat` rows of the frame. If `positive`,
+    contributions below 0 count as 0: luma below black, which is black in OpenCV as well.
     """
 
     start: int
@@ -42,8 +44,8 @@ class Section:
     row_bytes: int
     repeat: int
     weights: Array
-    least: Array | None = None
-    bias: Array | None = None
+    bias: Array
+    positive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ class FramePlan:
     def rounded(self) -> bool:
         """Whether the first pass is done in uint8."""
         return not self.form.is_yuv
+
+    @property
+    def separated(self) -> bool:
+        """Whether luma and chroma, which alternate, have to be separated first."""
+        return self.form.format == "yuyv"
 
     @property
     def across(self) -> int:
@@ -133,32 +140,32 @@ def _packed(form: FrameForm, along: Array) -> Section:
     order = {"rgb": (0, 1, 2), "rgba": (0, 1, 2), "bgr": (2, 1, 0), "gray": (0,)}[form.format]
     step = CHANNELS[form.format]
     weights = np.stack([_spread(along, place, step) for place in order])
-    return Section(0, form.height, form.width * step, 1, weights)
+    return Section(0, form.height, form.width * step, 1, weights, np.zeros(len(weights)))
 
 
 def _yuv(form: FrameForm, along: Array) -> tuple[Section, ...]:
     colors, bias = matrix(form.color)
     width, height, pixels = form.width, form.height, form.width * form.height
-    limited = not form.color.endswith("-full")
     # Two neighbours share their chroma, so its weight is the sum of both.
     shared = along[:, 0::2] + along[:, 1::2]
-    if form.format == "yuyv":
-        parts = _spread(along, 0, 2), _spread(shared, 1, 4), _spread(shared, 3, 4)
-        least = np.tile([float(BLACK), 0.0], width) if limited else None
-        return (Section(0, height, 2 * width, 1, _mixed(colors, parts), least, bias),)
+    limited = not form.color.endswith("-full")
     # All three rows of the matrix have the same weight for luma.
-    luma = Section(0, height, width, 1, colors[:1, :1, np.newaxis] * along, np.full(width, BLACK) if limited else None)
+    scale, black = colors[0, 0], np.array([-BLACK * colors[0, 0] if limited else 0.0])
+    bias = bias - black
+    luma = Section(0, height, width, 1, scale * along[np.newaxis], black, positive=limited)
     half = height // 2
     if form.format == "i420":
         u, v = (_colored(colors[:, index], shared) for index in (1, 2))
         return (
             luma,
-            Section(pixels, half, width // 2, 2, u, bias=bias),
-            Section(pixels + pixels // 4, half, width // 2, 2, v),
+            Section(pixels, half, width // 2, 2, u, bias),
+            Section(pixels + pixels // 4, half, width // 2, 2, v, np.zeros(3)),
         )
-    first, second = (1, 2) if form.format == "nv12" else (2, 1)
+    first, second = (2, 1) if form.format == "nv21" else (1, 2)
     pairs = _colored(colors[:, first], _spread(shared, 0, 2)) + _colored(colors[:, second], _spread(shared, 1, 2))
-    return luma, Section(pixels, half, width, 2, pairs, bias=bias)
+    if form.format == "yuyv":
+        return luma, Section(pixels, height, width, 1, pairs, bias)
+    return luma, Section(pixels, half, width, 2, pairs, bias)
 
 
 def _spread(weights: Array, place: int, step: int) -> Array:
@@ -171,7 +178,3 @@ def _spread(weights: Array, place: int, step: int) -> Array:
 def _colored(color: Array, weights: Array) -> Array:
     """Return weights (resized, bytes) times the color's share (3,) in red, green and blue: (3, resized, bytes)."""
     return np.asarray(color[:, np.newaxis, np.newaxis] * weights)
-
-
-def _mixed(colors: Array, parts: tuple[Array, ...]) -> Array:
-    return np.asarray(sum(_colored(colors[:, index], part) for index, part in enumerate(parts)))

@@ -98,6 +98,8 @@ def _bytes_product(builder: Builder, rows: int, weights: npt.NDArray[np.float64]
 
 def _converted(builder: Builder, frame: int, plan: FramePlan) -> int:
     """Return the first pass of YUV: RGB, int8 (rows / 2, 2, 3, resized) or (rows, 1, 3, resized)."""
+    if plan.separated:
+        frame = builder.transpose(builder.reshape(frame, [plan.form.size // 2, 2]), [1, 0])
     flat = builder.reshape(frame, [plan.form.size])
     repeat = max(section.repeat for section in plan.sections)
     total: int | None = None
@@ -105,14 +107,11 @@ def _converted(builder: Builder, frame: int, plan: FramePlan) -> int:
         part = builder.slice(flat, [section.start], [section.rows * section.row_bytes])
         values = builder.converted(part, np.float32)
         values = builder.reshape(values, [section.rows, section.row_bytes])
-        if section.least is not None:
-            values = builder.maximum(values, section.least.astype(np.float32))
         planes = len(section.weights)
-        bias = np.zeros(planes) if section.bias is None else section.bias
         parts = []
         for block in blocks(section.weights, _FLOAT_BLOCK[planes]):
-            window = builder.columns(values, block.first, block.last)
-            parts.append(builder.dense(window, block.weights.astype(np.float32), bias=bias))
+            window, floats = builder.columns(values, block.first, block.last), block.weights.astype(np.float32)
+            parts.append(builder.dense(window, floats, bias=section.bias, positive=section.positive))
         shape = [plan.form.height // repeat, repeat // section.repeat, planes, plan.across]
         term = builder.reshape(builder.concatenated(parts, 2), shape)
         total = term if total is None else builder.add(total, term)
