@@ -63,7 +63,8 @@ def _choices(
     if tuned is not None and frame is not None:
         # `tune` measures variants that take prepared images: behind a frame the same one is the fastest.
         same = [one for one in found if (one.variant.base, one.engine) == (tuned[0].variant.base, tuned[0].engine)]
-        tuned = (same[0]._replace(reason=tuned[0].reason), tuned[1]) if same else None
+        reason = f"{tuned[0].reason} for {tuned[0].variant.name}"
+        tuned = (same[0]._replace(reason=reason), tuned[1]) if same else None
     if tuned is not None:
         yield tuned
     for choice in found:

@@ -32,11 +32,10 @@ Array = NDArray[np.float64]
 class Section:
     """A part of the frame's bytes, `rows` x `row_bytes` from byte `start`, and what it adds to the pass over the rows.
 
-    YUYV counts as all luma, then all chroma: see `separated` of the plan.
-
     `weights` (planes, resized, row_bytes) and `bias` (planes,) give for each row its contribution to red, green and
     blue, or to all three if there is one plane. Each row stands for `repeat` rows of the frame. If `positive`,
-    contributions below 0 count as 0: luma below black, which is black in OpenCV as well.
+    contributions below 0 count as 0: luma below black, which is black in OpenCV as well. YUYV counts as all luma, then
+    all chroma: see `separated` of the plan.
     """
 
     start: int
@@ -52,7 +51,7 @@ class Section:
 class FramePlan:
     """The sections, the matrix `down` (resized, height of the frame) of the second pass, and the end.
 
-    `rounded` says that the first pass is done in uint8: RGB and gray, whose planes are only separated. The result of
+    `rounded` says that the first pass is done in bytes: RGB and gray, whose planes are only separated. The result of
     both passes is (planes, along rows, along columns); `turned` says that the first is the picture's height.
     `padding` is before and after, for height and width.
     """
@@ -66,7 +65,7 @@ class FramePlan:
 
     @property
     def rounded(self) -> bool:
-        """Whether the first pass is done in uint8."""
+        """Whether the first pass is done in bytes, not in float."""
         return not self.form.is_yuv
 
     @property
