@@ -5,13 +5,15 @@
     python examples/camera_opencv.py BUNDLE --frames 50          # generated frames, no camera
 
 A frame belongs to the current scene if the cosine of its feature to that of the scene's first frame is at least
-`--alike`. Otherwise it begins a new scene. The next frames are resized while the network works on this one.
+`--alike`. Otherwise it begins a new scene. A bundle exported with `--frame bgr-640x480` (or the camera's own size)
+takes the frames as they are. Otherwise the next frames are resized while the network works on this one.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import sys
 import time
 from collections.abc import Iterator
@@ -47,6 +49,19 @@ def generated(count: int) -> Iterator[np.ndarray]:
         yield frame
 
 
+def features(bundle: str, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the feature of each BGR frame, by the file for frames of their size if the bundle has one."""
+    for first in frames:
+        name = f"bgr-{first.shape[1]}x{first.shape[0]}"
+        every = itertools.chain([first], frames)
+        opened = edgefeat.Bundle.open(bundle)
+        if name in opened.frames():
+            yield from map(edgefeat.load(opened, frame=name).extract_frame, every)
+        else:
+            for extraction in edgefeat.load(opened).stream(every, channels="bgr"):
+                yield extraction.feature
+
+
 def main() -> None:
     """Print each new scene until the frames end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -59,10 +74,9 @@ def main() -> None:
 
     source = given.video if given.video is not None else given.camera
     frames = captured(source) if given.frames is None else generated(given.frames)
-    extractor = edgefeat.load(given.bundle)
     scene, count, started = None, 0, time.perf_counter()
-    for extraction in extractor.stream(frames, channels="bgr"):
-        feature = extraction.feature / np.linalg.norm(extraction.feature)
+    for found in features(given.bundle, frames):
+        feature = found / np.linalg.norm(found)
         if scene is None or scene @ feature < given.alike:
             unlike = "" if scene is None else f", similarity to the last {scene @ feature:.3f}"
             print(f"new scene at frame {count}{unlike}", flush=True)

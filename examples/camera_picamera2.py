@@ -4,6 +4,9 @@
     python examples/camera_picamera2.py BUNDLE REFERENCE_PHOTO --frames 50         # generated frames, no camera
 
 Prints the cosine similarity (1: identical) and the frames per second, camera included. Stop it with Ctrl-C.
+
+A bundle exported with `--frame i420-640x480` takes the camera's YUV420 as it is, half the bytes of RGB; one exported
+with `--frame rgb-640x480` its RGB. Without either, each frame is resized in Python.
 """
 
 from __future__ import annotations
@@ -20,13 +23,16 @@ import edgefeat
 SIZE = (640, 480)
 
 
-def camera() -> Iterator[np.ndarray]:
-    """Yield RGB frames until the program stops."""
+#: libcamera names a format from the highest byte down: its BGR888 is an array in RGB order.
+FORMATS = {"i420-640x480": "YUV420", "rgb-640x480": "BGR888"}
+
+
+def camera(pixels: str) -> Iterator[np.ndarray]:
+    """Yield frames of a format of libcamera until the program stops. Rows of YUV420 may be padded."""
     from picamera2 import Picamera2
 
     with Picamera2() as device:
-        # libcamera names a format from the highest byte down: its BGR888 is an array in RGB order.
-        device.configure(device.create_video_configuration(main={"format": "BGR888", "size": SIZE}))
+        device.configure(device.create_video_configuration(main={"format": pixels, "size": SIZE}))
         device.start()
         while True:
             yield device.capture_array("main")
@@ -49,12 +55,18 @@ def main() -> None:
     parser.add_argument("--frames", type=int, metavar="N", help="use N generated frames instead of the camera")
     given = parser.parse_args()
 
-    extractor = edgefeat.load(given.bundle)
+    opened = edgefeat.Bundle.open(given.bundle)
+    extractor = edgefeat.load(opened)
     reference = extractor.extract(given.reference)
+    possible = [
+        name for name in FORMATS if name in opened.frames() and (given.frames is None or name.startswith("rgb"))
+    ]
+    direct = edgefeat.load(opened, frame=possible[0]) if possible else None
     length = np.linalg.norm(reference)
     before = time.perf_counter()
-    for frame in camera() if given.frames is None else generated(given.frames):
-        feature = extractor.extract(frame)
+    pixels = FORMATS[possible[0]] if possible else "BGR888"
+    for frame in camera(pixels) if given.frames is None else generated(given.frames):
+        feature = extractor.extract(frame) if direct is None else direct.extract_frame(frame, stride=frame.strides[0])
         similarity = feature @ reference / (np.linalg.norm(feature) * length)
         now = time.perf_counter()
         print(f"similarity {similarity:.3f}  {1 / (now - before):.1f} fps", flush=True)

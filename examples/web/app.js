@@ -6,7 +6,7 @@ import { decoded, pixelsOf } from "./picture.js";
 
 const SHOWN = 5;
 const byId = (id) => document.getElementById(id);
-const state = { bundle: null, model: null, gallery: null, query: null, stream: null };
+const state = { bundle: null, model: null, gallery: null, query: null, stream: null, frames: null };
 
 // One task at a time: a second photo waits until the first is done.
 let queue = Promise.resolve();
@@ -39,7 +39,8 @@ async function useModel() {
   const { manifest } = state.bundle;
   const variant = state.bundle.variants.find(({ name }) => name === byId("variant").value);
   await state.model?.release();
-  state.model = null;
+  await state.frames?.model.release();
+  state.model = state.frames = null;
   byId("model-status").textContent = `Loading ${variant.name}.`;
   state.model = await state.bundle.model(variant.name);
   const { height, width } = manifest.picture;
@@ -82,13 +83,24 @@ async function addToGallery(files) {
 
 const form = () => state.bundle.manifest.picture;
 
-async function featureOf(pixels) {
-  return (await state.model.features(pixels))[byId("tap").value];
+async function featureOf(pixels, model = state.model) {
+  return (await model.features(pixels))[byId("tap").value];
 }
 
-async function compare(name, pixels, picture) {
+/** The model for camera frames of this size: one that takes them as they are, if the bundle has it. */
+async function modelFor({ width, height }) {
+  const variant = state.bundle.frameVariant(byId("variant").value, width, height);
+  if (!variant) return state.model;
+  if (state.frames?.name !== variant.name) {
+    await state.frames?.model.release();
+    state.frames = { name: variant.name, model: await state.bundle.model(variant.name) };
+  }
+  return state.frames.model;
+}
+
+async function compare(name, pixels, picture, model = state.model) {
   const start = performance.now();
-  const feature = await featureOf(pixels);
+  const feature = await featureOf(pixels, model);
   const spent = performance.now() - start;
   state.query = { name, feature, picture };
   byId("photo-status").textContent = `${name}: ${feature.length} numbers in ${spent.toFixed(0)} ms.`;
@@ -171,7 +183,7 @@ async function shoot() {
   for (const track of state.stream.getTracks()) track.stop();
   video.srcObject = null;
   video.hidden = byId("shoot").hidden = true;
-  await compare("camera", pixels, canvas.toDataURL("image/jpeg"));
+  await compare("camera", pixels, canvas.toDataURL("image/jpeg"), await modelFor(pixels));
 }
 
 /** Calls `use` with the chosen files, and empties the input so that the same file can be chosen again. */

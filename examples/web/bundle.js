@@ -58,36 +58,50 @@ class Bundle {
 
   /** The variants that this page can run. */
   get variants() {
-    return this.manifest.variants.filter((variant) => variant.format === "onnx");
+    return this.manifest.variants.filter((variant) => variant.format === "onnx" && !variant.frame);
+  }
+
+  /** The variant beside `name` that takes a canvas's RGBA pixels of this size as they are, if the bundle has one. */
+  frameVariant(name, width, height) {
+    return this.manifest.variants.find((variant) => variant.name === `${name}@rgba-${width}x${height}`);
   }
 
   /** Loads the model of a variant, after its file is checked against the manifest's SHA-256. */
   async model(name) {
-    const variant = this.variants.find((one) => one.name === name);
+    const variant = this.manifest.variants.find((one) => one.name === name);
     const bytes = await this.read(variant.file.name);
     await check(bytes, variant.file);
     const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-    return new Model(this.manifest, session);
+    return new Model(this.manifest, session, variant.frame);
   }
 }
 
 class Model {
-  constructor(manifest, session) {
+  constructor(manifest, session, frame) {
     this.manifest = manifest;
     this.session = session;
+    this.frame = frame;
   }
 
   /** Returns the features of decoded pixels (see picture.js): a Float32Array for each tap, by name. */
   async features(pixels) {
-    const { height, width } = this.manifest.picture;
-    const image = new ort.Tensor("uint8", new Uint8Array(fitted(pixels, this.manifest.picture)), [1, height, width, 3]);
-    const results = await this.session.run({ image });
+    const results = await this.session.run({ image: this.frame ? frameTensor(pixels) : this.#photoTensor(pixels) });
     return Object.fromEntries(this.manifest.taps.map(({ name }) => [name, results[name].data]));
   }
 
   release() {
     return this.session.release();
   }
+
+  #photoTensor(pixels) {
+    const { height, width } = this.manifest.picture;
+    return new ort.Tensor("uint8", new Uint8Array(fitted(pixels, this.manifest.picture)), [1, height, width, 3]);
+  }
+}
+
+/** The pixels of a canvas as they are: the model converts and resizes them. */
+function frameTensor({ width, height, data }) {
+  return new ort.Tensor("uint8", new Uint8Array(data.buffer, data.byteOffset, data.length), [1, height, width, 4]);
 }
 
 async function check(bytes, file) {

@@ -14,6 +14,7 @@ from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._bundle.atomic_files import check_new_folder, new_folder
 from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
 from edgefeat._bundle.manifest import is_colour
+from edgefeat._images.frames.form import parse_frame
 from edgefeat_export._bundle.writing import bundle_name, write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
 from edgefeat_export._pipeline.ladder import ALL_PIECES
@@ -60,6 +61,7 @@ def export(
     effort: Effort = "normal",
     fit: Fit = "stretch",
     background: str = "white",
+    frames: Sequence[str] = (),
     seed: int = 0,
     jobs: int = 1,
     overwrite: bool = False,
@@ -84,6 +86,9 @@ def export(
     all; empty: the stock tools' own rounding) and with as few layers in float as possible. `effort` limits the search:
     "quick" corrects once, "normal" also keeps sensitive layers in float, "thorough" tries more and more layers in
     float. A variant that cannot be made or misses its gate is left out; the manifest's `refusals` give the reason.
+
+    For each of `frames`, names such as "nv21-640x480", "rgba-1280x720-90" or "nv12-640x480-bt601-full", every variant
+    is also written with that camera frame as its input: colours, rotation, `fit` and resize are then in the file, too.
 
     `jobs` conversions run at once, each in its own process, which takes 1 to 3 GB. `output` defaults to
     `<name>.edgefeat` and is written completely or not at all. With `tell`, notes for the user are passed to it and a
@@ -111,6 +116,7 @@ def export(
             evaluation=None if evaluation is None else os.fspath(evaluation),
             fit=fit,
             background=background.lower(),
+            frames=tuple(dict.fromkeys(map(parse_frame, frames))),
         )
     )
     _checked([effort], get_args(Effort), "effort")

@@ -12,6 +12,7 @@ from typing import Literal
 
 from edgefeat import ArgumentError
 from edgefeat._bundle.manifest import Gate
+from edgefeat._images.frames.form import FrameForm
 
 __all__ = [
     "IMAGENET",
@@ -68,7 +69,7 @@ class NetworkSpec:
     means the model's own. `preprocess` None means the backbone's own, and for a saved model what it does itself.
     `inputs` fixes other inputs of a saved model, by name, to numbers. `layers` empty means the backbone's last;
     `project` is the number of PCA dimensions. `calibration` is a folder of photos, or "synthetic"; `evaluation` a
-    folder to measure fidelity on.
+    folder to measure fidelity on. `frames` are the camera frames that files are wanted for.
     """
 
     backbone: str
@@ -87,6 +88,7 @@ class NetworkSpec:
     evaluation: str | None = None
     fit: Fit = "stretch"
     background: str = "white"
+    frames: tuple[FrameForm, ...] = ()
 
     @property
     def weights_origin(self) -> str:

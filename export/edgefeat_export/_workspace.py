@@ -66,6 +66,15 @@ class Workspace:
         pictures: NDArray[np.uint8] = np.load(self.folder / "checking.npy", mmap_mode="r")
         return pictures
 
+    def write_frames(self, frame: str, frames: NDArray[np.uint8]) -> None:
+        """Write the camera frames to measure fidelity on, for the frame of that name."""
+        np.save(self.folder / f"frames-{frame}.npy", frames)
+
+    def frames(self, frame: str) -> NDArray[np.uint8]:
+        """Return the camera frames to measure fidelity on, memory-mapped: uint8 (N, *shape)."""
+        frames: NDArray[np.uint8] = np.load(self.folder / f"frames-{frame}.npy", mmap_mode="r")
+        return frames
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltNetwork:
@@ -80,12 +89,14 @@ class BuiltNetwork:
         """The network's SavedModel with its taps."""
         return SavedGraph(self.work.graph_path, tuple(tap.name for tap in self.facts.taps))
 
-    def write_reference(self, features: dict[str, NDArray[np.float32]]) -> None:
-        """Write the Keras features of the images in `checking`, by tap."""
+    def write_reference(self, features: dict[str, NDArray[np.float32]], frame: str = "") -> None:
+        """Write the Keras features of the images in `checking`, or of the frames of that name, by tap."""
         for index, tap in enumerate(self.facts.taps):
-            np.save(self.work.folder / f"reference-{index}.npy", features[tap.name])
+            np.save(self._reference(index, frame), features[tap.name])
 
-    def reference(self) -> dict[str, NDArray[np.float32]]:
-        """Return the Keras features of the images in `checking`: by tap, float32 (N, *shape)."""
-        folder = self.work.folder
-        return {tap.name: np.load(folder / f"reference-{index}.npy") for index, tap in enumerate(self.facts.taps)}
+    def reference(self, frame: str = "") -> dict[str, NDArray[np.float32]]:
+        """Return the Keras features of the images in `checking`, or of frames: by tap, float32 (N, *shape)."""
+        return {tap.name: np.load(self._reference(index, frame)) for index, tap in enumerate(self.facts.taps)}
+
+    def _reference(self, index: int, frame: str) -> Path:
+        return self.work.folder / f"reference-{frame}{'-' if frame else ''}{index}.npy"

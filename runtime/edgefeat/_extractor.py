@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar, overload
 
@@ -17,10 +13,13 @@ from numpy.typing import NDArray
 
 from edgefeat._bundle.manifest import Tap
 from edgefeat._bundle.reader import Bundle
-from edgefeat._engines.engine import Session, resize_threads, run
-from edgefeat._engines.selection import Choice, default_threads
+from edgefeat._engines import forked_sessions
+from edgefeat._engines.engine import Session, resize_threads, run, turns
+from edgefeat._engines.selection import Choice, default_threads, frame_refused, photos_refused
 from edgefeat._engines.session import open_session
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
+from edgefeat._images.frames.buffer import FrameBuffer, frame_array
+from edgefeat._images.frames.form import FrameForm
 from edgefeat._images.limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
 from edgefeat._images.picture import Channels, Decoding, PictureSource, read_with_share
 from edgefeat._images.pillow_version import warn_of_old_pillow
@@ -74,8 +73,8 @@ class Extractor:
         self._decoding: Decoding = decoding
         self._limits = limits
         self._process = os.getpid()
-        self._opened = session, _turns(session)
-        _sessions.add(session)
+        self._opened = session, turns(session)
+        forked_sessions.keep(session)
 
     @property
     def bundle(self) -> Bundle:
@@ -86,6 +85,11 @@ class Extractor:
     def variant(self) -> str:
         """The name of the variant in use, such as `tflite-int8`."""
         return self._choice.variant.name
+
+    @property
+    def frame(self) -> FrameForm | None:
+        """The camera frame that the variant takes, or None if it takes prepared images."""
+        return self._choice.variant.frame
 
     @property
     def engine(self) -> str:
@@ -138,11 +142,19 @@ class Extractor:
         """
         if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
             return self._extract_many(list(pictures), channels)
-        if isinstance(pictures, list | tuple):
-            return self._extract_many(pictures, channels)
         if isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes | bytearray | memoryview):
             return self._extract_many(pictures, channels)
         return self._shaped([rows[0] for rows in self._run(self._prepare_named(pictures, "", channels)[np.newaxis])])
+
+    def extract_frame(self, buffer: FrameBuffer, *, stride: int | None = None) -> Feature:
+        """Return the feature of one camera frame, with the shapes of `extract`. Load the bundle with `frame=` for it.
+
+        `buffer` is the camera's memory or a uint8 array of shape `frame.shape`, not copied unless rows are padded:
+        `stride` is then the number of bytes from one row to the next. Raises ArgumentError for another size or type.
+        """
+        if self.frame is None:
+            raise frame_refused(self._bundle, self._choice.variant)
+        return self._shaped([rows[0] for rows in self._run(frame_array(buffer, self.frame, stride))])
 
     def prepare(self, picture: PictureSource, *, channels: Channels = "rgb") -> NDArray[np.uint8]:
         """Return the image as the model's input: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
@@ -153,8 +165,9 @@ class Extractor:
         return self._prepare(picture, "rgb", self.resize_threads)
 
     def _prepare(self, picture: PictureSource, channels: Channels, threads: int) -> _Prepared:
-        form = self._bundle.manifest.picture
-        return read_with_share(picture, form, self._decoding, channels, threads=threads, limits=self._limits)
+        self._check_photos()
+        picture_form, limits = self._bundle.manifest.picture, self._limits
+        return read_with_share(picture, picture_form, self._decoding, channels, threads=threads, limits=limits)
 
     def stream(self, pictures: Iterable[S], *, ahead: int = 4, channels: Channels = "rgb") -> Iterator[Extraction[S]]:
         """Yield one Extraction for each image, in order, including images that cannot be read. Takes any iterable.
@@ -163,6 +176,7 @@ class Extractor:
         """
         if ahead < 1:
             raise ArgumentError(f"ahead is {ahead} (allowed: 1 or more)")
+        self._check_photos()
         if isinstance(pictures, Sequence) and len(pictures) == 1:
             only: S = pictures[0]
             yield self._extraction(only, lambda: self._prepare(only, channels, self.resize_threads))
@@ -184,14 +198,16 @@ class Extractor:
                     future.cancel()
 
     def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Return the features of prepared images, uint8 (N, H, W, 3): for each tap (N, *tap.shape), float32."""
-        form = self._bundle.manifest.picture
-        if pictures.dtype != np.uint8 or pictures.shape[1:] != (form.height, form.width, 3):
-            raise ArgumentError(
-                f"prepared images are {pictures.dtype} {pictures.shape} "
-                f"(allowed: uint8 (N, {form.height}, {form.width}, 3))"
-            )
+        """Return the features of prepared images or frames, uint8 (N, ...): for each tap (N, *tap.shape), float32."""
+        shape = self._bundle.manifest.input_shape(self._choice.variant)
+        if pictures.dtype != np.uint8 or pictures.shape[1:] != shape:
+            found, allowed = f"{pictures.dtype} {pictures.shape}", f"uint8 (N, {', '.join(map(str, shape))})"
+            raise ArgumentError(f"prepared images are {found} (allowed: {allowed})")
         return self._run(pictures)
+
+    def _check_photos(self) -> None:
+        if self.frame is not None:
+            raise photos_refused(self._choice.variant)
 
     def _run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         if os.getpid() != self._process:
@@ -205,9 +221,9 @@ class Extractor:
         taps = tuple(tap.name for tap in self.taps)
         model = self._bundle.read(self._choice.variant.file)
         session = self._choice.engine.open(model, taps, self._threads)
-        self._opened = session, _turns(session)
+        self._opened = session, turns(session)
         self._process = os.getpid()
-        _sessions.add(session)
+        forked_sessions.keep(session)
 
     def _extraction(self, picture: S, prepared_with_share: Callable[[], _Prepared]) -> Extraction[S]:
         try:
@@ -243,30 +259,11 @@ class Extractor:
         return {tap.name: feature for tap, feature in zip(self._bundle.manifest.taps, features, strict=True)}
 
 
-def _turns(session: Session) -> AbstractContextManager[object]:
-    return nullcontext() if session.thread_safe else threading.Lock()
-
-
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-
-
-def _keep_sessions() -> None:
-    """Keep the parent's sessions alive in a forked process: closing them would wait for threads that do not exist.
-
-    ONNX Runtime would hang at exit, OpenVINO would abort.
-    """
-    for session in list(_sessions):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_sessions)
-
-
 def load(
     bundle: str | os.PathLike[str] | Bundle,
     *,
     variant: str | None = None,
+    frame: str | None = None,
     engine: str | None = None,
     threads: int | None = None,
     decoding: Decoding = "fast",
@@ -276,8 +273,9 @@ def load(
     """Load a bundle into an engine and return the extractor.
 
     `variant`, `engine` and `threads` default to the fastest found by `edgefeat tune` on this device, else to the first
-    of `edgefeat.VARIANTS` that the bundle has and an installed engine opens, with one thread a core, at most four. The
-    same number of threads resizes images. `decoding` is "fast" or "exact" (as Keras decodes). Images of more than
+    of `edgefeat.VARIANTS` that the bundle has and an installed engine opens, with one thread a core, at most four.
+    `frame`, such as "nv21-640x480", chooses the variant that takes this camera frame, for `extract_frame`. The same
+    number of threads resizes images. `decoding` is "fast" or "exact" (as Keras decodes). Images of more than
     `max_pixels` decoded are refused, and truncated images with less than `least_share` of their rows (by default all
     truncated images). Raises BundleError, ArgumentError, EngineError, or MissingExtraError with the command that
     installs what is missing. Warns about a Pillow with known vulnerabilities.
@@ -289,7 +287,7 @@ def load(
     limits = Limits(max_pixels, least_share)
     warn_of_old_pillow()
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    loaded = open_session(opened, variant, engine, threads)
+    loaded = open_session(opened, variant, engine, threads, frame)
     return Extractor(
         opened,
         loaded.choice,

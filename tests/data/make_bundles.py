@@ -36,7 +36,7 @@ def tiny_model() -> keras.Model:
 
 
 def main() -> None:
-    """Writes both bundles beside this file."""
+    """Writes the bundles beside this file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.keras"
         tiny_model().save(path)
@@ -44,6 +44,16 @@ def main() -> None:
             edgefeat_export.export(
                 path, HERE / f"{name}.edgefeat", preprocess="tf", layers=layers, overwrite=True, tell=print
             )
+        edgefeat_export.export(
+            path,
+            HERE / "frames.edgefeat",
+            preprocess="tf",
+            layers=["last"],
+            variants=("tflite-float32", "onnx-float32"),
+            frames=("nv21-64x48-90", "i420-64x48", "bgr-64x48", "rgba-48x64-180"),
+            overwrite=True,
+            tell=print,
+        )
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def about(bundle: edgefeat.Bundle) -> About:
     manifest = bundle.manifest
     outputs = tuple(Output(tap.name, f"Feature of layer {tap.layer}: ü, {tap.shape}") for tap in manifest.taps)
     size = (manifest.picture.height, manifest.picture.width)
-    return About(manifest.name, "A network.", "weights 1", "edgefeat", "its own", *size, outputs)
+    return About(manifest.name, "A network.", "weights 1", "edgefeat", "its own", *size, outputs, "An image.")
 
 
 def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -67,7 +67,11 @@ def _variants(manifest: Manifest) -> str:
         rows.append(f"| {' | '.join(cells)} | {variant.engine} {variant.engine_version} |")
     notes = [accuracy_sentence(tap, accuracy) + "." for tap, accuracy in accuracies(manifest)]
     notes += [f"{refusal.reason}." for refusal in manifest.refusals]
-    notes += [_int8_note(variant) for variant in manifest.variants if variant.correction or variant.float_operations]
+    notes += [
+        _int8_note(variant)
+        for variant in manifest.variants
+        if variant.frame is None and (variant.correction or variant.float_operations)
+    ]
     return "\n".join(rows) + "".join(f"\n\n{note}" for note in notes)
 
 

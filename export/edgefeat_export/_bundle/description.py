@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import edgefeat
 from edgefeat._bundle.manifest import Tap
+from edgefeat._images.form import PictureForm
+from edgefeat_export._bundle.frames import frame_words
 from edgefeat_export._bundle.tflite_metadata import About, Output
 from edgefeat_export._bundle.writing import bundle_name
 from edgefeat_export._workspace import BuiltNetwork
@@ -12,8 +16,13 @@ __all__ = ["about"]
 
 
 def about(network: BuiltNetwork, variant: str) -> About:
-    """Return the metadata of `variant`."""
+    """Return the metadata of `variant`, which may have a camera's frame as its input."""
     spec, facts = network.spec, network.facts
+    frame = next((one for one in spec.frames if one.name == variant.partition("@")[2]), None)
+    width, height = (facts.picture.width, facts.picture.height) if frame is None else (frame.width, frame.height)
+    color_space: Literal["rgb", "gray"] | None = "rgb"
+    if frame is not None and frame.format != "rgb":
+        color_space = "gray" if frame.format == "gray" else None
     options = "" if spec.alpha is None else f", alpha {spec.alpha:g}"
     return About(
         name=bundle_name(network),
@@ -22,9 +31,18 @@ def about(network: BuiltNetwork, variant: str) -> About:
         version=f"weights {facts.weights_sha256[:12]}",
         author=f"edgefeat {edgefeat.__version__}",
         license=f"That of the weights ({spec.weights_origin}), which edgefeat does not know.",
-        height=facts.picture.height,
-        width=facts.picture.width,
+        height=height,
+        width=width,
         outputs=tuple(Output(tap.name, _words(tap)) for tap in facts.taps),
+        input=_picture_words(facts.picture) if frame is None else frame_words(frame, facts.picture),
+        color_space=color_space,
+    )
+
+
+def _picture_words(picture: PictureForm) -> str:
+    return (
+        f"A photo, upright, resized to {picture.height} x {picture.width}: RGB, 0 to 255. "
+        "Preprocessing is inside the model."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgefeat import Manifest
 from edgefeat._bundle.manifest import Variant
 from edgefeat._images.form import PictureForm
+from edgefeat_export._bundle.frames import frame_section
 
 __all__ = ["snippets"]
 
@@ -23,9 +24,12 @@ _FIRST = {
 
 def snippets(manifest: Manifest) -> str:
     """Return the Markdown text, with third-level headings."""
-    tflite = [variant for variant in manifest.variants if variant.format == "tflite"]
-    onnx = [variant for variant in manifest.variants if variant.format == "onnx"]
+    photos = [variant for variant in manifest.variants if variant.frame is None]
+    tflite = [variant for variant in photos if variant.format == "tflite"]
+    onnx = [variant for variant in photos if variant.format == "onnx"]
     parts = [_python(manifest)]
+    if frames := frame_section(manifest):
+        parts.append(frames)
     parts += [_phone(manifest, tflite[0])] if tflite else [_absent("MediaPipe", "tflite-float32")]
     parts += [_browser(manifest, onnx[0])] if onnx else [_absent("a browser", "onnx-float32")]
     return "\n\n".join(parts)

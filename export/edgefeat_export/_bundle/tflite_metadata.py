@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import flatbuffers
 import numpy as np
@@ -26,7 +26,7 @@ METADATA = "TFLITE_METADATA"
 _IDENTIFIER = b"M001"
 # The lowest schema version with every field written here: its first version has them all.
 _PARSER_VERSION = "1.0.0"
-_RGB = 1  # ColorSpaceType
+_COLOR_SPACES = {None: 0, "rgb": 1, "gray": 2}  # ColorSpaceType
 _FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions
 
@@ -41,7 +41,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """The description of a model whose input is an RGB uint8 image, `height` x `width`."""
+    """The description of a model whose input is a uint8 image, `height` x `width`.
+
+    `input` describes the image; `color_space` is "rgb", "gray", or None for any other layout, which the schema lacks.
+    """
 
     name: str
     description: str
@@ -51,6 +54,8 @@ class About:
     height: int
     width: int
     outputs: tuple[Output, ...]
+    input: str
+    color_space: Literal["rgb", "gray"] | None = "rgb"
 
 
 def describe(path: Path, about: About) -> None:
@@ -111,13 +116,13 @@ def _written(about: About, outputs: Sequence[Output]) -> bytes:
 def _picture(about: About) -> _Table:
     """Return the TensorMetadata of the input. Pixels are not normalized: mean 0, standard deviation 1."""
     size = _Table({0: ("Uint32", about.width), 1: ("Uint32", about.height)})
-    content = _Table({0: ("Uint8", _IMAGE_PROPERTIES), 1: _Table({0: ("Int8", _RGB), 1: size})})
+    space = ("Int8", _COLOR_SPACES[about.color_space])
+    content = _Table({0: ("Uint8", _IMAGE_PROPERTIES), 1: _Table({0: space, 1: size})})
     normalization = _Table({0: [0.0], 1: [1.0]})
     return _Table(
         {
             0: INPUT,
-            1: f"A photo, upright, resized to {about.height} x {about.width}: RGB, 0 to 255. "
-            "Preprocessing is inside the model.",
+            1: about.input,
             3: content,
             4: [_Table({0: ("Uint8", _NORMALIZATION), 1: normalization})],
             5: _Table({0: [255.0], 1: [0.0]}),

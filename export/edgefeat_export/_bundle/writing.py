@@ -12,7 +12,7 @@ import numpy as np
 
 import edgefeat
 from edgefeat import Manifest
-from edgefeat._bundle.golden import GOLDEN_NAME, KERAS, Golden, write_golden
+from edgefeat._bundle.golden import GOLDEN_NAME, GOLDEN_PICTURES, KERAS, Golden, write_golden
 from edgefeat._bundle.manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Gate, Refusal, Variant
 from edgefeat_export._bundle.card import CARD_NAME, card
 from edgefeat_export._quantize.fidelity import Made
@@ -21,7 +21,6 @@ from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["bundle_name", "write_bundle"]
 
-_GOLDEN_PICTURES = 8
 _GOLDEN_BYTES = 64_000_000  # of features: unpooled features of an early layer have millions of elements
 _TOOLS = (
     "tensorflow",
@@ -65,7 +64,7 @@ def _put(folder: Path, name: str, data: bytes) -> File:
 
 
 def _variant(file: File, made: Made) -> Variant:
-    form, _, precision = made.variant.partition("-")
+    form, _, precision = made.variant.partition("@")[0].partition("-")
     return Variant(
         name=made.variant,
         format=form,  # type: ignore[arg-type]  # names in VARIANTS consist of these literals
@@ -76,13 +75,14 @@ def _variant(file: File, made: Made) -> Variant:
         fidelity=made.measured.fidelity,
         correction=made.correction,
         float_operations=made.float_operations,
+        frame=made.frame,
     )
 
 
 def _golden(network: BuiltNetwork, made: Sequence[Made]) -> Golden:
     features = {KERAS: network.reference(), **{one.variant: one.measured.features for one in made}}
     size = sum(rows[0].nbytes for by_tap in features.values() for rows in by_tap.values())
-    count = max(1, min(_GOLDEN_PICTURES, len(network.work.checking), _GOLDEN_BYTES // size))
+    count = max(1, min(GOLDEN_PICTURES, len(network.work.checking), _GOLDEN_BYTES // size))
     return Golden(
         np.ascontiguousarray(network.work.checking[:count]),
         {origin: {tap: rows[:count] for tap, rows in by_tap.items()} for origin, by_tap in features.items()},

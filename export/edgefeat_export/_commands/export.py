@@ -11,6 +11,7 @@ from edgefeat import VARIANTS, Extractor
 from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._images.frames.form import COLORS, FORMATS, ROTATIONS, parse_frame
 from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._images.calibration import SYNTHETIC
 from edgefeat_export._spec import Effort, Fit, Normalization, Pooling, parse_input
@@ -92,6 +93,35 @@ __all__ = ["command"]
     help="How to fit photos with another aspect ratio.",
 )
 @click.option(
+    "--frame",
+    "frames",
+    multiple=True,
+    metavar="WIDTHxHEIGHT|NAME",
+    help="Also write each model file with a camera's frame of this size as its input: colours, rotation, --fit and "
+    "resize are then in the file. Repeat for several frames; each can be a whole name, such as nv21-640x480-90.",
+)
+@click.option(
+    "--frame-format",
+    default="rgb",
+    show_default=True,
+    type=click.Choice(FORMATS),
+    help="Pixel format of frames whose name has none.",
+)
+@click.option(
+    "--frame-rotation",
+    default="0",
+    show_default=True,
+    type=click.Choice([str(angle) for angle in ROTATIONS]),
+    help="Clockwise rotation that turns the frame upright, in degrees.",
+)
+@click.option(
+    "--frame-color",
+    default="bt601",
+    show_default=True,
+    type=click.Choice(COLORS),
+    help="Colours of a YUV frame: matrix, and -full for luma from 0 to 255.",
+)
+@click.option(
     "--background",
     default="white",
     show_default=True,
@@ -150,6 +180,10 @@ def command(
     evaluation: str | None,
     variants: str | None,
     fit: Fit,
+    frames: tuple[str, ...],
+    frame_format: str,
+    frame_rotation: str,
+    frame_color: str,
     background: str,
     seed: int,
     min_fidelity: str,
@@ -202,6 +236,10 @@ def command(
         effort=effort,
         fit=fit,
         background=background,
+        frames=[
+            parse_frame(frame, pixels=frame_format, rotation=int(frame_rotation), color=frame_color).name
+            for frame in frames
+        ],
         seed=seed,
         jobs=jobs,
         overwrite=overwrite,

@@ -36,13 +36,14 @@ class CalibrationSet:
     """The images of an export: `calibrating` and `checking` are uint8 (N, H, W, 3) with no image in common.
 
     `checking` measures fidelity; `labels` has one label for each of its images, or is empty. `about` goes into the
-    manifest.
+    manifest. `photos` are the paths of the photos among `checking`.
     """
 
     calibrating: NDArray[np.uint8]
     checking: NDArray[np.uint8]
     labels: tuple[str, ...]
     about: Calibration
+    photos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,13 @@ def gather(
             f"no photos were given: {'calibrating' if checks else 'calibrating and measuring'} on generated images; "
             "photos like those you will extract from give better results (--calibration FOLDER)"
         )
+        read: list[_Photo] = []
         spare = 0 if checks else _SYNTHETIC_CHECKING
         made = dead_leaves(_SYNTHETIC_CALIBRATING + spare, form.height, form.width, seed=seed)
         calibrating, apart, source = made[:_SYNTHETIC_CALIBRATING], made[_SYNTHETIC_CALIBRATING:], "synthetic"
     else:
         photos = [photo for photo in _photos(calibration, "calibration", seed, tell) if photo.order not in used]
-        _, pictures = _read(photos, form, _MOST_CALIBRATING + (0 if checks else _MOST_CHECKING), tell)
+        read, pictures = _read(photos, form, _MOST_CALIBRATING + (0 if checks else _MOST_CHECKING), tell)
         if not len(pictures):
             raise ExportError(
                 f"no readable photo in {calibration} to calibrate on{_first(photos, form)}: use another folder, or "
@@ -95,7 +97,7 @@ def gather(
         calibrating, apart, source = pictures[spare:], pictures[:spare], "photos"
     if checks:
         return _evaluated(calibrating, source, checks, str(evaluation), form, seed, tell)
-    return _kept_apart(calibrating, apart, source, form, seed, tell)
+    return _kept_apart(calibrating, apart, tuple(photo.path for photo in read[:spare]), source, form, seed, tell)
 
 
 def _evaluated(
@@ -115,12 +117,14 @@ def _evaluated(
     parts = [os.path.relpath(photo.path, folder).split(os.sep) for photo in read]
     labels = tuple(part[0] for part in parts) if all(len(part) > 1 for part in parts) else ()
     about = _about(source, "evaluation", calibrating, checking, seed)
-    return CalibrationSet(calibrating, checking, labels if len(set(labels)) > 1 else (), about)
+    paths = tuple(photo.path for photo in read)
+    return CalibrationSet(calibrating, checking, labels if len(set(labels)) > 1 else (), about, paths)
 
 
 def _kept_apart(
     calibrating: NDArray[np.uint8],
     apart: NDArray[np.uint8],
+    photos: tuple[str, ...],
     source: str,
     form: PictureForm,
     seed: int,
@@ -136,7 +140,7 @@ def _kept_apart(
         )
         apart = np.concatenate([apart, dead_leaves(lacking, form.height, form.width, seed=seed)])
         kind = "mixed"
-    return CalibrationSet(calibrating, apart, (), _about(source, kind, calibrating, apart, seed))
+    return CalibrationSet(calibrating, apart, (), _about(source, kind, calibrating, apart, seed), photos)
 
 
 def _about(

@@ -25,6 +25,7 @@ _WEIGHTS = {
     steps.RANK_SECTIONS.name: 3,
     "tflite-int8": 1,
     "onnx-int8": 1,
+    steps.FRAME_VARIANT.name: 1,
 }
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgefeat import ExportError
 from edgefeat._images.form import PictureForm
+from edgefeat._images.frames.form import FrameForm
 from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Sensitivity
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork, NetworkFacts, Workspace
@@ -23,6 +24,7 @@ __all__ = [
     "BUILD_NETWORK",
     "CORRECT_WEIGHTS",
     "FLOAT_VARIANTS",
+    "FRAME_VARIANT",
     "INT8_VARIANTS",
     "NEEDS",
     "RANK_SECTIONS",
@@ -44,8 +46,10 @@ class Step(Generic[P, R]):
 
 
 def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
+    from edgefeat_export._convert.frames.plan import enlarged
     from edgefeat_export._convert.graph import save_graph
     from edgefeat_export._images.calibration import gather
+    from edgefeat_export._images.frames import camera_frames, prepared
     from edgefeat_export._network.heads import build, weights_sha256
     from edgefeat_export._network.random_weights import condition
     from edgefeat_export._network.trunk import build_trunk
@@ -53,7 +57,7 @@ def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
     trunk = build_trunk(spec)
     height, width = trunk.size
     form = PictureForm(height, width, fit=spec.fit, transparency=spec.background, color=trunk.color)
-    notes = list(trunk.notes)
+    notes = [*trunk.notes, *(note for frame in spec.frames if (note := enlarged(frame, form)) is not None)]
     pictures = gather(spec.calibration, spec.evaluation, form, seed=spec.seed, tell=notes.append)
     work.write_pictures(pictures)
     if spec.weights == "random":
@@ -75,6 +79,10 @@ def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
     )
     built = BuiltNetwork(work, spec, facts)
     built.write_reference(reference)
+    for frame in spec.frames:
+        frames = camera_frames(pictures.photos, frame, form, seed=spec.seed)
+        work.write_frames(frame.name, frames)
+        built.write_reference(network.features(prepared(frames, frame, form)), frame.name)
     return built
 
 
@@ -128,6 +136,20 @@ def _onnx_int8(network: BuiltNetwork, corrected: Corrected) -> None:
     quantize_onnx(network.work, corrected)
 
 
+def _frame_variant(network: BuiltNetwork, variant: str, frame: FrameForm) -> None:
+    """Write the file of a variant with a frame as its input, from the variant's own file."""
+    from edgefeat_export._convert.frames import onnx, tflite
+    from edgefeat_export._convert.frames.plan import plan_frame
+
+    plan, name = plan_frame(frame, network.facts.picture), f"{variant}@{frame.name}"
+    source, output = network.work.model(variant), network.work.model(name)
+    if variant.startswith("onnx"):
+        onnx.with_frame(source, plan, output)
+    else:
+        tflite.with_frame(source, plan, output)
+        _describe(network, name)
+
+
 def _describe(network: BuiltNetwork, variant: str) -> None:
     """Write the metadata before the file is measured and hashed, so that the measured file is the exported file."""
     from edgefeat_export._bundle.description import about
@@ -169,6 +191,9 @@ NEEDS = {"tflite-float16": "tflite-float32", "onnx-float32": "tflite-float32"}
 TIME_EARLY_SECTIONS = Step("early layers", _time_early_sections)
 CORRECT_WEIGHTS = Step("corrected weights", _correct_weights)
 RANK_SECTIONS = Step("sensitivity", _rank_sections)
+
+#: The variant of another with a frame as its input.
+FRAME_VARIANT = Step("frames", _frame_variant)
 
 INT8_VARIANTS = {
     "tflite-int8": Step("tflite-int8", _tflite_int8),

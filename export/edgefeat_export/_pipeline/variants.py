@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgefeat import VARIANTS, EngineError, ExportError
 from edgefeat._bundle.manifest import Refusal
 from edgefeat_export._convert.tflite import flatbuffer, float16
 from edgefeat_export._pipeline.ladder import Ladder
-from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, INT8_VARIANTS, NEEDS
+from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, FRAME_VARIANT, INT8_VARIANTS, NEEDS
 from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.fidelity import Made, measure_variant
+from edgefeat_export._quantize.fidelity import Made, measure_frame, measure_variant
 from edgefeat_export._quantize.gates import refusal, unfaithful
 from edgefeat_export._quantize.timing import slower_than_float
 from edgefeat_export._spec import NetworkSpec, VariantSpec
@@ -68,9 +68,34 @@ def make_variants(
     refusals = [refusal(name, outcome.reasons[name], fidelity) for name in missed]
     if not written:
         raise ExportError("; ".join(one.reason for one in refusals))
+    framed, unframed = _make_frames(network, wanted, workers, written)
+    refusals += [refusal(name, reason, fidelity) for name, reason in unframed.items()]
     for one in refusals:
         tell(one.reason)
-    return written, refusals
+    return [*written, *framed], refusals
+
+
+def _make_frames(
+    network: BuiltNetwork, wanted: VariantSpec, workers: Workers, written: list[Made]
+) -> tuple[list[Made], dict[str, str]]:
+    """Return the written variants with each frame as their input, and by name why others were refused."""
+    made: list[Made] = []
+    reasons: dict[str, str] = {}
+    for frame in network.spec.frames:
+        for one in written:
+            name = f"{one.variant}@{frame.name}"
+            try:
+                workers.run(FRAME_VARIANT, network, one.variant, frame)
+                measured = measure_frame(network, name, frame)
+            except (EngineError, ExportError) as error:
+                reasons[name] = str(error)
+                continue
+            missed = unfaithful(name, measured.fidelity, wanted.gate)
+            if missed is None:
+                made.append(replace(one, variant=name, measured=measured, frame=frame))
+            else:
+                reasons[name] = missed
+    return made, reasons
 
 
 def _make_float(network: BuiltNetwork, wanted: VariantSpec, workers: Workers, outcome: _Outcome) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle.fidelity import measure, nearest
-from edgefeat._bundle.manifest import Accuracy, Fidelity
-from edgefeat._engines.engine import Engine, engine_named, run
+from edgefeat._bundle.golden import GOLDEN_PICTURES
+from edgefeat._bundle.manifest import Accuracy, Fidelity, Tap
+from edgefeat._engines.engine import Engine, Session, engine_named, run
 from edgefeat._engines.selection import default_threads
+from edgefeat._images.frames.form import FrameForm
+from edgefeat._images.frames.pixels import frame_of
 from edgefeat_export._workspace import BuiltNetwork
 
-__all__ = ["ENGINES", "Made", "Measured", "measure_variant"]
+__all__ = ["ENGINES", "Made", "Measured", "measure_frame", "measure_variant"]
 
 #: The engine that measures each format.
 ENGINES = {"tflite": "litert", "onnx": "onnxruntime"}
@@ -36,6 +40,7 @@ class Made:
     measured: Measured
     correction: tuple[str, ...] = ()
     float_operations: tuple[str, ...] = ()
+    frame: FrameForm | None = None
 
 
 def measure_variant(network: BuiltNetwork, variant: str) -> Measured:
@@ -45,10 +50,30 @@ def measure_variant(network: BuiltNetwork, variant: str) -> Measured:
     reference = network.reference()
     labels = np.array(network.facts.labels, dtype=np.str_)
     session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
-    rows = [run(session, picture[np.newaxis], taps) for picture in work.checking]
-    features = {tap: np.concatenate([row[index] for row in rows]) for index, tap in enumerate(reference)}
+    features = _features(session, work.checking, taps)
     fidelity = {tap: _measured(features[tap], reference[tap], labels) for tap in reference}
     return Measured(engine, features, fidelity)
+
+
+def measure_frame(network: BuiltNetwork, variant: str, frame: FrameForm) -> Measured:
+    """Return the features of the golden frames, made from the images in `checking`, and the fidelity of camera frames.
+
+    The reference of a camera frame is the Keras feature of the frame converted, turned and resized without the file.
+    Raises EngineError if the engine cannot run the file.
+    """
+    engine = engine_named(ENGINES[variant.partition("-")[0]])
+    work, taps = network.work, network.facts.taps
+    reference = network.reference(frame.name)
+    session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
+    found = _features(session, work.frames(frame.name), taps)
+    golden = np.stack([frame_of(picture, frame) for picture in work.checking[:GOLDEN_PICTURES]])
+    fidelity = {tap: measure(found[tap], reference[tap]) for tap in reference}
+    return Measured(engine, _features(session, golden, taps), fidelity)
+
+
+def _features(session: Session, inputs: NDArray[np.uint8], taps: Sequence[Tap]) -> dict[str, NDArray[np.float32]]:
+    rows = [run(session, one[np.newaxis], taps) for one in inputs]
+    return {tap.name: np.concatenate([row[index] for row in rows]) for index, tap in enumerate(taps)}
 
 
 def _measured(features: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.str_]) -> Fidelity:

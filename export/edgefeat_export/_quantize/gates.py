@@ -15,6 +15,9 @@ __all__ = ["refusal", "unfaithful"]
 #: coarse. For float16 the mean is checked, because single images may vary. The user sets the gate of int8.
 _LEAST = {"float32": ("minimum", 0.9999), "float16": ("mean", 0.999), "dynamic": ("mean", 0.9)}
 
+#: The same for float32 with a camera frame as its input: rounding differs by one level in some pixels.
+_LEAST_FRAME = ("mean", 0.9995)
+
 #: What to use instead of a variant, the most similar first.
 _SUBSTITUTES = {
     "tflite-float16": ("tflite-float32",),
@@ -30,10 +33,11 @@ def unfaithful(variant: str, fidelity: dict[str, Fidelity], gate: Gate) -> str |
 
     `gate` is that of int8; the other precisions have their own.
     """
-    precision = variant.partition("-")[2]
+    base, _, frame = variant.partition("@")
+    precision = base.partition("-")[2]
     if precision == "int8":
         return shortfall(gate, fidelity)
-    name, allowed = _LEAST[precision]
+    name, allowed = _LEAST_FRAME if frame and precision == "float32" else _LEAST[precision]
     for tap, figures in fidelity.items():
         figure = figures.minimum_cosine if name == "minimum" else figures.mean_cosine
         if figure < allowed:
@@ -46,7 +50,9 @@ def unfaithful(variant: str, fidelity: dict[str, Fidelity], gate: Gate) -> str |
 
 def refusal(variant: str, reason: str, others: dict[str, dict[str, Fidelity]]) -> Refusal:
     """Return the record of a variant that was not written; `others` are the written ones, with fidelity by tap."""
-    substitute = next((name for name in _SUBSTITUTES.get(variant, ()) if name in others), None)
+    base, _, frame = variant.partition("@")
+    substitutes = (base,) if frame else _SUBSTITUTES.get(variant, ())
+    substitute = next((name for name in substitutes if name in others), None)
     advice = ""
     if substitute is not None:
         cosine = min(figures.mean_cosine for figures in others[substitute].values())

@@ -1,6 +1,7 @@
 """The golden vectors of a bundle: prepared images, their Keras features, and each variant's own features.
 
-`golden.npz` holds `pictures` uint8 (G, H, W, 3), `keras/<tap>` and `<variant>/<tap>` float32 (G, *tap.shape).
+`golden.npz` holds `pictures` uint8 (G, H, W, 3), `keras/<tap>` and `<variant>/<tap>` float32 (G, *tap.shape). Variants
+that take camera frames have the features of the frames that `frame_of` makes from the images.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from edgefeat._bundle.manifest import Manifest
 from edgefeat._bundle.reader import Bundle
 from edgefeat._errors import BundleError
 
-__all__ = ["GOLDEN_NAME", "KERAS", "Golden", "read_golden", "write_golden"]
+__all__ = ["GOLDEN_NAME", "GOLDEN_PICTURES", "KERAS", "Golden", "read_golden", "write_golden"]
 
 GOLDEN_NAME = "golden.npz"
 KERAS = "keras"
+#: The largest number of images that an export writes.
+GOLDEN_PICTURES = 8
 _MAX_BYTES = 256_000_000
 _MAX_PICTURES = 64
 

@@ -3,12 +3,13 @@
 # No `annotations` from __future__: every record would have to compile its own at start-up.
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from edgefeat._bundle.json_records import Record, RecordError, from_json, to_json
-from edgefeat._errors import BundleError
+from edgefeat._errors import ArgumentError, BundleError
 from edgefeat._images.form import PictureForm
+from edgefeat._images.frames.form import FrameForm, check_frame
 
 __all__ = [
     "MANIFEST_NAME",
@@ -126,7 +127,8 @@ class Variant(Record):
     """One model file. `fidelity` (by tap) and the golden features were measured on `engine` at `engine_version`.
 
     `correction` names the methods used to make int8 faithful. `float_operations` are the operations that an int8 file
-    keeps in float besides its head and tail.
+    keeps in float besides its head and tail. With a `frame` the input is a camera's frame of that form instead of a
+    prepared image, and the name ends in `@` and the frame's name.
     """
 
     name: str
@@ -138,6 +140,13 @@ class Variant(Record):
     fidelity: dict[str, Fidelity]
     correction: tuple[str, ...]
     float_operations: tuple[str, ...]
+    # Missing in bundles written before frames were supported, and for prepared images.
+    frame: FrameForm | None = field(default=None, metadata={"optional": True})
+
+    @property
+    def base(self) -> str:
+        """The name without the frame's, one of `VARIANTS`."""
+        return f"{self.format}-{self.precision}"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -193,6 +202,10 @@ class Manifest(Record):
     def files(self) -> tuple[File, ...]:
         """Return every file of the bundle except the manifest itself."""
         return (*(variant.file for variant in self.variants), self.golden, self.card)
+
+    def input_shape(self, variant: Variant) -> tuple[int, ...]:
+        """Return the shape of one input of a variant: a prepared image, or a camera's frame."""
+        return (self.picture.height, self.picture.width, 3) if variant.frame is None else variant.frame.shape
 
     def to_bytes(self) -> bytes:
         """Return the manifest as UTF-8 JSON."""
@@ -259,7 +272,14 @@ def _check_file(file: File) -> None:
 
 
 def _check_variant(variant: Variant, taps: set[str]) -> None:
-    if variant.name not in VARIANTS or variant.name != f"{variant.format}-{variant.precision}":
+    frame = variant.frame
+    if frame is not None:
+        try:
+            check_frame(frame)
+        except ArgumentError as error:
+            raise RecordError(f"variants: {error}") from None
+    expected = variant.base if frame is None else f"{variant.base}@{frame.name}"
+    if variant.base not in VARIANTS or variant.name != expected:
         raise RecordError(f"variants: {variant.name!r} (allowed: {', '.join(VARIANTS)})")
     if variant.file.name != f"{variant.name}.{variant.format}":
         raise RecordError(f"variants: {variant.name} has file {variant.file.name!r}")

@@ -59,6 +59,10 @@ class Bundle:
         present = ", ".join(variant.name for variant in self.manifest.variants)
         raise ArgumentError(f"variant {name!r} is not in bundle {self.path} (it has: {present})")
 
+    def frames(self) -> tuple[str, ...]:
+        """Return the names of the camera frames that variants of this bundle take, such as `nv21-640x480`."""
+        return tuple(dict.fromkeys(one.frame.name for one in self.manifest.variants if one.frame is not None))
+
     def read(self, file: File) -> bytes:
         """Return the bytes of a file of the bundle. Raises BundleError if size or SHA-256 differ from the manifest."""
         data = _read(self.path, file.name, file.size)

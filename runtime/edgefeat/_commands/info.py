@@ -87,6 +87,12 @@ def _echo_bundle(bundle: Bundle, choice: dict[str, str]) -> None:
     options = "".join(f", {name} {value}" for name, value in manifest.backbone.options.items())
     click.echo(f"{manifest.name}: {manifest.backbone.name}{options}, weights {manifest.backbone.weights}")
     click.echo(f"image {form.height}x{form.width} RGB uint8, fit {form.fit}, orientation {form.orientation}")
+    for name in bundle.frames():
+        frame = next(one.frame for one in manifest.variants if one.frame is not None and one.frame.name == name)
+        colors = f", colours {frame.color}" if frame.is_yuv else ""
+        click.echo(
+            f"frame {name}: {' x '.join(map(str, frame.shape))} bytes, rotated by {frame.rotation} degrees{colors}"
+        )
     for tap in manifest.taps:
         shape = " x ".join(map(str, tap.shape))
         click.echo(

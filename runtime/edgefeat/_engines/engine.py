@@ -9,7 +9,9 @@ import importlib
 import importlib.util
 import os
 import re
+import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.machinery import ModuleSpec
 from typing import NamedTuple, Protocol
 
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from edgefeat._bundle.manifest import Format, Tap
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 
-__all__ = ["ENGINES", "Engine", "Session", "engine_named", "resize_threads", "run"]
+__all__ = ["ENGINES", "Engine", "Session", "engine_named", "resize_threads", "run", "turns"]
 
 # `key: "location"` in TensorProto.external_data, in protobuf encoding with optional padding: it means weights outside
 # the hashed file.
@@ -118,6 +120,11 @@ def engine_named(name: str) -> Engine:
 def resize_threads(session: Session, threads: int, allowed: int) -> int:
     """Return how many of the `allowed` threads should resize: one if the session's own threads keep the cores busy."""
     return 1 if threads > 1 and session.spins else allowed
+
+
+def turns(session: Session) -> AbstractContextManager[object]:
+    """Return what a thread holds while it calls the session's `run`."""
+    return nullcontext() if session.thread_safe else threading.Lock()
 
 
 def run(session: Session, pictures: NDArray[np.uint8], taps: Sequence[Tap]) -> list[NDArray[np.float32]]:

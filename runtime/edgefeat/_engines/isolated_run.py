@@ -88,7 +88,7 @@ def _main(task: dict[str, Any]) -> int:
         elif task["seconds"]:
             pictures = read_golden(bundle).pictures
         else:
-            pictures = np.zeros((1, bundle.manifest.picture.height, bundle.manifest.picture.width, 3), np.uint8)
+            pictures = np.zeros((1, *bundle.manifest.input_shape(variant)), np.uint8)
         taps = tuple(tap.name for tap in bundle.manifest.taps)
         session = engine_named(task["engine"]).open(bundle.read(variant.file), taps, task["threads"])
     except EdgefeatError as error:

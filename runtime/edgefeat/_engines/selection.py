@@ -13,7 +13,7 @@ from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.engine import ENGINES, Engine, engine_named
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 
-__all__ = ["Choice", "candidates", "default_threads", "variants_in_order"]
+__all__ = ["Choice", "candidates", "default_threads", "frame_refused", "photos_refused", "variants_in_order"]
 
 
 class Choice(NamedTuple):
@@ -29,13 +29,19 @@ def default_threads() -> int:
     return min(4, available_cores())
 
 
-def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = None) -> Iterator[Choice]:
+def candidates(
+    bundle: Bundle, variant: str | None = None, engine: str | None = None, *, frame: str | None = None
+) -> Iterator[Choice]:
     """Yield every choice that the arguments and the installed engines allow, best first.
 
-    Raises ArgumentError for a variant or engine that does not exist or a pair that does not match, and
+    Without a `frame` only variants that take prepared images are chosen, unless `variant` names another. Raises
+    ArgumentError for a variant, frame or engine that does not exist or a pair that does not match, and
     MissingExtraError if the requested engine, or any engine, is not installed.
     """
-    wanted = bundle.variant(variant) if variant is not None else None
+    if frame is not None and frame not in bundle.frames():
+        raise _no_frame(bundle, frame)
+    full = f"{variant}@{frame}" if variant is not None and frame is not None and "@" not in variant else variant
+    wanted = bundle.variant(full) if full is not None else None
     if engine is not None:
         named = engine_named(engine)
         if wanted is not None and named.format != wanted.format:
@@ -45,7 +51,7 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
     installed = [one for one in ENGINES if one.version() is not None and engine in (None, one.name)]
     if not installed:
         raise MissingExtraError(f"no engine is installed; {_advice()}")
-    variants = [wanted] if wanted is not None else variants_in_order(bundle)
+    variants = [wanted] if wanted is not None else variants_in_order(bundle, frame)
     found = [(one, other) for one in variants for other in installed if other.format == one.format]
     if not found:
         able = {one.format for one in variants}
@@ -61,9 +67,10 @@ def candidates(bundle: Bundle, variant: str | None = None, engine: str | None = 
         yield Choice(one, other, reason)
 
 
-def variants_in_order(bundle: Bundle) -> list[Variant]:
-    """Return the bundle's variants in the order of preference."""
-    return sorted(bundle.manifest.variants, key=lambda variant: VARIANTS.index(variant.name))
+def variants_in_order(bundle: Bundle, frame: str | None = None) -> list[Variant]:
+    """Return the bundle's variants that take prepared images, or a frame, in the order of preference."""
+    named = [one for one in bundle.manifest.variants if (one.frame.name if one.frame else None) == frame]
+    return sorted(named, key=lambda variant: VARIANTS.index(variant.base))
 
 
 def _reason(variant_asked: bool, engine_asked: bool) -> str:
@@ -74,6 +81,30 @@ def _reason(variant_asked: bool, engine_asked: bool) -> str:
     if engine_asked:
         return "requested engine, its first variant in the default order"
     return "first in the default order that an installed engine runs"
+
+
+def photos_refused(variant: Variant) -> ArgumentError:
+    """Return the error for photos given to a variant that takes frames."""
+    return ArgumentError(
+        f"variant {variant.name} takes camera frames, not photos (use {variant.base} for photos, and "
+        "Extractor.extract_frame for frames)"
+    )
+
+
+def frame_refused(bundle: Bundle, variant: Variant) -> ArgumentError:
+    """Return the error for a frame given to a variant that takes prepared images."""
+    known = ", ".join(bundle.frames())
+    way = f"load the bundle with frame=, one of {known}" if known else "edgefeat export ... --frame WIDTHxHEIGHT"
+    return ArgumentError(f"variant {variant.name} takes prepared images, not camera frames (use {way})")
+
+
+def _no_frame(bundle: Bundle, frame: str) -> ArgumentError:
+    """Return the error for a frame that no variant takes."""
+    known = ", ".join(bundle.frames()) or "none"
+    return ArgumentError(
+        f"frame {frame!r} is not in bundle {bundle.path} (it has: {known}): export it with: edgefeat export ... "
+        f"--frame {frame if frame.isprintable() else 'NAME'}"
+    )
 
 
 def _missing(engine: Engine) -> MissingExtraError:

@@ -23,15 +23,17 @@ class Opened(NamedTuple):
     threads: int
 
 
-def open_session(bundle: Bundle, variant: str | None, engine: str | None, threads: int | None) -> Opened:
-    """Open the first choice that works on this processor.
+def open_session(
+    bundle: Bundle, variant: str | None, engine: str | None, threads: int | None, frame: str | None = None
+) -> Opened:
+    """Open the first choice that works on this processor, of those that take `frame` or, without it, prepared images.
 
     Engines that do not work are skipped and named in the choice's reason. If none works, EngineError has every engine's
     message. Raises ArgumentError and MissingExtraError as `candidates` does.
     """
     taps = tuple(tap.name for tap in bundle.manifest.taps)
     refused: list[str] = []
-    for choice, own_threads in _choices(bundle, variant, engine):
+    for choice, own_threads in _choices(bundle, variant, engine, frame):
         count = threads if threads is not None else own_threads
         model = bundle.read(choice.variant.file)
         why = unusable(choice.engine, bundle, choice.variant.name)
@@ -48,14 +50,21 @@ def open_session(bundle: Bundle, variant: str | None, engine: str | None, thread
     raise EngineError("; ".join(refused))
 
 
-def _choices(bundle: Bundle, variant: str | None, engine: str | None) -> Iterator[tuple[Choice, int]]:
+def _choices(
+    bundle: Bundle, variant: str | None, engine: str | None, frame: str | None
+) -> Iterator[tuple[Choice, int]]:
     """Yield every choice with its number of threads. The result of `tune` comes first if it matches the arguments."""
-    found = list(candidates(bundle, variant, engine))
+    found = list(candidates(bundle, variant, engine, frame=frame))
     tuned = None
     if (cache_folder() / tuned_file(bundle.identity)).exists():
         from edgefeat._engines.tuning_record import remembered
 
         tuned = remembered(bundle, variant, engine)
+    if tuned is not None and frame is not None:
+        # `tune` measures variants that take prepared images: behind a frame the same one is the fastest.
+        same = [one for one in found if (one.variant.base, one.engine) == (tuned[0].variant.base, tuned[0].engine)]
+        reason = f"{tuned[0].reason} for {tuned[0].variant.name}"
+        tuned = (same[0]._replace(reason=reason), tuned[1]) if same else None
     if tuned is not None:
         yield tuned
     for choice in found:

@@ -18,6 +18,7 @@ from edgefeat._engines.engine import run
 from edgefeat._engines.probe import unusable
 from edgefeat._engines.selection import Choice, candidates, default_threads
 from edgefeat._errors import EngineError
+from edgefeat._images.frames.pixels import frame_of
 
 __all__ = ["Check", "verify"]
 
@@ -31,7 +32,8 @@ _OTHER_ENGINE_SLACK = 0.02
 class Check:
     """One variant on one engine, compared with its golden features (`difference`, `cosine`) and Keras (`keras_cosine`).
 
-    Each figure is the worst over the golden images and taps, or None if the status is `failed`.
+    Each figure is the worst over the golden images and taps, or None if the status is `failed`; for a variant that
+    takes frames `keras_cosine` is None.
     """
 
     variant: str
@@ -51,13 +53,17 @@ def verify(
 
     float32 must be within 1e-4 of its golden features and float16 within 1e-3, multiplied by the largest feature value
     if that exceeds 1. int8 and dynamic must reach cosine 0.999 on the engine that wrote them; on other engines, the
-    cosine to Keras may be at most 0.02 below the manifest's minimum.
+    cosine to Keras may be at most 0.02 below the manifest's minimum. Variants that take frames are given frames made
+    from the golden images; on other engines than their own the cosine to their golden features counts.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     for file in opened.manifest.files():
         opened.read(file)
     golden = read_golden(opened)
-    return tuple(_check(opened, golden, choice) for choice in candidates(opened, variant, engine))
+    choices = list(candidates(opened, variant, engine))
+    if variant is None:
+        choices += [choice for frame in opened.frames() for choice in candidates(opened, engine=engine, frame=frame)]
+    return tuple(_check(opened, golden, choice) for choice in choices)
 
 
 def _check(bundle: Bundle, golden: Golden, choice: Choice) -> Check:
@@ -68,7 +74,9 @@ def _check(bundle: Bundle, golden: Golden, choice: Choice) -> Check:
         return Check(variant.name, engine.name, version, "failed", why)
     try:
         session = engine.open(bundle.read(variant.file), taps, default_threads())
-        rows = [run(session, picture[np.newaxis], bundle.manifest.taps) for picture in golden.pictures]
+        frame = variant.frame
+        inputs = golden.pictures if frame is None else (frame_of(picture, frame) for picture in golden.pictures)
+        rows = [run(session, one[np.newaxis], bundle.manifest.taps) for one in inputs]
     except EngineError as error:
         return Check(variant.name, engine.name, version, "failed", str(error))
     features = {tap: np.concatenate([row[index] for row in rows]) for index, tap in enumerate(taps)}
@@ -82,7 +90,10 @@ def _check(bundle: Bundle, golden: Golden, choice: Choice) -> Check:
         "; ".join(filter(None, off)),
         difference=max(_difference(features[tap], own[tap]) for tap in taps),
         cosine=min(float(cosines(features[tap], own[tap]).min()) for tap in taps),
-        keras_cosine=min(float(cosines(features[tap], keras[tap]).min()) for tap in taps),
+        # The Keras features are those of the images, not of frames made from them.
+        keras_cosine=None
+        if variant.frame is not None
+        else min(float(cosines(features[tap], keras[tap]).min()) for tap in taps),
     )
 
 
@@ -95,6 +106,13 @@ def _off(
     keras: NDArray[np.float32],
 ) -> str:
     """Return why the features are off, with the figure and the limit, or an empty text."""
+    if variant.frame is not None and not (variant.precision in _TOLERANCES and engine == variant.engine):
+        # A frame is rounded to whole levels inside the model, and engines round halves differently.
+        cosine = float(cosines(features, own).min())
+        allowed = _SAME_ENGINE_COSINE
+        if engine != variant.engine and variant.precision not in _TOLERANCES:
+            allowed = variant.fidelity[tap].minimum_cosine - _OTHER_ENGINE_SLACK
+        return "" if cosine >= allowed else f"{tap} has cosine {cosine:.4f} (allowed: {allowed:.4f} or more)"
     if variant.precision in _TOLERANCES:
         largest = float(np.abs(own).max())
         allowed = _TOLERANCES[variant.precision] * (max(1.0, largest) if np.isfinite(largest) else 1.0)

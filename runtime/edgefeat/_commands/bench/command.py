@@ -10,6 +10,7 @@ import click
 
 from edgefeat._bundle.atomic_files import write_file
 from edgefeat._bundle.json_records import to_json
+from edgefeat._commands.bench.frames import FrameRun, bench_frames
 from edgefeat._commands.bench.measurement import DeviceRun, bench
 from edgefeat._commands.cli.options import choice_options, echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import counted
@@ -23,8 +24,13 @@ __all__ = ["command"]
 
 @click.command("bench", short_help="Measure the time for each step on this device.")
 @click.argument("bundle", type=click.Path())
-@click.argument("photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO...")
+@click.argument("photos", nargs=-1, type=click.Path(), metavar="PHOTO...")
 @choice_options
+@click.option(
+    "--frame",
+    metavar="NAME",
+    help="Measure camera frames instead, such as nv21-640x480: from the frame to the feature. Photos are optional.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for one image.  [default: as for extract]")
 @click.option("--exact", is_flag=True, help="Decode every pixel instead of scaling while decoding.")
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(min=0), help="How long to measure.")
@@ -38,6 +44,7 @@ def command(
     photos: tuple[str, ...],
     variant: str | None,
     engine: str | None,
+    frame: str | None,
     threads: int | None,
     exact: bool,
     seconds: float,
@@ -54,23 +61,42 @@ def command(
     figures.
     """
     paths = [path for given in photos for path in (pictures_in(given) if os.path.isdir(given) else [given])][:most]
-    if not paths:
-        raise ArgumentError(f"no image in {', '.join(photos)}")
+    if not paths and (photos or frame is None):
+        raise ArgumentError(
+            f"no image in {', '.join(photos)}" if photos else "no PHOTO given (allowed: images, folders)"
+        )
     if output is not None:
         _check_output(output)
-    measured = bench(
-        lambda: load(bundle, variant=variant, engine=engine, threads=threads, decoding="exact" if exact else "fast"),
-        paths,
-        seconds=seconds,
-        tell=lambda note: click.echo(note, err=True),
-    )
+    measured: DeviceRun | FrameRun
+    if frame is not None or (variant is not None and "@" in variant):
+        measured = bench_frames(
+            lambda: load(bundle, variant=variant, frame=frame, engine=engine, threads=threads),
+            paths,
+            seconds=seconds,
+            tell=_tell,
+        )
+    else:
+        measured = bench(
+            lambda: load(
+                bundle, variant=variant, engine=engine, threads=threads, decoding="exact" if exact else "fast"
+            ),
+            paths,
+            seconds=seconds,
+            tell=_tell,
+        )
     if output is not None:
         write_file(Path(output), lambda stream: stream.write(json.dumps(to_json(measured), indent=1).encode()))
     if as_json:
         echo_json(to_json(measured))
+    elif isinstance(measured, FrameRun):
+        _report_frames(measured)
     else:
         _report(measured)
     return 0
+
+
+def _tell(note: str) -> None:
+    click.echo(note, err=True)
 
 
 def _check_output(output: str) -> None:
@@ -82,6 +108,18 @@ def _check_output(output: str) -> None:
         raise ArgumentError(f"{output} is a folder: choose a file with -o")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ArgumentError(f"{output} cannot be written: {folder} is not writable")
+
+
+def _report_frames(run: FrameRun) -> None:
+    click.echo(f"{run.device}, {run.cores} cores, {run.architecture}, {run.system}, Python {run.python}")
+    click.echo(
+        f"{run.bundle}: {run.variant} on {run.engine} {run.engine_version}, {counted(run.threads, 'thread')}, "
+        f"{counted(len(run.feature.samples), 'frame')}"
+    )
+    figures = [f"{value:.2f}" for value in (run.feature.p50, run.feature.p90, run.feature.p99)]
+    echo_table(("ms", "p50", "p90", "p99"), [("frame to feature", *figures)])
+    memory = "" if run.peak_memory_bytes is None else f", peak memory {run.peak_memory_bytes / 1e6:.0f} MB"
+    click.echo(f"load {run.load:.0f} ms, first call {run.first_call:.1f} ms{memory}")
 
 
 def _report(run: DeviceRun) -> None:

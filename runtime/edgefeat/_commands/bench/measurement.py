@@ -22,7 +22,7 @@ from edgefeat._extractor import Extractor
 from edgefeat._images.picture import decoded, fitted
 from edgefeat._version import __version__
 
-__all__ = ["DeviceRun", "Stage", "bench"]
+__all__ = ["DeviceRun", "Stage", "bench", "stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,10 @@ def bench(
         pixels=tuple(pixels for _, pixels in usable),
         load=(loaded - started) * 1e3,
         first_call=first_call,
-        decode=_stage(decode),
-        resize=_stage(resize),
-        inference=_stage(inference),
-        total=_stage(total),
+        decode=stage(decode),
+        resize=stage(resize),
+        inference=stage(inference),
+        total=stage(total),
         peak_memory_bytes=peak_memory(),
         before=before,
         after=health(),
@@ -152,7 +152,8 @@ def _timed(extractor: Extractor, path: str) -> tuple[float, float, float]:
     return decode, resize, inference
 
 
-def _stage(samples: tuple[float, ...]) -> Stage:
+def stage(samples: tuple[float, ...]) -> Stage:
+    """Return samples with their percentiles."""
     p50, p90, p99 = (float(value) for value in np.percentile(samples, (50, 90, 99)))
     return Stage(samples, p50, p90, p99)
 

@@ -47,8 +47,7 @@ def open_session(model: bytes, taps: tuple[str, ...], threads: int) -> _OpenVino
     """Open a session on an `.onnx` file for one image at a time: a fixed batch compiles to a faster graph."""
     core = openvino.Core()
     network = core.read_model(model)
-    height, width = (int(side.get_length()) for side in list(network.input(0).get_partial_shape())[1:3])
-    network.reshape([1, height, width, 3])
+    network.reshape([1, *(int(side.get_length()) for side in list(network.input(0).get_partial_shape())[1:])])
     # Without this, processors with bfloat16 would use it: faster, but the features would differ from the manifest's.
     settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     return _OpenVinoSession(core.compile_model(network, "CPU", settings), taps)

@@ -1,0 +1,1 @@
+"""Camera frames: their pixel formats, their layout in memory, and their pixels."""
