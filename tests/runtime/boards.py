@@ -1,4 +1,4 @@
-"""Boards for tests: a real OpenSSH server on loopback for each, with keys that are thrown away, and `ssh` set up to know them."""
+"""Boards for tests: each a real OpenSSH server on loopback, with keys that are thrown away."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Board:
 
     def runs(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command there."""
-        command = [self.home / ".local" / "bin" / "edgefeat", *words]
+        command: list[str | Path] = [self.home / ".local" / "bin" / "edgefeat", *words]
         environment = {**os.environ, "HOME": str(self.home)}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=self.home)
 
@@ -67,7 +67,7 @@ class Network:
         (folder / "bin").mkdir()
         self._config = folder / "config"
         for name in ("host", "user"):
-            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name]
+            command: list[str | Path] = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name]
             subprocess.run(command, check=True, capture_output=True)
         # The user's own ssh, with another file of settings.
         wrapper = folder / "bin" / "ssh"
@@ -113,7 +113,7 @@ class Network:
         if os.geteuid() == 0:
             os.makedirs("/run/sshd", exist_ok=True)
         log = settings.with_name("log")
-        command = [_SERVER or "sshd", "-D", "-f", settings, "-E", log]
+        command: list[str | Path] = [_SERVER or "sshd", "-D", "-f", settings, "-E", log]
         server = self._servers[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         until = time.monotonic() + 60
         while time.monotonic() < until and server.poll() is None:

@@ -70,7 +70,10 @@ def command(
     bundle = Bundle.open(bundle_and_hosts[0]) if action == "install" else None
     request = Request(action, bundle, engine, offline, chosen, fresh)
     reports = deploy(
-        tuple(dict.fromkeys(hosts)), request, options=[word for option in options for word in ("-o", option)], tell=_tell
+        tuple(dict.fromkeys(hosts)),
+        request,
+        options=[word for option in options for word in ("-o", option)],
+        tell=_tell,
     )
     if as_json:
         echo_json({"ok": all(report.error is None for report in reports), "hosts": [asdict(one) for one in reports]})

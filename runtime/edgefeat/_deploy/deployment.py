@@ -137,7 +137,9 @@ def _installed(ssh: Ssh, facts: BoardFacts, request: Request, said: Callable[[st
 def _copy(ssh: Ssh, facts: BoardFacts, pack: Pack, said: Callable[[str], None]) -> int:
     """Copy what the board lacks, and return how many bytes that was."""
     size = pack.missing(facts.have)
-    said(f"copying {size / 1e6:.1f} MB" + ("; the rest is there" if size < sum(one.size for one in pack.files()) else ""))
+    said(
+        f"copying {size / 1e6:.1f} MB" + ("; the rest is there" if size < sum(one.size for one in pack.files()) else "")
+    )
     folder = f"{_ROOT}/incoming/{pack.identity}"
 
     def write(stream: BinaryIO) -> None:

@@ -152,6 +152,8 @@ def make_pack(
         "pack_offline": "1" if offline else "",
         "pack_services": "keep" if services is None else "replace",
         "pack_service_extras": " ".join(sorted(wheel.extras.intersection(SERVICES))),
+        "pack_environment": _environment(contents, target, offline),
+        "pack_disk_alone": str(_megabytes([one for one in contents if not one.name.endswith(".whl")], 0)),
         "pack_disk": str(_megabytes(contents, 0 if offline else _DOWNLOADED[chosen.name])),
     }
     return Pack(
@@ -173,6 +175,12 @@ def _bundle_files(bundle: Bundle, variants: set[str]) -> list[PackFile]:
     if left_out or (bundle.path / PART_NAME).exists():
         found.append(PackFile.of(f"bundle/{PART_NAME}", json.dumps(sorted(variants)).encode()))
     return found
+
+
+def _environment(contents: Sequence[PackFile], target: Target, offline: bool) -> str:
+    """Return the name of the set of packages: packs with the same share one installation on the board."""
+    wheels = [f"{file.sha256} {file.name}" for file in contents if file.name.endswith(".whl")]
+    return hashlib.sha256("\n".join([*wheels, target.version, str(offline)]).encode()).hexdigest()[:16]
 
 
 def _service_files(services: Sequence[Service]) -> list[PackFile]:

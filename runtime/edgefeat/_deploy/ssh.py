@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from edgefeat._errors import ArgumentError, EdgefeatError
 
@@ -79,7 +79,7 @@ class Ssh:
         with tempfile.TemporaryFile() as said, self._started(command, said, attached or write is not None) as process:
             feeding = None
             if write is not None and process.stdin is not None:
-                feeding = _Feed(process.stdin, write)
+                feeding = _Feed(cast(BinaryIO, process.stdin), write)
                 feeding.start()
             lines = []
             for line in process.stdout or ():

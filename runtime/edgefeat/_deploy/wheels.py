@@ -81,7 +81,8 @@ def _beside_the_system(target: Target, wheel: Path, extras: Sequence[str]) -> tu
         raise OutputError(f"pip cannot read what edgefeat requires: {done.stderr.strip()[-300:]}")
     provided = {_PROVIDED[name] for name in target.from_system}
     engines = {engine.distribution for engine in ENGINES}
-    whole, alone = [], []
+    whole: list[str] = []
+    alone: list[str] = []
     for name, requirement in map(json.loads, done.stdout.splitlines()):
         if name not in provided:
             (alone if name in engines else whole).append(requirement)

@@ -5,8 +5,9 @@
 #   sh install.sh --rollback     go back to what ran before
 #   sh install.sh --remove       remove edgefeat and its services; photos and databases stay
 #
-# Everything is below ~/.local/share/edgefeat: a folder in `releases` for each pack, and `current`, a link to the one
-# that runs. The link is replaced in one step, so an interruption leaves the old or the new one. No root is needed.
+# Everything is below ~/.local/share/edgefeat: a folder in `releases` for each pack; one in `environments` for each set
+# of Python packages, which releases share; and `current`, a link to the release that runs. The link is replaced in one
+# step, so an interruption leaves the old or the new one. No root is needed.
 set -eu
 umask 022
 LC_ALL=C
@@ -18,6 +19,7 @@ root=$HOME/.local/share/edgefeat
 units=$HOME/.config/systemd/user
 command_link=$HOME/.local/bin/edgefeat
 release=
+environment=
 watcher=
 
 say() { printf 'edgefeat: %s\n' "$*"; }
@@ -30,9 +32,11 @@ end() {
     status=$?
     trap '' TERM INT HUP PIPE
     [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || true
-    if [ -n "$release" ] && [ ! -e "$release/complete" ]; then
-        rm -rf "$release"
-    fi
+    for folder in "$release" "$environment"; do
+        if [ -n "$folder" ] && [ ! -e "$folder/complete" ]; then
+            rm -rf "$folder"
+        fi
+    done
     exit "$status"
 }
 
@@ -73,7 +77,7 @@ install() {
     . "$here/pack.env"
     # pack.env sets all of these.
     : "${pack_id:?}" "${pack_bundle:?}" "${pack_wheel:?}" "${pack_extras:?}" "${pack_pip:?}" "${pack_machine:?}"
-    : "${pack_disk:?}" "${pack_service_extras=}" "${pack_python=}" "${pack_glibc=}" "${pack_modules=}" "${pack_offline=}" "${pack_services:?}"
+    : "${pack_environment:?}" "${pack_disk:?}" "${pack_disk_alone:?}" "${pack_service_extras=}" "${pack_python=}" "${pack_glibc=}" "${pack_modules=}" "${pack_offline=}" "${pack_services:?}"
     if [ -e "$root/releases/$pack_id/complete" ]; then
         say "$pack_bundle is installed already"
     else
@@ -98,6 +102,9 @@ check() {
     say "checking this system"
     [ "$(uname -s)" = Linux ] || fail "this system is $(uname -s) (needed: Linux)"
     python=$(newest_python) || fail "there is no Python: sudo apt install python3"
+    if [ -e "$root/environments/$pack_environment-$pack_extras/complete" ]; then
+        pack_disk=$pack_disk_alone
+    fi
     reason=$("$python" "$here/check.py" "machine=$pack_machine" "python=$pack_python" "glibc=$pack_glibc" \
         "modules=$pack_modules" "disk=$pack_disk" "folder=$root") || fail "${reason:-$python does not run}"
     if [ "$pack_services" = replace ] && [ -d "$here/services" ]; then
@@ -126,7 +133,7 @@ build() {
     # /tmp may be in memory, of which a board has little.
     TMPDIR=$release/tmp
     export TMPDIR
-    collect || fail "the pack cannot be copied: $(free_space)"
+    collect || fail "$(free_space)"
     choose_services
     make_environment
     ln -s pack/bundle "$release/bundle"
@@ -184,13 +191,22 @@ sum_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
 # A link costs no space; a folder that a user unpacked may be changed later, so that is copied.
 copy() {
     case $1 in
-    "$root"/*) ln "$1" "$2" 2>/dev/null || cp "$1" "$2" ;;
-    *) cp "$1" "$2" ;;
+    "$root"/*) ln "$1" "$2" 2>/dev/null || cp "$1" "$2" 2>/dev/null ;;
+    *) cp "$1" "$2" 2>/dev/null ;;
     esac
 }
 
+# Makes the environment, or takes the one that another release has of the same packages.
 make_environment() {
+    environment=$root/environments/$pack_environment-$pack_extras
+    ln -s "../../environments/$pack_environment-$pack_extras" "$release/venv"
+    # A system that was upgraded may have another Python now.
+    if [ -e "$environment/complete" ] && "$environment/bin/python" -c 'import edgefeat' 2>/dev/null; then
+        return
+    fi
     say "installing edgefeat with $pack_extras"
+    rm -rf "$environment"
+    mkdir -p "$root/environments"
     shared=
     # python3-picamera2 comes from apt alone, and where no wheel of NumPy exists, so does NumPy.
     if [ -n "$pack_modules" ] ||
@@ -198,7 +214,7 @@ make_environment() {
         shared=--system-site-packages
     fi
     # shellcheck disable=SC2086 # nothing, or one word
-    "$python" -m venv --without-pip $shared "$release/venv" >"$release/log" 2>&1 ||
+    "$python" -m venv --without-pip $shared "$environment" >"$release/log" 2>&1 ||
         fail "no environment can be made: $(tail -n 1 "$release/log")"
     # The index of this system's own settings, unless the pack has everything.
     if [ -n "$pack_offline" ]; then
@@ -209,9 +225,11 @@ make_environment() {
     else
         set -- --retries 2
     fi
-    "$release/venv/bin/python" "$release/pack/wheels/$pack_pip/pip" install "$@" --quiet --no-input --no-cache-dir \
+    "$environment/bin/python" "$release/pack/wheels/$pack_pip/pip" install "$@" --quiet --no-input --no-cache-dir \
         --disable-pip-version-check --only-binary=:all: --no-warn-script-location \
         "$release/pack/${pack_wheel}[$pack_extras]" >"$release/log" 2>&1 || fail "$(why_pip_failed)"
+    to_disk
+    : >"$environment/complete"
 }
 
 why_pip_failed() {
@@ -226,7 +244,7 @@ why_pip_failed() {
     fi
 }
 
-free_space() { echo "the disk is full: $(df -Pk "$root" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4) kB are free at $root"; }
+free_space() { echo "the disk is full or cannot be written: $(df -Pk "$root" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4) kB are free at $root"; }
 
 choose_services() {
     if [ "$pack_services" = replace ]; then
@@ -363,6 +381,13 @@ tidy() {
         "$(current)" | "$keep") ;;
         *) rm -rf "$folder" ;;
         esac
+    done
+    for folder in "$root"/environments/*; do
+        used=
+        for link in "$root"/releases/*/venv; do
+            [ "$(basename "$(readlink "$link")")" != "$(basename "$folder")" ] || used=1
+        done
+        [ -n "$used" ] || rm -rf "$folder"
     done
     rm -rf "$root/incoming"
 }
