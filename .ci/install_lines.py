@@ -1,4 +1,4 @@
-"""Write the install commands of README and docs for the version in `runtime/edgefeat/_version.py`: `make install-lines`.
+"""Write the install commands of README and docs for the version in `_version.py`: `make install-lines`.
 
 While `PUBLISHED` there is false they install from the clone or from a wheel of that version. When it is true they
 install from the package index, and the lines that build and copy a wheel are named, for a person to remove.

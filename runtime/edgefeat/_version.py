@@ -2,14 +2,19 @@
 
 __version__ = "0.1.0"
 
-#: Whether this name is the project's on the package index. Until then, a package of that name there is someone else's,
-#: and no command of this program, its README or its docs installs it. Change it here, then: make install-lines
+#: Whether this name is the project's on the package index. Until then, a package of that name there is someone
+#: else's, and messages, README and docs install from a clone or a wheel. Change it here, then: make install-lines
 PUBLISHED = False
 
 
 def install_command(extra: str) -> str:
     """Return the shell command that adds `extra` to this installation, from the place that it was installed from."""
     return f"pip install {_source(extra)}"
+
+
+def device_install_command(extra: str) -> str:
+    """Return the shell command that installs edgefeat on another machine, to which its wheel was copied."""
+    return f"pip install {_named(extra)}"
 
 
 def update_command() -> str:
@@ -19,7 +24,7 @@ def update_command() -> str:
 
 def _source(extra: str) -> str:
     if PUBLISHED:
-        return f"'edgefeat[{extra}]'"
+        return _named(extra)
     import json
     from importlib.metadata import PackageNotFoundError, distribution
     from urllib.parse import unquote, urlsplit
@@ -35,4 +40,8 @@ def _source(extra: str) -> str:
         if path[:1] == "/" and path[2:3] == ":":  # /C:/Users of Windows
             path = path[1:]
         return f"{editable}'{path}[{extra}]'"
-    return f"'./edgefeat-{__version__}-py3-none-any.whl[{extra}]'"
+    return _named(extra)
+
+
+def _named(extra: str) -> str:
+    return f"'edgefeat[{extra}]'" if PUBLISHED else f"'./edgefeat-{__version__}-py3-none-any.whl[{extra}]'"

@@ -239,7 +239,7 @@ def test_removal_leaves_nothing_but_the_users_files(board: Board, hosts: Network
 def test_the_scripts_have_no_fault_that_shellcheck_knows(name: str) -> None:
     import edgefeat
 
-    script = Path(edgefeat.__file__).parent / "_deploy" / "board" / name
+    script = Path(edgefeat.__file__).parent / "_commands" / "deploy" / "board" / name
     done = subprocess.run(["shellcheck", "-s", "sh", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

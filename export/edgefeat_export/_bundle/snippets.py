@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgefeat import Manifest
 from edgefeat._bundle.manifest import Variant
 from edgefeat._images.form import PictureForm
+from edgefeat._version import device_install_command
 
 __all__ = ["snippets"]
 
@@ -42,7 +43,7 @@ def _python(manifest: Manifest) -> str:
     return f"""### Raspberry Pi, laptop, server: without TensorFlow
 
 ```sh
-pip install 'edgefeat[{extra}]'
+{device_install_command(extra)}
 edgefeat verify {manifest.name}.edgefeat
 edgefeat extract {manifest.name}.edgefeat photos/ -o features.npz
 ```

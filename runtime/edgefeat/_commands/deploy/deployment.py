@@ -11,11 +11,11 @@ from importlib.resources import files
 from typing import Any, BinaryIO, Literal
 
 from edgefeat._bundle.reader import Bundle
-from edgefeat._deploy.facts import BoardFacts, parse_facts
-from edgefeat._deploy.pack import Pack, make_pack
-from edgefeat._deploy.services import Service, parse_service
-from edgefeat._deploy.ssh import Ssh, opened
-from edgefeat._deploy.target import board_target
+from edgefeat._commands.deploy.facts import BoardFacts, parse_facts
+from edgefeat._commands.deploy.pack import Pack, make_pack
+from edgefeat._commands.deploy.services import Service, parse_service
+from edgefeat._commands.deploy.ssh import Ssh, opened
+from edgefeat._commands.deploy.target import board_target
 from edgefeat._errors import EdgefeatError
 
 __all__ = ["Action", "HostReport", "Request", "deploy"]
@@ -162,7 +162,7 @@ def _changed(ssh: Ssh, facts: BoardFacts, action: Action, said: Callable[[str], 
 
 
 def _facts(ssh: Ssh) -> BoardFacts:
-    script = files("edgefeat._deploy.board").joinpath("probe.sh").read_bytes()
+    script = files("edgefeat._commands.deploy.board").joinpath("probe.sh").read_bytes()
     return parse_facts(ssh.run("sh -s", write=lambda stream: _send(stream, script)))
 
 

@@ -28,7 +28,7 @@ _DEVICE = {
     "bench": "bench.command",
 }
 # The device side's code puts itself on a board; who runs it is at a workstation.
-_WORKSTATION = {"pack": "pack", "deploy": "deploy"}
+_WORKSTATION = {"pack": "deploy.pack_command", "deploy": "deploy.command"}
 _OWN = {**_DEVICE, **_WORKSTATION}
 
 

@@ -9,9 +9,9 @@ import click
 from edgefeat._bundle.atomic_files import written_file
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, json_option
-from edgefeat._deploy.pack import FOLDER, make_pack
-from edgefeat._deploy.services import parse_service
-from edgefeat._deploy.target import TARGETS, target_named
+from edgefeat._commands.deploy.pack import FOLDER, make_pack
+from edgefeat._commands.deploy.services import parse_service
+from edgefeat._commands.deploy.target import TARGETS, target_named
 from edgefeat._errors import ArgumentError
 
 __all__ = ["command"]

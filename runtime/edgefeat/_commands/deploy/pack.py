@@ -18,11 +18,11 @@ from typing import BinaryIO
 
 from edgefeat._bundle.manifest import MANIFEST_NAME
 from edgefeat._bundle.reader import PART_NAME, Bundle
-from edgefeat._deploy.device_wheel import device_wheel
-from edgefeat._deploy.sample_photos import sample_photos
-from edgefeat._deploy.services import SERVICES, Service
-from edgefeat._deploy.target import Target, engine_for
-from edgefeat._deploy.wheels import installer_wheel, wheels_for
+from edgefeat._commands.deploy.device_wheel import device_wheel
+from edgefeat._commands.deploy.sample_photos import sample_photos
+from edgefeat._commands.deploy.services import SERVICES, Service
+from edgefeat._commands.deploy.target import Target, engine_for
+from edgefeat._commands.deploy.wheels import installer_wheel, wheels_for
 from edgefeat._engines.device.cache import cache_folder
 from edgefeat._errors import ArgumentError
 
@@ -192,7 +192,7 @@ def _service_files(services: Sequence[Service]) -> list[PackFile]:
 
 
 def _script(name: str) -> bytes:
-    return files("edgefeat._deploy.board").joinpath(name).read_bytes()
+    return files("edgefeat._commands.deploy.board").joinpath(name).read_bytes()
 
 
 def _kept(name: str, data: bytes) -> Path:

@@ -10,8 +10,8 @@ import click
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import printable
-from edgefeat._deploy.deployment import Action, HostReport, Request, deploy
-from edgefeat._deploy.services import Service, parse_service
+from edgefeat._commands.deploy.deployment import Action, HostReport, Request, deploy
+from edgefeat._commands.deploy.services import Service, parse_service
 from edgefeat._errors import ArgumentError
 
 __all__ = ["command"]

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgefeat._deploy.target import Target
+from edgefeat._commands.deploy.target import Target
 from edgefeat._engines.device.cache import cache_folder
 from edgefeat._engines.engine import ENGINES
 from edgefeat._errors import MissingExtraError, OutputError
