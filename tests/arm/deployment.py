@@ -7,7 +7,6 @@ programs, and the board's files are the root folder. Shell, tar, Python and all 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -23,7 +22,10 @@ from tests.arm.machine import complete, qemu
 from tests.arm.packages import Release, UnavailableError, sysroot
 from tests.runtime.boards import Board, Network, network
 
-__all__ = ["deployment_rows"]
+__all__ = ["DEPLOYED", "deployment_rows"]
+
+#: The systems that `edgefeat deploy` installs on, each with the engine that it chooses there.
+DEPLOYED = ("bookworm", "trixie", "bookworm-32")
 
 # What Raspberry Pi OS Lite has of all that the installer uses. It has no python3-venv.
 _PACKAGES = (
@@ -125,7 +127,7 @@ def _spoilt(bundle: Path, folder: Path) -> Path:
     """Return a bundle that is whole, but whose golden features are not those of its files."""
     spoilt = folder / "spoilt.edgefeat"
     script = Path(__file__).parents[1] / "runtime" / "spoilt_bundles.py"
-    subprocess.run([sys.executable, script, bundle, spoilt], check=True, env={**os.environ})
+    subprocess.run([sys.executable, script, bundle, spoilt], check=True)
     return spoilt
 
 
