@@ -71,8 +71,13 @@ dist/.built: .venv-build/.installed pyproject.toml README.md $(shell find runtim
 install-lines: install  ## the install commands of README and docs, after a new version or the first published one
 	$(BIN)/python .ci/install_lines.py
 
-test-docs: install dist/.built  ## every command of README and docs, as printed, in a new environment (minutes)
-	EDGEFEAT_DOCS=all $(BIN)/python -m pytest -q -rs tests/docs
+test-docs: install .venv-ansible/.installed  ## every command of README and docs, as printed, in a new environment (minutes)
+	PATH="$(CURDIR)/.venv-ansible/bin:$$PATH" EDGEFEAT_DOCS=all $(BIN)/python -m pytest -q -rs tests/docs
+
+.venv-ansible/.installed:
+	$(PYTHON) -m venv .venv-ansible
+	.venv-ansible/bin/python $(PIP) 'ansible-core>=2.16'
+	@touch $@
 
 .venv-%/.installed: dist/.built
 	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
