@@ -122,7 +122,16 @@ class Network:
             time.sleep(0.05)
         pytest.skip(f"sshd does not start: {log.read_text() if log.exists() else 'it says nothing'}")
 
+    def cut(self) -> None:
+        """Cut every connection that is open. The servers go on."""
+        for server in self._servers.values():
+            listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(server.pid)], capture_output=True, check=False)
+            for session in map(int, listed.stdout.split()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(session, signal.SIGKILL)
+
     def close(self) -> None:
+        """Stop the servers."""
         for server in self._servers.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.deploy.facts import BoardFacts, parse_facts
 from edgefeat._commands.deploy.pack import Pack, make_pack
 from edgefeat._commands.deploy.services import Service, parse_service
 from edgefeat._commands.deploy.ssh import Ssh, opened
-from edgefeat._commands.deploy.target import board_target
+from edgefeat._commands.deploy.target import Target, board_target
 from edgefeat._errors import EdgefeatError
 
 __all__ = ["Action", "HostReport", "Request", "deploy"]
@@ -26,6 +27,8 @@ Action = Literal["install", "rollback", "remove"]
 _ROOT = ".local/share/edgefeat"
 # Hosts at a time. Each has a connection, and the same wheels are resolved once.
 _AT_ONCE = 16
+# Bytes from which a copy tells how far it is.
+_LARGE = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,43 @@ class HostReport:
     seconds: float = 0.0
 
 
+class _Packs:
+    """The packs of one request: boards of the same kind get the same, and it is made once."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._made: dict[tuple[object, ...], Pack] = {}
+        self._lock = threading.Lock()
+
+    def pack(self, bundle: Bundle, target: Target, services: tuple[Service, ...]) -> Pack:
+        with self._lock:
+            key = (target, services)
+            if key not in self._made:
+                request = self._request
+                self._made[key] = make_pack(
+                    bundle, target, engine=request.engine, offline=request.offline, services=services,
+                    fresh=request.fresh,
+                )  # fmt: skip
+            return self._made[key]
+
+
+class _Counted:
+    """A stream that tells how much of `size` bytes was written, each fifth of it."""
+
+    def __init__(self, stream: BinaryIO, size: int, said: Callable[[str], None]) -> None:
+        self._stream = stream
+        self._size = size
+        self._said = said
+        self._written = 0
+
+    def write(self, data: bytes) -> int:
+        before = 5 * self._written // self._size
+        self._written += len(data)
+        if self._size >= _LARGE and before < 5 * self._written // self._size < 5:
+            self._said(f"copied {self._written / 1e6:.0f} of {self._size / 1e6:.0f} MB")
+        return self._stream.write(data)
+
+
 def deploy(
     hosts: Sequence[str],
     request: Request,
@@ -84,7 +124,8 @@ def deploy(
     """
     reports: dict[str, HostReport] = {}
     with opened(hosts, options) as connections, ThreadPoolExecutor(min(len(hosts), _AT_ONCE)) as pool:
-        running = {pool.submit(_report, ssh, request, tell): ssh for ssh in connections}
+        packs = _Packs(request)
+        running = {pool.submit(_report, ssh, request, packs, tell): ssh for ssh in connections}
         try:
             for done in as_completed(running):
                 reports[running[done].host] = done.result()
@@ -96,7 +137,7 @@ def deploy(
     return [reports[host] for host in hosts]
 
 
-def _report(ssh: Ssh, request: Request, tell: Callable[[str, str], None]) -> HostReport:
+def _report(ssh: Ssh, request: Request, packs: _Packs, tell: Callable[[str, str], None]) -> HostReport:
     started = time.monotonic()
 
     def said(text: str) -> None:
@@ -106,7 +147,7 @@ def _report(ssh: Ssh, request: Request, tell: Callable[[str, str], None]) -> Hos
         ssh.connect()
         facts = _facts(ssh)
         if request.action == "install":
-            report = _installed(ssh, facts, request, said)
+            report = _installed(ssh, facts, request, packs, said)
         else:
             report = _changed(ssh, facts, request.action, said)
     except (EdgefeatError, OSError) as error:
@@ -114,17 +155,14 @@ def _report(ssh: Ssh, request: Request, tell: Callable[[str, str], None]) -> Hos
     return replace(report, seconds=time.monotonic() - started)
 
 
-def _installed(ssh: Ssh, facts: BoardFacts, request: Request, said: Callable[[str], None]) -> HostReport:
+def _installed(ssh: Ssh, facts: BoardFacts, request: Request, packs: _Packs, said: Callable[[str], None]) -> HostReport:
     if request.bundle is None:
         raise ValueError("an installation needs a bundle")
     said(f"{facts.name}, {facts.values.get('system', 'Linux')}, Python {facts.values.get('python', 'none')}")
     services = request.services
     if services is None:
         services = tuple(parse_service(text) for text in facts.wanted)
-    pack = make_pack(
-        request.bundle, board_target(facts.values), engine=request.engine, offline=request.offline, services=services,
-        fresh=request.fresh,
-    )  # fmt: skip
+    pack = packs.pack(request.bundle, board_target(facts.values), services)
     if facts.complete and facts.current == pack.identity and "bench" in facts.reports:
         said("has it already")
         return _figures(HostReport(ssh.host, release=pack.identity), facts, pack)
@@ -143,7 +181,7 @@ def _copy(ssh: Ssh, facts: BoardFacts, pack: Pack, said: Callable[[str], None]) 
     folder = f"{_ROOT}/incoming/{pack.identity}"
 
     def write(stream: BinaryIO) -> None:
-        pack.write(stream, without=facts.have)
+        pack.write(cast(BinaryIO, _Counted(stream, size, said)), without=facts.have)
 
     ssh.run(f"mkdir -p {folder} && tar -x -f - -C {folder}", write=write)
     return size

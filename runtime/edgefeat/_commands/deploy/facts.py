@@ -55,7 +55,7 @@ def parse_facts(text: str) -> BoardFacts:
         if tab and name in several:
             several[name].append(value)
         elif tab:
-            values.setdefault(name, value)
+            values[name] = value  # of several Pythons the last one is the one to take
     if not marker or "kernel" not in values:
         greeting = text.strip().splitlines()[-1:] or ["nothing"]
         raise EdgefeatError(f"its shell does not run a script: it says {greeting[0][:200]!r} (needed: a POSIX sh)")

@@ -24,6 +24,7 @@ from edgefeat._commands.deploy.services import SERVICES, Service
 from edgefeat._commands.deploy.target import Target, engine_for
 from edgefeat._commands.deploy.wheels import installer_wheel, wheels_for
 from edgefeat._engines.device.cache import cache_folder
+from edgefeat._engines.engine import Engine
 from edgefeat._errors import ArgumentError
 
 __all__ = ["FOLDER", "Pack", "PackFile", "make_pack"]
@@ -145,21 +146,29 @@ def make_pack(
         "pack_wheel": wheel.name,
         "pack_extras": ",".join(extras),
         "pack_pip": downloaded[0].name,
-        "pack_machine": target.machine,
-        "pack_python": target.version if offline else "",
-        "pack_glibc": ".".join(map(str, target.glibc)) if offline else "",
-        "pack_modules": " ".join(target.from_system),
-        "pack_offline": "1" if offline else "",
         "pack_services": "keep" if services is None else "replace",
         "pack_service_extras": " ".join(sorted(wheel.extras.intersection(SERVICES))),
-        "pack_environment": _environment(contents, target, offline),
-        "pack_disk_alone": str(_megabytes([one for one in contents if not one.name.endswith(".whl")], 0)),
-        "pack_disk": str(_megabytes(contents, 0 if offline else _DOWNLOADED[chosen.name])),
+        **_requirements(contents, target, offline, chosen),
     }
     return Pack(
         target, chosen.name, tuple(one.name for one in variants), bundle.manifest.name, offline,
         tuple(services or ()), tuple(contents), facts,
     )  # fmt: skip
+
+
+def _requirements(contents: Sequence[PackFile], target: Target, offline: bool, engine: Engine) -> dict[str, str]:
+    """Return what the installer checks. Wheels that come with the pack are of one Python and C library."""
+    downloaded = 0 if offline else _DOWNLOADED[engine.name]
+    return {
+        "pack_machine": target.machine,
+        "pack_python": target.version if offline else "",
+        "pack_glibc": ".".join(map(str, target.glibc)) if offline else "",
+        "pack_modules": " ".join(target.from_system),
+        "pack_offline": "1" if offline else "",
+        "pack_environment": _environment(contents, target, offline),
+        "pack_disk_alone": str(_megabytes([one for one in contents if not one.name.endswith(".whl")], 0)),
+        "pack_disk": str(_megabytes(contents, downloaded)),
+    }
 
 
 def _bundle_files(bundle: Bundle, variants: set[str]) -> list[PackFile]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 
 import click
-
 from edgefeat._bundle.atomic_files import written_file
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, json_option
-from edgefeat._commands.deploy.pack import FOLDER, make_pack
+from edgefeat._commands.deploy.pack import FOLDER, Pack, make_pack
 from edgefeat._commands.deploy.services import parse_service
 from edgefeat._commands.deploy.target import TARGETS, target_named
 from edgefeat._errors import ArgumentError
@@ -76,23 +75,23 @@ def command(
         pack.write(stream, folder=FOLDER, gzip=True)
     size = os.path.getsize(output)
     if as_json:
-        echo_json(
-            {
-                "file": output,
-                "bytes": size,
-                "release": pack.identity,
-                "board": pack.target.name,
-                "python": pack.target.version,
-                "machine": pack.target.machine,
-                "bundle": pack.bundle,
-                "engine": pack.engine,
-                "variants": pack.variants,
-                "offline": pack.offline,
-                "files": [{"name": file.name, "bytes": file.size, "sha256": file.sha256} for file in pack.files()],
-            }
-        )
+        echo_json({"file": output, "bytes": size, **_described(pack)})
         return 0
     packages = "all packages included" if offline else "the board downloads its packages"
     click.echo(f"{output}: {size / 1e6:.1f} MB, {pack.bundle} on {pack.engine}: {', '.join(pack.variants)}; {packages}")
     click.echo(f"on the board: tar -xf {os.path.basename(output)} && sh {FOLDER}/install.sh")
     return 0
+
+
+def _described(pack: Pack) -> dict[str, object]:
+    return {
+        "release": pack.identity,
+        "board": pack.target.name,
+        "python": pack.target.version,
+        "machine": pack.target.machine,
+        "bundle": pack.bundle,
+        "engine": pack.engine,
+        "variants": pack.variants,
+        "offline": pack.offline,
+        "files": [{"name": file.name, "bytes": file.size, "sha256": file.sha256} for file in pack.files()],
+    }

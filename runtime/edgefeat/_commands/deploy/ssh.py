@@ -93,7 +93,7 @@ class Ssh:
             if status:
                 said.seek(0)
                 reason = _reason(said.read().decode("utf-8", "replace"))
-                raise HostError(reason or (lines[-1] if lines else f"the connection was lost (status {status})"))
+                raise HostError(reason or f"the connection was lost (ssh ended with status {status})")
             if feeding is not None and feeding.error is not None:
                 raise HostError(f"the copy was cut off: {feeding.error}")
             return "\n".join(lines)

@@ -7,7 +7,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -107,7 +106,8 @@ def _downloaded(folder: Path, target: Target | None, whole: Sequence[str], alone
         for wanted, more in ((whole, []), (alone, ["--no-deps"])):
             if wanted:
                 _pip(kept, target, [*more, *wanted])
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.rename(folder, os.path.join(new, "old"))
         with contextlib.suppress(OSError):  # another run has just put the same there
             os.rename(kept, folder)
     if not folder.is_dir():

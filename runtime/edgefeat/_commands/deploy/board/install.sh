@@ -77,7 +77,8 @@ install() {
     . "$here/pack.env"
     # pack.env sets all of these.
     : "${pack_id:?}" "${pack_bundle:?}" "${pack_wheel:?}" "${pack_extras:?}" "${pack_pip:?}" "${pack_machine:?}"
-    : "${pack_environment:?}" "${pack_disk:?}" "${pack_disk_alone:?}" "${pack_service_extras=}" "${pack_python=}" "${pack_glibc=}" "${pack_modules=}" "${pack_offline=}" "${pack_services:?}"
+    : "${pack_environment:?}" "${pack_disk:?}" "${pack_disk_alone:?}" "${pack_services:?}"
+    : "${pack_service_extras=}" "${pack_python=}" "${pack_glibc=}" "${pack_modules=}" "${pack_offline=}"
     if [ -e "$root/releases/$pack_id/complete" ]; then
         say "$pack_bundle is installed already"
     else
@@ -352,7 +353,7 @@ start() {
     systemctl --user daemon-reload || return 1
     systemctl --user reset-failed "$1" 2>/dev/null || true
     if ! systemctl --user restart "$1" || ! systemctl --user --quiet is-active "$1"; then
-        journalctl --user -u "$1" -n 10 -o cat --no-pager >&2 2>/dev/null || true
+        journalctl --user -u "$1" -n 10 -o cat --no-pager 2>/dev/null | while IFS= read -r line; do say "$line"; done
         return 1
     fi
     linger

@@ -8,6 +8,7 @@ fact() { printf '%s\t%s\n' "$1" "$2"; }
 echo 'edgefeat-probe 1'
 fact kernel "$(uname -s)"
 fact root "$root"
+# The first Python that edgefeat runs with; one that is too old is told as well, unless a later one will do.
 for python in python3 python3.14 python3.13 python3.12 python3.11; do
     command -v "$python" >/dev/null 2>&1 || continue
     "$python" - <<'PYTHON' && break
