@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 
 import click
+
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import printable

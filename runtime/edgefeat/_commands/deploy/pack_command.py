@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import click
+
 from edgefeat._bundle.atomic_files import written_file
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, json_option

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 
+from PIL import Image
+
 from edgefeat._bundle.golden import read_golden
 from edgefeat._bundle.reader import Bundle
-from PIL import Image
 
 __all__ = ["SAMPLE_SIZE", "sample_photos"]
 
