@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -164,6 +165,66 @@ def test_a_service_without_systemd_changes_nothing(board: Board, hosts: Network,
     assert board.current == before
 
 
+# A systemd for this user alone, in a namespace: it sees neither the system's nor is it seen by it.
+_WITH_SYSTEMD = """\
+mount -t tmpfs run /run && mkdir -p /run/systemd/system "/run/user/$(id -u)" && chmod 700 "/run/user/$(id -u)"
+mount -t cgroup2 none /sys/fs/cgroup || exit 99
+group=/sys/fs/cgroup/edgefeat-test-$$
+mkdir -p $group/init && echo $$ >$group/init/cgroup.procs || exit 99
+export XDG_RUNTIME_DIR="/run/user/$(id -u)"
+/lib/systemd/systemd --user >/dev/null 2>&1 &
+manager=$!
+for turn in $(seq 600); do
+    systemctl --user show-environment >/dev/null 2>&1 && break
+    kill -0 $manager 2>/dev/null || exit 99
+    sleep 0.1
+done
+service() { echo "$1 $(basename "$(readlink "$root/current")") $(systemctl --user is-active edgefeat-watch)"; }
+root=$HOME/.local/share/edgefeat
+sh "$1/install.sh" >&2; service good
+sh "$2/install.sh" >&2; service bad
+sh "$root/current/pack/install.sh" --rollback >&2; service back
+kill $manager; wait $manager 2>/dev/null
+echo $$ >/sys/fs/cgroup/cgroup.procs
+rmdir $group/* $group 2>/dev/null
+exit 0
+"""
+
+
+def test_a_service_starts_with_the_release_and_if_it_does_not_the_old_one_runs_again(
+    board: Board, two: Path, one: Path, tmp_path: Path
+) -> None:
+    if os.geteuid() or not Path("/lib/systemd/systemd").exists() or not shutil.which("unshare"):
+        pytest.skip("needs root and systemd, to run a manager in a namespace")
+    packs = []
+    for name, bundle, start in (
+        ("good", two, "/bin/sh -c 'systemd-notify --ready; exec sleep 10000'\nNotifyAccess=all"),
+        ("bad", one, "/bin/false"),
+    ):
+        (tmp_path / name).mkdir()
+        options = ("--for", "this", "--offline", "--service", "watch ~/incoming --into ~/photos.db")
+        pack = _unpacked(bundle, tmp_path / name, *options)
+        unit = (pack / "services" / "edgefeat-watch.service").read_text()
+        # Whether the command itself works is its own tests' matter.
+        unit = re.sub("^ExecStart=.*$", lambda _, start=start: f"ExecStart={start}", unit, flags=re.MULTILINE)
+        _replace(pack, "services/edgefeat-watch.service", unit)
+        packs.append(pack)
+    before = board.current
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", _WITH_SYSTEMD, "sh", *packs],
+        env={**os.environ, "HOME": str(board.home)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode == 99:
+        pytest.skip(f"no manager of systemd can be run here: {done.stderr.strip()}")
+    good, bad, back = (line.split() for line in done.stdout.splitlines())
+    assert good[1] != before, done.stderr
+    assert good[2] == "active", done.stderr
+    assert "its service does not run" in done.stderr
+    assert bad[1:] == [good[1], "active"], done.stderr
+    assert back[1:] == [before, "inactive"], done.stderr
+    assert not list((board.home / ".config" / "systemd" / "user").glob("edgefeat-*"))
+
+
 def test_a_full_disk_changes_nothing(board: Board, tmp_path: Path, two: Path) -> None:
     pack = _unpacked(two, tmp_path, "--for", "this", "--engine", "onnxruntime", "--offline")
     _set(pack, "pack_disk", "1")
@@ -258,12 +319,18 @@ def _unpacked(bundle: Path, folder: Path, *options: str) -> Path:
 
 def _set(pack: Path, name: str, value: str) -> None:
     """Change a setting of a pack as if it had been made so."""
-    settings = pack / "pack.env"
-    lines = [f"{name}={value}" if line.startswith(f"{name}=") else line for line in settings.read_text().splitlines()]
-    settings.write_text("\n".join(lines) + "\n")
+    lines = (pack / "pack.env").read_text().splitlines()
+    _replace(
+        pack, "pack.env", "".join(f"{name}={value}\n" if one.startswith(f"{name}=") else f"{one}\n" for one in lines)
+    )
+
+
+def _replace(pack: Path, name: str, content: str) -> None:
+    """Replace a file of a pack as if it had been made so."""
+    (pack / name).write_text(content)
     sums = pack / "SHA256SUMS"
-    known = [line for line in sums.read_text().splitlines() if not line.endswith("  pack.env")]
-    sums.write_text("\n".join([*known, f"{hashlib.sha256(settings.read_bytes()).hexdigest()}  pack.env"]) + "\n")
+    known = [line for line in sums.read_text().splitlines() if not line.endswith(f"  {name}")]
+    sums.write_text("\n".join([*known, f"{hashlib.sha256(content.encode()).hexdigest()}  {name}"]) + "\n")
 
 
 def _install(pack: Path, home: Path) -> subprocess.CompletedProcess[str]:

@@ -91,6 +91,9 @@ install() {
         if [ -n "$old" ] && [ "$old" != "$pack_id" ]; then
             switch "$old"
             activate || true
+            # Nobody should come back to it by --rollback.
+            rm -f "$root/releases/$pack_id/complete"
+            rm -rf "$root/releases/$pack_id"
             fail "its service does not run (see above): $old runs again"
         fi
         fail "its service does not run (see above); the commands work"
@@ -408,8 +411,13 @@ other() {
 rollback() {
     back=$(other)
     [ -n "$back" ] || fail "there is nothing to go back to on this board"
+    old=$(current)
     switch "$back"
-    activate || fail "the service of $back does not run (see above)"
+    if ! activate; then
+        switch "$old"
+        activate || true
+        fail "the service of $back does not run (see above): $old runs again"
+    fi
     say "$back runs again"
 }
 
