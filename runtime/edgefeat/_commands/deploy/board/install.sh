@@ -366,7 +366,7 @@ start() {
 linger() {
     user=$(id -un)
     [ "$(loginctl show-user "$user" -p Linger 2>/dev/null)" = Linger=yes ] && return
-    loginctl enable-linger 2>/dev/null || sudo -n loginctl enable-linger "$user" 2>/dev/null ||
+    loginctl enable-linger "$user" 2>/dev/null || sudo -n loginctl enable-linger "$user" 2>/dev/null ||
         say "the service starts at boot only after: sudo loginctl enable-linger $user"
 }
 
