@@ -203,6 +203,15 @@ def test_a_pack_holds_what_it_lists(tmp_path: Path) -> None:
     assert found == {file["name"]: file["sha256"] for file in told["files"]}
 
 
+def test_a_32_bit_board_gets_float_variants_alone(tmp_path: Path) -> None:
+    command: list[str | Path] = [sys.executable, "-m", "edgefeat", "pack", ONE, "--for", "pi-bookworm-32", "--json"]
+    done = subprocess.run([*command, "-o", tmp_path / "b.tar.gz"], capture_output=True, text=True, check=False)
+    if "pip cannot download" in done.stderr:
+        pytest.skip("no package index here")
+    told = json.loads(done.stdout)
+    assert (told["engine"], told["variants"]) == ("tflite-runtime", ["tflite-float32", "tflite-float16"])
+
+
 def test_packing_refuses_what_it_cannot_write_and_a_board_without_an_engine(tmp_path: Path) -> None:
     for words, reason in (
         (["--for", "this", "-o", "board.zip"], "allowed: .tar.gz"),

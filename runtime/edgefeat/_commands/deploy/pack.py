@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
 
-from edgefeat._bundle.manifest import MANIFEST_NAME
+from edgefeat._bundle.manifest import MANIFEST_NAME, Variant
 from edgefeat._bundle.reader import PART_NAME, Bundle
 from edgefeat._commands.deploy.device_wheel import device_wheel
 from edgefeat._commands.deploy.sample_photos import sample_photos
@@ -127,7 +127,7 @@ def make_pack(
     wheel cannot be downloaded.
     """
     chosen = engine_for(target, formats={one.format for one in bundle.manifest.variants}, wanted=engine)
-    variants = [variant for variant in bundle.manifest.variants if variant.format == chosen.format]
+    variants = _variants(bundle, chosen)
     wheel = device_wheel()
     extras = [chosen.extra, *(one.command for one in services or () if one.command in wheel.extras)]
     contents = [
@@ -169,6 +169,17 @@ def _requirements(contents: Sequence[PackFile], target: Target, offline: bool, e
         "pack_disk_alone": str(_megabytes([one for one in contents if not one.name.endswith(".whl")], 0)),
         "pack_disk": str(_megabytes(contents, downloaded)),
     }
+
+
+def _variants(bundle: Bundle, engine: Engine) -> list[Variant]:
+    """Return the variants that the engine runs. tflite-runtime gets those in float, if there are any.
+
+    Its int8 takes more instructions than its float, and its int8 features are not quite those of other engines.
+    """
+    found = [variant for variant in bundle.manifest.variants if variant.format == engine.format]
+    if engine.name == "tflite-runtime":
+        return [variant for variant in found if variant.precision in ("float32", "float16")] or found
+    return found
 
 
 def _bundle_files(bundle: Bundle, variants: set[str]) -> list[PackFile]:
