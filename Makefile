@@ -29,7 +29,7 @@ QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms
+.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -56,9 +56,28 @@ test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built
 	  .venv-$$engine/bin/python -m pytest -q $(PARALLEL) -p no:cacheprovider $$tests || exit 1; \
 	done
 
+wheel: dist/.built  ## dist/edgefeat-...-py3-none-any.whl, to install on any machine
+	@ls dist/*.whl
+
 # From the wheel, not the checkout: what is missing from it must be missed here.
-dist/.built: $(VENV)/.installed $(shell find runtime export benchmarks -name '*.py' -o -path '*/templates/*')
-	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist >/dev/null
+dist/.built: .venv-build/.installed pyproject.toml README.md $(shell find runtime export benchmarks -name '*.py' -o -name '*.sh' -o -path '*/templates/*')
+	rm -rf dist && .venv-build/bin/python -m build --wheel --outdir dist >/dev/null
+	@touch $@
+
+.venv-build/.installed:
+	$(PYTHON) -m venv .venv-build
+	.venv-build/bin/python $(PIP) 'build>=1.2'
+	@touch $@
+
+install-lines: install  ## the install commands of README and docs, after a new version or the first published one
+	$(BIN)/python .ci/install_lines.py
+
+test-docs: install .venv-ansible/.installed  ## every command of README and docs, as printed, in a new environment (minutes)
+	PATH="$(CURDIR)/.venv-ansible/bin:$$PATH" EDGEFEAT_DOCS=all $(BIN)/python -m pytest -q -rs tests/docs
+
+.venv-ansible/.installed:
+	$(PYTHON) -m venv .venv-ansible
+	.venv-ansible/bin/python $(PIP) 'ansible-core>=2.16'
 	@touch $@
 
 .venv-%/.installed: dist/.built

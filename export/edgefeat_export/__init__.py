@@ -10,6 +10,7 @@ The workstation part of edgefeat. Requires the extra `export`.
 from importlib.util import find_spec
 
 from edgefeat import MissingExtraError
+from edgefeat._version import install_command
 
 _NEEDED = (
     "tensorflow",
@@ -25,7 +26,7 @@ _NEEDED = (
 )
 _MISSING = [name for name in _NEEDED if find_spec(name) is None]
 if _MISSING:
-    raise MissingExtraError(f"exporting requires {', '.join(_MISSING)}; install with: pip install 'edgefeat[export]'")
+    raise MissingExtraError(f"exporting requires {', '.join(_MISSING)}; install with: {install_command('export')}")
 
 from edgefeat_export._export import export  # noqa: E402  after the check for missing packages
 from edgefeat_export._pipeline.workers import StepCost  # noqa: E402

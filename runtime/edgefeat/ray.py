@@ -10,8 +10,8 @@
     )
     features.write_parquet("s3://bucket/features")
 
-Ray starts the workers, distributes the batches and repeats those of a lost worker. Install: pip install
-'edgefeat[ray]'.
+Ray starts the workers, distributes the batches and repeats those of a lost worker. It requires
+the extra `ray`.
 """
 
 from __future__ import annotations

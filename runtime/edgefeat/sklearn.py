@@ -5,7 +5,7 @@
     model = make_pipeline(ImageFeatures("mobilenet_v2.edgefeat"), SVC())
     model.fit(paths, labels)
 
-Requires scikit-learn: pip install 'edgefeat[sklearn]'.
+Requires scikit-learn: the extra `sklearn`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from edgefeat._bundle.reader import Bundle
 from edgefeat._errors import ArgumentError, BundleError, EdgefeatError, MissingExtraError, PictureError
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._images.picture import Channels, Decoding
+from edgefeat._version import install_command
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
 except ImportError:
     raise MissingExtraError(
-        "edgefeat.sklearn needs scikit-learn; install it with: pip install 'edgefeat[sklearn]'"
+        f"edgefeat.sklearn needs scikit-learn; install it with: {install_command('sklearn')}"
     ) from None
 
 __all__ = ["ImageFeatures"]

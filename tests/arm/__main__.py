@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.arm.boards import BARE_SYSTEMS, BOARDS, SYSTEMS, Board, System
 from tests.arm.checks import Row, bundle_rows, reference_features, test_row
+from tests.arm.deployment import DEPLOYED, deployment_rows
 from tests.arm.machine import Machine, arm_machine, project_wheel, x86_machine
 from tests.arm.packages import ArmError, UnavailableError
 from tests.arm.platform_rows import write_platform_rows
@@ -103,6 +104,8 @@ def _rows(given: argparse.Namespace, bundles: Sequence[Path], started: float, ab
                     yield from bundle_rows(machine, x86, board, bundle, references[bundle], here)
             if not given.short:
                 yield from _had(refusal_rows(machine, work, here), system, absent)
+                if system.key in DEPLOYED:
+                    yield from _had(deployment_rows(system, boards[0], bundles[0], work), system, absent)
             for bare, wanted in BARE_SYSTEMS if system.bits == 32 else ():
                 yield from _had(bare_rows(bare, wanted, x86, work, wheel, here), bare, absent)
         tests += [(machine, board, paths) for board in boards if (paths := _tests(given, system, board))]

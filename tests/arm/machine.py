@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.arm.boards import Board, System
 from tests.arm.packages import ArmError, Release, UnavailableError, fetch_alone, sysroot, unpack
 
-__all__ = ["EMULATOR", "Machine", "arm_machine", "pip_install", "project_wheel", "qemu", "x86_machine"]
+__all__ = ["EMULATOR", "Machine", "arm_machine", "complete", "pip_install", "project_wheel", "qemu", "x86_machine"]
 
 #: The variable that names another emulator for one run.
 EMULATOR = "EDGEFEAT_ARM_EMULATOR"
@@ -103,7 +103,7 @@ def arm_machine(system: System, *, x86: Machine, work: Path, wheel: Path, testin
     With `testing` also what `tests/runtime` needs. `x86` compiles byte code where its Python is of the same version.
     """
     root = sysroot(Release(system.suite, system.architecture), system.packages, work=work).resolve()
-    _complete(root, system)
+    complete(root, system)
     target = "aarch64" if system.bits == 64 else "arm"
     cpu = "cortex-a72" if system.bits == 64 else "cortex-a7"
     start = f'"${{{EMULATOR}:-{qemu(work, target)}}}" -cpu "${{QEMU_CPU:-{cpu}}}" -L "{root}" -0'
@@ -145,7 +145,7 @@ def _environment(folder: Path, start: str, root: Path, system: System, *, shared
     return python
 
 
-def _complete(root: Path, system: System) -> None:
+def complete(root: Path, system: System) -> None:
     """Add what an unconfigured sysroot lacks: links to alternatives, and a board's processors."""
     libraries = root / "usr" / "lib" / _TRIPLETS[system.architecture]
     for name in ("blas/libblas.so.3", "lapack/liblapack.so.3"):

@@ -20,6 +20,7 @@ import edgefeat
 for name in ("tensorflow", "tf2onnx", "ai_edge_quantizer"):
     pytest.importorskip(name, reason="the export extra is not installed")
 
+from edgefeat._version import device_install_command  # noqa: E402
 from edgefeat_export._bundle.card import card  # noqa: E402
 
 COMMITTED = Path(__file__).parents[1] / "data"
@@ -116,7 +117,7 @@ def test_a_bundle_without_a_format_says_what_it_lacks() -> None:
     onnx = tuple(one for one in manifest.variants if one.format == "onnx")
     text = card(dataclasses.replace(manifest, variants=onnx))
     assert "add `tflite-float32` to `--variants`" in text
-    assert "pip install 'edgefeat[onnx]'" in text
+    assert device_install_command("onnx") in text
     assert "Kotlin" not in text
     tflite = tuple(one for one in manifest.variants if one.format == "tflite")
     text = card(dataclasses.replace(manifest, variants=tflite))

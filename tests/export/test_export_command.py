@@ -30,6 +30,7 @@ for name in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_l
 import edgefeat
 import edgefeat_export
 from edgefeat._bundle.gate import DEFAULT_GATE
+from edgefeat._version import device_install_command
 from edgefeat_export._quantize.fidelity import measure_variant
 from edgefeat_export._quantize.gates import unfaithful
 from edgefeat_export._workspace import BuiltNetwork, Workspace
@@ -127,7 +128,7 @@ def test_the_bundle_holds_what_it_says_and_verifies(exported: tuple[Path, Done])
         assert -1 <= fidelity.minimum_cosine <= fidelity.mean_cosine <= 1
     assert manifest.calibration.source == "synthetic"
     assert "no photos were given: calibrating and measuring on generated images" in done.stderr
-    assert "pip install 'edgefeat[litert]'" in (bundle / "README.md").read_text()
+    assert device_install_command("litert") in (bundle / "README.md").read_text()
 
 
 def test_a_bundle_is_replaced_if_told_to(exported: tuple[Path, Done], model: Path, tmp_path: Path) -> None:

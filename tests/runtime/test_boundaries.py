@@ -16,6 +16,7 @@ import pytest
 
 import edgefeat
 from edgefeat._engines.engine import ENGINES
+from edgefeat._version import install_command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -114,7 +115,7 @@ def bare(tmp_path: Path, edgefeat_command: Run) -> Run:
 
 @pytest.mark.skipif(os.name != "posix", reason="makes symbolic links")
 def test_without_its_extra_export_names_the_command_that_brings_it(bare: Run) -> None:
-    expected = "install with: pip install 'edgefeat[export]'\n"
+    expected = f"install with: {install_command('export')}\n"
     for arguments in (["mobilenet_v2", "--alpha", "0.35", "-o", "out"], [], ["--help"]):
         done = bare("export", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
@@ -131,7 +132,7 @@ def test_without_any_engine_the_command_that_brings_one_is_named(bare: Run, one_
         done = bare(*command)
         assert (done.returncode, done.stdout) == (1, "")
         assert re.fullmatch(
-            r"edgefeat: no engine is installed; install one with: pip install 'edgefeat\[.*\n", done.stderr
+            r"edgefeat: no engine is installed; install one with: pip install (-e )?'.*\[.*\n", done.stderr
         )
     done = bare("info", one_tap)
     assert done.returncode == 0

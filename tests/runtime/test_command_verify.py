@@ -13,6 +13,7 @@ import pytest
 
 import edgefeat
 from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._version import install_command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Altered = Callable[..., Path]
@@ -107,7 +108,7 @@ def test_info_lists_the_engines(edgefeat_command: Run) -> None:
     assert cores.startswith("cores: ")
     for row, engine in zip(rows, ENGINES, strict=True):
         assert row.split()[:3] == [engine.name, engine.version() or "-", f".{engine.format}"]
-        assert row.endswith(f"pip install 'edgefeat[{engine.extra}]'")
+        assert row.endswith(install_command(engine.extra))
     machine = strict_json(edgefeat_command("info", "--json").stdout)
     assert machine["engines"] == {engine.name: engine.version() for engine in ENGINES}
     assert {"edgefeat", "python", "numpy", "pillow", "platform", "threads"} <= set(machine)

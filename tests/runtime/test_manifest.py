@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgefeat import BundleError, Manifest
+from edgefeat._version import update_command
 
 DATA = Path(__file__).parents[1] / "data"
 BUNDLES = ("one_tap", "two_taps")
@@ -156,7 +157,7 @@ def test_a_word_that_is_not_among_those_allowed_is_refused() -> None:
 def test_a_newer_schema_tells_how_to_update(value: dict[str, Any]) -> None:
     said = refusal(json.dumps(value).encode())
     assert f"schema version {value['schema']}, this edgefeat reads version 1" in said
-    assert said.endswith("update it with: pip install -U edgefeat")
+    assert said.endswith(f"update it: {update_command()}")
 
 
 @pytest.mark.parametrize("schema", [0, -1, True, 1.0, "1", None])

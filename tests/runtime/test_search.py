@@ -19,6 +19,7 @@ from tests.runtime.databases import made, write_album, write_many
 
 import edgefeat
 from edgefeat._search.ranking import rank
+from edgefeat._version import install_command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -175,7 +176,7 @@ def test_an_engine_that_is_not_installed_is_named(
     assert done.returncode == 1
     said = f"features.db holds features of {variant} on {engine.name}, which cannot be compared with another engine's: "
     assert said in done.stderr
-    assert f"pip install 'edgefeat[{engine.extra}]'" in done.stderr
+    assert install_command(engine.extra) in done.stderr
 
 
 def test_one_of_several_taps_is_searched(edgefeat_command: Run, two_taps: Path, album: Path, tmp_path: Path) -> None:

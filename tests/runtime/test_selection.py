@@ -13,6 +13,7 @@ import pytest
 
 import edgefeat
 from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._version import install_command
 
 Altered = Callable[..., Path]
 
@@ -115,7 +116,7 @@ def test_a_refused_variant_says_why_it_was_refused(one_tap: Path, altered: Alter
 def test_an_engine_not_installed_is_named_with_the_command_that_installs_it(one_tap: Path, engine: Engine) -> None:
     with pytest.raises(edgefeat.MissingExtraError) as raised:
         edgefeat.load(one_tap, engine=engine.name)
-    assert f"pip install 'edgefeat[{engine.extra}]'" in str(raised.value)
+    assert install_command(engine.extra) in str(raised.value)
     assert isinstance(raised.value, ImportError)
 
 

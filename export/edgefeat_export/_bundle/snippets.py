@@ -6,6 +6,7 @@ from edgefeat import Manifest
 from edgefeat._bundle.manifest import Variant
 from edgefeat._images.form import PictureForm
 from edgefeat_export._bundle.frames import frame_section
+from edgefeat._version import device_install_command
 
 __all__ = ["snippets"]
 
@@ -46,7 +47,7 @@ def _python(manifest: Manifest) -> str:
     return f"""### Raspberry Pi, laptop, server: without TensorFlow
 
 ```sh
-pip install 'edgefeat[{extra}]'
+{device_install_command(extra)}
 edgefeat verify {manifest.name}.edgefeat
 edgefeat extract {manifest.name}.edgefeat photos/ -o features.npz
 ```

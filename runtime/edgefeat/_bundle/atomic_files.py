@@ -16,7 +16,13 @@ __all__ = ["check_new_folder", "new_folder", "umask", "write_file", "written_fil
 
 # A folder with anything else in it is never replaced: many projects have a `manifest.json`.
 _BUNDLE_NAMES = frozenset(
-    {MANIFEST_NAME, "golden.npz", "README.md", *(f"{name}.{name.partition('-')[0]}" for name in VARIANTS)}
+    {
+        MANIFEST_NAME,
+        "variants.json",
+        "golden.npz",
+        "README.md",
+        *(f"{name}.{name.partition('-')[0]}" for name in VARIANTS),
+    }
 )
 
 

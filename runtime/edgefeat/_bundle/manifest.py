@@ -10,6 +10,7 @@ from edgefeat._bundle.json_records import Record, RecordError, from_json, to_jso
 from edgefeat._errors import ArgumentError, BundleError
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import FrameForm, check_frame
+from edgefeat._version import update_command
 
 __all__ = [
     "MANIFEST_NAME",
@@ -222,7 +223,7 @@ class Manifest(Record):
         if type(schema) is int and schema > SCHEMA:
             raise BundleError(
                 f"{MANIFEST_NAME} has schema version {schema}, this edgefeat reads version {SCHEMA}: "
-                "update it with: pip install -U edgefeat"
+                f"update it: {update_command()}"
             )
         try:
             manifest = from_json(cls, value)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgefeat._bundle.manifest import MANIFEST_NAME, File, Manifest, Variant
 from edgefeat._errors import ArgumentError, BundleError
 
-__all__ = ["Bundle"]
+__all__ = ["PART_NAME", "Bundle"]
+
+#: The file of a bundle that holds only some of its variants: their names, as a JSON list. The manifest stays as it is,
+#: so that features of the whole bundle and of a part of it belong together.
+PART_NAME = "variants.json"
 
 _MAX_MANIFEST_SIZE = 4_000_000
+_MAX_PART_SIZE = 1000
 # Files that file managers create in any folder; macOS also adds "._name" for each file copied to FAT or SMB.
 _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
@@ -23,7 +29,8 @@ _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 class Bundle:
     """A bundle folder whose manifest is valid and whose files are all present, with the sizes it lists.
 
-    `identity` is the SHA-256 of the manifest in hex: two bundles with the same identity hold the same files.
+    `identity` is the SHA-256 of the manifest in hex: two bundles with the same identity give the same features. On a
+    board one may hold only some of the variants; `manifest` then has only those.
     """
 
     path: Path
@@ -44,6 +51,7 @@ class Bundle:
             manifest = Manifest.from_bytes(data)
         except BundleError as error:
             raise BundleError(f"bundle {folder}: {error}") from None
+        manifest = _part(folder, manifest)
         bundle = cls(folder, manifest, hashlib.sha256(data).hexdigest())
         bundle._check_names()
         return bundle
@@ -79,7 +87,7 @@ class Bundle:
                 present = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
         except OSError as error:
             raise BundleError(f"bundle {self.path}: the folder cannot be listed: {error.strerror}") from None
-        for name in sorted(present.keys() - expected.keys() - {MANIFEST_NAME}):
+        for name in sorted(present.keys() - expected.keys() - {MANIFEST_NAME, PART_NAME}):
             if name not in _DROPPINGS and not name.startswith("._"):
                 raise BundleError(f"bundle {self.path}: {name!r} is not part of it (not listed in the manifest)")
         for file in expected.values():
@@ -93,6 +101,23 @@ class Bundle:
                     f"bundle {self.path}: {file.name} has {status.st_size} bytes, the manifest says {file.size}; "
                     "copy the whole folder again"
                 )
+
+
+def _part(folder: Path, manifest: Manifest) -> Manifest:
+    """Return the manifest with the variants that this folder holds: all of them, unless `variants.json` names some."""
+    if not os.path.lexists(folder / PART_NAME):
+        return manifest
+    try:
+        names = json.loads(_read(folder, PART_NAME, _MAX_PART_SIZE))
+    except (ValueError, RecursionError):
+        names = None
+    known = [variant.name for variant in manifest.variants]
+    if not isinstance(names, list) or not names or not all(name in known for name in names):
+        raise BundleError(
+            f"bundle {folder}: {PART_NAME} does not list variants (allowed: {', '.join(known)}); "
+            "copy the whole folder again"
+        )
+    return replace(manifest, variants=tuple(variant for variant in manifest.variants if variant.name in names))
 
 
 def _read(folder: Path, name: str, limit: int) -> bytes:

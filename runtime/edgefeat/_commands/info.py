@@ -19,7 +19,7 @@ from edgefeat._engines.selection import default_threads
 from edgefeat._engines.session import open_session
 from edgefeat._errors import EngineError
 from edgefeat._images.pillow_version import old_pillow
-from edgefeat._version import __version__
+from edgefeat._version import __version__, install_command
 
 __all__ = ["command"]
 
@@ -44,7 +44,7 @@ def command(bundle: str | None, as_json: bool) -> int:
     echo_table(
         ("engine", "version", "runs", "install with"),
         [
-            (engine.name, engine.version() or "-", f".{engine.format}", f"pip install 'edgefeat[{engine.extra}]'")
+            (engine.name, engine.version() or "-", f".{engine.format}", install_command(engine.extra))
             for engine in ENGINES
         ],
     )

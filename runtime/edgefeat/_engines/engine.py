@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edgefeat._bundle.manifest import Format, Tap
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
+from edgefeat._version import install_command
 
 __all__ = ["ENGINES", "Engine", "Session", "engine_named", "resize_threads", "run", "turns"]
 
@@ -73,7 +74,7 @@ class Engine(NamedTuple):
         """
         if importlib.util.find_spec(self.module) is None:
             raise MissingExtraError(
-                f"engine {self.name!r} is not installed; install it with: pip install 'edgefeat[{self.extra}]'"
+                f"engine {self.name!r} is not installed; install it with: {install_command(self.extra)}"
             )
         if self.format == "onnx" and b"location" in model and _EXTERNAL_DATA.search(model):
             raise EngineError("the ONNX file keeps weights in another file (required: a single file)")

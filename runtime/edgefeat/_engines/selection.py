@@ -12,6 +12,7 @@ from edgefeat._bundle.reader import Bundle
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.engine import ENGINES, Engine, engine_named
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
+from edgefeat._version import install_command
 
 __all__ = ["Choice", "candidates", "default_threads", "frame_refused", "photos_refused", "variants_in_order"]
 
@@ -109,15 +110,13 @@ def _no_frame(bundle: Bundle, frame: str) -> ArgumentError:
 
 def _missing(engine: Engine) -> MissingExtraError:
     return MissingExtraError(
-        f"engine {engine.name!r} is not installed; install it with: pip install 'edgefeat[{engine.extra}]'"
+        f"engine {engine.name!r} is not installed; install it with: {install_command(engine.extra)}"
     )
 
 
 def _nothing_runs(variants: list[Variant], installed: list[Engine]) -> EngineError:
     formats = {variant.format for variant in variants}
-    extras = " or ".join(
-        f"pip install 'edgefeat[{engine.extra}]'" for engine in ENGINES[:2] if engine.format in formats
-    )
+    extras = " or ".join(install_command(engine.extra) for engine in ENGINES[:2] if engine.format in formats)
     return MissingExtraError(
         f"installed engines ({', '.join(engine.name for engine in installed)}) cannot run "
         f"{', '.join(variant.name for variant in variants)}; install one that can with: {extras}"
@@ -126,11 +125,11 @@ def _nothing_runs(variants: list[Variant], installed: list[Engine]) -> EngineErr
 
 def _advice() -> str:
     if struct.calcsize("P") == 8:
-        return "install one with: pip install 'edgefeat[litert]' (or 'edgefeat[onnx]')"
+        return f"install one with: {install_command('litert')} (or onnx)"
     # 32-bit Python, as on 32-bit Raspberry Pi OS: only tflite-runtime has wheels, up to Python 3.11.
     if sys.version_info < (3, 12):
-        return "install one with: pip install 'edgefeat[tflite]'"
+        return f"install one with: {install_command('tflite')}"
     return (
         f"none has wheels for a 32-bit Python {sys.version_info.major}.{sys.version_info.minor}: use a 64-bit system, "
-        "or Python 3.11 with: pip install 'edgefeat[tflite]'"
+        f"or Python 3.11 with: {install_command('tflite')}"
     )

@@ -30,6 +30,7 @@ from edgefeat._errors import MissingExtraError, OutputError
 from edgefeat._search.progress_bar import bar
 from edgefeat._search.ranking import CHUNK, Neighbour, check_queries, unit
 from edgefeat._store.reader import FeatureStore
+from edgefeat._version import install_command
 
 __all__ = ["Index"]
 
@@ -244,6 +245,6 @@ def _usearch() -> Any:
         import usearch.index
     except ImportError:
         raise MissingExtraError(
-            "an index requires another package: pip install 'edgefeat[index]' (or search exactly with --exact)"
+            f"an index requires another package: {install_command('index')} (or search exactly with --exact)"
         ) from None
     return usearch.index

@@ -23,6 +23,7 @@ from pathlib import Path
 from edgefeat._bundle.json_records import RecordError, from_json, to_json
 from edgefeat._errors import StoreError
 from edgefeat._store.records import Photo, StoreIdentity, StoreTap
+from edgefeat._version import update_command
 
 __all__ = [
     "APPLICATION_ID",
@@ -115,8 +116,7 @@ def check_kind(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path} is not a feature database (expected: a file written by `edgefeat extract --into`)")
     if version != SCHEMA:
         raise StoreError(
-            f"{path} has schema version {version}, this edgefeat reads version {SCHEMA}: "
-            "update it with: pip install -U edgefeat"
+            f"{path} has schema version {version}, this edgefeat reads version {SCHEMA}: update it: {update_command()}"
         )
 
 

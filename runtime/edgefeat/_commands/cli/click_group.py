@@ -16,7 +16,7 @@ from edgefeat._version import __version__
 __all__ = ["run"]
 
 ENTRY_POINTS = "edgefeat.commands"
-# The device's own commands. They are loaded without reading entry points, which takes 30 ms.
+# The commands of this package. They are loaded without reading entry points, which takes 30 ms.
 _DEVICE = {
     "extract": "extract.command",
     "search": "search",
@@ -27,17 +27,20 @@ _DEVICE = {
     "tune": "tune",
     "bench": "bench.command",
 }
+# The device side's code puts itself on a board; who runs it is at a workstation.
+_WORKSTATION = {"pack": "deploy.pack_command", "deploy": "deploy.command"}
+_OWN = {**_DEVICE, **_WORKSTATION}
 
 
 class _Commands(click.Group):
     """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*_DEVICE, *_entry_points()})
+        return sorted({*_OWN, *_entry_points()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _DEVICE:
-            command = importlib.import_module(f"edgefeat._commands.{_DEVICE[cmd_name]}").command
+        if cmd_name in _OWN:
+            command = importlib.import_module(f"edgefeat._commands.{_OWN[cmd_name]}").command
             return click_command(command) if isinstance(command, DeclaredCommand) else command
         point = _entry_points().get(cmd_name)
         if point is None:
@@ -50,9 +53,9 @@ class _Commands(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write two lists of commands: the workstation's, which come by entry point, and the device's own."""
+        """Write two lists of commands: the workstation's, most of which come by entry point, and the device's."""
         for title, names in (
-            ("On the workstation", sorted(_entry_points().keys() - _DEVICE.keys())),
+            ("On the workstation", [*sorted(_entry_points().keys() - _OWN.keys()), *_WORKSTATION]),
             ("On the device", _DEVICE),
         ):
             found = [(name, command) for name in names if (command := self.get_command(ctx, name)) is not None]
