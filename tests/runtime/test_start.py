@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import edgefeat
-from edgefeat._commands import click_group
+from edgefeat._commands.cli import click_group
 from edgefeat._commands.cli.declaration import plain_values
 from edgefeat._commands.extract.command import command
 from edgefeat._engines.engine import engine_named

@@ -47,7 +47,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
         if (values := _plain(command, words[1:], given=arguments is not None)) is not None:
             return command.run(**values)
-    from edgefeat._commands.click_group import run
+    from edgefeat._commands.cli.click_group import run
 
     return run(arguments)
 

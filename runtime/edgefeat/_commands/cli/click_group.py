@@ -26,6 +26,8 @@ _DEVICE = {
     "verify": "verify",
     "tune": "tune",
     "bench": "bench.command",
+    "watch": "services.watch.command",
+    "serve": "services.serve.command",
 }
 
 

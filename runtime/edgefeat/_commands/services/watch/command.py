@@ -1,0 +1,8 @@
+"""x"""
+
+import click
+
+
+@click.command("watch")
+def command() -> int:
+    return 0
