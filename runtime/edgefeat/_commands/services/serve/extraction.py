@@ -6,7 +6,6 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgefeat._commands.services.serve.http.uploads import busy
 from edgefeat._engines.selection import default_threads
-from edgefeat._errors import EdgefeatError, EngineError
+from edgefeat._errors import EdgefeatError, EngineError, PictureError
 from edgefeat._extractor import Extractor
 from edgefeat._images.limits import OversizeError
 
@@ -40,12 +39,20 @@ class Extracted:
     run: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why there is no feature. Not the exception itself, whose traceback keeps the photo in memory."""
+
+    kind: type[EdgefeatError]
+    reason: str
+
+
 class _Job:
     """A photo in the queue. `data` is given up when the photo has been decoded."""
 
     __slots__ = ("answer", "data", "is_wanted", "queued")
 
-    def __init__(self, data: bytes, answer: asyncio.Future[Extracted]) -> None:
+    def __init__(self, data: bytes, answer: asyncio.Future[Extracted | _Failure]) -> None:
         self.data = data
         self.answer = answer
         self.is_wanted = True
@@ -99,12 +106,16 @@ class Extraction:
         job.answer.add_done_callback(self._answered)
         self._jobs.put(job)
         try:
-            return await job.answer
+            answer = await job.answer
         finally:
             job.is_wanted = False
             job.data = b""
+            del job
+        if isinstance(answer, _Failure):
+            raise answer.kind(answer.reason)
+        return answer
 
-    def _answered(self, answer: asyncio.Future[Extracted]) -> None:
+    def _answered(self, answer: asyncio.Future[Extracted | _Failure]) -> None:
         self.pending -= 1
 
     def _work(self, number: int) -> None:
@@ -113,18 +124,22 @@ class Extraction:
                 continue
             self._begun[number] = begun = time.monotonic()
             try:
-                result = self._extracted(job, begun)
-            except EdgefeatError as error:
-                self._reply(_failing(job.answer, error))
-            except Exception as error:  # noqa: BLE001  # whatever it is, it is this photo's alone
-                self._reply(_failing(job.answer, EngineError(f"the photo could not be processed: {error!r}")))
-            else:
-                self._reply(_giving(job.answer, result))
+                self._reply(job.answer, self._extracted(job, begun))
             finally:
                 del self._begun[number]
             del job
 
-    def _extracted(self, job: _Job, begun: float) -> Extracted:
+    def _extracted(self, job: _Job, begun: float) -> Extracted | _Failure:
+        try:
+            return self._run(job, begun)
+        except PictureError as error:
+            return _Failure(PictureError, str(error))
+        except EdgefeatError as error:
+            return _Failure(EngineError, str(error))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is this photo's alone
+            return _Failure(EngineError, f"the photo could not be processed: {error!r}")
+
+    def _run(self, job: _Job, begun: float) -> Extracted:
         picture, share = self._prepared(job)
         prepared = time.monotonic()
         features = [rows[0] for rows in self._extractor.run(picture[np.newaxis])]
@@ -141,20 +156,12 @@ class Extraction:
             with self._slots.all():
                 return self._extractor.prepare_with_share(data, threads=threads)
 
-    def _reply(self, reply: Callable[[], None]) -> None:
+    def _reply(self, answer: asyncio.Future[Extracted | _Failure], result: Extracted | _Failure) -> None:
         assert self._loop is not None
         try:
-            self._loop.call_soon_threadsafe(reply)
+            self._loop.call_soon_threadsafe(lambda: None if answer.done() else answer.set_result(result))
         except RuntimeError:  # the loop was closed: nobody waits any more
             return
-
-
-def _giving(answer: asyncio.Future[Extracted], result: Extracted) -> Callable[[], None]:
-    return lambda: None if answer.done() else answer.set_result(result)
-
-
-def _failing(answer: asyncio.Future[Extracted], error: EdgefeatError) -> Callable[[], None]:
-    return lambda: None if answer.done() else answer.set_exception(error)
 
 
 class _Slots:

@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 
+from edgefeat._commands.services.process_memory import give_memory_back
 from edgefeat._commands.services.serve.application import Application
 from edgefeat._commands.services.serve.extraction import Extraction
 from edgefeat._commands.services.serve.http.access import Access
@@ -42,6 +43,7 @@ def serve(settings: ServeSettings, tell: Callable[[str], None]) -> int:
     `tell` logs a line. Raises the errors of `load`, ArgumentError for an address or a token file that is not valid, and
     OutputError if the address is in use.
     """
+    give_memory_back()
     access = Access.of(settings)
     extractor = _loaded(settings)
     sockets = listening(settings)
