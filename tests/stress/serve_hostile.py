@@ -2,9 +2,9 @@
 
     python tests/stress/serve_hostile.py BUNDLE PHOTOS [--seconds 600] [--connections 64]
 
-Every good request must get the feature that `extract` gives, or 503 with Retry-After; every other request a refusal. The
-server's memory must stay below that of a process that extracts the same pictures, plus 40 MB, and its descriptors must
-return to where they were. At the end the server must stop within 5 s. Exit status 1 otherwise.
+Every good request must get the feature that `extract` gives, or 503 with Retry-After; every other request a refusal.
+The server's memory must stay below that of a process that extracts the same pictures, plus 40 MB, and its descriptors
+must return to where they were. At the end the server must stop within 5 s. Exit status 1 otherwise.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-class Closed(Exception):
+class ClosedError(Exception):
     """The server closed the connection."""
 
 
@@ -65,7 +65,7 @@ class Client:
         await self.writer.drain()
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers and body. Raises Closed."""
+        """Return status, headers and body. Raises ClosedError."""
         try:
             head = await self.reader.readuntil(b"\r\n\r\n")
             first, *lines = head.decode("latin-1").split("\r\n")
@@ -73,7 +73,7 @@ class Client:
             headers = {name.lower(): value.strip() for name, _, value in pairs}
             body = await self.reader.readexactly(int(headers.get("content-length", 0)))
         except (asyncio.IncompleteReadError, OSError) as error:
-            raise Closed from error
+            raise ClosedError from error
         return int(first.split()[1]), headers, body
 
     async def post(self, data: bytes, more: str = "") -> tuple[int, dict[str, str], bytes]:
@@ -111,7 +111,7 @@ class Load:
             try:
                 await client.open()
                 await asyncio.wait_for(kind(client, chance), 90)
-            except (Closed, OSError):
+            except (ClosedError, OSError):
                 self.counts[f"{kind.__name__} closed"] += 1
                 if kind.__name__ == "good":
                     self.wrong.append("a good connection was closed")
@@ -167,7 +167,7 @@ class Load:
             await client.send(text[start : start + step])
             await asyncio.sleep(chance.choice((0.2, 1.0)))
             if client.reader.at_eof() or not self.goes_on:
-                raise Closed
+                raise ClosedError
         self.note("slow", (await client.answer())[0], (408, 422, 503))
 
     async def silent(self, client: Client, chance: random.Random) -> None:
@@ -231,9 +231,9 @@ def bomb() -> bytes:
 
 
 def large() -> bytes:
-    """A PNG of 24 million pixels, which is allowed."""
+    """A progressive JPEG of 20 million pixels, about the largest that is allowed."""
     stream = io.BytesIO()
-    Image.effect_noise((600, 400), 60).resize((6000, 4000)).convert("RGB").save(stream, "JPEG", progressive=True)
+    Image.effect_noise((600, 400), 60).resize((5000, 4000)).convert("RGB").save(stream, "JPEG", progressive=True)
     return stream.getvalue()
 
 

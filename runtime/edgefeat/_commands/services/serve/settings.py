@@ -11,8 +11,9 @@ from edgefeat._images.picture import Decoding
 
 __all__ = ["SERVE_PIXELS", "ServeLimits", "ServeSettings", "is_loopback"]
 
-#: The default limit on decoded pixels. Pillow takes 4 bytes a pixel: 128 MB, which a board with 512 MB can spare.
-SERVE_PIXELS = 32_000_000
+#: The default limit on decoded pixels. Pillow takes 4 bytes a pixel: 64 MB. libjpeg scales while it decodes, so that
+#: JPEGs may have eight times as many, or 21 million if they are progressive.
+SERVE_PIXELS = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
