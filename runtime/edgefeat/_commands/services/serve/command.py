@@ -53,7 +53,7 @@ def _limit_options(function: F) -> F:
     show_default=True,
     type=click.IntRange(1, 1000),
     metavar="MB",
-    help="Refuse larger requests. All requests in memory together are limited to the same size.",
+    help="Refuse larger requests. All that are in memory together may have as much, at least 16 MB.",
 )
 @click.option(
     "--queue",
