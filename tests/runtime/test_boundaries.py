@@ -64,13 +64,17 @@ def test_the_public_names_are_those_listed() -> None:
 
 
 # Modules that are for another library's users, or for very many photos, and what they may import beyond that.
+SERVER = {"starlette", "uvicorn", "python_multipart", "prometheus_client", "orjson"}
 ADAPTERS = {"sklearn.py": {"sklearn"}, "_search/index.py": {"usearch"}}
+SERVICES = {"_commands/services/serve/": SERVER, "_commands/services/watch/": {"watchfiles"}}
 
 
 def test_the_sources_import_what_a_device_has_and_never_name_the_workstation() -> None:
     for path in SOURCES.rglob("*.py"):
         source = path.read_text(encoding="utf-8")
-        allowed = DEVICE | set(sys.stdlib_module_names) | ADAPTERS.get(path.relative_to(SOURCES).as_posix(), set())
+        name = path.relative_to(SOURCES).as_posix()
+        allowed = DEVICE | set(sys.stdlib_module_names) | ADAPTERS.get(name, set())
+        allowed |= {module for start, modules in SERVICES.items() if name.startswith(start) for module in modules}
         assert set(imported(ast.parse(source))) <= allowed, path
         assert not re.search(r"\b(tensorflow|tf2onnx|edgefeat_export|edgefeat_bench)\b", source), path
 

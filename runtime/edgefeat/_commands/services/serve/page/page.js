@@ -67,16 +67,19 @@ function draw(canvas, feature) {
   return values.length;
 }
 
-function showTimes(list, milliseconds, took) {
-  const names = { wait: "wait", prepare: "decode", engine: "network", search: "search" };
-  const entries = Object.entries(milliseconds).map(([name, value]) => [names[name] ?? name, value]);
+function showTimes(list, { value, took, found }) {
+  const { wait, prepare, engine } = value.milliseconds;
+  const entries = [["wait", wait], ["decode", prepare], ["network", engine], ["with transfer", took]];
+  if (found) {
+    entries.push(["search", found.value.milliseconds.search]);
+  }
   list.replaceChildren(
-    ...[...entries, ["with transfer", took]].map(([name, value]) => {
+    ...entries.map(([name, milliseconds]) => {
       const group = document.createElement("div");
       const term = document.createElement("dt");
       const said = document.createElement("dd");
       term.textContent = name;
-      said.textContent = `${value.toFixed(1)} ms`;
+      said.textContent = `${milliseconds.toFixed(1)} ms`;
       group.append(term, said);
       return group;
     }),
@@ -132,11 +135,11 @@ function add(file) {
 async function fill(item, file) {
   const shape = item.querySelector(".shape");
   try {
-    const { value, took, found } = await measured(file);
+    const answer = await measured(file);
+    const { value, found } = answer;
     const count = draw(item.querySelector("canvas"), value.feature);
     shape.textContent = `${count.toLocaleString("en")} numbers`;
-    const times = { ...value.milliseconds, ...(found ? { search: found.value.milliseconds.search } : {}) };
-    showTimes(item.querySelector(".times"), times, took);
+    showTimes(item.querySelector(".times"), answer);
     item.querySelector("pre").textContent = JSON.stringify(value.feature);
     item.querySelector("details").hidden = false;
     showNeighbours(item.querySelector(".neighbours"), found?.value.neighbours ?? []);
@@ -173,10 +176,10 @@ async function follow(video) {
         canvas.width = Math.round((canvas.height * video.videoWidth) / video.videoHeight);
         canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
         const photo = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.9));
-        const { value, took, found } = await measured(photo);
-        draw(element("live-bars"), value.feature);
-        showTimes(element("live-times"), value.milliseconds, took);
-        showNeighbours(element("live-neighbours"), found?.value.neighbours ?? []);
+        const answer = await measured(photo);
+        draw(element("live-bars"), answer.value.feature);
+        showTimes(element("live-times"), answer);
+        showNeighbours(element("live-neighbours"), answer.found?.value.neighbours ?? []);
         element("live-error").hidden = true;
       }
     } catch (error) {
