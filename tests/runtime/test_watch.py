@@ -286,7 +286,7 @@ def test_the_service_manager_is_told(one_tap: Path, incoming: Path, photos: list
         manager.settimeout(60)
         environment = {**os.environ, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}
         with running(*watching(one_tap, incoming, "--into", tmp_path / "a.db"), env=environment) as service:
-            heard = set()
+            heard: set[str] = set()
             while not {"READY=1", "WATCHDOG=1"} <= heard:
                 heard |= set(manager.recv(4096).decode().splitlines())
             service.process.terminate()

@@ -56,7 +56,9 @@ class Application:
         refusal = self._access.refusal(scope["method"], scope["path"], scope["headers"])
         answer: Response | None = None
         if refusal is not None:
-            headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None
+            headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+            if refusal.closes:
+                headers["Connection"] = "close"
             answer = error_answer(refusal.status, refusal.reason, headers)
         elif len(scope["raw_path"]) + len(scope["query_string"]) > _LONGEST_QUERY:
             answer = error_answer(414, f"the address is too long (allowed: {_LONGEST_QUERY} bytes)")

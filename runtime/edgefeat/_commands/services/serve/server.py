@@ -7,13 +7,14 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
 
-from edgefeat._commands.services.process_memory import give_memory_back
+from edgefeat._commands.services.process import allow_files, give_memory_back
 from edgefeat._commands.services.serve.application import Application
 from edgefeat._commands.services.serve.extraction import Extraction
 from edgefeat._commands.services.serve.http.access import Access
@@ -34,6 +35,10 @@ from edgefeat._version import __version__
 __all__ = ["serve"]
 
 _BACKLOG = 128
+# Files that the process has open beside connections: the bundle, the engine's, the database.
+_OTHER_FILES = 64
+# How long a thread that decodes may keep the event loop from running.
+_SWITCH_SECONDS = 0.001
 _TICKS_A_SECOND = 10
 
 
@@ -44,6 +49,8 @@ def serve(settings: ServeSettings, tell: Callable[[str], None]) -> int:
     OutputError if the address is in use.
     """
     give_memory_back()
+    allow_files(settings.limits.connections + _OTHER_FILES)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     access = Access.of(settings)
     extractor = _loaded(settings)
     sockets = listening(settings)
@@ -99,6 +106,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 backlog=_BACKLOG,
+                h11_max_incomplete_event_size=limits.headers,
                 timeout_keep_alive=int(limits.keep_alive_seconds),
                 timeout_graceful_shutdown=int(limits.stop_seconds),
             )

@@ -29,7 +29,7 @@ class ServeLimits:
     part_headers: int = 4_096
     headers: int = 16_384
     queue: int = 64
-    connections: int = 256
+    connections: int = 512
     header_seconds: float = 10.0
     idle_seconds: float = 10.0
     body_seconds: float = 60.0

@@ -16,23 +16,25 @@ class Report:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._added = self._failed = self._removed = 0
-        self._trouble = ""
+        self._troubles: set[str] = set()
 
     def note(self, text: str) -> None:
         """Say something about the watch itself."""
         self._say("note", f"edgefeat: {text}", text=text)
 
     def trouble(self, text: str) -> None:
-        """Say once that something does not work now."""
-        if text != self._trouble:
-            self._trouble = text
-            self._say("trouble", f"edgefeat: {text}", text=text)
+        """Say once, until it works again, that something does not work now."""
+        # The advice of `extract --into` to start it again does not apply.
+        text = text.partition("; the same `edgefeat extract")[0].partition(", the same `edgefeat extract")[0]
+        if text not in self._troubles:
+            self._troubles.add(text)
+            self._say("trouble", f"edgefeat: {text}; trying again until it works", text=text)
 
     def written(self, written: Written) -> None:
         """Say what was written, one line a photo."""
-        if self._trouble:
-            self._trouble = ""
-            self.note("works again")
+        if self._troubles:
+            self._troubles.clear()
+            self.note("it works again")
         for path in (*written.added, *written.moved):
             self._say("added", f"{printable(path)}: added", path=path)
         for path, reason in written.failed:

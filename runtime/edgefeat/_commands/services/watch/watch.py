@@ -12,7 +12,7 @@ from types import FrameType
 
 from edgefeat._bulk.messages import Task
 from edgefeat._bundle.reader import Bundle
-from edgefeat._commands.services.process_memory import give_memory_back
+from edgefeat._commands.services.process import give_memory_back
 from edgefeat._commands.services.systemd import ServiceManager
 from edgefeat._commands.services.watch.arrivals import Arrivals, Settled
 from edgefeat._commands.services.watch.folders import Folder, is_photo
@@ -50,7 +50,7 @@ def watch(settings: WatchSettings, report: Report) -> int:
     results: Results
     if settings.into is not None:
         results = DatabaseResults(settings.into, report.note)
-        held = results.identity()
+        held = results.identity(report.trouble)
     else:
         assert settings.lines is not None
         results, held = LineResults(settings.lines), None
@@ -115,7 +115,9 @@ class _Watch:
         if loaded is None:
             return
         self._results.begin(self._crew.identity(loaded), loaded)
-        self._report.note(f"{loaded.variant} on {loaded.engine} ({loaded.reason}), into {self._results.place}")
+        self._report.note(
+            f"{loaded.variant} on {loaded.engine} ({self._crew.reason(loaded)}), into {self._results.place}"
+        )
         self._manager.ready("watching")
         while self._goes_on():
             self._presence.look(self._folder_changed)

@@ -31,6 +31,7 @@ class Crew:
 
     def __init__(self, settings: WatchSettings, bundle: Bundle, held: StoreIdentity | None) -> None:
         self._bundle = bundle
+        self._held = held
         self._most = settings.workers or default_workers()
         self._worker_settings = _worker_settings(settings, bundle, held, self._most)
         self._events: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
@@ -59,6 +60,10 @@ class Crew:
             settings.precision,  # type: ignore[arg-type]
             taps,
         )
+
+    def reason(self, loaded: Loaded) -> str:
+        """Return why this variant and engine are used."""
+        return loaded.reason if self._held is None else "as recorded in the database"
 
     def compute(self, tasks: Sequence[Task], goes_on: Callable[[], bool], tell: Callable[[str], None]) -> list[Done]:
         """Return the results of the tasks, or of some of them if the watch ends."""

@@ -28,10 +28,11 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is refused: the HTTP status and the reason."""
+    """Why a request is refused: the HTTP status and the reason. If it `closes`, what follows is not trusted either."""
 
     status: int
     reason: str
+    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,12 @@ class Access:
         fields: dict[bytes, bytes] = {}
         for name, value in headers:
             if name in fields and name in (b"host", b"origin", b"authorization", b"content-length"):
-                return Refusal(400, f"the header {name.decode('ascii')} appears twice")
+                return Refusal(400, f"the header {name.decode('ascii')} appears twice", closes=True)
             fields[name] = value
         if b"transfer-encoding" in fields and b"content-length" in fields:
-            return Refusal(400, "Transfer-Encoding and Content-Length cannot be combined")
+            return Refusal(400, "Transfer-Encoding and Content-Length cannot be combined", closes=True)
+        if not fields.get(b"content-length", b"0").isdigit():
+            return Refusal(400, "Content-Length is not a number", closes=True)
         host = fields.get(b"host", b"").decode("latin-1")
         if not self._is_own(host):
             return Refusal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from typing import Any
 
@@ -29,8 +30,12 @@ def _last_answer(status: str, reason: str, header: str = "") -> bytes:
     ).encode("ascii")
 
 
+# Ways to end or continue a line of the header that programs understand differently. llhttp refuses them, h11 does not.
+_AMBIGUOUS = re.compile(rb"(?<!\r)\n|\n[ \t]")
+
 _FULL = _last_answer("503 Service Unavailable", "too many connections: try again in a second", "Retry-After: 1\r\n")
 _TOO_LONG = _last_answer("431 Request Header Fields Too Large", "the header is too long")
+_MALFORMED = _last_answer("400 Bad Request", "the header is malformed")
 
 
 class Connections:
@@ -77,6 +82,7 @@ class Connections:
             deadline = math.inf
             _write_deadline = math.inf
             _in_headers = 0
+            _head = b""
             _received = 0
             _delivered = 0
 
@@ -98,6 +104,9 @@ class Connections:
                 in_body = before is not None and before.more_body
                 if not in_body and not self._in_headers and (before is None or before.response_complete):
                     self.deadline = time.monotonic() + connections.limits.header_seconds
+                if not counts_framing and not in_body and self._is_ambiguous(data):
+                    self._refuse(_MALFORMED)
+                    return
                 self._received += len(data)
                 super().data_received(data)
                 if self.cycle is not before:
@@ -162,9 +171,16 @@ class Connections:
                 """Return how many bytes beside the body came in excess of what chunks of one byte need."""
                 return self._received - (1 + _MOST_FRAMING) * self._delivered
 
-            def _refuse(self) -> None:
+            def _is_ambiguous(self, data: bytes) -> bool:
+                self._head += data
+                head, end, _ = self._head.partition(b"\r\n\r\n")
+                if end or len(self._head) > connections.limits.headers:
+                    self._head = b""
+                return _AMBIGUOUS.search(head) is not None
+
+            def _refuse(self, answer: bytes = _TOO_LONG) -> None:
                 if not self.transport.is_closing():
-                    self.transport.write(_TOO_LONG)
+                    self.transport.write(answer)
                     self.transport.close()
 
         return Guarded

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 from edgefeat._bulk.messages import Loaded
 from edgefeat._bulk.rows import Rows
 from edgefeat._commands.services.watch.results.protocol import Done, Written
+from edgefeat._errors import StoreError
 from edgefeat._store.reader import FeatureStore
 from edgefeat._store.records import Known, StoreIdentity
 from edgefeat._store.writer import StoreWriter
@@ -19,6 +22,7 @@ __all__ = ["DatabaseResults"]
 
 # Compare at most this many photos of equal size by hash.
 _MOST_HASHES = 32
+_RETRY_SECONDS = 2.0
 
 
 class DatabaseResults:
@@ -33,8 +37,22 @@ class DatabaseResults:
         self._begun: tuple[StoreIdentity, str] | None = None
         self._run: int | None = None
 
-    def identity(self) -> StoreIdentity | None:
-        """Return what made the features in the database, or None if it is new."""
+    def identity(self, trouble: Callable[[str], object]) -> StoreIdentity | None:
+        """Return what made the features in the database, or None if it is new.
+
+        Waits while it is in use or its disk is full, and says so. Raises StoreError if it is another program's file or
+        damaged beyond repair.
+        """
+        while True:
+            try:
+                return self._identity()
+            except StoreError as error:
+                if not isinstance(error.__cause__, sqlite3.OperationalError):
+                    raise
+                trouble(str(error))
+                time.sleep(_RETRY_SECONDS)
+
+    def _identity(self) -> StoreIdentity | None:
         store, repaired = StoreWriter.open(self._path)  # repairs what a killed process has left
         identity = store.identity
         if identity is None:
