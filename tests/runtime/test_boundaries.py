@@ -117,6 +117,15 @@ def bare(tmp_path: Path, edgefeat_command: Run) -> Run:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes symbolic links")
+def test_without_its_extra_serve_names_the_command_that_brings_it(bare: Run, tmp_path: Path) -> None:
+    done = bare("serve", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(": pip install 'edgefeat[serve]'\n")
+    for command in ("serve", "watch"):
+        assert bare(command, "--help").returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes symbolic links")
 def test_without_its_extra_export_names_the_command_that_brings_it(bare: Run) -> None:
     expected = "install with: pip install 'edgefeat[export]'\n"
     for arguments in (["mobilenet_v2", "--alpha", "0.35", "-o", "out"], [], ["--help"]):
@@ -162,7 +171,7 @@ def test_an_unknown_command_is_wrong_use(edgefeat_command: Run) -> None:
     done = edgefeat_command("extrakt", "x")
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such command 'extrakt'" in done.stderr
-    assert re.search(r"\(allowed: .*extract, info, .*verify\)", done.stderr)
+    assert re.search(r"\(allowed: .*extract, info, .*verify, watch\)", done.stderr)
 
 
 def test_the_installed_command_is_the_same(one_tap: Path) -> None:
