@@ -92,14 +92,18 @@ class Extraction:
         now = time.monotonic()
         return len(self._begun) == self._count and all(now - begun > _STUCK_SECONDS for begun in self._begun.values())
 
-    def check_room(self, photos: int = 1) -> None:
-        """Raise HTTPException 503 if the queue has no room for so many photos."""
-        if self.pending + photos > self._places + self._count:
+    @property
+    def width(self) -> int:
+        """How many photos are processed at a time."""
+        return self._count
+
+    def check_room(self) -> None:
+        """Raise HTTPException 503 if the queue is full."""
+        if self.pending >= self._places + self._count:
             raise busy(f"{self.pending} photos are waiting (allowed: {self._places})")
 
     async def extract(self, data: bytes) -> Extracted:
-        """Return the features of an encoded photo. Raises HTTPException 503, PictureError and EngineError."""
-        self.check_room()
+        """Return the features of an encoded photo. Raises PictureError and EngineError."""
         job = _Job(data, asyncio.get_running_loop().create_future())
         del data
         self.pending += 1

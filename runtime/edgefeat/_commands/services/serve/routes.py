@@ -76,9 +76,12 @@ class Service:
         try:
             if _is_multipart(request):
                 parts = await read_parts(upload, request.headers["content-type"], self.limits)
+                self.extraction.check_room()
                 results = await self._extracted_parts(parts)
                 return self._several(parts, results, form, tap)
-            extracted = await self._extracted(_not_empty(await upload.whole()))
+            data = _not_empty(await upload.whole())
+            self.extraction.check_room()
+            extracted = await self._extracted(data)
         finally:
             upload.release()
         if form != "json":
@@ -104,6 +107,7 @@ class Service:
                 data = _not_empty(parts[0].data)
             else:
                 data = _not_empty(await upload.whole())
+            self.extraction.check_room()
             extracted = await self._extracted(data)
         finally:
             upload.release()
@@ -176,12 +180,15 @@ class Service:
         return extracted
 
     async def _extracted_parts(self, parts: Sequence[Part]) -> list[Extracted | PictureError]:
-        self.extraction.check_room(len(parts))
-        results = await asyncio.gather(*(self._extracted(part.data) for part in parts), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, PictureError):
-                raise result
-        return results  # type: ignore[return-value]  # the others were raised
+        """Extract several photos. A request takes few places of the queue at a time, however many photos it has."""
+        results: list[Extracted | PictureError] = []
+        for start in range(0, len(parts), self.extraction.width):
+            some = parts[start : start + self.extraction.width]
+            for result in await asyncio.gather(*(self._extracted(one.data) for one in some), return_exceptions=True):
+                if isinstance(result, BaseException) and not isinstance(result, PictureError):
+                    raise result
+                results.append(result)
+        return results
 
     def _several(
         self, parts: Sequence[Part], results: Sequence[Extracted | PictureError], form: Any, tap: str | None

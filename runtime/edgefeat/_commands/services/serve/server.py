@@ -165,10 +165,12 @@ def _loaded(settings: ServeSettings) -> Extractor:
             least_share=settings.least_share,
         )
     with FeatureStore.open(database) as store:
-        for name, asked in (("variant", settings.variant), ("engine", settings.engine)):
+        exact = "exact" if settings.decoding == "exact" else None
+        for name, asked in (("variant", settings.variant), ("engine", settings.engine), ("decoding", exact)):
             held = getattr(store.identity, name)
             if asked not in (None, held):
-                raise ArgumentError(f"{database} holds features of {name} {held}, not {asked}: leave out --{name}")
+                option = "exact" if name == "decoding" else name
+                raise ArgumentError(f"{database} holds features of {name} {held}, not {asked}: leave out --{option}")
         return extractor_for(
             store,
             bundle=settings.bundle,

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from edgefeat._commands.services.serve.http.uploads import Uploads
+from edgefeat._commands.services.serve.http.uploads import Uploads, busy
 
 __all__ = ["Form", "array_answer", "error_answer", "json_answer", "requested_form"]
 
@@ -109,6 +109,8 @@ class _Answer(Response):
         if self._uploads is None or len(self.body) <= _SLICE:
             await super().__call__(scope, receive, send)
             return
+        if self._uploads.used and self._uploads.used + len(self.body) > self._uploads.limits.bodies:
+            raise busy("other requests fill the memory that the server may use")
         self._uploads.used += len(self.body)
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
