@@ -10,7 +10,7 @@ __all__ = ["allow_files", "give_memory_back"]
 
 # From mallopt(3). Otherwise glibc raises the threshold to the largest block freed so far, up to 32 MB, and such blocks
 # then leave holes in the heap; and each thread has a heap of its own.
-_M_MMAP_THRESHOLD, _THRESHOLD = -3, 131_072
+_M_MMAP_THRESHOLD, _THRESHOLD = -3, 1_048_576
 _M_ARENA_MAX, _ARENAS = -8, 2
 _COLLECT_AFTER = (700, 10, 10)
 

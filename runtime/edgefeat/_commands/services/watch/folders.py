@@ -30,6 +30,11 @@ class Folder:
 
     path: str
     identity: tuple[int, int] | None = None
+    #: The path without links.
+    real: str = ""
+
+    def __post_init__(self) -> None:
+        self.real = os.path.realpath(self.path)
 
     def look(self) -> bool:
         """Return whether the same folder as before is there. A drive that was mounted or removed makes another one."""

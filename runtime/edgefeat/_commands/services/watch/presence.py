@@ -62,7 +62,7 @@ class Presence:
 
     def changed(self, seconds: float) -> set[str]:
         """Return the paths that notices tell of. Wait up to `seconds` for the first."""
-        return self._notices.changed(seconds)
+        return {self._as_named(path) for path in self._notices.changed(seconds)}
 
     def wake(self) -> None:
         """End the wait in `changed`."""
@@ -71,6 +71,14 @@ class Presence:
     def stop(self) -> None:
         """Stop listening."""
         self._notices.stop()
+
+    def _as_named(self, path: str) -> str:
+        """Return a path as the user names its folder: macOS resolves links."""
+        for folder in self.folders:
+            real = os.path.join(folder.real, "")
+            if path.startswith(real):
+                return os.path.join(folder.path, path[len(real) :])
+        return path
 
     def _listen(self) -> None:
         there = [folder for folder in self.folders if folder.identity is not None]
