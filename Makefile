@@ -29,7 +29,7 @@ QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs
+.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -60,7 +60,7 @@ wheel: dist/.built  ## dist/edgefeat-...-py3-none-any.whl, to install on any mac
 	@ls dist/*.whl
 
 # From the wheel, not the checkout: what is missing from it must be missed here.
-dist/.built: .venv-build/.installed pyproject.toml README.md $(shell find runtime export benchmarks -name '*.py' -o -name '*.sh' -o -path '*/templates/*')
+dist/.built: .venv-build/.installed pyproject.toml README.md $(shell find runtime export benchmarks -name '*.py' -o -name '*.sh' -o -path '*/templates/*' -o -path '*/page/*')
 	rm -rf dist && .venv-build/bin/python -m build --wheel --outdir dist >/dev/null
 	@touch $@
 
@@ -180,6 +180,19 @@ stress: install  ## kill, damage and fill up `extract --into` for hours, compare
 	test -d build/stress/photos || $(BIN)/python tests/stress/photos.py build/stress/photos 20000 $(if $(PHOTOS),--real '$(PHOTOS)')
 	$(BIN)/python tests/stress/bulk.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' build/stress/photos --work build/stress/work \
 	  --kills 200 --damages 100 --full 20 --worker-kills 100
+
+serve-speed: install  ## `edgefeat serve` beside `Extractor.stream`: photos/s, and what HTTP adds (BUNDLE=folder PHOTOS=folder)
+	$(BIN)/python tests/stress/serve_speed.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(PHOTOS)'
+
+serve-stress: install  ## good, hostile, slow and silent clients on one server for ten minutes (BUNDLE=folder PHOTOS=folder)
+	$(BIN)/python tests/stress/serve_hostile.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(PHOTOS)'
+
+watch-stress: install  ## kill `edgefeat watch` 30 times while 2,000 photos arrive (BUNDLE=folder PHOTOS=folder)
+	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(PHOTOS)'
+	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(PHOTOS)' --lines
+
+containers: install  ## lint Containerfile and compose.yaml, and build and try the image where Docker or Podman is
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/containers.sh
 
 clean:  ## remove environments, caches and what was built
 	rm -rf .venv .venv-* dist build results demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

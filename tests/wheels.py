@@ -17,7 +17,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 OUTPUT = REPOSITORY / "docs" / "wheels.json"
 
-EXTRAS = ("litert", "onnx", "openvino", "tflite", "export", "bench", "all")
+EXTRAS = ("litert", "onnx", "openvino", "tflite", "serve", "watch", "export", "bench", "all")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 #: What a reader calls it, and what uv does. Raspberry Pi OS bookworm has glibc 2.36.
 PLATFORMS = {
@@ -32,7 +32,7 @@ PROMISED_PLATFORMS = ("Linux x86_64", "Linux aarch64", "macOS 14 arm64", "Window
 PROMISED_PYTHONS = ("3.11", "3.12", "3.13")
 #: What the device side takes; TensorFlow has no wheels for it yet.
 PROMISED_ON_DEVICES = ("3.14",)
-_DEVICE_EXTRAS = ("litert", "onnx")
+_DEVICE_EXTRAS = ("litert", "onnx", "serve", "watch")
 WHEELS, LEFT_OUT = "wheels", "left out"
 #: What an extra is for. Where there is none of it, markers may leave it out.
 ENGINES = {"litert": "ai-edge-litert", "onnx": "onnxruntime", "openvino": "openvino", "tflite": "tflite-runtime"}

@@ -122,6 +122,11 @@ class Extractor:
         return self._decoding
 
     @property
+    def limits(self) -> Limits:
+        """The limits on what it reads."""
+        return self._limits
+
+    @property
     def taps(self) -> tuple[Tap, ...]:
         """The taps, in the manifest's order."""
         return self._bundle.manifest.taps
@@ -160,14 +165,21 @@ class Extractor:
         """Return the image as the model's input: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
         return self._prepare(picture, channels, self.resize_threads)[0]
 
-    def prepare_with_share(self, picture: PictureSource) -> _Prepared:
-        """Return the result of `prepare` and the share of the image's rows that was in the file."""
-        return self._prepare(picture, "rgb", self.resize_threads)
+    def prepare_with_share(
+        self, picture: PictureSource, *, threads: int | None = None, limits: Limits | None = None
+    ) -> _Prepared:
+        """Return the result of `prepare` and the share of the image's rows that was in the file.
 
-    def _prepare(self, picture: PictureSource, channels: Channels, threads: int) -> _Prepared:
+        `threads` resize the image, and it must be within `limits`; both default to the extractor's.
+        """
+        return self._prepare(picture, "rgb", threads or self.resize_threads, limits)
+
+    def _prepare(
+        self, picture: PictureSource, channels: Channels, threads: int, limits: Limits | None = None
+    ) -> _Prepared:
         self._check_photos()
-        picture_form, limits = self._bundle.manifest.picture, self._limits
-        return read_with_share(picture, picture_form, self._decoding, channels, threads=threads, limits=limits)
+        form = self._bundle.manifest.picture
+        return read_with_share(picture, form, self._decoding, channels, threads=threads, limits=limits or self._limits)
 
     def stream(self, pictures: Iterable[S], *, ahead: int = 4, channels: Channels = "rgb") -> Iterator[Extraction[S]]:
         """Yield one Extraction for each image, in order, including images that cannot be read. Takes any iterable.

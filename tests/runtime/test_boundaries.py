@@ -65,13 +65,17 @@ def test_the_public_names_are_those_listed() -> None:
 
 
 # Modules that are for another library's users, or for very many photos, and what they may import beyond that.
+SERVER = {"starlette", "uvicorn", "python_multipart", "prometheus_client", "orjson"}
 ADAPTERS = {"sklearn.py": {"sklearn"}, "_search/index.py": {"usearch"}}
+SERVICES = {"_commands/services/serve/": SERVER, "_commands/services/watch/": {"watchfiles"}}
 
 
 def test_the_sources_import_what_a_device_has_and_never_name_the_workstation() -> None:
     for path in SOURCES.rglob("*.py"):
         source = path.read_text(encoding="utf-8")
-        allowed = DEVICE | set(sys.stdlib_module_names) | ADAPTERS.get(path.relative_to(SOURCES).as_posix(), set())
+        name = path.relative_to(SOURCES).as_posix()
+        allowed = DEVICE | set(sys.stdlib_module_names) | ADAPTERS.get(name, set())
+        allowed |= {module for start, modules in SERVICES.items() if name.startswith(start) for module in modules}
         assert set(imported(ast.parse(source))) <= allowed, path
         assert not re.search(r"\b(tensorflow|tf2onnx|edgefeat_export|edgefeat_bench)\b", source), path
 
@@ -111,6 +115,15 @@ def bare(tmp_path: Path, edgefeat_command: Run) -> Run:
         )
 
     return run
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes symbolic links")
+def test_without_its_extra_serve_names_the_command_that_brings_it(bare: Run, tmp_path: Path) -> None:
+    done = bare("serve", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(": pip install 'edgefeat[serve]'\n")
+    for command in ("serve", "watch"):
+        assert bare(command, "--help").returncode == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes symbolic links")
@@ -159,7 +172,7 @@ def test_an_unknown_command_is_wrong_use(edgefeat_command: Run) -> None:
     done = edgefeat_command("extrakt", "x")
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such command 'extrakt'" in done.stderr
-    assert re.search(r"\(allowed: .*extract, info, .*verify\)", done.stderr)
+    assert re.search(r"\(allowed: .*extract, info, .*verify, watch\)", done.stderr)
 
 
 def test_the_installed_command_is_the_same(one_tap: Path) -> None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import ast
-import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +15,7 @@ from PIL import Image
 import edgefeat
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SCRIPTS = ("camera_picamera2.py", "camera_opencv.py", "watch_folder.py")
+SCRIPTS = ("camera_picamera2.py", "camera_opencv.py")
 
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not part of the wheel")
 
@@ -74,51 +70,3 @@ def test_the_webcam_loop_names_each_new_scene(one_tap: Path) -> None:
     assert [re.match(r"new scene at frame (\d+)", scene)[1] for scene in scenes] == ["0", "10", "20"]  # type: ignore[index]
     assert [float(scene.rpartition(" ")[2]) for scene in scenes[1:]] == pytest.approx(between, abs=0.01)
     assert re.fullmatch(r"30 frames, \S+ fps", last)
-
-
-def test_the_watcher_takes_each_photo_once(one_tap: Path, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "note.txt").write_text("no photo")
-    Image.new("RGB", (50, 40), "red").save(tmp_path / "in" / "early.png")
-    for _ in range(2):  # the second time there is nothing left to do
-        arguments = (one_tap, "in", "out.jsonl", "--frames", "3", "--interval", "0.2")
-        done = run("watch_folder.py", *arguments, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-        paths = [os.path.join("in", name) for name in ("early.png", "made-0.jpg", "made-1.jpg", "made-2.jpg")]
-        assert sorted(row["path"] for row in rows) == paths
-    assert done.stdout == ""
-    extractor = edgefeat.load(one_tap)
-    for row in rows:
-        np.testing.assert_allclose(row["feature"], np.asarray(extractor.extract(tmp_path / row["path"])), atol=1e-6)
-
-
-def test_the_watcher_waits_for_the_rest_of_a_photo_and_mends_its_file(one_tap: Path, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 90, 3), np.uint8)).save(tmp_path / "whole.png")
-    whole = (tmp_path / "whole.png").read_bytes()
-    (tmp_path / "in" / "new.png").write_bytes(whole[:9000])
-    earlier = json.dumps({"path": "in/earlier.png", "feature": [1.0]}) + "\n"
-    (tmp_path / "out.jsonl").write_text(earlier + '{"path": "in/new.png", "fea')  # cut off by a power failure
-    command = [sys.executable, str(EXAMPLES / "watch_folder.py"), str(one_tap), "in", "out.jsonl", "--interval", "0.1"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        try:
-            said = next(line for line in process.stderr if "new.png" in line)
-            assert "image 'in/new.png': cannot be decoded: " in said
-            assert (tmp_path / "out.jsonl").read_text() == earlier
-            (tmp_path / "in" / "new.png").write_bytes(whole)
-            assert process.stdout.readline() == "in/new.png\n"
-            time.sleep(0.3)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 0
-            assert process.stdout.read() == ""
-            assert "Traceback" not in process.stderr.read()
-        finally:
-            process.kill()
-    rows = (tmp_path / "out.jsonl").read_text().splitlines(keepends=True)
-    assert rows[0] == earlier
-    assert [json.loads(row)["path"] for row in rows[1:]] == ["in/new.png"]

@@ -26,7 +26,7 @@ from edgefeat._errors import ArgumentError
 from edgefeat._store.records import StoreIdentity, StoreTap
 from edgefeat._store.writer import StoreWriter
 
-__all__ = ["BulkOptions", "BulkResult", "extract_into"]
+__all__ = ["BulkOptions", "BulkResult", "check_same", "extract_into"]
 
 # How often the run checks for stuck workers and temperature when no answers arrive.
 _LOOK_SECONDS = 0.1
@@ -136,7 +136,7 @@ class _Run:
         """Return what workers load: the options given, else the database's, else None for the worker to choose."""
         options, held = self._options, self._store.identity
         if held is not None:
-            _check_same(options, self._bundle, held)
+            check_same(options, self._bundle, held)
         return WorkerSettings(
             bundle=os.path.abspath(options.bundle),
             identity=self._bundle.identity,
@@ -234,7 +234,7 @@ def _from_lists(options: BulkOptions) -> list[str]:
     return [f"--from-file={file}" for file in options.lists] + (["-0"] if options.by_nul else [])
 
 
-def _check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> None:
+def check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> None:
     """Raise ArgumentError, with the command to continue, if the database was made with another bundle or options."""
     into = options.into
     if held.manifest_sha256 != bundle.identity:

@@ -85,7 +85,8 @@ class Workers:
         return None
 
     def take(self, work: Iterator[Work], task_of: Callable[[Work], Task]) -> None:
-        """Set the photos to compute. Each becomes a task when a worker is free."""
+        """Set the photos to compute, after those before are done. Each becomes a task when a worker is free."""
+        self._exhausted = False
         self._work = work
         self._task_of = task_of
 
@@ -122,6 +123,13 @@ class Workers:
     def again(self, task: Task) -> None:
         """Compute a photo even if its hash is known."""
         self._first.append(replace(task, known=()))
+
+    def keep_one(self) -> None:
+        """End all workers but one, which frees their memory. None may have a task."""
+        for worker in self._alive[1:]:
+            worker.end("is not needed any more")
+            worker.release()
+        del self._alive[1:]
 
     def given_up(self) -> list[tuple[Task, str]]:
         """Return the photos that crashed two workers since the last call, with the reason."""
@@ -176,10 +184,7 @@ class Workers:
 
     def _try_alone(self) -> None:
         """Give a suspect photo to the only worker left, after all other photos: it has the machine to itself."""
-        for worker in self._alive[1:]:
-            worker.end("is not needed any more")
-            worker.release()
-        del self._alive[1:]
+        self.keep_one()
         if not self._alive:
             self._alive.append(self._loading())
         self._alone = self._suspects.popleft()

@@ -8,7 +8,16 @@ from PIL import Image
 
 from edgefeat._errors import ArgumentError, PictureError
 
-__all__ = ["DEFAULT_LIMITS", "LEAST_SHARE", "MAX_PIXELS", "Limits", "check_size", "limit_advice", "truncation"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "LEAST_SHARE",
+    "MAX_PIXELS",
+    "Limits",
+    "OversizeError",
+    "check_size",
+    "limit_advice",
+    "truncation",
+]
 
 #: The default limit on decoded pixels. Pillow takes 4 bytes a pixel, so this is 256 MB, which a Raspberry Pi with 1 GB
 #: can spare.
@@ -19,6 +28,10 @@ LEAST_SHARE = 0.5
 
 # No decoder supports sides of 2 billion pixels.
 _MOST_PIXELS = 4_000_000_000
+
+
+class OversizeError(PictureError):
+    """An image is larger than the limits allow. It may be read with higher ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +52,12 @@ class Limits:
             raise ArgumentError(f"least_share is {self.least_share} (allowed: above 0, to 1)")
 
     def check(self, size: tuple[int, int], *, what: str = "an image", cost: float = 1.0) -> None:
-        """Raise PictureError if `what` is too large. `cost` is the memory of a pixel relative to 4 bytes."""
+        """Raise OversizeError if `what` is too large. `cost` is the memory of a pixel relative to 4 bytes."""
         width, height = size
         if width < 1 or height < 1:
             raise PictureError(f"{width}x{height} pixels are not an image")
         if width * height * cost > self.max_pixels:
-            raise PictureError(
+            raise OversizeError(
                 f"{what} of {width}x{height} pixels (allowed: {int(self.max_pixels / cost):,}): "
                 + limit_advice(int(width * height * cost))
             )

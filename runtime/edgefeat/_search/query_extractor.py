@@ -7,13 +7,19 @@ import os
 from edgefeat._bundle.reader import Bundle
 from edgefeat._errors import ArgumentError, BundleError, EngineError
 from edgefeat._extractor import Extractor, load
+from edgefeat._images.limits import MAX_PIXELS
 from edgefeat._store.reader import FeatureStore
 
 __all__ = ["extractor_for"]
 
 
 def extractor_for(
-    store: FeatureStore, *, bundle: str | os.PathLike[str] | None = None, threads: int | None = None
+    store: FeatureStore,
+    *,
+    bundle: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    least_share: float = 1.0,
 ) -> Extractor:
     """Load an extractor whose features match those in `store`: same bundle, variant, engine and decoding.
 
@@ -36,7 +42,13 @@ def extractor_for(
         )
     try:
         return load(
-            opened, variant=identity.variant, engine=identity.engine, threads=threads, decoding=identity.decoding
+            opened,
+            variant=identity.variant,
+            engine=identity.engine,
+            threads=threads,
+            decoding=identity.decoding,
+            max_pixels=max_pixels,
+            least_share=least_share,
         )
     except EngineError as error:
         raise type(error)(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._store.precision import decode, stored_size
-from edgefeat._store.records import Photo, Run, StoreIdentity, StoreTap
+from edgefeat._store.records import Known, Photo, Run, StoreIdentity, StoreTap
 from edgefeat._store.schema import (
     as_store_errors,
     check_kind,
@@ -31,6 +31,11 @@ __all__ = ["FeatureStore"]
 
 _PHOTO = "path, size, mtime_ns, sha256, status, error, run"
 _SCALE_BYTES = 4
+_PAGE = 1000
+
+
+def _as_text(path: bytes) -> str | bytes:
+    return path_to_sql(os.fsdecode(path))
 
 
 class FeatureStore:
@@ -114,6 +119,41 @@ class FeatureStore:
     def failures(self) -> Iterator[Photo]:
         """Yield the rows of photos that failed; `error` is the reason."""
         yield from self._photos("WHERE status = 'failed'")
+
+    def known(self, path: str) -> Known | None:
+        """Return what the database has for an absolute path, or None."""
+        with as_store_errors(self._path):
+            found = self._connection.execute(
+                "SELECT size, mtime_ns, status FROM photos WHERE path = ?", (path_to_sql(path),)
+            ).fetchone()
+        return None if found is None else Known(*found)
+
+    def paths_below(self, folder: str) -> Iterator[str]:
+        """Yield the paths below a folder, including those of photos that failed.
+
+        Others may write meanwhile: the file is read a page at a time.
+        """
+        start = os.fsencode(os.path.join(folder, ""))
+        end = start[:-1] + bytes([start[-1] + 1])
+        for as_stored in (_as_text, bytes):  # SQLite sorts text before bytes, which are paths that are not UTF-8
+            after: object = as_stored(start)
+            while after is not None:
+                with as_store_errors(self._path):
+                    found = self._connection.execute(
+                        "SELECT path FROM photos WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
+                        (after, as_stored(end), _PAGE),
+                    ).fetchall()
+                yield from (path_from_sql(path) for (path,) in found)
+                after = found[-1][0] if len(found) == _PAGE else None
+
+    def hashes_of_size(self, size: int, limit: int) -> list[str]:
+        """Return the SHA-256 (hex) of at most `limit` photos with features and this size."""
+        with as_store_errors(self._path):
+            found = self._connection.execute(
+                "SELECT DISTINCT sha256 FROM photos WHERE size = ? AND sha256 IS NOT NULL AND status = 'ok' LIMIT ?",
+                (size, limit),
+            ).fetchall()
+        return [digest.hex() for (digest,) in found if isinstance(digest, bytes)]
 
     def paths(self) -> Iterator[str]:
         """Yield the paths of the photos with features, in the order of `chunks`."""

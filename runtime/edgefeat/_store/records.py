@@ -8,7 +8,7 @@ from typing import Literal
 from edgefeat._images.picture import Decoding
 from edgefeat._store.precision import Precision
 
-__all__ = ["Photo", "Run", "Status", "StoreIdentity", "StoreTap"]
+__all__ = ["Known", "Photo", "Run", "Status", "StoreIdentity", "StoreTap"]
 
 Status = Literal["ok", "failed"]
 
@@ -58,6 +58,15 @@ class Run:
     numpy: str
     pillow: str
     system: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database has for a path."""
+
+    size: int | None
+    mtime_ns: int | None
+    status: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import sqlite3
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 import PIL
 
 from edgefeat._errors import ArgumentError, StoreError
-from edgefeat._store.records import Photo, StoreIdentity
+from edgefeat._store.records import Known, Photo, StoreIdentity
 from edgefeat._store.repair import looks_interrupted, repair
 from edgefeat._store.schema import (
     CREATE,
@@ -30,21 +29,12 @@ from edgefeat._store.schema import (
 )
 from edgefeat._version import __version__
 
-__all__ = ["Known", "StoreWriter", "check_target"]
+__all__ = ["StoreWriter", "check_target"]
 
 # A checkpoint, the only wait for the disk, happens every 16 MB.
 _CHECKPOINT_PAGES = 1000
 # Compare at most this many photos of equal size by hash, such as BMP files of one camera.
 _MOST_HASHES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the database has for a path."""
-
-    size: int | None
-    mtime_ns: int | None
-    status: str
 
 
 def check_target(path: Path) -> None:
@@ -106,10 +96,10 @@ class StoreWriter:
         """What made the features; None for a new database."""
         return self._identity
 
-    def begin(self, identity: StoreIdentity, engine_version: str) -> None:
-        """Start a run. A new database takes the identity; an existing one must have the same.
+    def begin(self, identity: StoreIdentity, engine_version: str, *, resume: int | None = None) -> None:
+        """Start a run, or go on with the run `resume` if it is the last one and of the same versions.
 
-        Raises StoreError if they differ.
+        A new database takes the identity; an existing one must have the same. Raises StoreError if they differ.
         """
         if self._identity is not None and self._identity.at("") != identity.at(""):
             raise StoreError(f"{self._path} holds features of {self._identity}, not of {identity}")
@@ -121,14 +111,23 @@ class StoreWriter:
                 for statement in CREATE:
                     self._connection.execute(statement)
             write_identity(self._connection, identity)
-            cursor = self._connection.execute(
-                "INSERT INTO runs (started, edgefeat, engine_version, python, numpy, pillow, system)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*facts, f"{platform.system()} {platform.machine()}"),
-            )
-            self._run = int(cursor.lastrowid or 0)
+            if resume is not None and self._is_last(resume, facts[1:]):
+                self._run = resume
+            else:
+                cursor = self._connection.execute(
+                    "INSERT INTO runs (started, edgefeat, engine_version, python, numpy, pillow, system)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (*facts, f"{platform.system()} {platform.machine()}"),
+                )
+                self._run = int(cursor.lastrowid or 0)
             self._connection.execute("COMMIT")
         self._identity = identity
+
+    def _is_last(self, run: int, versions: tuple[str, ...]) -> bool:
+        found = self._connection.execute(
+            "SELECT id, edgefeat, engine_version, python, numpy, pillow FROM runs ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return found is not None and tuple(found) == (run, *versions)
 
     @property
     def run(self) -> int:
@@ -210,6 +209,19 @@ class StoreWriter:
         except TypeError:  # a damaged column has another type
             return False
         self.put(Photo(path, size, mtime_ns, sha256, "ok", other.error, other.run), scales, data)
+        return True
+
+    def remove(self, path: str) -> bool:
+        """Remove a photo's row and feature. Return False if there is none."""
+        with as_store_errors(self._path):
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
+            found = self._connection.execute("SELECT id FROM photos WHERE path = ?", (path_to_sql(path),)).fetchone()
+            if found is None:
+                return False
+            self._is_needless = False
+            self._connection.execute("DELETE FROM features WHERE photo = ?", found)
+            self._connection.execute("DELETE FROM photos WHERE id = ?", found)
         return True
 
     def commit(self) -> None:

@@ -26,6 +26,8 @@ _DEVICE = {
     "verify": "verify",
     "tune": "tune",
     "bench": "bench.command",
+    "watch": "services.watch.command",
+    "serve": "services.serve.command",
 }
 # The device side's code puts itself on a board; who runs it is at a workstation.
 _WORKSTATION = {"pack": "deploy.pack_command", "deploy": "deploy.command"}

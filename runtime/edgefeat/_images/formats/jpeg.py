@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from edgefeat._errors import PictureError
-from edgefeat._images.limits import Limits, limit_advice
+from edgefeat._images.limits import Limits, OversizeError, limit_advice
 
 __all__ = ["check_jpeg", "scans_begun"]
 
@@ -53,7 +53,7 @@ def check_jpeg(stream: BinaryIO, limits: Limits) -> None:
                 return  # this single scan holds the whole image
             held, allowed = frame.coefficient_bytes(), _COEFFICIENT_BYTES * limits.max_pixels
             if held > allowed:
-                raise PictureError(
+                raise OversizeError(
                     f"a JPEG of several scans and {frame.width}x{frame.height} pixels, {held:,} bytes of coefficients "
                     f"(allowed: {allowed:,}): " + limit_advice(-(-held // _COEFFICIENT_BYTES))
                 )

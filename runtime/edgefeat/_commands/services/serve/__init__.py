@@ -1,0 +1,1 @@
+"""`edgefeat serve`: features over HTTP."""

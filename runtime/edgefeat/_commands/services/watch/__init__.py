@@ -1,0 +1,1 @@
+"""`edgefeat watch`: features of the photos that arrive in folders."""

@@ -1,0 +1,1 @@
+"""Where the features go: a database, or a file of JSON lines."""

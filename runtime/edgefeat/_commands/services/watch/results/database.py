@@ -1,0 +1,163 @@
+"""Features in a database, which is open only for moments: others may read and write it meanwhile."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgefeat._bulk.messages import Loaded
+from edgefeat._bulk.rows import Rows
+from edgefeat._commands.services.watch.results.protocol import Done, Written
+from edgefeat._errors import StoreError
+from edgefeat._store.reader import FeatureStore
+from edgefeat._store.records import Known, StoreIdentity
+from edgefeat._store.writer import StoreWriter
+
+__all__ = ["DatabaseResults"]
+
+# Compare at most this many photos of equal size by hash.
+_MOST_HASHES = 32
+_RETRY_SECONDS = 2.0
+
+
+class DatabaseResults:
+    """A database at `path`. `note` is told of damage that was repaired."""
+
+    def __init__(self, path: Path, note: Callable[[str], object]) -> None:
+        self.place = str(path)
+        self._path = path
+        self._note = note
+        self._store: FeatureStore | None = None
+        self._file: tuple[int, int] | None = None
+        self._begun: tuple[StoreIdentity, str] | None = None
+        self._run: int | None = None
+
+    def identity(self, trouble: Callable[[str], object]) -> StoreIdentity | None:
+        """Return what made the features in the database, or None if it is new.
+
+        Waits while it is in use or its disk is full, and says so. Raises StoreError if it is another program's file or
+        damaged beyond repair.
+        """
+        while True:
+            try:
+                return self._identity()
+            except StoreError as error:
+                if not isinstance(error.__cause__, sqlite3.OperationalError):
+                    raise
+                trouble(str(error))
+                time.sleep(_RETRY_SECONDS)
+
+    def _identity(self) -> StoreIdentity | None:
+        store, repaired = StoreWriter.open(self._path)  # repairs what a killed process has left
+        identity = store.identity
+        if identity is None:
+            store.abandon()
+        else:
+            store.close()
+        if repaired:
+            self._note(repaired)
+        return identity
+
+    def begin(self, identity: StoreIdentity, loaded: Loaded) -> None:
+        self._begun = identity, loaded.engine_version
+
+    def known(self, path: str) -> Known | None:
+        with self._reading() as store:
+            return None if store is None else store.known(path)
+
+    def below(self, folder: str) -> Iterator[str]:
+        with self._reading() as store:
+            if store is not None:
+                yield from store.paths_below(folder)
+
+    def hashes_of_size(self, size: int) -> list[str]:
+        with self._reading() as store:
+            return [] if store is None else store.hashes_of_size(size, _MOST_HASHES)
+
+    def write(self, done: Sequence[Done], removed: Sequence[str]) -> Written:
+        assert self._begun is not None
+        self.close()
+        written = Written([], [], [], [], [])
+        store, repaired = StoreWriter.open(self._path)
+        try:
+            identity, version = self._begun
+            store.begin(identity, version, resume=self._run)
+            self._put(store, done, written)
+            written.removed += [path for path in removed if store.remove(path)]
+            store.commit()
+            self._run = store.run
+        except BaseException:
+            store.abandon()
+            raise
+        store.close()
+        if repaired:
+            self._note(repaired)
+        return written
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _put(self, store: StoreWriter, done: Sequence[Done], written: Written) -> None:
+        for one in done:
+            outcome = _Outcome()
+            rows = Rows(store, outcome)
+            if not rows.put(one.task, one.answer, one.payload):
+                written.again.append(one.task)
+            elif outcome.error is not None:
+                written.failed.append((one.task.path, outcome.error))
+            elif rows.moved:
+                written.moved.append(one.task.path)
+            else:
+                written.added.append(one.task.path)
+
+    @contextmanager
+    def _reading(self) -> Iterator[FeatureStore | None]:
+        """Yield the database, or None if it does not exist yet. After an error it is opened again."""
+        file = _file(self._path)
+        if self._file != file:  # created, removed or replaced
+            self.close()
+            self._file = file
+        if file is None:
+            yield None
+            return
+        if self._store is None:
+            self._store = FeatureStore.open(self._path)
+        try:
+            yield self._store
+        except BaseException:
+            self.close()
+            raise
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one in its place, or None if there is none or it is empty."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_size else None
+
+
+class _Outcome:
+    """How a photo ended, as `Rows` reports it."""
+
+    error: str | None = None
+
+    def note(self, text: str) -> None:
+        """Rows has no notes."""
+
+    def start(self, total: int, facts: dict[str, Any]) -> None:
+        """Rows starts nothing."""
+
+    def done(self, path: str, error: str | None) -> None:
+        self.error = error
+
+    def close(self) -> None:
+        """Rows closes nothing."""
