@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFont
 
 import edgefeat
-from edgefeat._commands.sheets.sheet import Sheet, SheetRow, Tile
-from edgefeat._commands.sheets.sheet_file import check_sheet, write_sheet
+from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow, Tile
+from edgefeat._commands.neighbours.sheets.sheet_file import check_sheet, write_sheet
 
 CHROMIUM = os.environ.get("EDGEFEAT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 

@@ -19,8 +19,8 @@ ENTRY_POINTS = "edgefeat.commands"
 # The commands of this package. They are loaded without reading entry points, which takes 30 ms.
 _DEVICE = {
     "extract": "extract.command",
-    "search": "search",
-    "duplicates": "duplicates",
+    "search": "neighbours.search",
+    "duplicates": "neighbours.duplicates",
     "convert": "convert",
     "info": "info",
     "verify": "verify",

@@ -9,8 +9,8 @@ import click
 
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import counted
-from edgefeat._commands.sheets.sheet import Sheet, SheetRow, Tile
-from edgefeat._commands.sheets.sheet_file import check_sheet, write_sheet
+from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow, Tile
+from edgefeat._commands.neighbours.sheets.sheet_file import check_sheet, write_sheet
 from edgefeat._errors import ArgumentError
 from edgefeat._search.duplicates import DEFAULT_THRESHOLD, Duplicate, duplicates
 from edgefeat._store.reader import FeatureStore

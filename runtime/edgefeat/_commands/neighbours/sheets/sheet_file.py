@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from edgefeat._commands.sheets.sheet import Sheet, SheetRow
+from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow
 from edgefeat._errors import ArgumentError
 
 __all__ = ["SHEET_SUFFIXES", "check_sheet", "write_sheet"]
@@ -55,11 +55,11 @@ def write_sheet(sheet: Sheet, path: str | os.PathLike[str]) -> None:
             about += f" Of {whole.heading!r} the first {len(row.tiles) + 1} of {len(whole.tiles) + 1} photos are shown."
     shown = replace(sheet, rows=rows, about=about)
     if suffix == ".html":
-        from edgefeat._commands.sheets.html_page import write_html
+        from edgefeat._commands.neighbours.sheets.html_page import write_html
 
         write_html(shown, path)
     else:
-        from edgefeat._commands.sheets.png_image import write_png
+        from edgefeat._commands.neighbours.sheets.png_image import write_png
 
         write_png(shown, path)
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import counted, printable
-from edgefeat._commands.sheets.sheet import Sheet, SheetRow, Tile
-from edgefeat._commands.sheets.sheet_file import check_sheet, write_sheet
+from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow, Tile
+from edgefeat._commands.neighbours.sheets.sheet_file import check_sheet, write_sheet
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extractor
 from edgefeat._search.query_extractor import extractor_for

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edgefeat._bundle.atomic_files import write_file
 from edgefeat._commands.cli.terminal import printable
-from edgefeat._commands.sheets.sheet import Sheet, SheetRow, Tile
+from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow, Tile
 from edgefeat._errors import PictureError
 from edgefeat._images.thumbnail import thumbnail
 
