@@ -14,7 +14,7 @@ from edgefeat._bundle.atomic_files import write_file
 from edgefeat._commands.cli.terminal import printable
 from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow, Tile
 from edgefeat._errors import PictureError
-from edgefeat._images.thumbnail import thumbnail
+from edgefeat._commands.neighbours.thumbnail import thumbnail
 
 __all__ = ["write_png"]
 
