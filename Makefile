@@ -181,15 +181,21 @@ stress: install  ## kill, damage and fill up `extract --into` for hours, compare
 	$(BIN)/python tests/stress/bulk.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' build/stress/photos --work build/stress/work \
 	  --kills 200 --damages 100 --full 20 --worker-kills 100
 
-serve-speed: install  ## `edgefeat serve` beside `Extractor.stream`: photos/s, and what HTTP adds (BUNDLE=folder PHOTOS=folder)
-	$(BIN)/python tests/stress/serve_speed.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(PHOTOS)'
+# Small generated photos, where PHOTOS names no folder.
+FEW := build/stress/few
 
-serve-stress: install  ## good, hostile, slow and silent clients on one server for ten minutes (BUNDLE=folder PHOTOS=folder)
-	$(BIN)/python tests/stress/serve_hostile.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(PHOTOS)'
+$(FEW): | $(VENV)/.installed
+	$(BIN)/python tests/stress/photos.py $(FEW) 200
 
-watch-stress: install  ## kill `edgefeat watch` 30 times while 2,000 photos arrive (BUNDLE=folder PHOTOS=folder)
-	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(PHOTOS)'
-	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(PHOTOS)' --lines
+serve-speed: install $(FEW)  ## `edgefeat serve` beside `Extractor.stream`: photos/s, and what HTTP adds (BUNDLE=folder PHOTOS=folder)
+	$(BIN)/python tests/stress/serve_speed.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
+
+serve-stress: install $(FEW)  ## good, hostile, slow and silent clients on one server for ten minutes (BUNDLE=folder PHOTOS=folder)
+	$(BIN)/python tests/stress/serve_hostile.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
+
+watch-stress: install $(FEW)  ## kill `edgefeat watch` 30 times while 2,000 photos arrive (BUNDLE=folder PHOTOS=folder)
+	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
+	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))' --lines
 
 containers: install  ## lint Containerfile and compose.yaml, and build and try the image where Docker or Podman is
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/containers.sh

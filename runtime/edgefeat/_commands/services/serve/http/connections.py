@@ -70,128 +70,155 @@ class Connections:
         """Remove a connection."""
         self._open.pop(connection, None)
 
-    def protocol(self) -> type[asyncio.Protocol]:  # noqa: C901  # a class within a function
+    def protocol(self) -> type[asyncio.Protocol]:
         """Return the class of connections for uvicorn."""
-        base = _protocol()
-        counts_framing = hasattr(base, "on_body")  # the other one, h11, limits what it holds itself
-        connections = self
+        try:
+            from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+        except ImportError:  # 32-bit ARM: uvicorn's protocol in pure Python
+            from uvicorn.protocols.http.h11_impl import H11Protocol
 
-        class Guarded(base):  # type: ignore[misc, valid-type]  # one of two classes with the same methods
-            """A connection with a deadline: infinite while a request is being processed."""
-
-            deadline = math.inf
-            _write_deadline = math.inf
-            _in_headers = 0
-            _head = b""
-            _received = 0
-            _delivered = 0
-
-            def connection_made(self, transport: asyncio.Transport) -> None:
-                self.deadline = time.monotonic() + connections.limits.header_seconds
-                super().connection_made(transport)
-                if not connections.opened(self):
-                    transport.write(_FULL)
-                    transport.close()
-
-            def connection_lost(self, exc: Exception | None) -> None:
-                connections.closed(self)
-                super().connection_lost(exc)
-
-            def data_received(self, data: bytes) -> None:
-                if self.transport.is_closing():
-                    return
-                before = self.cycle
-                in_body = before is not None and before.more_body
-                if not in_body and not self._in_headers and (before is None or before.response_complete):
-                    self.deadline = time.monotonic() + connections.limits.header_seconds
-                if not counts_framing and not in_body and self._is_ambiguous(data):
-                    self._refuse(_MALFORMED)
-                    return
-                self._received += len(data)
-                super().data_received(data)
-                if self.cycle is not before:
-                    self._in_headers = 0
-                    self._received = self._delivered
-                    if not self.cycle.response_complete:
-                        self.deadline = math.inf
-                elif not in_body:
-                    self._in_headers += len(data)
-                    if self._in_headers > connections.limits.headers:
-                        self._refuse()
-                elif counts_framing and self._framing() > connections.limits.headers:
-                    self._refuse()
-
-            def on_body(self, body: bytes) -> None:
-                self._delivered += len(body)
-                super().on_body(body)
-
-            def on_message_begin(self) -> None:
-                self._header_bytes = 0
-                super().on_message_begin()
-
-            def on_header(self, name: bytes, value: bytes) -> None:
-                self._header_bytes += len(name) + len(value) + 4
-                if self._header_bytes > connections.limits.headers:
-                    raise ValueError("the header is too long")
-                super().on_header(name, value)
-
-            def on_headers_complete(self) -> None:
-                if len(self.pipeline) >= _MOST_PIPELINED:
-                    raise ValueError("too many requests sent ahead")
-                super().on_headers_complete()
-
-            def on_message_complete(self) -> None:
-                super().on_message_complete()
-                self.cycle.more_body = False
-                if self.cycle.response_complete:
-                    self.deadline = time.monotonic() + connections.limits.keep_alive_seconds
-
-            def on_response_complete(self) -> None:
-                super().on_response_complete()
-                if self.cycle.response_complete:
-                    seconds = _LINGER_SECONDS if self.cycle.more_body else connections.limits.keep_alive_seconds
-                    self.deadline = time.monotonic() + seconds
-
-            def pause_writing(self) -> None:
-                self._write_deadline = time.monotonic() + connections.limits.answer_seconds
-                super().pause_writing()
-
-            def resume_writing(self) -> None:
-                self._write_deadline = math.inf
-                super().resume_writing()
-
-            def end_if_late(self, now: float) -> None:
-                """End the connection if its time is over."""
-                if self.transport.is_closing():
-                    self.deadline = min(self.deadline, now + _LINGER_SECONDS)
-                if now > min(self.deadline, self._write_deadline):
-                    self.transport.abort()
-
-            def _framing(self) -> int:
-                """Return how many bytes beside the body came in excess of what chunks of one byte need."""
-                return self._received - (1 + _MOST_FRAMING) * self._delivered
-
-            def _is_ambiguous(self, data: bytes) -> bool:
-                self._head += data
-                head, end, _ = self._head.partition(b"\r\n\r\n")
-                if end or len(self._head) > connections.limits.headers:
-                    self._head = b""
-                return _AMBIGUOUS.search(head) is not None
-
-            def _refuse(self, answer: bytes = _TOO_LONG) -> None:
-                if not self.transport.is_closing():
-                    self.transport.write(answer)
-                    self.transport.close()
-
-        return Guarded
+            return type("Guarded", (_StrictLines, _Guarded, H11Protocol), {"connections_": self})
+        return type("Guarded", (_CountedBytes, _Guarded, HttpToolsProtocol), {"connections_": self})
 
 
-def _protocol() -> type[Any]:
-    """Return uvicorn's fast protocol, or its protocol in pure Python where httptools is not installed."""
-    try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-    except ImportError:
-        from uvicorn.protocols.http.h11_impl import H11Protocol
+class _Guarded(asyncio.Protocol):
+    """A connection with a deadline: infinite while a request is being processed. Before one of uvicorn's classes."""
 
-        return H11Protocol
-    return HttpToolsProtocol
+    connections_: Connections
+    # Of uvicorn's classes.
+    cycle: Any
+    transport: asyncio.Transport
+
+    deadline = math.inf
+    _write_deadline = math.inf
+    _in_headers = 0
+
+    @property
+    def limits(self) -> ServeLimits:
+        """The limits."""
+        return self.connections_.limits
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether the rest of a request's body is expected."""
+        return self.cycle is not None and bool(self.cycle.more_body)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.deadline = time.monotonic() + self.limits.header_seconds
+        super().connection_made(transport)
+        if not self.connections_.opened(self):
+            self.refuse(_FULL)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.connections_.closed(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        before, in_body = self.cycle, self.is_in_body
+        if not in_body and not self._in_headers and (before is None or before.response_complete):
+            self.deadline = time.monotonic() + self.limits.header_seconds
+        super().data_received(data)
+        if self.cycle is not before:
+            self._in_headers = 0
+            if not self.cycle.response_complete:
+                self.deadline = math.inf
+        elif not in_body:
+            self._in_headers += len(data)
+            if self._in_headers > self.limits.headers:
+                self.refuse(_TOO_LONG)
+
+    def on_response_complete(self) -> None:
+        """Set the deadline for the next request, or for the rest of a body that nobody reads."""
+        super().on_response_complete()  # type: ignore[misc]  # uvicorn's
+        if self.cycle.response_complete:
+            seconds = _LINGER_SECONDS if self.cycle.more_body else self.limits.keep_alive_seconds
+            self.deadline = time.monotonic() + seconds
+
+    def pause_writing(self) -> None:
+        self._write_deadline = time.monotonic() + self.limits.answer_seconds
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._write_deadline = math.inf
+        super().resume_writing()
+
+    def end_if_late(self, now: float) -> None:
+        """End the connection if its time is over."""
+        if self.transport.is_closing():
+            self.deadline = min(self.deadline, now + _LINGER_SECONDS)
+        if now > min(self.deadline, self._write_deadline):
+            self.transport.abort()
+
+    def refuse(self, answer: bytes) -> None:
+        """Send a last answer and close."""
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+            self.transport.close()
+
+
+class _CountedBytes(_Guarded):
+    """Limits what httptools holds in memory: headers, trailers, requests sent ahead, and the framing of chunks."""
+
+    pipeline: Any
+
+    _header_bytes = 0
+    _received = 0
+    _delivered = 0
+
+    def data_received(self, data: bytes) -> None:
+        before, in_body = self.cycle, self.is_in_body
+        self._received += len(data)
+        super().data_received(data)
+        if self.cycle is not before:
+            self._received = self._delivered
+        elif in_body and self._received - (1 + _MOST_FRAMING) * self._delivered > self.limits.headers:
+            self.refuse(_TOO_LONG)
+
+    def on_body(self, body: bytes) -> None:
+        """Count what reaches the application."""
+        self._delivered += len(body)
+        super().on_body(body)  # type: ignore[misc]  # uvicorn's
+
+    def on_message_begin(self) -> None:
+        """Begin to count a header."""
+        self._header_bytes = 0
+        super().on_message_begin()  # type: ignore[misc]  # uvicorn's
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a line of a header or a trailer. An error ends the connection."""
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > self.limits.headers:
+            raise ValueError("the header is too long")
+        super().on_header(name, value)  # type: ignore[misc]  # uvicorn's
+
+    def on_headers_complete(self) -> None:
+        """Begin a request, if not too many wait. An error ends the connection."""
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            raise ValueError("too many requests sent ahead")
+        super().on_headers_complete()  # type: ignore[misc]  # uvicorn's
+
+    def on_message_complete(self) -> None:
+        """Note that the body is complete, also if it was answered before."""
+        super().on_message_complete()  # type: ignore[misc]  # uvicorn's
+        self.cycle.more_body = False
+        if self.cycle.response_complete:
+            self.deadline = time.monotonic() + self.limits.keep_alive_seconds
+
+
+class _StrictLines(_Guarded):
+    """Refuses headers that h11 accepts and other programs understand differently."""
+
+    _head = b""
+
+    def data_received(self, data: bytes) -> None:
+        if not self.is_in_body:
+            self._head += data
+            head, end, _ = self._head.partition(b"\r\n\r\n")
+            if end or len(self._head) > self.limits.headers:
+                self._head = b""
+            if _AMBIGUOUS.search(head):
+                self.refuse(_MALFORMED)
+                return
+        super().data_received(data)
