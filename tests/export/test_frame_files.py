@@ -96,7 +96,7 @@ def test_both_formats_make_the_picture_that_pillow_makes(identity: Path, form: F
         assert difference.mean() <= 0.5, form.name
 
 
-@pytest.mark.parametrize("pixel_format", ["bgr", "rgba", "gray", "nv12", "nv21", "i420", "yuyv"])
+@pytest.mark.parametrize("pixel_format", ["bgr", "rgba", "bgra", "gray", "nv12", "nv21", "i420", "yuyv"])
 def test_colours_alone_are_those_of_opencv_within_a_level(identity: Path, pixel_format: str) -> None:
     cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed: pip install opencv-python-headless")
     form = parse_frame(f"{pixel_format}-{WIDTH}x{HEIGHT}")

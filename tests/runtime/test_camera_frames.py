@@ -130,7 +130,7 @@ def test_colours_are_those_of_opencv_within_a_level(name: str) -> None:
         ("i420-640x481", "even width and height"),
         ("yuyv-641x480", "even width"),
         ("640", "WIDTHxHEIGHT"),
-        ("p010-640x480", "frame format 'p010' (allowed: rgb, bgr, rgba, gray, nv12, nv21, i420, yuyv)"),
+        ("p010-640x480", "frame format 'p010' (allowed: rgb, bgr, rgba, bgra, gray, nv12, nv21, i420, yuyv)"),
         ("rgb-640x480-45", "frame rotation 45 (allowed: 0, 90, 180, 270)"),
         ("nv12-640x480-bt2020", "colours 'bt2020' (allowed: bt601, bt601-full, bt709, bt709-full)"),
         ("rgb-0x480", "allowed: 1 to 8192"),

@@ -136,7 +136,7 @@ def plan_frame(form: FrameForm, picture: PictureForm) -> FramePlan:
 
 def _packed(form: FrameForm, along: Array) -> Section:
     """Return the section of a format whose bytes are red, green and blue, or gray."""
-    order = {"rgb": (0, 1, 2), "rgba": (0, 1, 2), "bgr": (2, 1, 0), "gray": (0,)}[form.format]
+    order = {"rgb": (0, 1, 2), "rgba": (0, 1, 2), "bgr": (2, 1, 0), "bgra": (2, 1, 0), "gray": (0,)}[form.format]
     step = CHANNELS[form.format]
     weights = np.stack([_spread(along, place, step) for place in order])
     return Section(0, form.height, form.width * step, 1, weights, np.zeros(len(weights)))

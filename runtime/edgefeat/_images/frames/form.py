@@ -9,7 +9,7 @@ from edgefeat._errors import ArgumentError
 
 __all__ = ["CHANNELS", "COLORS", "FORMATS", "ROTATIONS", "FrameForm", "check_frame", "parse_frame"]
 
-FrameFormat = Literal["rgb", "bgr", "rgba", "gray", "nv12", "nv21", "i420", "yuyv"]
+FrameFormat = Literal["rgb", "bgr", "rgba", "bgra", "gray", "nv12", "nv21", "i420", "yuyv"]
 Rotation = Literal[0, 90, 180, 270]
 Color = Literal["bt601", "bt601-full", "bt709", "bt709-full"]
 
@@ -18,7 +18,7 @@ ROTATIONS: tuple[int, ...] = get_args(Rotation)
 COLORS: tuple[str, ...] = get_args(Color)
 
 #: Bytes a pixel of the formats that store one pixel after the other.
-CHANNELS = {"rgb": 3, "bgr": 3, "rgba": 4, "gray": 1, "yuyv": 2}
+CHANNELS = {"rgb": 3, "bgr": 3, "rgba": 4, "bgra": 4, "gray": 1, "yuyv": 2}
 
 _HALVED = ("nv12", "nv21", "i420")
 _YUV = (*_HALVED, "yuyv")

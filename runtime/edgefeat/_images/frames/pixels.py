@@ -49,7 +49,7 @@ def rgb_of(frame: NDArray[np.uint8], form: FrameForm) -> NDArray[np.uint8]:
     elif form.format == "gray":
         rgb = np.repeat(frame, 3, axis=2)
     else:
-        rgb = frame[:, :, ::-1] if form.format == "bgr" else frame[:, :, :3]
+        rgb = frame[:, :, 2::-1] if form.format in ("bgr", "bgra") else frame[:, :, :3]
     upright: NDArray[np.uint8] = np.ascontiguousarray(np.rot90(rgb, -form.rotation // 90))
     return upright
 
@@ -68,9 +68,10 @@ def frame_of(picture: NDArray[np.uint8], form: FrameForm) -> NDArray[np.uint8]:
     if form.format == "gray":
         gray = (rgb.astype(np.int32) @ np.array([299, 587, 114]) + 500) // 1000
         return np.asarray(gray[:, :, np.newaxis], np.uint8)
-    if form.format == "rgba":
-        return np.concatenate([rgb, np.full((*rgb.shape[:2], 1), 255, np.uint8)], axis=2)
-    return np.ascontiguousarray(rgb[:, :, ::-1]) if form.format == "bgr" else rgb
+    ordered = rgb[:, :, ::-1] if form.format in ("bgr", "bgra") else rgb
+    if form.format in ("rgba", "bgra"):
+        return np.concatenate([ordered, np.full((*rgb.shape[:2], 1), 255, np.uint8)], axis=2)
+    return np.ascontiguousarray(ordered)
 
 
 def _planes(frame: NDArray[np.uint8], form: FrameForm) -> NDArray[np.uint8]:
