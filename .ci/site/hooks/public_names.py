@@ -52,9 +52,7 @@ def _undocumented(path: str, found: griffe.Object | griffe.Alias) -> Iterator[st
         yield path
     if found.is_class:
         for name, member in found.members.items():
-            if not name.startswith("_") and not member.is_attribute and not member.has_docstring:
-                yield f"{path}.{name}"
-            elif not name.startswith("_") and "property" in member.labels and not member.has_docstring:
+            if (not name.startswith("_") and not member.is_attribute and not member.has_docstring) or (not name.startswith("_") and "property" in member.labels and not member.has_docstring):
                 yield f"{path}.{name}"
 
 
