@@ -52,7 +52,8 @@ def _undocumented(path: str, found: griffe.Object | griffe.Alias) -> Iterator[st
         yield path
     if found.is_class:
         for name, member in found.members.items():
-            if (not name.startswith("_") and not member.is_attribute and not member.has_docstring) or (not name.startswith("_") and "property" in member.labels and not member.has_docstring):
+            is_field = member.is_attribute and "property" not in member.labels
+            if not name.startswith("_") and not is_field and not member.has_docstring:
                 yield f"{path}.{name}"
 
 

@@ -1,4 +1,4 @@
-"""Pages link to files of the repository outside docs/: each becomes a page of the site, so that the link works there too.
+"""Files outside docs/ that pages link to become pages of the site, so that the links work there too.
 
 In a plain view of a page the same link opens the file itself.
 """
