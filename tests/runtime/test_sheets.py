@@ -203,7 +203,11 @@ def test_tiles_that_are_left_out_are_told_of(photos: list[str], tmp_path: Path) 
 
 def test_letters_that_the_font_lacks_are_drawn_plain(photos: list[str], tmp_path: Path) -> None:
     font: Any = ImageFont.load_default()
-    if bytes(font.getmask("\u00fc")) != bytes(font.getmask("\uffff")):
+    try:
+        missing = font.getmask("\uffff")
+    except UnicodeEncodeError:  # the font of an old Pillow has the letters of Latin-1, and refuses all others
+        missing = None
+    if missing is None or bytes(font.getmask("\u00fc")) != bytes(missing):
         pytest.skip("this Pillow's font has these letters")
     sheets = []
     for name in ("\u00fcn\u00efc\u00f6d\u00e9 \u05d0.jpg", "unicode ?.jpg"):
