@@ -154,7 +154,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", nargs="+", type=Path)
     parser.add_argument("--write", action="store_true", help="write output and pictures into the page")
-    parser.add_argument("--with", dest="files", action="append", default=[], metavar="NAME=FILE", help="a file that the reader has, such as keras_model.h5=FILE")
+    parser.add_argument(
+        "--with",
+        dest="files",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a file that the reader has, such as keras_model.h5=FILE",
+    )
     options = parser.parse_args()
     failed = False
     for page in options.pages:
