@@ -29,7 +29,7 @@ QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve
+.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -137,6 +137,10 @@ docs: $(VENV)/.docs-installed  ## the site of docs/ in build/site; a dead link, 
 
 docs-serve: docs  ## the same at http://127.0.0.1:8000, built again when a page changes
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --config-file .ci/site/mkdocs.yml
+
+# Needs ImageNet weights, and for one of them a model of Teachable Machine: EDGEFEAT_TEST_DATA.
+tutorials: install  ## follow the tutorials of docs/ by copying, and compare what they print (minutes)
+	EDGEFEAT_TUTORIALS=all $(BIN)/python -m pytest tests/docs/test_tutorials.py
 
 $(VENV)/.docs-installed: $(VENV)/.installed
 	$(BIN)/python $(PIP) --constraint constraints.txt --group docs

@@ -20,11 +20,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("album", type=Path, help="folder to write to")
     parser.add_argument("--each", type=int, default=24, help="pictures of each kind (default: 24)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one (default: 0)")
     options = parser.parse_args()
     for kind in KINDS:
         folder = options.album / kind
         folder.mkdir(parents=True, exist_ok=True)
-        for number in range(options.each):
+        for number in range(options.first, options.first + options.each):
             picture(kind, number).save(folder / f"{number:02}.jpg", quality=90)
     print(f"{options.each * len(KINDS)} pictures of {len(KINDS)} kinds in {options.album}")
 
@@ -64,11 +65,11 @@ def picture(kind: str, number: int) -> Image.Image:
 
 
 def leaf(draw: ImageDraw.ImageDraw, random: np.random.Generator, side: int) -> None:
-    x, y = random.uniform(0, side, 2)
+    middle = random.uniform(0, side, 2)
     length, angle = random.uniform(30, 110), random.uniform(0, 2 * np.pi)
     along = np.array([np.cos(angle), np.sin(angle)]) * length
     across = np.array([-along[1], along[0]]) * 0.3
-    tips = ((x, y) + along, (x, y) + across, (x, y) - along, (x, y) - across)
+    tips = (middle + along, middle + across, middle - along, middle - across)
     green = tuple(int(one) for one in random.uniform((30, 90, 20), (140, 200, 90)))
     draw.polygon([(float(a), float(b)) for a, b in tips], fill=green)
 

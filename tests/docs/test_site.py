@@ -72,14 +72,14 @@ def test_a_public_name_without_a_docstring_is_named(tmp_path: Path) -> None:
     reader = tmp_path / "runtime" / "edgefeat" / "_store" / "reader.py"
     reader.write_text(reader.read_text().replace('        """Close the file."""\n', ""))
     page = (ROOT / "docs" / "reference" / "python.md").read_text()
-    found = _hook("public_names").problems(page, (tmp_path / "runtime", ROOT / "export"))
+    found = hook("public_names").problems(page, (tmp_path / "runtime", ROOT / "export"))
     assert found == ["edgefeat.FeatureStore.close has no docstring", "edgefeat.PictureError has no docstring"]
 
 
 def test_the_reference_has_every_command_and_option() -> None:
     import click
 
-    commands = _hook("commands")
+    commands = hook("commands")
     for program, (module, attribute) in commands.GROUPS.items():
         text = "\n".join(commands.reference(program))
         group = getattr(importlib.import_module(module), attribute)
@@ -90,7 +90,7 @@ def test_the_reference_has_every_command_and_option() -> None:
                 assert isinstance(parameter, click.Argument) or all(option in text for option in parameter.opts)
 
 
-def _hook(name: str) -> ModuleType:
+def hook(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"site_{name}", SITE / "hooks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

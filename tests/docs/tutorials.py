@@ -31,7 +31,8 @@ ROOT = Path(__file__).parents[2]
 HOME = "/home/you/tutorial"
 
 _STEP = re.compile(
-    r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?"
+    r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)^```\n"
+    r"(?:\n```text\n(?P<output>.*?)^```\n)?"
     r"|^<!-- made: (?P<made>\S+) -->\n!\[[^\]]*\]\((?P<picture>[^)]+)\)",
     re.MULTILINE | re.DOTALL,
 )

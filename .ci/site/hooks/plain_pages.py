@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.plugins import get_plugin_logger
+from mkdocs.structure.files import File, Files
+
+STYLE = "assets/extra.css"
+LAST = ("benchmarks/", "platforms.md", "repository/")
 
 _LOG = get_plugin_logger("plain_pages")
 _CODE = re.compile(r"`[^`\n]+`")
@@ -23,8 +27,16 @@ _FETCHED = re.compile(
 )
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Take the backslash from `a\\|b` in the rows of tables."""
+def on_files(files: Files, config: Any) -> Files:
+    """Add the style sheet: it is no page, so it does not lie in docs/."""
+    files.append(File.generated(config, STYLE, abs_src_path=str(Path(__file__).parents[1] / "extra.css")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Take the backslash from `a\\|b` in the rows of tables, and let the search find long tables and sources last."""
+    if page.file.src_uri.startswith(LAST):
+        page.meta.setdefault("search", {"boost": 0.1})
     return "\n".join(_row(line) if line.startswith("|") else line for line in markdown.split("\n"))
 
 
