@@ -5,8 +5,8 @@ from __future__ import annotations
 from edgefeat import Manifest
 from edgefeat._bundle.manifest import Variant
 from edgefeat._images.form import PictureForm
-from edgefeat_export._bundle.frames import frame_section
 from edgefeat._version import device_install_command
+from edgefeat_export._bundle.frames import frame_section
 
 __all__ = ["snippets"]
 

@@ -13,8 +13,8 @@ from typing import BinaryIO
 from edgefeat._bundle.atomic_files import write_file
 from edgefeat._commands.cli.terminal import printable
 from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow, Tile
-from edgefeat._errors import PictureError
 from edgefeat._commands.neighbours.thumbnail import thumbnail
+from edgefeat._errors import PictureError
 
 __all__ = ["write_html"]
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 
+from edgefeat._commands.neighbours.thumbnail import thumbnail
 from edgefeat._commands.services.serve.http.uploads import busy
 from edgefeat._errors import ArgumentError, PictureError, StoreError
 from edgefeat._extractor import Extractor
 from edgefeat._images.limits import Limits
-from edgefeat._commands.neighbours.thumbnail import thumbnail
 from edgefeat._search.search import search
 from edgefeat._store.reader import FeatureStore
 
