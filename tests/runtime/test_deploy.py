@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -206,7 +205,8 @@ def test_a_service_starts_with_the_release_and_if_it_does_not_the_old_one_runs_a
         pack = _unpacked(bundle, tmp_path / name, *options)
         unit = (pack / "services" / "edgefeat-watch.service").read_text()
         # Whether the command itself works is its own tests' matter.
-        unit = re.sub("^ExecStart=.*$", lambda _, start=start: f"ExecStart={start}", unit, flags=re.MULTILINE)
+        lines = [f"ExecStart={start}" if line.startswith("ExecStart=") else line for line in unit.splitlines()]
+        unit = "".join(f"{line}\n" for line in lines)
         _replace(pack, "services/edgefeat-watch.service", unit)
         packs.append(pack)
     before = board.current
