@@ -161,7 +161,7 @@ stress: install  ## kill, damage and fill up `extract --into` for hours, compare
 FEW := build/stress/few
 
 $(FEW): | $(VENV)/.installed
-	$(BIN)/python tests/stress/photos.py $(FEW) 200
+	$(BIN)/python tests/stress/photos.py $(FEW) 200 --broken 0
 
 serve-speed: install $(FEW)  ## `edgefeat serve` beside `Extractor.stream`: photos/s, and what HTTP adds (BUNDLE=folder PHOTOS=folder)
 	$(BIN)/python tests/stress/serve_speed.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
