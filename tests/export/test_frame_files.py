@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ for name in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_l
         pytest.skip(f"the export extra is not installed: {name} is missing", allow_module_level=True)
 
 import edgefeat
+from edgefeat._bundle.atomic_files import check_new_folder
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import FORMATS, ROTATIONS, FrameForm, parse_frame
 from edgefeat._images.frames.pixels import frame_of, rgb_of
@@ -184,6 +186,16 @@ def test_a_frame_may_come_from_the_memory_of_a_camera(exported: tuple[Path, str]
     assert isinstance(two, dict)
     for tap, feature in one.items():
         np.testing.assert_array_equal(feature, two[tap])
+
+
+def test_a_bundle_with_frames_may_be_replaced_and_other_folders_may_not(
+    exported: tuple[Path, str], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(exported[0], tmp_path / "copy.edgefeat")
+    check_new_folder(copy, overwrite=True)
+    (copy / "notes@home.txt").touch()
+    with pytest.raises(edgefeat.ArgumentError, match=r"contains 'notes@home\.txt'"):
+        check_new_folder(copy, overwrite=True)
 
 
 @pytest.mark.parametrize(

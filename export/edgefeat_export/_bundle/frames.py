@@ -23,9 +23,12 @@ def frame_words(frame: FrameForm, picture: PictureForm) -> str:
 
 def frame_section(manifest: Manifest) -> str:
     """Return the card's section on files that take camera frames, or an empty string if there are none."""
-    frames = list(dict.fromkeys(one.frame for one in manifest.variants if one.frame is not None))
+    framed = [one for one in manifest.variants if one.frame is not None]
+    frames = list(dict.fromkeys(one.frame for one in framed if one.frame is not None))
     if not frames:
         return ""
+    counts = {figures.pictures for one in framed for figures in one.fidelity.values()}
+    measured = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     rows = ["| name | format | bytes | turned clockwise | colours |", "|---|---|---|---|---|"]
     for frame in frames:
         colors = frame.color if frame.is_yuv else "-"
@@ -34,7 +37,8 @@ def frame_section(manifest: Manifest) -> str:
     return f"""### Camera frames
 
 A file with `@` in its name takes a camera's frame as it is, instead of a prepared photo: one uint8 tensor without row
-padding. Colours, rotation, fit ({manifest.picture.fit}) and resize are inside the model.
+padding. Colours, rotation, fit ({manifest.picture.fit}) and resize are inside the model. Its cosines above are over
+{measured} frames, to the Keras features of the same frames converted, turned and resized by Pillow outside the model.
 
 {chr(10).join(rows)}
 

@@ -108,7 +108,7 @@ def _why_no_bundle(folder: Path) -> str:
     """Return why `folder` may be something other than a bundle (even a damaged one), or an empty text."""
     if not (folder / MANIFEST_NAME).is_file():
         return "is not a bundle"
-    foreign = sorted(name for name in os.listdir(folder) if name not in _BUNDLE_NAMES and not name.startswith("."))
+    foreign = sorted(name for name in os.listdir(folder) if not _is_of_bundle(name) and not name.startswith("."))
     return f"contains {foreign[0]!r}, which is not part of a bundle" if foreign else ""
 
 
@@ -154,3 +154,10 @@ def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _is_of_bundle(name: str) -> bool:
+    """Return whether a bundle may have a file of this name, such as `tflite-int8@nv21-640x480.tflite`."""
+    base, at, rest = name.partition("@")
+    frame, dot, suffix = rest.rpartition(".")
+    return (f"{base}{dot}{suffix}" if at and frame else name) in _BUNDLE_NAMES
