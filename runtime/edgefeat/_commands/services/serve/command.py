@@ -14,6 +14,7 @@ from edgefeat._commands.cli.options import LIMIT_OPTIONS, choice_options, limits
 from edgefeat._commands.cli.terminal import echo, printable
 from edgefeat._commands.services.serve.settings import SERVE_PIXELS, ServeLimits, ServeSettings
 from edgefeat._errors import ArgumentError, MissingExtraError
+from edgefeat._version import install_command
 
 __all__ = ["command"]
 
@@ -131,6 +132,6 @@ def command(
         if (error.name or "").startswith("edgefeat"):
             raise
         raise MissingExtraError(
-            f"`edgefeat serve` requires other packages ({error.name} is missing): pip install 'edgefeat[serve]'"
+            f"`edgefeat serve` requires other packages ({error.name} is missing): {install_command('serve')}"
         ) from None
     return serve(settings, lambda line: echo(printable(line), err=True))

@@ -7,6 +7,8 @@ import queue
 import threading
 from collections.abc import Sequence
 
+from edgefeat._version import install_command
+
 __all__ = ["Notices"]
 
 # Notices are gathered for this long, in milliseconds.
@@ -30,7 +32,7 @@ class Notices:
         try:
             from watchfiles import watch  # takes 50 ms to import
         except ImportError:
-            self.missing = "watchfiles is not installed: pip install 'edgefeat[watch]'"
+            self.missing = f"watchfiles is not installed: {install_command('watch')}"
             return
         if not folders:
             self.missing = "no folder is there"
