@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import griffe
@@ -11,15 +12,28 @@ _ENTRY = re.compile(r"^(\w+): ")
 
 
 class Docstrings(griffe.Extension):
-    """Turn `name: what it is` lines into a list, and a `#:` comment above an attribute into its docstring."""
+    """Turn `name: what it is` lines into a list, and a `#:` comment above an attribute into its docstring.
 
-    def on_object(self, *, obj: griffe.Object, loader: griffe.GriffeLoader, **_: Any) -> None:
-        if obj.is_alias:
-            return
-        if obj.is_attribute and obj.docstring is None and (comment := _comment_above(obj)):
-            obj.docstring = griffe.Docstring(comment, parent=obj)
-        if obj.docstring is not None:
-            obj.docstring.value = with_lists(obj.docstring.value)
+    Attributes without a docstring are left out, except the fields of records: the record's docstring is about them.
+    """
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        _prepare(pkg)
+
+
+def _prepare(obj: griffe.Object) -> None:
+    for name, member in list(obj.members.items()):
+        if member.is_alias:
+            continue
+        assert isinstance(member, griffe.Object)
+        if member.is_attribute and member.docstring is None and (comment := _comment_above(member)):
+            member.docstring = griffe.Docstring(comment, parent=member)
+        if member.docstring is not None:
+            member.docstring.value = with_lists(member.docstring.value)
+        elif obj.is_class and member.is_attribute and "dataclass" not in obj.labels:
+            obj.del_member(name)
+            continue
+        _prepare(member)
 
 
 def with_lists(text: str) -> str:
@@ -38,7 +52,7 @@ def _as_list(paragraph: str) -> str:
 
 def _comment_above(obj: griffe.Object) -> str:
     """Return the `#:` comment that ends on the line above the attribute, or nothing."""
-    lines = obj.lines_collection[obj.filepath] if isinstance(obj.filepath, type(obj.filepath)) else []
+    lines = obj.lines_collection[obj.filepath] if isinstance(obj.filepath, Path) else []
     end = (obj.lineno or 1) - 1
     start = end
     while start and lines[start - 1].startswith("#"):

@@ -10,6 +10,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 FOLDER = "tutorials/"
+START = "Save this notebook in the clone of edgefeat, and start Jupyter there, in the environment with edgefeat."
 
 _BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)^```\n"
@@ -37,7 +38,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def notebook(text: str) -> dict[str, Any]:
     """Return a page as a notebook (nbformat 4.5)."""
-    cells: list[dict[str, Any]] = []
+    cells = _markdown(START, 0)
     end = 0
     for block in _BLOCK.finditer(text):
         cells += _markdown(text[end : block.start()], len(cells))
