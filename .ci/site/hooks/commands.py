@@ -13,7 +13,7 @@ from mkdocs.plugins import get_plugin_logger
 
 #: The command groups, by the name of the program.
 GROUPS = {
-    "edgefeat": ("edgefeat._commands.click_group", "edgefeat"),
+    "edgefeat": ("edgefeat._commands.cli.click_group", "edgefeat"),
     "edgefeat-bench": ("edgefeat_bench._commands.main", "_group"),
 }
 
