@@ -49,7 +49,7 @@ def notebook(text: str) -> dict[str, Any]:
         code = block["code"] if block["language"] == "python" else f"%%sh\n{block['code']}"
         printed = {"output_type": "stream", "name": "stdout", "text": _lines(block["output"] or "")}
         outputs = [printed] if block["output"] else []
-        cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": outputs}
+        cell: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": outputs}
         cells.append({**cell, "id": f"cell-{len(cells)}", "source": _lines(code.removesuffix("\n"))})
     cells += _markdown(text[end:], len(cells))
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
