@@ -10,7 +10,9 @@ from pathlib import Path
 __all__ = ["PAGES", "REASONS", "ROOT", "Command", "commands", "reason_against", "slow"]
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "README.md"]
+# The tutorials' commands need each other's results: tutorials.py follows them.
+_DOCS = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "tutorials" not in page.parts]
+PAGES = [ROOT / "README.md", *_DOCS, ROOT / "examples" / "README.md"]
 
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -19,7 +21,7 @@ REASONS = (
     (r"^git clone <this repository>", "the address is the reader's; the tests start in such a clone"),
     (r"^make (demo|test)\b", "the whole test suite or an export: CI runs `make test`, and `make test-bare` both"),
     (r"^make bench-arm", "hours on emulated processors"),
-    (r"^make (test-|platforms|stress|hostile|soak|backbones|saved-models)", "minutes or hours of their own"),
+    (r"^make (test-|platforms|stress|hostile|soak|backbones|export-cost|saved-models|serve-|watch-|containers|docs|tutorials)", "minutes or hours of their own"),
     (r"pip install .*\[export\]", "gigabytes of TensorFlow: `make install` installs the same for every test"),
     (r"pip install .*\[tflite\]", "for 32-bit boards: `make test-arm` installs it there"),
     (r"^(sudo )?apt(-get)? install|^sudo ", "changes the system"),
@@ -41,7 +43,7 @@ REASONS = (
     (r"panorama\.png", "the reader's own photo: tests/runtime/test_large_pictures.py"),
     (r"--truncated accept", "the photos are whole: tests/runtime/test_truncated.py"),
     (r"^edgefeat (watch|serve) ", "runs until it is stopped"),
-    (r"^(curl|podman|docker) ", "needs a server or a container engine"),
+    (r"(^| )(curl|podman|docker) ", "needs a server or a container engine"),
     (r"^export PATH=", "sets the shell up, which it does for the commands after it"),
 )  # fmt: skip
 # Run by `make test-docs` alone: they take many seconds, or install.

@@ -113,7 +113,7 @@ def test_interrupted_at_each_step_it_leaves_the_old_one_and_then_brings_only_wha
     board: Board, hosts: Network, two: Path
 ) -> None:
     before = board.current
-    for moment in ("copying", "checking this system", "comparing features", "finding the fastest", "measuring"):
+    for moment in ("copying", "comparing features", "finding the fastest"):  # tests/stress/deploy.py: at random ones
         _interrupted_at(moment, hosts, two)
         assert board.current == before
         assert board.runs("verify", f"{board.root}/current/bundle").returncode == 0
