@@ -114,13 +114,14 @@ class Rounder:
         graph = onnx.helper.make_graph(nodes, "round", sources, [describe("rounded", kinds.FLOAT, [None])])
         return Rounder(_session(onnx.helper.make_model(graph, opset_imports=list(opset), ir_version=10)))
 
-    def rounded(self, chunks: Sequence[Floats], least: float, greatest: float) -> list[Floats]:
-        """Return `chunks` rounded to the grid from `least` to `greatest`."""
+    def round(self, chunks: Chunks, least: float, greatest: float) -> None:
+        """Replace each of `chunks` with itself rounded to the grid from `least` to `greatest`."""
         least, greatest = min(least, 0.0), max(greatest, 0.0)
         scale = np.float32((greatest - least) / 255 or 1.0)
         zero = np.clip(np.rint(-least / scale), 0, 255)
         fed = {"scale": np.asarray(scale), "zero": np.asarray(zero, np.uint8)}
-        return [self.session.run(None, {"x": chunk.reshape(-1), **fed})[0].reshape(chunk.shape) for chunk in chunks]
+        for place, chunk in enumerate(chunks):
+            chunks[place] = self.session.run(None, {"x": chunk.reshape(-1), **fed})[0].reshape(chunk.shape)
 
 
 def extremes(chunks: Sequence[Floats]) -> tuple[float, float]:

@@ -31,7 +31,7 @@ __all__ = ["corrected_constants"]
 
 #: Bytes that the tensors of all images may take, in both streams together: this less some copies of the weights, which
 #: are in memory at the same time, but no less than the second number.
-_HELD, _LEAST_HELD = 1_600_000_000, 700_000_000
+_HELD, _LEAST_HELD = 1_500_000_000, 700_000_000
 _COPIES = 4
 
 #: Inputs of a dense layer that are rounded together; an even number, so that partners stay together.
@@ -113,17 +113,12 @@ def _walk(walk: _Pass, chunks: Chunks) -> None:
         if node.name in adding and walk.correction.bias:
             _shift(walk, adding[node.name], node.output[0], true, ours)
         if _is_rounded(walk, node):
-            ours = {name: _rounded(walk, name, true[name], values) for name, values in ours.items()}
+            for name, values in ours.items():
+                if values[0].dtype == np.float32:
+                    walk.rounder.round(values, *extremes(true[name]))
         exact |= true
         rounded |= ours
         release(node, waiting, exact, rounded)
-
-
-def _rounded(walk: _Pass, name: str, true: Chunks, values: Chunks) -> Chunks:
-    """Return `values` of a tensor in 8 bits; `true` are the exact values."""
-    if values[0].dtype != np.float32:
-        return values
-    return walk.rounder.rounded(values, *extremes(true))
 
 
 def _inputs(node: Any, values: dict[str, Chunks]) -> dict[str, Chunks]:
@@ -183,7 +178,9 @@ def _shift(walk: _Pass, layer: Layer, output: str, true: dict[str, Chunks], ours
     difference = _means(true[output], axis) - _means(ours[output], axis)
     walk.changed[layer.bias] = (walk.known[layer.bias] + difference).astype(np.float32)
     shape = [1, -1] + [1] * (true[output][0].ndim - 2) if axis == 1 else [-1]
-    ours[output] = [chunk + difference.astype(np.float32).reshape(shape) for chunk in ours[output]]
+    added = difference.astype(np.float32).reshape(shape)
+    for place, chunk in enumerate(ours[output]):  # one by one: in memory there is room for each stream once
+        ours[output][place] = chunk + added
 
 
 def _means(chunks: Chunks, axis: int) -> NDArray[np.float64]:
