@@ -100,7 +100,7 @@ def test_both_formats_make_the_picture_that_pillow_makes(identity: Path, form: F
 
 @pytest.mark.parametrize("pixel_format", ["bgr", "rgba", "bgra", "gray", "nv12", "nv21", "i420", "yuyv"])
 def test_colours_alone_are_those_of_opencv_within_a_level(identity: Path, pixel_format: str) -> None:
-    cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed: pip install opencv-python-headless")
+    cv2 = pytest.importorskip("cv2", reason="no OpenCV: pip install opencv-python-headless", exc_type=ImportError)
     form = parse_frame(f"{pixel_format}-{WIDTH}x{HEIGHT}")
     code = f"{pixel_format.upper()}2RGB" if not form.is_yuv else f"YUV2RGB_{pixel_format.upper()}"
     noise = np.random.default_rng(2).integers(0, 256, form.shape, np.uint8)

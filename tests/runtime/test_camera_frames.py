@@ -116,7 +116,7 @@ def test_a_gray_picture_survives_every_format(form: FrameForm) -> None:
 
 @pytest.mark.parametrize("name", ["nv12-64x48", "nv21-64x48", "i420-64x48", "yuyv-64x48"])
 def test_colours_are_those_of_opencv_within_a_level(name: str) -> None:
-    cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed: pip install opencv-python-headless")
+    cv2 = pytest.importorskip("cv2", reason="no OpenCV: pip install opencv-python-headless", exc_type=ImportError)
     form = parse_frame(name)
     code = getattr(cv2, f"COLOR_YUV2RGB_{form.format.upper()}")
     noise = np.random.default_rng(1).integers(0, 256, form.shape, np.uint8)
