@@ -56,7 +56,9 @@ def test_an_index_finds_nearly_all_and_follows_the_database(
     vectors = tmp_path / "many.db.index" / "vectors"
     vectors.write_bytes(vectors.read_bytes()[:1000])  # cut, and so built again
     with edgefeat.FeatureStore.open(tmp_path / "many.db") as store:
-        assert [row[0] for row in edgefeat.search(store, queries, 1, index=True)] == [row[0] for row in near]
+        # Threads build it, each time a little differently, so that one or two of the nearest may be missed.
+        again = edgefeat.search(store, queries, 1, index=True)
+        assert np.mean([row[0] == known[0] for row, known in zip(again, near, strict=True)]) > 0.9
     database = tmp_path / "features.db"
     shutil.copy(plain, database)
     query = album / "07.png"
