@@ -219,7 +219,7 @@ class Extractor:
 
     def _check_photos(self) -> None:
         if self.frame is not None:
-            raise photos_refused(self._choice.variant)
+            raise photos_refused(self.variant)
 
     def _run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         if os.getpid() != self._process:

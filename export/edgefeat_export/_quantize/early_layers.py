@@ -111,6 +111,8 @@ def _searched(write: Callable[[int], Path], counts: Sequence[int], picture: NDAr
 
     The search starts in the middle: from a number that costs nothing it goes to larger ones, otherwise to smaller ones.
     """
+    if not counts:
+        return {0: 0.0}
     none = runner(write(0), picture)
     seconds: dict[int, float] = {}
 
@@ -120,8 +122,6 @@ def _searched(write: Callable[[int], Path], counts: Sequence[int], picture: NDAr
         seconds[counts[index]] = taken * base / without  # the clock may have changed since the first run
         return taken <= without * _SLOWER
 
-    if not counts:
-        return {0: 0.0}
     middle = len(counts) // 2
     step = 1 if costs_nothing(middle) else -1
     index = middle + step

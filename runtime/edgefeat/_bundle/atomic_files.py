@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgefeat._bundle.manifest import MANIFEST_NAME, VARIANTS
+from edgefeat._bundle.reader import PART_NAME
 from edgefeat._errors import ArgumentError, OutputError
 
 __all__ = ["check_new_folder", "new_folder", "umask", "write_file", "written_file"]
@@ -18,7 +19,7 @@ __all__ = ["check_new_folder", "new_folder", "umask", "write_file", "written_fil
 _BUNDLE_NAMES = frozenset(
     {
         MANIFEST_NAME,
-        "variants.json",
+        PART_NAME,
         "golden.npz",
         "README.md",
         *(f"{name}.{name.partition('-')[0]}" for name in VARIANTS),

@@ -84,10 +84,10 @@ def _reason(variant_asked: bool, engine_asked: bool) -> str:
     return "first in the default order that an installed engine runs"
 
 
-def photos_refused(variant: Variant) -> ArgumentError:
+def photos_refused(variant: str) -> ArgumentError:
     """Return the error for photos given to a variant that takes frames."""
     return ArgumentError(
-        f"variant {variant.name} takes camera frames, not photos (use {variant.base} for photos, and "
+        f"variant {variant} takes camera frames, not photos (use {variant.partition('@')[0]} for photos, and "
         "Extractor.extract_frame for frames)"
     )
 

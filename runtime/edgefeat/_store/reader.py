@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._errors import ArgumentError, StoreError
+from edgefeat._store import lookup
 from edgefeat._store.precision import decode, stored_size
 from edgefeat._store.records import Known, Photo, Run, StoreIdentity, StoreTap
 from edgefeat._store.schema import (
@@ -123,10 +124,7 @@ class FeatureStore:
     def known(self, path: str) -> Known | None:
         """Return what the database has for an absolute path, or None."""
         with as_store_errors(self._path):
-            found = self._connection.execute(
-                "SELECT size, mtime_ns, status FROM photos WHERE path = ?", (path_to_sql(path),)
-            ).fetchone()
-        return None if found is None else Known(*found)
+            return lookup.known(self._connection, path)
 
     def paths_below(self, folder: str) -> Iterator[str]:
         """Yield the paths below a folder, including those of photos that failed.
@@ -146,14 +144,10 @@ class FeatureStore:
                 yield from (path_from_sql(path) for (path,) in found)
                 after = found[-1][0] if len(found) == _PAGE else None
 
-    def hashes_of_size(self, size: int, limit: int) -> list[str]:
-        """Return the SHA-256 (hex) of at most `limit` photos with features and this size."""
+    def hashes_of_size(self, size: int) -> list[str]:
+        """Return the SHA-256 (hex) of some photos with features and this size."""
         with as_store_errors(self._path):
-            found = self._connection.execute(
-                "SELECT DISTINCT sha256 FROM photos WHERE size = ? AND sha256 IS NOT NULL AND status = 'ok' LIMIT ?",
-                (size, limit),
-            ).fetchall()
-        return [digest.hex() for (digest,) in found if isinstance(digest, bytes)]
+            return lookup.hashes_of_size(self._connection, size)
 
     def paths(self) -> Iterator[str]:
         """Yield the paths of the photos with features, in the order of `chunks`."""

@@ -13,6 +13,7 @@ import numpy as np
 import PIL
 
 from edgefeat._errors import ArgumentError, StoreError
+from edgefeat._store import lookup
 from edgefeat._store.records import Known, Photo, StoreIdentity
 from edgefeat._store.repair import looks_interrupted, repair
 from edgefeat._store.schema import (
@@ -33,8 +34,6 @@ __all__ = ["StoreWriter", "check_target"]
 
 # A checkpoint, the only wait for the disk, happens every 16 MB.
 _CHECKPOINT_PAGES = 1000
-# Compare at most this many photos of equal size by hash, such as BMP files of one camera.
-_MOST_HASHES = 32
 
 
 def check_target(path: Path) -> None:
@@ -149,21 +148,14 @@ class StoreWriter:
         if self._identity is None:
             return None
         with as_store_errors(self._path):
-            found = self._connection.execute(
-                "SELECT size, mtime_ns, status FROM photos WHERE path = ?", (path_to_sql(path),)
-            ).fetchone()
-        return None if found is None else Known(*found)
+            return lookup.known(self._connection, path)
 
     def hashes_of_size(self, size: int) -> list[str]:
         """Return the SHA-256 (hex) of photos with this size: a file with one of them is already known."""
         if self._identity is None:
             return []
         with as_store_errors(self._path):
-            found = self._connection.execute(
-                "SELECT DISTINCT sha256 FROM photos WHERE size = ? AND sha256 IS NOT NULL AND status = 'ok' LIMIT ?",
-                (size, _MOST_HASHES),
-            ).fetchall()
-        return [digest.hex() for (digest,) in found]
+            return lookup.hashes_of_size(self._connection, size)
 
     def put(self, photo: Photo, scales: bytes, data: bytes) -> None:
         """Write a photo's row, replacing the previous one of its path. `data` is empty for a failed photo."""

@@ -64,7 +64,8 @@ def _translated(tflite: Path) -> onnx.ModelProto:
         weights = set_aside(tflite, small)
         model = _translated_whole(small if weights else tflite)
     gc.collect()  # tf2onnx's graphs refer to each other in circles, and hold the weights
-    restore(model, weights)
+    if weights:
+        restore(model, weights)
     return model
 
 

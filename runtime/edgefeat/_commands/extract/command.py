@@ -62,10 +62,9 @@ def extract(
     """
     limits = limits_of(max_pixels, truncated, least_share)
     if variant is not None and "@" in variant:
-        raise ArgumentError(
-            f"variant {variant} takes camera frames, not photos (use {variant.partition('@')[0]} for photos, and "
-            "Extractor.extract_frame for frames)"
-        )
+        from edgefeat._engines.selection import photos_refused
+
+        raise photos_refused(variant)
     paths, lists = _named(paths, lists, by_nul=by_nul)
     if into is not None:
         if output is not None:

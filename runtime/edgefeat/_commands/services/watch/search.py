@@ -1,4 +1,4 @@
-"""The search of the watched folders for photos that no notice told of, and for known photos that are gone."""
+"""Search the watched folders for photos that no notice named, and for known photos that are gone."""
 
 from __future__ import annotations
 

@@ -20,13 +20,11 @@ from edgefeat._store.writer import StoreWriter
 
 __all__ = ["DatabaseResults"]
 
-# Compare at most this many photos of equal size by hash.
-_MOST_HASHES = 32
 _RETRY_SECONDS = 2.0
 
 
 class DatabaseResults:
-    """A database at `path`. `note` is told of damage that was repaired."""
+    """A database at `path`. `note` is called with a sentence when damage was repaired."""
 
     def __init__(self, path: Path, note: Callable[[str], object]) -> None:
         self.place = str(path)
@@ -77,7 +75,7 @@ class DatabaseResults:
 
     def hashes_of_size(self, size: int) -> list[str]:
         with self._reading() as store:
-            return [] if store is None else store.hashes_of_size(size, _MOST_HASHES)
+            return [] if store is None else store.hashes_of_size(size)
 
     def write(self, done: Sequence[Done], removed: Sequence[str]) -> Written:
         assert self._begun is not None
