@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import tempfile
@@ -47,8 +48,9 @@ def export(
     input_size: int | str | Sequence[int] | None = None,
     preprocess: str | None = None,
     inputs: Mapping[str, float | Sequence[float]] | None = None,
+    config: Mapping[str, object] | None = None,
     layers: Sequence[str] = (),
-    pooling: Pooling = "avg",
+    pooling: Pooling | None = None,
     normalize: Normalization = "l2",
     project: int | None = None,
     whiten: bool = False,
@@ -59,7 +61,7 @@ def export(
     min_fidelity: float | str = DEFAULT_GATE.mean_cosine,
     correction: Sequence[str] | None = None,
     effort: Effort = "normal",
-    fit: Fit = "stretch",
+    fit: Fit | None = None,
     background: str = "white",
     frames: Sequence[str] = (),
     seed: int = 0,
@@ -70,15 +72,17 @@ def export(
 ) -> Extractor:
     """Export a backbone or saved model to a bundle at `output` and return the bundle, loaded.
 
-    `backbone` is a name of `keras.applications`, `alexnet` or `googlenet` (case, `_` and `-` are ignored), or the path
-    of a saved model with its weights: a file saved by Keras 2 or 3, or a SavedModel folder. For a name, `weights` is
-    "imagenet" (the default), "random", or a file: `.h5`, `.weights.h5`, `.keras`, or torchvision's as `.safetensors`
-    for AlexNet and GoogLeNet.
+    `backbone` is a name of `keras.applications` or of edgefeat's own networks (case, `_` and `-` are ignored); "hub:"
+    and a preset, the folder of one, or a class of KerasHub; or the path of a saved model with its weights: a file saved
+    by Keras 2 or 3, or a SavedModel folder. For a name, `weights` is "imagenet" (the default), "random", or a file:
+    `.h5`, `.weights.h5`, `.keras`, or torchvision's as `.safetensors` for AlexNet and GoogLeNet. For KerasHub it is the
+    preset's own (the default) or "random"; `config` are arguments of a KerasHub class, by name.
 
     `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own. For a
     saved model `preprocess` is required unless the model scales its own pixels (see `preprocessing_named`). `inputs`
     fixes inputs of a saved model that are not images, by name. `layers` are the layers to cut at, one tap each
-    (default: the last). Transparent images get the `background`: "white", "black" or "#rrggbb".
+    (default: the last). `pooling` makes a vector of a feature map (default: "avg") or of tokens (default: what the
+    backbone's authors use, else "mean"). Transparent images get the `background`: "white", "black" or "#rrggbb".
 
     `calibration` is a folder of photos or "synthetic". Fidelity is measured on the photos in `evaluation` (optionally
     one sub-folder per label), by default on a fifth of the calibration photos, which then do not calibrate. An int8
@@ -107,6 +111,7 @@ def export(
             size=None if input_size is None else parsed_size(input_size),
             preprocess=preprocess,
             inputs={name: _numbers(name, values) for name, values in (inputs or {}).items()},
+            config={name: json.dumps(value) for name, value in (config or {}).items()},
             layers=tuple(layers),
             pooling=pooling,
             normalization=normalize,
@@ -184,7 +189,7 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
     if spec.alpha is not None and not 0 < spec.alpha < 100:
         raise ArgumentError(f"alpha is {spec.alpha} (allowed: above 0, such as 0.35 or 1.0)")
     if spec.project is not None and spec.pooling == "none":
-        raise ArgumentError("a projection requires features that are vectors: use --pooling avg, max, gem or flatten")
+        raise ArgumentError("a projection requires features that are vectors: use another --pooling than none")
     if spec.project is not None and spec.project < 1:
         raise ArgumentError(f"projection to {spec.project} dimensions (allowed: 1 or more)")
     if spec.whiten and spec.project is None:
@@ -195,9 +200,11 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
         raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
     if spec.weights not in (None, IMAGENET, RANDOM):
         weights_file(spec.weights)
-    _checked([spec.pooling], get_args(Pooling), "pooling")
+    if spec.pooling is not None:
+        _checked([spec.pooling], get_args(Pooling), "pooling")
     _checked([spec.normalization], get_args(Normalization), "normalization")
-    _checked([spec.fit], get_args(Fit), "fit")
+    if spec.fit is not None:
+        _checked([spec.fit], get_args(Fit), "fit")
     if not is_colour(spec.background):
         raise ArgumentError(f"background {spec.background!r} (allowed: white, black or a colour as #rrggbb)")
     return spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -15,6 +16,7 @@ from edgefeat._bundle.manifest import Gate
 from edgefeat._images.frames.form import FrameForm
 
 __all__ = [
+    "HUB",
     "IMAGENET",
     "MODEL_SUFFIXES",
     "MODES",
@@ -26,13 +28,15 @@ __all__ = [
     "Pooling",
     "VariantSpec",
     "input_size",
+    "is_hub",
     "is_model_file",
     "model_name",
+    "parse_config",
     "parse_input",
     "weights_file",
 ]
 
-Pooling = Literal["avg", "max", "gem", "flatten", "none"]
+Pooling = Literal["avg", "max", "gem", "cls", "mean", "mean-patches", "flatten", "none"]
 Normalization = Literal["l2", "none"]
 Fit = Literal["stretch", "crop", "pad"]
 Effort = Literal["quick", "normal", "thorough"]
@@ -44,6 +48,9 @@ IMAGENET, RANDOM = "imagenet", "random"
 MODES = ("tf", "torch", "caffe", "unit", "raw")
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+#: The beginning of a backbone of KerasHub: a preset, the folder of one, or a class.
+HUB = "hub:"
 _FOLDER_MARK = "saved_model.pb"
 
 _LARGEST_SIDE = 2048
@@ -64,12 +71,14 @@ _PICKLED = {
 class NetworkSpec:
     """A backbone, its cut, the head to bake in, and the images to fit and measure it on.
 
-    `backbone` is a name or the path of a saved model, a file or a SavedModel folder. `weights` is "imagenet", "random"
-    or a file; None means "imagenet" for a name, and for a saved model its own weights. `size` is height and width; None
-    means the model's own. `preprocess` None means the backbone's own, and for a saved model what it does itself.
-    `inputs` fixes other inputs of a saved model, by name, to numbers. `layers` empty means the backbone's last;
-    `project` is the number of PCA dimensions. `calibration` is a folder of photos, or "synthetic"; `evaluation` a
-    folder to measure fidelity on. `frames` are the camera frames that files are wanted for.
+    `backbone` is a name, "hub:" and a preset, folder or class of KerasHub, or the path of a saved model, a file or a
+    SavedModel folder. `weights` is "imagenet", "random" or a file; None means "imagenet" for a name, and for a saved
+    model or a preset its own weights. `config` are arguments of a KerasHub class, by name, as JSON. `size` is height
+    and width; None means the model's own. `preprocess` None means the backbone's own, and for a saved model what it
+    does itself. `inputs` fixes other inputs of a saved model, by name, to numbers. `layers` empty means the backbone's
+    last; `pooling` None means that of the backbone's authors for tokens, "avg" for a feature map; `fit` None the
+    backbone's own. `project` is the number of PCA dimensions. `calibration` is a folder of photos, or "synthetic";
+    `evaluation` a folder to measure fidelity on. `frames` are the camera frames that files are wanted for.
     """
 
     backbone: str
@@ -79,14 +88,15 @@ class NetworkSpec:
     size: tuple[int, ...] | None = None
     preprocess: str | None = None
     inputs: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    config: dict[str, str] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
-    pooling: Pooling = "avg"
+    pooling: Pooling | None = None
     normalization: Normalization = "l2"
     project: int | None = None
     whiten: bool = False
     calibration: str = "synthetic"
     evaluation: str | None = None
-    fit: Fit = "stretch"
+    fit: Fit | None = None
     background: str = "white"
     frames: tuple[FrameForm, ...] = ()
 
@@ -95,6 +105,8 @@ class NetworkSpec:
         """The origin of the weights, as text for the user."""
         if is_model_file(self.backbone):
             return f"file {os.path.basename(self.backbone)}"
+        if self.weights is None and is_hub(self.backbone):
+            return f"preset {os.path.basename(os.path.normpath(self.backbone.removeprefix(HUB)))}"
         if self.weights is None or self.weights == IMAGENET:
             return IMAGENET
         return f"random, seed {self.seed}" if self.weights == RANDOM else f"file {os.path.basename(self.weights)}"
@@ -115,11 +127,18 @@ class VariantSpec:
     jobs: int = 1
 
 
+def is_hub(backbone: str) -> bool:
+    """Return whether `backbone` is of KerasHub: `hub:` and a preset, the folder of one, or a class."""
+    return backbone.startswith(HUB)
+
+
 def is_model_file(backbone: str) -> bool:
     """Return whether `backbone` is the path of a saved model rather than a name.
 
     It is a path if it has the suffix of a saved model, contains a folder, or names an existing SavedModel folder.
     """
+    if is_hub(backbone):
+        return False
     if backbone.lower().endswith(MODEL_SUFFIXES) or "/" in backbone or os.sep in backbone:
         return True
     return os.path.isfile(os.path.join(backbone, _FOLDER_MARK)) or ("." in backbone and os.path.isfile(backbone))
@@ -142,6 +161,45 @@ def parse_input(text: str) -> tuple[str, tuple[float, ...]]:
     if not name or not equals or not numbers or not all(map(math.isfinite, numbers)):
         raise ArgumentError(f"input {text!r} (allowed: NAME=NUMBER or NAME=NUMBER,NUMBER..., one for each element)")
     return name, numbers
+
+
+def parse_config(texts: Sequence[str]) -> dict[str, str]:
+    """Return arguments by name, as JSON, from `NAME=VALUE` and from JSON files that contain them by name.
+
+    A value is JSON, such as 16, true or [224,224,3]; a word that is not JSON is text. The `config` in a file that
+    Keras wrote is used. Raises ArgumentError for anything else.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals and name.isidentifier():
+            found[name] = value if _is_json(value) else json.dumps(value)
+        elif os.path.isfile(text):
+            found |= _config_of_file(text)
+        else:
+            raise ArgumentError(f"config {text!r} (allowed: NAME=VALUE, such as patch_size=16, or a JSON file)")
+    return found
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _config_of_file(path: str) -> dict[str, str]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            values = json.load(stream)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArgumentError(f"config {path} cannot be read: {error}") from error
+    if isinstance(values, dict) and isinstance(values.get("config"), dict):
+        values = values["config"]
+    if not isinstance(values, dict):
+        raise ArgumentError(f"config {path} contains a {type(values).__name__} (allowed: arguments by name)")
+    return {str(name): json.dumps(value) for name, value in values.items()}
 
 
 def weights_file(weights: str) -> Path:

@@ -93,7 +93,8 @@ def _options(spec: NetworkSpec) -> dict[str, str]:
     """Return the options the backbone was built with, and its fixed inputs, by name."""
     alpha = {} if spec.alpha is None else {"alpha": f"{spec.alpha:g}"}
     fixed = {f"input {name}": ",".join(f"{value:g}" for value in values) for name, values in spec.inputs.items()}
-    return alpha | fixed
+    arguments = {f"config {name}": value for name, value in spec.config.items()}
+    return alpha | fixed | arguments
 
 
 def _manifest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import get_args
 
@@ -14,7 +15,7 @@ from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._images.frames.form import COLORS, FORMATS, ROTATIONS, parse_frame
 from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._images.calibration import SYNTHETIC
-from edgefeat_export._spec import Effort, Fit, Normalization, Pooling, parse_input
+from edgefeat_export._spec import Effort, Fit, Normalization, Pooling, parse_config, parse_input
 
 __all__ = ["command"]
 
@@ -38,6 +39,12 @@ __all__ = ["command"]
     help="Fix an input of a saved model that is not an image, such as speed=0 or pose=0,0,1.",
 )
 @click.option(
+    "--config",
+    multiple=True,
+    metavar="NAME=VALUE|FILE",
+    help="Argument of a KerasHub class, such as patch_size=16, or a JSON file with all of them.",
+)
+@click.option(
     "--layer",
     "layers",
     multiple=True,
@@ -46,10 +53,9 @@ __all__ = ["command"]
 )
 @click.option(
     "--pooling",
-    default="avg",
-    show_default=True,
     type=click.Choice(get_args(Pooling)),
-    help="How a feature map becomes a vector.",
+    help="How a feature map or a transformer's tokens become a vector; cls and mean-patches are for tokens.  "
+    "[default: avg; for tokens what the backbone's authors use]",
 )
 @click.option(
     "--normalize",
@@ -64,7 +70,7 @@ __all__ = ["command"]
     "--weights",
     metavar="imagenet|random|FILE",
     help="FILE: .h5, .weights.h5, .keras; for alexnet and googlenet torchvision's .safetensors.  [default: imagenet; "
-    "for a saved model, its own]",
+    "for a saved model or a KerasHub preset, its own]",
 )
 @click.option(
     "--calibration",
@@ -87,10 +93,8 @@ __all__ = ["command"]
 )
 @click.option(
     "--fit",
-    default="stretch",
-    show_default=True,
     type=click.Choice(get_args(Fit)),
-    help="How to fit photos with another aspect ratio.",
+    help="How to fit photos with another aspect ratio.  [default: stretch; for a KerasHub preset, its own]",
 )
 @click.option(
     "--frame",
@@ -170,8 +174,9 @@ def command(
     input_size: str | None,
     preprocess: str | None,
     inputs: tuple[str, ...],
+    config: tuple[str, ...],
     layers: tuple[str, ...],
-    pooling: Pooling,
+    pooling: Pooling | None,
     normalize: Normalization,
     project: int | None,
     whiten: bool,
@@ -179,7 +184,7 @@ def command(
     calibration: str,
     evaluation: str | None,
     variants: str | None,
-    fit: Fit,
+    fit: Fit | None,
     frames: tuple[str, ...],
     frame_format: str,
     frame_rotation: str,
@@ -198,8 +203,9 @@ def command(
 
     Example: edgefeat export mobilenet_v2 --alpha 0.35 --calibration photos/
 
-    BACKBONE is a name such as mobilenet_v2, resnet50 or alexnet, or a saved model: a .keras or .h5 file of Keras 2 or 3
-    (a Teachable Machine export, for example), or a SavedModel folder.
+    BACKBONE is a name such as mobilenet_v2, resnet50 or efficientnet_lite0; hub: and a preset of KerasHub, its folder
+    or a class, such as hub:dinov2_small; or a saved model: a .keras or .h5 file of Keras 2 or 3 (a Teachable Machine
+    export, for example), or a SavedModel folder.
 
     Each model file is compared with Keras before anything is written. Files that are not faithful are left out.
     """
@@ -222,6 +228,7 @@ def command(
         input_size=input_size,
         preprocess=preprocess,
         inputs=dict(map(parse_input, inputs)),
+        config={name: json.loads(value) for name, value in parse_config(config).items()},
         layers=layers,
         pooling=pooling,
         normalize=normalize,

@@ -7,7 +7,7 @@ import click
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat_export._network.layers import Layer, LayerList, listed_apart
-from edgefeat_export._spec import NetworkSpec, input_size
+from edgefeat_export._spec import NetworkSpec, input_size, parse_config
 
 __all__ = ["command"]
 
@@ -18,8 +18,14 @@ __all__ = ["command"]
 @click.option(
     "--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Input size in pixels.  [default: its own, else 224]"
 )
+@click.option(
+    "--config",
+    multiple=True,
+    metavar="NAME=VALUE|FILE",
+    help="Argument of a KerasHub class, such as patch_size=16, or a JSON file with all of them.",
+)
 @json_option
-def command(backbone: str, alpha: float | None, size: str | None, as_json: bool) -> int:
+def command(backbone: str, alpha: float | None, size: str | None, config: tuple[str, ...], as_json: bool) -> int:
     """List the layers of BACKBONE and the cost of a cut at each.
 
     Example: edgefeat layers mobilenet_v2 --alpha 0.35
@@ -33,6 +39,7 @@ def command(backbone: str, alpha: float | None, size: str | None, as_json: bool)
         alpha=alpha,
         weights="random",
         size=None if size is None else input_size(size),
+        config=parse_config(config),
     )
     listed = listed_apart(spec)
     if as_json:

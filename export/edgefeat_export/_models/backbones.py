@@ -1,4 +1,4 @@
-"""The backbones known by name: all of `keras.applications`, AlexNet and GoogLeNet.
+"""The backbones known by name: all of `keras.applications`, AlexNet, GoogLeNet and EfficientNet-Lite.
 
 Differences between backbones are data in this module, not code elsewhere.
 """
@@ -17,7 +17,15 @@ from typing import Any
 import keras
 
 from edgefeat import ArgumentError
-from edgefeat_export._models.architectures import ALEXNET_STATE, GOOGLENET_STATE, StateDict, alexnet, googlenet
+from edgefeat_export._models.architectures import (
+    ALEXNET_STATE,
+    EFFICIENTNET_LITE_SIZES,
+    GOOGLENET_STATE,
+    StateDict,
+    alexnet,
+    efficientnet_lite,
+    googlenet,
+)
 from edgefeat_export._models.preprocessing import preprocessing_named
 from edgefeat_export._spec import MODEL_SUFFIXES
 
@@ -40,6 +48,7 @@ _SIZES = {
     "efficientnet_v2_l": (480, 32),
     "efficientnet_v2_m": (480, 32),
     "efficientnet_v2_s": (384, 32),
+    **{name: (side, 32) for name, side in EFFICIENTNET_LITE_SIZES.items()},
     "googlenet": (224, 15),
     "inception_resnet_v2": (299, 75),
     "inception_v3": (299, 75),
@@ -108,6 +117,10 @@ _OWN = (
         "tf: RGB / 127.5 - 1, which is torchvision's normalization followed by its transform_input",
         downloads=False,
         state_dict=GOOGLENET_STATE,
+    ),
+    *(
+        Backbone(name, efficientnet_lite(number), preprocessing_named("tf"), "tf: RGB / 127.5 - 1", downloads=False)
+        for number, name in enumerate(EFFICIENTNET_LITE_SIZES)
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgefeat import ArgumentError
@@ -14,11 +14,12 @@ from edgefeat_export._network.heads import tap_name
 __all__ = ["cut", "layer_names"]
 
 
-def cut(whole: Any, names: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
+def cut(whole: Any, names: Sequence[str], outputs: Mapping[str, Any] | None = None) -> tuple[Any, tuple[str, ...]]:
     """Return the part of `whole` up to the named layers, and their names; without names, up to its last layer.
 
-    A layer of an inner model is named by its path, `inner/layer`. The part has only the inputs of `whole` that it
-    depends on. Raises ArgumentError for an unknown name, and for two layers whose taps would have the same name.
+    A layer of an inner model is named by its path, `inner/layer`. `outputs` are further tensors of `whole` that can be
+    cut at, by name. The part has only the inputs of `whole` that it depends on. Raises ArgumentError for an unknown
+    name, and for two layers whose taps would have the same name.
     """
     if len(set(names)) != len(names):
         raise ArgumentError(f"layers {', '.join(names)} contain a name twice")
@@ -30,10 +31,11 @@ def cut(whole: Any, names: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
             )
         return whole, (_giver(whole.outputs[0]),)
     _check_taps(names)
-    outputs = [_output(whole, name, name, whole) for name in names]
-    needed = {key(source) for source in needs(outputs)}
+    further = outputs or {}
+    tensors = [further[name] if name in further else _output(whole, name, name, whole, further) for name in names]
+    needed = {key(source) for source in needs(tensors)}
     sources = [source for source in inputs_of(whole) if key(source) in needed]
-    return functional(sources, outputs if len(outputs) > 1 else outputs[0]), tuple(names)
+    return functional(sources, tensors if len(tensors) > 1 else tensors[0]), tuple(names)
 
 
 def layer_names(model: Any, prefix: str = "") -> Iterator[str]:
@@ -59,11 +61,11 @@ def _giver(output: Any) -> str:
     return str(giver(output).name)
 
 
-def _output(model: Any, path: str, name: str, whole: Any) -> Any:
+def _output(model: Any, path: str, name: str, whole: Any, further: Iterable[str] = ()) -> Any:
     """Return the output of the layer at `path` as a tensor of `model`; errors use its `name` in `whole`."""
     layer, rest = _found(model, path)
     if layer is None:
-        names = list(layer_names(whole))
+        names = [*layer_names(whole), *further]
         near = difflib.get_close_matches(name, names, n=4, cutoff=0.5)
         where = f"similar: {', '.join(near)}; " if near else ""
         raise ArgumentError(f"layer {name!r} is not in {whole.name} ({where}the last are: {', '.join(names[-6:])})")

@@ -20,14 +20,14 @@ from sklearn.decomposition import PCA
 
 from edgefeat import ArgumentError
 from edgefeat._bundle.manifest import Projection, Tap
-from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._models.hub.tokens import KnownTokens
+from edgefeat_export._network.pooling import LayerPooling, layer_pooling, pool, pooled
+from edgefeat_export._spec import Fit, NetworkSpec
 
 __all__ = ["Network", "Trunk", "build", "weights_sha256"]
 
 Array = NDArray[np.float32]
 
-_GEM_POWER = 3.0  # Radenovic, Tolias, Chum: Fine-tuning CNN Image Retrieval with No Human Annotation, 2018
-_GEM_FLOOR = 1e-6
 _NORM_FLOOR = 1e-12
 # Whitening divides by a dimension's deviation; below this share of the first variance it is only rounding error.
 _LEAST_VARIANCE = 1e-10
@@ -40,7 +40,8 @@ class Trunk:
 
     `name` is the backbone's, `size` is height and width. `preprocess` converts float32 RGB 0..255 (N, H, W, 3) to the
     input of `model`, which is (N, H, W, 1) or (N, H, W) if `color` is "gray"; `preprocessing` describes it in words.
-    `notes` are for the user.
+    `notes` are for the user. `fit` is how the backbone's own preprocessing fits a photo to the size, `tokens` what its
+    tokens are, if either is known.
     """
 
     name: str
@@ -51,15 +52,21 @@ class Trunk:
     preprocessing: str
     color: Literal["rgb", "gray"] = "rgb"
     notes: tuple[str, ...] = ()
+    fit: Fit | None = None
+    tokens: KnownTokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A Keras `model` from float32 images 0..255 (N, H, W, 3) to the features of the taps, in order."""
+    """A Keras `model` from float32 images 0..255 (N, H, W, 3) to the features of the taps, in order.
+
+    `notes` are for the user.
+    """
 
     model: keras.Model
     taps: tuple[Tap, ...]
     features: Callable[[NDArray[np.uint8]], dict[str, Array]]
+    notes: tuple[str, ...] = ()
 
 
 def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Network:
@@ -69,7 +76,8 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
     any such images with Keras and NumPy, by tap name.
     """
     poolings = [
-        _pooling(spec, layer, output.shape) for layer, output in zip(trunk.layers, _outputs(trunk.model), strict=True)
+        layer_pooling(spec, layer, output.shape, trunk.size, trunk.tokens)
+        for layer, output in zip(trunk.layers, _outputs(trunk.model), strict=True)
     ]
     projections = _fit(trunk, spec, poolings, pictures)
     source = keras.Input((*trunk.size, 3), dtype="float32", name="image")
@@ -82,10 +90,11 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
         Tap(
             name=tap_name(layer),
             layer=layer,
-            pooling=pooling,  # type: ignore[arg-type]  # _pooling returns one of the literals
+            pooling=pooling.name,
             normalization=spec.normalization,
             projection=_record(projection, spec.whiten),
             shape=tuple(int(side) for side in head.shape[1:]),
+            tokens=pooling.tokens,
         )
         for layer, pooling, projection, head in zip(trunk.layers, poolings, projections, heads, strict=True)
     )
@@ -97,7 +106,8 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
             for tap, rows, projection in zip(taps, pooled, projections, strict=True)
         }
 
-    return Network(keras.Model(source, heads), taps, features)
+    notes = tuple(note for pooling in poolings for note in pooling.notes)
+    return Network(keras.Model(source, heads), taps, features, notes)
 
 
 def tap_name(layer: str) -> str:
@@ -128,21 +138,9 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _pooling(spec: NetworkSpec, layer: str, shape: Sequence[int | None]) -> str:
-    """Return the pooling for this layer's output, which has that shape."""
-    if len(shape) == 2:
-        return "none"  # already a vector: nothing to pool
-    if len(shape) != 4:
-        raise ArgumentError(
-            f"layer {layer!r} has {len(shape) - 1} dimensions, shape {tuple(shape[1:])} "
-            "(allowed: a feature map H x W x C or a vector)"
-        )
-    if None in shape[1:]:
-        raise ArgumentError(f"layer {layer!r} has no fixed size, {tuple(shape[1:])}: set --input-size")
-    return spec.pooling
-
-
-def _fit(trunk: Trunk, spec: NetworkSpec, poolings: Sequence[str], pictures: NDArray[np.uint8]) -> list[PCA | None]:
+def _fit(
+    trunk: Trunk, spec: NetworkSpec, poolings: Sequence[LayerPooling], pictures: NDArray[np.uint8]
+) -> list[PCA | None]:
     if spec.project is None:
         return [None] * len(poolings)
     fitted: list[PCA | None] = []
@@ -176,17 +174,9 @@ def _record(projection: PCA | None, whiten: bool) -> Projection | None:
     )
 
 
-def _head(feature: Any, pooling: str, projection: PCA | None, normalization: str) -> Any:
+def _head(feature: Any, pooling: LayerPooling, projection: PCA | None, normalization: str) -> Any:
     """Return the baked-in head, in Keras operations that every converter supports."""
-    if pooling == "avg":
-        feature = keras.layers.GlobalAveragePooling2D()(feature)
-    elif pooling == "max":
-        feature = keras.layers.GlobalMaxPooling2D()(feature)
-    elif pooling == "gem":
-        powers = ops.power(ops.maximum(feature, _GEM_FLOOR), _GEM_POWER)
-        feature = ops.power(ops.mean(powers, axis=(1, 2)), 1.0 / _GEM_POWER)
-    elif pooling == "flatten":
-        feature = keras.layers.Flatten()(feature)
+    feature = pool(feature, pooling)
     if projection is not None:
         layer = keras.layers.Dense(projection.n_components_)
         feature = layer(feature)
@@ -206,26 +196,15 @@ def _matrix(projection: PCA) -> NDArray[np.float64]:
     return matrix / np.sqrt(projection.explained_variance_) if projection.whiten else matrix
 
 
-def _pooled(trunk: Trunk, poolings: Sequence[str], pictures: NDArray[np.uint8]) -> list[Array]:
+def _pooled(trunk: Trunk, poolings: Sequence[LayerPooling], pictures: NDArray[np.uint8]) -> list[Array]:
     """Return each layer's output for the images, pooled by NumPy."""
     parts: list[list[Array]] = [[] for _ in poolings]
     for start in range(0, len(pictures), _BATCH):
         prepared = trunk.preprocess(pictures[start : start + _BATCH].astype(np.float32))
         outputs = _as_list(trunk.model.predict_on_batch(prepared))
         for part, output, pooling in zip(parts, outputs, poolings, strict=True):
-            part.append(_pool(np.asarray(output), pooling))
+            part.append(pooled(np.asarray(output), pooling))
     return [np.concatenate(part) for part in parts]
-
-
-def _pool(maps: Array, pooling: str) -> Array:
-    if pooling == "avg":
-        return np.asarray(maps.mean(axis=(1, 2)), np.float32)
-    if pooling == "max":
-        return np.asarray(maps.max(axis=(1, 2)))
-    if pooling == "gem":
-        powers = np.maximum(maps.astype(np.float64), _GEM_FLOOR) ** _GEM_POWER
-        return np.asarray(powers.mean(axis=(1, 2)) ** (1.0 / _GEM_POWER), np.float32)
-    return maps.reshape(len(maps), -1) if pooling == "flatten" else maps
 
 
 def _finish(rows: Array, projection: PCA | None, normalization: str) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -12,6 +13,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from edgefeat import ArgumentError
+from edgefeat_export._models.hub.converter import saved_converter
+from edgefeat_export._models.hub.parts import is_backbone, parts_of
+from edgefeat_export._models.hub.tokens import known_tokens
 from edgefeat_export._models.preprocessing import gray, preprocessing_named
 from edgefeat_export._models.saved.embedded import embedded
 from edgefeat_export._models.saved.graph import calls, inputs_of, is_keras2, is_model, key, needs
@@ -32,10 +36,15 @@ def saved_trunk(spec: NetworkSpec) -> Trunk:
     the pixels is unknown.
     """
     keras.utils.set_random_seed(spec.seed)
-    whole = load_model(spec)
+    whole = loaded = load_model(spec)
+    named: dict[str, Any] = {}
+    if is_backbone(whole) and not spec.inputs:
+        parts = parts_of(whole)
+        whole, named = parts.model, parts.named
+        spec = replace(spec, layers=spec.layers or (parts.last,))
     fixed = _fixed_inputs(spec, whole)
     _check_inputs(spec, whole, whole.outputs if not spec.layers else None, fixed)
-    model, layers = cut(whole, spec.layers)
+    model, layers = cut(whole, spec.layers, named)
     _check_inputs(spec, whole, model.outputs, fixed)
     check_layers(model)
     free = [source for source in inputs_of(model) if input_name(source) not in fixed]
@@ -43,7 +52,11 @@ def saved_trunk(spec: NetworkSpec) -> Trunk:
     assert picture is not None  # guaranteed by _check_inputs
     assert picture.height is not None  # set by load_model
     assert picture.width is not None
-    preprocess, preprocessing, notes = _preprocessing(spec, whole, model, picture)
+    own = None if spec.preprocess is not None else saved_converter(loaded)
+    if own is not None:
+        preprocess, preprocessing, notes = own.preprocess, own.preprocessing, own.notes
+    else:
+        preprocess, preprocessing, notes = _preprocessing(spec, whole, model, picture)
     if is_keras2(model) or len(inputs_of(model)) > 1:
         used = {input_name(source) for source in inputs_of(model)}
         model = embedded(model, {name: value for name, value in fixed.items() if name in used})
@@ -56,6 +69,8 @@ def saved_trunk(spec: NetworkSpec) -> Trunk:
         preprocessing=preprocessing,
         color=picture.color,
         notes=notes,
+        fit=None if own is None else own.fit,
+        tokens=known_tokens(loaded),
     )
 
 

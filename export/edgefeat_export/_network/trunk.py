@@ -14,8 +14,9 @@ from edgefeat_export._models.preprocessing import preprocessing_named
 from edgefeat_export._models.weights import copy_weights, load_weights
 from edgefeat_export._network.cut import cut
 from edgefeat_export._network.heads import Trunk
+from edgefeat_export._network.hub_trunk import hub_trunk
 from edgefeat_export._network.saved_trunk import check_layers, saved_trunk
-from edgefeat_export._spec import IMAGENET, RANDOM, NetworkSpec, is_model_file
+from edgefeat_export._spec import IMAGENET, RANDOM, NetworkSpec, is_hub, is_model_file
 
 __all__ = ["build_trunk"]
 
@@ -23,11 +24,15 @@ Size = tuple[int, int]
 
 
 def build_trunk(spec: NetworkSpec) -> Trunk:
-    """Return the backbone that `spec` names, or the saved model at that path, cut at its layers.
+    """Return the backbone that `spec` names, of Keras or KerasHub, or the saved model at that path, cut at its layers.
 
     Raises ArgumentError for an invalid name, option, layer, size or weights, and ExportError if the weights are not
     available.
     """
+    if spec.config and not is_hub(spec.backbone):
+        raise ArgumentError(f"backbone {spec.backbone} has no config: leave --config out, it is for hub: backbones")
+    if is_hub(spec.backbone):
+        return hub_trunk(spec)
     if is_model_file(spec.backbone):
         return saved_trunk(spec)
     if spec.inputs:
@@ -121,6 +126,11 @@ def _built(backbone: Backbone, spec: NetworkSpec, size: Size, *, top: bool, weig
 
 def _no_download(backbone: Backbone) -> str:
     name = backbone.name
+    if backbone.state_dict is None:
+        return (
+            f"there are no imagenet weights of {name} to download: use --weights with a file .keras, .h5 or "
+            ".weights.h5 of this network; or test with --weights random, whose features mean nothing"
+        )
     save = f"s.save_file(torchvision.models.{name}(weights='IMAGENET1K_V1').state_dict(), '{name}.safetensors')"
     return (
         f"there are no imagenet weights of {name} to download. Either save torchvision's, "

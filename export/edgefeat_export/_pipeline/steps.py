@@ -56,7 +56,9 @@ def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
 
     trunk = build_trunk(spec)
     height, width = trunk.size
-    form = PictureForm(height, width, fit=spec.fit, transparency=spec.background, color=trunk.color)
+    form = PictureForm(
+        height, width, fit=spec.fit or trunk.fit or "stretch", transparency=spec.background, color=trunk.color
+    )
     notes = [*trunk.notes, *(note for frame in spec.frames if (note := enlarged(frame, form)) is not None)]
     pictures = gather(spec.calibration, spec.evaluation, form, seed=spec.seed, tell=notes.append)
     work.write_pictures(pictures)
@@ -75,7 +77,7 @@ def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
         taps=network.taps,
         calibration=pictures.about,
         labels=pictures.labels,
-        notes=tuple(notes),
+        notes=(*notes, *network.notes),
     )
     built = BuiltNetwork(work, spec, facts)
     built.write_reference(reference)

@@ -28,6 +28,7 @@ __all__ = [
     "Projection",
     "Refusal",
     "Tap",
+    "Tokens",
     "Variant",
 ]
 
@@ -39,7 +40,7 @@ _MAX_FILE_SIZE = 2**31
 
 Format = Literal["tflite", "onnx"]
 Precision = Literal["float32", "float16", "dynamic", "int8"]
-Pooling = Literal["avg", "max", "gem", "flatten", "none"]
+Pooling = Literal["avg", "max", "gem", "cls", "mean", "mean-patches", "flatten", "none"]
 
 #: All variants, in the order in which `load` prefers them. Exact ones come first: whether a smaller one is also faster
 #: can only be measured on the device.
@@ -67,8 +68,27 @@ class Projection(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Tokens(Record):
+    """The tokens of a layer that gives `count` vectors instead of a feature map, before they are pooled.
+
+    `special` names the tokens at the start that are not patches, in order: "class", "distillation" or "register". The
+    others are patches, row by row: `grid` is their rows and columns, or empty if not known. `authors_pooling` is how
+    the backbone's authors make one vector of them, or None if not known.
+    """
+
+    count: int
+    special: tuple[str, ...]
+    grid: tuple[int, ...]
+    authors_pooling: Pooling | None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tap(Record):
-    """A named output of the model. `shape` is the shape of one image's feature: `(D,)`, or `(H, W, C)` if unpooled."""
+    """A named output of the model.
+
+    `shape` is the shape of one image's feature: `(D,)`; if unpooled `(H, W, C)`, or `(T, D)` for tokens that are not
+    only a grid of patches. `tokens` describes the layer's tokens; None for a feature map or a vector.
+    """
 
     name: str
     layer: str
@@ -76,6 +96,8 @@ class Tap(Record):
     normalization: Literal["l2", "none"]
     projection: Projection | None
     shape: tuple[int, ...]
+    # Missing in bundles written before tokens were supported, and for layers without tokens.
+    tokens: Tokens | None = field(default=None, metadata={"optional": True})
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -261,6 +283,16 @@ def _check_tap(tap: Tap) -> None:
         raise RecordError(f"taps: {tap.name!r} (allowed: a name without / and \\)")
     if not tap.shape or any(side < 1 for side in tap.shape):
         raise RecordError(f"taps: {tap.name} has shape {tap.shape} (allowed: positive sizes)")
+    if tap.tokens is not None:
+        _check_tokens(tap.name, tap.tokens)
+
+
+def _check_tokens(tap: str, tokens: Tokens) -> None:
+    patches = tokens.count - len(tokens.special)
+    fits = not tokens.grid or (len(tokens.grid) == 2 and tokens.grid[0] * tokens.grid[1] == patches)
+    if patches < 1 or min(tokens.grid, default=1) < 1 or not fits:
+        grid = "x".join(map(str, tokens.grid)) or "no grid"
+        raise RecordError(f"taps: {tap} has {tokens.count} tokens, {len(tokens.special)} of them special, and {grid}")
 
 
 def _check_file(file: File) -> None:

@@ -18,14 +18,13 @@ from onnx import numpy_helper
 from edgefeat import ExportError
 from edgefeat_export._convert.onnx.batch import check_rows
 from edgefeat_export._convert.onnx.dense_weights import restore, set_aside
+from edgefeat_export._convert.onnx.free_batch import BATCH, add_constant, constants_of, free_batch
+from edgefeat_export._convert.onnx.layer_norms import spell_layer_norms
 
 __all__ = ["BATCH", "OPSET", "float32"]
 
 #: Opset 18 is the first in which Pad has `axes`, see `_shield_pads`; onnxruntime supports it since 1.14.
 OPSET = 18
-
-#: The name of the free dimension.
-BATCH = "batch"
 
 #: A name that tf2onnx generated: a word, a number, and the output's place in its node.
 _GENERATED = re.compile(r"(?P<stem>.*)__\d+(?P<place>:\d+)?")
@@ -45,9 +44,10 @@ def float32(tflite: Path, output: Path) -> None:
     """
     model = _translated(tflite)
     _check_operators(model)
-    _free_batch(model)
+    free_batch(model)
     _shield_pads(model)
     _spell_norms(model)
+    spell_layer_norms(model)
     _name_tensors(model)
     unchecked = output.with_suffix(".unchecked")
     onnx.save(model, unchecked)
@@ -129,22 +129,6 @@ def _check_operators(model: onnx.ModelProto) -> None:
         )
 
 
-def _free_batch(model: onnx.ModelProto) -> None:
-    """Replace the TFLite model's batch of 1 with a free batch, in place."""
-    graph = model.graph
-    for end in [*graph.input, *graph.output]:
-        end.type.tensor_type.shape.dim[0].dim_param = BATCH
-    # These shapes have a batch of 1; readers infer them again.
-    del graph.value_info[:]
-    constants = _constants(graph)
-    for node in graph.node:
-        if node.op_type == "Reshape" and node.input[1] in constants and node.input[0] not in constants:
-            shape = constants[node.input[1]]
-            if len(shape) and shape[0] == 1:
-                # 0 means "as in the input".
-                node.input[1] = _add_constant(graph, node.output[0] + "/shape", np.concatenate([[0], shape[1:]]))
-
-
 def _shield_pads(model: onnx.ModelProto) -> None:
     """Prevent onnxruntime from fusing a Pad of zeros into a MaxPool, in place.
 
@@ -153,7 +137,7 @@ def _shield_pads(model: onnx.ModelProto) -> None:
     """
     graph = model.graph
     maker = {name: node for node in graph.node for name in node.output}
-    constants = _constants(graph)
+    constants = constants_of(graph)
     pooled = {node.input[0] for node in graph.node if node.op_type == "MaxPool"}
     for node in graph.node:
         if node.op_type != "Pad" or node.output[0] not in pooled or len(node.input) > 3:
@@ -163,7 +147,7 @@ def _shield_pads(model: onnx.ModelProto) -> None:
         inputs = [*node.input, *[""] * (3 - len(node.input))]
         axes = np.arange(len(constants[node.input[1]]) // 2)
         del node.input[:]
-        node.input.extend([*inputs, _add_constant(graph, node.output[0] + "/axes", axes)])
+        node.input.extend([*inputs, add_constant(graph, node.output[0] + "/axes", axes)])
 
 
 def _spell_norms(model: onnx.ModelProto) -> None:
@@ -180,7 +164,7 @@ def _spell_norms(model: onnx.ModelProto) -> None:
             graph.node.append(node)
             continue
         (source,), (output,) = node.input, node.output
-        axes = _add_constant(graph, f"{output}/norm/axes", [named.get("axis", -1)])
+        axes = add_constant(graph, f"{output}/norm/axes", [named.get("axis", -1)])
         least = f"{output}/norm/least"
         graph.initializer.append(numpy_helper.from_array(np.asarray(_LEAST_SQUARE, np.float32), least))
         squares, kept, length = (f"{output}/norm/{part}" for part in ("squares", "kept", "length"))
@@ -202,12 +186,3 @@ def _is_not_negative(node: Any, maker: dict[str, Any], constants: dict[str, npt.
     if node.op_type == "Clip" and len(node.input) > 1 and node.input[1] in constants:
         return bool(constants[node.input[1]] >= 0)
     return node.op_type in _NOT_NEGATIVE
-
-
-def _constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[Any]]:
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-
-
-def _add_constant(graph: onnx.GraphProto, name: str, values: npt.ArrayLike) -> str:
-    graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
-    return name

@@ -15,14 +15,13 @@ from onnxruntime import quantization
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx.batch import check_rows
+from edgefeat_export._convert.onnx.shapes import inferred, shapes_of
 
 __all__ = ["check", "float_nodes", "int8", "quantize", "with_float"]
 
 #: Images per calibration run: with 8, InceptionResNetV2 takes 5.7 GB instead of 1.7, and as much time.
 _BATCH = 1
 
-#: The most values of a constant that may be a shape, axes or pads.
-_SHAPE_VALUES = 64
 
 #: Operators of preprocessing: arithmetic with constants, swapping channels, and the weighted sum for gray.
 _HEAD = frozenset({"Cast", "Mul", "Add", "Sub", "Div", "Slice", "Concat", "Gather", "Split", "Squeeze", "Unsqueeze"})
@@ -159,21 +158,9 @@ def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:
     """Return the names of the nodes of the head (preprocessing) and of the tail (pooling, projection, L2 norm)."""
-    graph = onnx.shape_inference.infer_shapes(_without_weights(model)).graph
+    graph = inferred(model)
     constants = {tensor.name for tensor in model.graph.initializer}
     return sorted({node.name for node in [*_head(graph, constants), *_tail(graph, constants)]})
-
-
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with its weights as inputs: shape inference copies the whole model, and needs only shapes."""
-    graph, small, sources = model.graph, [], [*model.graph.input]
-    for tensor in graph.initializer:
-        if np.prod(tensor.dims) <= _SHAPE_VALUES:
-            small.append(tensor)
-        else:
-            sources.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    light = onnx.helper.make_graph(graph.node, graph.name, sources, graph.output, small, value_info=graph.value_info)
-    return onnx.helper.make_model(light, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 def _head(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
@@ -186,7 +173,7 @@ def _head(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
 
 def _tail(graph: onnx.GraphProto, constants: set[str]) -> Iterator[Any]:
     """Yield nodes from the outputs backwards, up to the last whose result is a feature map or has an activation."""
-    shapes = _shapes(graph)
+    shapes = shapes_of(graph)
     maker = {name: node for node in graph.node for name in node.output}
     ends = {output.name for output in graph.output}
     waiting = sorted(ends)
@@ -222,9 +209,3 @@ def _is_norm(one: list[int], other: list[int]) -> bool:
 def _is_map(shape: list[int]) -> bool:
     """Return whether a tensor [batch, ...] has positions and channels; the norm of each position has no channels."""
     return len(shape) == 4 and sum(size != 1 for size in shape[1:]) > 1 and 1 not in (shape[1], shape[3])
-
-
-def _shapes(graph: onnx.GraphProto) -> dict[str, list[int]]:
-    """Return the shape of every tensor whose rank is known; a free dimension is 0."""
-    described = [*graph.value_info, *graph.input, *graph.output]
-    return {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in described}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefeat_export._convert.graph import SavedGraph
-from edgefeat_export._convert.tflite import channels, flatbuffer
+from edgefeat_export._convert.tflite import channels, constants, flatbuffer
 from edgefeat_export._convert.tflite.float16 import round_weights
 
 __all__ = ["dynamic", "float16", "float32"]
@@ -66,6 +66,7 @@ def _write(converter: Any, graph: SavedGraph, output: Path) -> None:
     # The converter may reorder the outputs; its signature gives their names.
     (signature,) = model.signatureDefs
     model.subgraphs[0].outputs = [entry.tensorIndex for entry in sorted(signature.outputs, key=lambda one: one.name)]
+    constants.fold_constants(model)
     channels.fold_exchange(model)
     flatbuffer.label(model, graph.taps)
     output.write_bytes(flatbuffer.serialize(model))

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from edgefeat import ArgumentError, ExportError
+from edgefeat_export._models.hub_package import PACKAGE, keras_hub
 from edgefeat_export._models.saved.config import MODELS, REMEDY, saved_layers
 from edgefeat_export._models.saved.content import SavedModel, first_line, saved_model
 from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model
@@ -58,6 +59,8 @@ def scope_name(name: str) -> str:
 
 
 def _load_keras3(saved: SavedModel) -> Any:
+    if any(str(layer.get("module", "")).startswith(PACKAGE) for layer in (saved.config, *saved_layers(saved.config))):
+        keras_hub()  # its layers are then known, like those of Keras
     try:
         with _known_by_name(saved) as path:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
