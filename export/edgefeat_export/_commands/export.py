@@ -11,6 +11,7 @@ from edgefeat import VARIANTS, Extractor
 from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._images.frames.form import COLORS, FORMATS, ROTATIONS, parse_frame
 from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._images.calibration import SYNTHETIC
@@ -19,7 +20,7 @@ from edgefeat_export._spec import Effort, Fit, Normalization, Pooling, parse_inp
 __all__ = ["command"]
 
 
-@click.command("export")
+@click.command("export", epilog=documented("your-model"))
 @click.argument("backbone")
 @click.option("-o", "--output", type=click.Path(), help="Bundle to write.  [default: <name>.edgefeat]")
 @click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")

@@ -10,6 +10,7 @@ import click
 
 from edgefeat._commands.cli.click_options import click_command
 from edgefeat._commands.cli.declaration import DeclaredCommand
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._errors import MissingExtraError
 from edgefeat._version import __version__
 
@@ -105,7 +106,11 @@ def _missing(name: str, error: MissingExtraError) -> click.Command:
     )
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    epilog=documented("README"),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="edgefeat")
 def edgefeat() -> None:
     """Image features from a Keras backbone, checked against Keras, extracted without TensorFlow.

@@ -11,7 +11,7 @@ import click
 
 from edgefeat._commands.cli.click_options import add_option
 from edgefeat._commands.cli.options import LIMIT_OPTIONS, choice_options, limits_of
-from edgefeat._commands.cli.terminal import echo, printable
+from edgefeat._commands.cli.terminal import documented, echo, printable
 from edgefeat._commands.services.serve.settings import SERVE_PIXELS, ServeLimits, ServeSettings
 from edgefeat._errors import ArgumentError, MissingExtraError
 from edgefeat._version import install_command
@@ -32,7 +32,7 @@ def _limit_options(function: F) -> F:
     return function
 
 
-@click.command("serve", short_help="Serve features over HTTP.")
+@click.command("serve", short_help="Serve features over HTTP.", epilog=documented("serve"))
 @click.argument("bundle", type=click.Path())
 @click.option("--database", type=click.Path(), metavar="FILE.db", help="Also search this database, at /search.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

@@ -10,6 +10,7 @@ import click
 
 from edgefeat._commands.cli.click_options import add_option
 from edgefeat._commands.cli.options import LIMIT_OPTIONS, choice_options, json_option, limits_of
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._commands.extract.database_options import DATABASE_OPTIONS
 from edgefeat._commands.services.watch.settings import WatchSettings
 
@@ -28,7 +29,7 @@ def _shared_options(function: F) -> F:
     return function
 
 
-@click.command("watch", short_help="Extract features of photos as they arrive in folders.")
+@click.command("watch", short_help="Extract features of photos as they arrive in folders.", epilog=documented("watch"))
 @click.argument("bundle", type=click.Path())
 @click.argument("folders", nargs=-1, required=True, type=click.Path(), metavar="FOLDER...")
 @click.option("-o", "--output", type=click.Path(), metavar="FILE.jsonl", help="Append to this file instead.")
