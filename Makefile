@@ -20,7 +20,7 @@ PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # beside TensorFlow these and what needs the developers' packages: the others would find nothing new there.
 BY_ENGINE := $(addprefix tests/runtime/test_,$(addsuffix .py,boundaries bundle_reading command_extract command_verify \
   device device_bench device_examples extractor fidelity hostile_bundles outputs greeting probe selection tuning verify))
-BY_PACKAGE := $(addprefix tests/runtime/test_,$(addsuffix .py,convert duplicates index picture ray search serve sklearn watch))
+BY_PACKAGE := $(addprefix tests/runtime/test_,$(addsuffix .py,convert duplicates index picture ray search sklearn watch)) $(wildcard tests/runtime/test_serve*.py)
 REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/test_*.py))
 # Some tests of every package, for while one works: under a minute on two processors.
 QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_verify extractor fidelity formats gate \
