@@ -78,3 +78,20 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
         return folder
 
     return made
+
+
+@pytest.fixture(scope="session")
+def small_photos(made_once: MadeOnce) -> Path:
+    """A folder of eighty small photos to calibrate on. Without photos an export generates larger ones, for seconds."""
+
+    def fill(folder: Path) -> None:
+        import numpy as np
+        from PIL import Image
+
+        random = np.random.default_rng(17)
+        for number in range(80):
+            coarse = Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)).resize((64, 64))
+            noisy = np.asarray(coarse) + random.normal(0, 8, (64, 64, 3))
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{number:02}.png")
+
+    return made_once("small photos", fill)

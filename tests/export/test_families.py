@@ -32,13 +32,16 @@ IN_INT8 = ("convnext_tiny", "densenet121", "mobilenet_v3_small")
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_a_member_of_the_family_converts_and_its_float_files_are_keras(name: str, tmp_path: Path) -> None:
+def test_a_member_of_the_family_converts_and_its_float_files_are_keras(
+    name: str, small_photos: Path, tmp_path: Path
+) -> None:
     wanted = ["tflite-float32", "onnx-float32", *(["tflite-int8"] if name in IN_INT8 else [])]
     side, layer = MEMBERS[name]
     extractor = edgefeat_export.export(
         name,
         tmp_path / "a.edgefeat",
         weights="random",
+        calibration=small_photos,
         input_size=side,
         layers=[layer] if layer else (),
         variants=wanted,

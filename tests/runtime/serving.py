@@ -52,11 +52,11 @@ class Server:
         finally:
             connection.close()
 
-    def raw(self, sent: bytes) -> bytes:
-        """Send bytes and return everything that comes back until the server closes the connection or is silent."""
+    def raw(self, sent: bytes, silence: float = 2.0) -> bytes:
+        """Send bytes; return what comes back until the server closes the connection, or says nothing for so long."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(sent)
-            connection.settimeout(2)
+            connection.settimeout(silence)
             received = b""
             with contextlib.suppress(TimeoutError, ConnectionResetError):
                 while block := connection.recv(65536):
