@@ -72,7 +72,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m tests.arm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE", help="in place of those in tests/data")
-    parser.add_argument("--short", action="store_true", help="one board, one engine, one bundle, a part of tests/runtime")
+    parser.add_argument("--short", action="store_true", help="one board, engine and bundle, a part of tests/runtime")
     parser.add_argument("--board", action="append", choices=[board.key for board in BOARDS], help="several times")
     parser.add_argument("--system", action="append", choices=[system.key for system in SYSTEMS], help="several times")
     parser.add_argument("--tests", metavar="PATHS", help="of tests/runtime, separated by spaces; '' for none")

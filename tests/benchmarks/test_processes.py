@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-psutil = pytest.importorskip("psutil", reason="needs the bench extra")
+pytest.importorskip("psutil", reason="needs the bench extra")
+
+import psutil
 
 import edgefeat
 from edgefeat_bench._setup.tuning import is_tuned
