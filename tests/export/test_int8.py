@@ -16,6 +16,7 @@ pytest.importorskip("tensorflow", reason="needs the export extra")
 
 import edgefeat
 import edgefeat_export
+from edgefeat_export._images.calibration import SYNTHETIC
 from edgefeat_export._pipeline.ladder import ALL_PIECES, float_groups
 from edgefeat_export._quantize.records import Sensitivity
 
@@ -35,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def exported(model: Path, photos: Path, output: Path, **options: Any) -> edgefeat.Manifest:
+def exported(model: Path, photos: Path | str, output: Path, **options: Any) -> edgefeat.Manifest:
     variants = options.pop("variants", ["tflite-float32", "onnx-float32", "tflite-int8", "onnx-int8"])
     options |= {"preprocess": "tf", "layers": ["last"], "variants": variants, "calibration": photos}
     extractor = edgefeat_export.export(model, output, **options)
@@ -72,14 +73,12 @@ def test_the_manifest_says_what_was_corrected_and_to_what_it_was_held(bundle: Pa
             assert variant.correction == ()
 
 
-def test_a_gate_that_int8_misses_keeps_layers_in_float_and_lists_them(
-    model: Path, small_photos: Path, tmp_path: Path
-) -> None:
-    plain = exported(model, small_photos, tmp_path / "plain.edgefeat", correction=[], effort="quick")
+def test_a_gate_that_int8_misses_keeps_layers_in_float_and_lists_them(model: Path, tmp_path: Path) -> None:
+    plain = exported(model, SYNTHETIC, tmp_path / "plain.edgefeat", correction=[], effort="quick")
     reached = min(mean_cosine(plain, name) for name in ("tflite-int8", "onnx-int8"))
     # Half way from what all-int8 reaches to exact: out of its reach, and within that of fewer layers.
     gate = 1 - (1 - reached) / 2
-    held = exported(model, small_photos, tmp_path / "held.edgefeat", correction=[], min_fidelity=gate)
+    held = exported(model, SYNTHETIC, tmp_path / "held.edgefeat", correction=[], min_fidelity=gate)
     for name in ("tflite-int8", "onnx-int8"):
         found = [variant for variant in held.variants if variant.name == name]
         if found:
@@ -91,7 +90,7 @@ def test_a_gate_that_int8_misses_keeps_layers_in_float_and_lists_them(
     # What takes layers in float is not found by one correction.
     quick = exported(
         model,
-        small_photos,
+        SYNTHETIC,
         tmp_path / "quick.edgefeat",
         variants=["tflite-float32", "tflite-int8"],
         correction=[],
