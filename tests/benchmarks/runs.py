@@ -25,18 +25,18 @@ OURS = ["--only", "edgefeat tflite-float32 litert", "--only", "edgefeat onnx-flo
 # while a string was evaluated, as psutil does now and then.
 INTERRUPTED = (130, -signal.SIGINT)
 
-# A contender of the user's own. It says what it is told to as its feature; at the `last` picture it ends.
+# A contender of the user's own. It gives the feature and the seconds that it is told to; at the `last` picture it ends.
 OWN = """
 import json, sys
 import numpy as np
-feature, last = sys.argv[1:]
+feature, last, seconds = sys.argv[1:]
 print(json.dumps({"versions": {"own": "1"}, "model_bytes": 3}), flush=True)
 for number, line in enumerate(sys.stdin):
     asked = json.loads(line)
     if number == int(last):
         sys.exit("the battery is empty")
     assert ("file" in asked) != ("array" in asked)
-    print(json.dumps({"seconds": 0.5, "feature": json.loads(feature)}), flush=True)
+    print(json.dumps({"seconds": float(seconds), "feature": json.loads(feature)}), flush=True)
 """
 
 

@@ -16,6 +16,8 @@ pytest.importorskip("psutil", reason="needs the bench extra")
 
 from tests.benchmarks.runs import BUNDLE, OURS, OWN, QUICK, measured, result
 
+from edgefeat_bench._records import Run
+
 
 def test_a_bundle_whose_model_is_broken_shows_it_as_wrong(photos: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="needs the export extra to break a model with")
@@ -42,25 +44,33 @@ def test_a_bundle_whose_model_is_broken_shows_it_as_wrong(photos: Path, tmp_path
     assert result(run, "edgefeat tflite-float32 litert").status == "ok"
 
 
-@pytest.mark.parametrize(
-    ("feature", "last", "status", "words"),
-    [
-        (json.dumps([1.0] * 16), 999, "wrong", "cosine"),
-        (json.dumps([1.0] * 3), 999, "wrong", "3 numbers"),
-        (json.dumps([float("nan")] * 16), 999, "wrong", "not finite"),
-        (json.dumps([1.0] * 16), 5, "died", "the battery is empty"),
-        (json.dumps("?"), 999, "died", "not understood"),
-    ],
-    ids=["other features", "too few numbers", "no numbers", "ends midway", "not the protocol"],
-)
-def test_a_contender_of_the_users_own_costs_only_itself(
-    feature: str, last: int, status: str, words: str, photos: Path, tmp_path: Path
-) -> None:
-    script = tmp_path / "own.py"
+#: Contenders of the user's own: the feature, the picture at which it ends, the seconds, its status, and why.
+SPOILT = {
+    "own other features": ([1.0] * 16, 999, 0.5, "wrong", "cosine"),
+    "own too few numbers": ([1.0] * 3, 999, 0.5, "wrong", "3 numbers"),
+    "own no numbers": ([float("nan")] * 16, 999, 0.5, "wrong", "not finite"),
+    "own ends midway": ([1.0] * 16, 5, 0.5, "died", "the battery is empty"),
+    "own not the protocol": ("?", 999, 0.5, "died", "not understood"),
+    "own no time": ([1.0] * 16, 999, 0.0, "died", "0 seconds"),
+}
+
+
+@pytest.fixture(scope="module")
+def with_spoilt(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of two contenders of edgefeat, and all that are spoilt."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    script = folder / "own.py"
     script.write_text(OWN)
-    added = f"own={sys.executable} {script} '{feature}' {last}"
-    run = measured(tmp_path, photos, *QUICK, *OURS, "--only", "own", "--add", added)
-    own, ours = result(run, "own"), result(run, "edgefeat tflite-float32 litert")
+    added = ["--add", "own gone=/nowhere/at/all"]
+    for name, (feature, last, seconds, *_) in SPOILT.items():
+        added += ["--add", f"{name}={sys.executable} {script} '{json.dumps(feature)}' {last} {seconds}"]
+    return measured(folder, photos, *QUICK, *OURS, "--only", "own", *added)
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_contender_of_the_users_own_costs_only_itself(name: str, with_spoilt: Run) -> None:
+    *_, status, words = SPOILT[name]
+    own, ours = result(with_spoilt, name), result(with_spoilt, "edgefeat tflite-float32 litert")
     assert own.status == status
     assert words in own.reason
     assert ours.status == "ok"
@@ -69,13 +79,10 @@ def test_a_contender_of_the_users_own_costs_only_itself(
         assert own.series[0].seconds == (0.5,) * 4
 
 
-def test_a_contender_cannot_take_no_time(photos: Path, tmp_path: Path) -> None:
-    script = tmp_path / "own.py"
-    script.write_text(OWN.replace("0.5", "0.0"))
-    added = f"own={sys.executable} {script} '{json.dumps([1.0] * 16)}' 999"
-    run = measured(tmp_path, photos, *QUICK, "--only", "own", "--add", added)
-    assert result(run, "own").status == "died"
-    assert "0 seconds" in result(run, "own").reason
+def test_a_command_that_is_not_there_died(with_spoilt: Run) -> None:
+    gone = result(with_spoilt, "own gone")
+    assert gone.status == "died"
+    assert "/nowhere/at/all" in gone.reason
 
 
 def test_packages_that_do_not_fit_together_are_absent_with_the_command_that_mends_them(
@@ -112,9 +119,3 @@ def test_a_program_that_cannot_run_here_costs_only_itself(
     assert peer.remedy.startswith("apt-get install libgles2 ")
     assert [one.name for one in run.cold_starts] == ["edgefeat extract"]
     assert run.after is not None
-
-
-def test_a_command_that_is_not_there_died(photos: Path, tmp_path: Path) -> None:
-    run = measured(tmp_path, photos, *QUICK, *OURS[:2], "--only", "gone", "--add", "gone=/nowhere/at/all")
-    assert result(run, "gone").status == "died"
-    assert "/nowhere/at/all" in result(run, "gone").reason
