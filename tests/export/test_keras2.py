@@ -28,10 +28,16 @@ def seed() -> None:
     tf_keras.utils.set_random_seed(3)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Path]]:
+    """The tutorials' model, and its file in each format."""
+    model, folder = randomized(tutorial()), tmp_path_factory.mktemp("kept")
+    return model, {form: saved(model, folder, form) for form in (".h5", ".keras", "")}
+
+
 @pytest.mark.parametrize("form", [".h5", ".keras", ""])
-def test_every_format_gives_what_tf_keras_gives(form: str, tmp_path: Path) -> None:
-    model = randomized(tutorial())
-    path = saved(model, tmp_path, form)
+def test_every_format_gives_what_tf_keras_gives(form: str, kept: tuple[Any, dict[str, Path]]) -> None:
+    model, path = kept[0], kept[1][form]
     given = pictures()
     close(outputs(spec_of(path), given), model.predict(given, verbose=0))
     trunk = build_trunk(spec_of(path))
@@ -41,9 +47,8 @@ def test_every_format_gives_what_tf_keras_gives(form: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("form", [".h5", ".keras", ""])
 @pytest.mark.parametrize("layer", ["pooled", "encoder", "encoder/separable", "depth/wise"])
-def test_a_cut_anywhere_is_that_of_tf_keras(layer: str, form: str, tmp_path: Path) -> None:
-    model = randomized(tutorial())
-    path = saved(model, tmp_path, form)
+def test_a_cut_anywhere_is_that_of_tf_keras(layer: str, form: str, kept: tuple[Any, dict[str, Path]]) -> None:
+    model, path = kept[0], kept[1][form]
     given = pictures()
     if layer == "encoder/separable":
         inner = model.get_layer("encoder")
