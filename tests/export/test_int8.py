@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -20,20 +19,11 @@ from edgefeat_export._images.calibration import SYNTHETIC
 from edgefeat_export._pipeline.ladder import ALL_PIECES, float_groups
 from edgefeat_export._quantize.records import Sensitivity
 
-DATA = Path(__file__).parents[1] / "data"
-
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(tiny_model: Path) -> Path:
     """A network of a few layers, saved by Keras."""
-    spec = importlib.util.spec_from_file_location("make_bundles", DATA / "make_bundles.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    path = tmp_path_factory.mktemp("model") / "tiny.keras"
-    module.tiny_model().save(path)
-    return path
+    return tiny_model
 
 
 def exported(model: Path, photos: Path | str, output: Path, **options: Any) -> edgefeat.Manifest:
