@@ -16,11 +16,14 @@ DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.ve
 # A module's tests stay in one process: many share an export that takes half a minute. The longest modules come first
 # (tests/conftest.py), so that no process is left alone with one at the end.
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
-# tests/runtime runs whole with LiteRT alone. With another engine alone those tests run that an engine has a part in, and
-# beside TensorFlow these and what needs the developers' packages: the others would find nothing new there.
-BY_ENGINE := $(addprefix tests/runtime/test_,$(addsuffix .py,boundaries bundle_reading command_extract command_verify \
-  device device_bench device_examples extractor fidelity hostile_bundles outputs greeting probe selection tuning verify))
-BY_PACKAGE := $(addprefix tests/runtime/test_,$(addsuffix .py,convert duplicates index picture ray search serve sklearn watch))
+# tests/runtime runs whole with LiteRT alone. With another engine alone only the tests run whose outcome depends on which
+# engines are installed. Beside TensorFlow, where all engines are, these run and what needs the developers' packages or
+# every engine: the others would find nothing new there.
+RUNTIME_TESTS = $(addprefix tests/runtime/test_,$(addsuffix .py,$(1)))
+BY_ENGINE := $(call RUNTIME_TESTS,boundaries command_extract command_verify device_bench extractor greeting outputs probe \
+  selection tuning verify)
+BY_PACKAGE := $(call RUNTIME_TESTS,bundle_reading convert device_examples duplicates hostile_bundles index picture ray \
+  search sklearn watch) $(wildcard tests/runtime/test_serve*.py)
 REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/test_*.py))
 # Some tests of every package, for while one works: under a minute on two processors.
 QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_verify extractor fidelity formats gate \

@@ -17,6 +17,7 @@ from edgefeat._bundle.manifest import is_colour
 from edgefeat._images.frames.form import parse_frame
 from edgefeat_export._bundle.writing import bundle_name, write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
+from edgefeat_export._models.saved.content import saved_model
 from edgefeat_export._pipeline.ladder import ALL_PIECES
 from edgefeat_export._pipeline.progress import Progress
 from edgefeat_export._pipeline.variants import build_network, make_variants
@@ -191,6 +192,8 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
         raise ArgumentError("whitening requires a projection: add --project")
     if not 0 <= spec.seed < 2**32:
         raise ArgumentError(f"seed {spec.seed} (allowed: 0 to {2**32 - 1})")
+    if is_model_file(spec.backbone) and not os.path.exists(spec.backbone):
+        saved_model(Path(spec.backbone))  # raises the error that names what is allowed
     if spec.weights is not None and is_model_file(spec.backbone):
         raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
     if spec.weights not in (None, IMAGENET, RANDOM):

@@ -14,7 +14,7 @@ from edgefeat._commands.cli.terminal import documented
 from edgefeat._errors import MissingExtraError
 from edgefeat._version import __version__
 
-__all__ = ["run"]
+__all__ = ["missing_command", "run"]
 
 ENTRY_POINTS = "edgefeat.commands"
 # The commands of this package. They are loaded without reading entry points, which takes 30 ms.
@@ -52,7 +52,7 @@ class _Commands(click.Group):
             module, _, attribute = point.partition(":")
             found: click.Command = getattr(importlib.import_module(module), attribute)
         except MissingExtraError as error:
-            return _missing(cmd_name, error)
+            return missing_command(cmd_name, error)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -90,8 +90,8 @@ def _summary(command: click.Command) -> str:
     return " ".join(first.split()).split(". ")[0].rstrip(".")
 
 
-def _missing(name: str, error: MissingExtraError) -> click.Command:
-    """Return a command for a missing extra: it only prints how to install it."""
+def missing_command(name: str, error: MissingExtraError) -> click.Command:
+    """Return a stand-in for a command that lacks a package: it only says how to install it."""
 
     def fail() -> None:
         raise error

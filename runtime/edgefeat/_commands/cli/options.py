@@ -39,7 +39,7 @@ LIMIT_OPTIONS = (
     Option(
         "max_pixels",
         ("--max-pixels",),
-        f"Refuse photos with more pixels, decoded.  [default: {MAX_PIXELS}]",
+        f"Refuse photos with more pixels than this.  [default: {MAX_PIXELS}]",
         "whole",
         metavar="N",
         least=1,
@@ -55,7 +55,7 @@ LIMIT_OPTIONS = (
     Option(
         "least_share",
         ("--least-share",),
-        f"Least share of rows that a truncated photo must have.  [default: {LEAST_SHARE}]",
+        f"Smallest share of its rows that a truncated photo must have.  [default: {LEAST_SHARE}]",
         "number",
         metavar="SHARE",
         least=0,

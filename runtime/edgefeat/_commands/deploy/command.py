@@ -35,7 +35,7 @@ __all__ = ["command"]
 @click.option("--rollback", is_flag=True, help="Go back to what ran before. Takes no BUNDLE.")
 @click.option("--remove", is_flag=True, help="Remove edgefeat and its services. Takes no BUNDLE. Databases stay.")
 @click.option("--ssh-option", "options", multiple=True, metavar="OPTION", help="An -o option for ssh. Repeatable.")
-@click.option("--fresh", is_flag=True, help="Ask the package index again instead of using the wheels of last time.")
+@click.option("--fresh", is_flag=True, help="Ask the package index again instead of reusing the last run's wheels.")
 @json_option
 def command(
     bundle_and_hosts: tuple[str, ...],

@@ -38,7 +38,7 @@ __all__ = ["command"]
     metavar="COMMAND",
     help="Also run this as a service, such as 'watch ~/incoming --into ~/photos.db'. Repeatable.",
 )
-@click.option("--fresh", is_flag=True, help="Ask the package index again instead of using the wheels of last time.")
+@click.option("--fresh", is_flag=True, help="Ask the package index again instead of reusing the last run's wheels.")
 @json_option
 def command(
     bundle: str,

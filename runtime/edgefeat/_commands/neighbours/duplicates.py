@@ -27,7 +27,7 @@ __all__ = ["command"]
     default=DEFAULT_THRESHOLD,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Least cosine between near-duplicates.",
+    help="Lowest cosine between near-duplicates.",
 )
 @click.option("--tap", metavar="NAME", help="Tap to compare, if the database has several.")
 @click.option("--sheet", type=click.Path(), metavar="FILE", help="Also write a contact sheet: .html or .png.")

@@ -27,7 +27,7 @@ _MEGABYTE = 1_000_000
 def _limit_options(function: F) -> F:
     for option in reversed(LIMIT_OPTIONS):
         if option.parameter == "max_pixels":
-            option = option._replace(help=f"Refuse photos with more pixels, decoded.  [default: {SERVE_PIXELS}]")
+            option = option._replace(help=f"Refuse photos with more pixels than this.  [default: {SERVE_PIXELS}]")
         function = add_option(function, option)
     return function
 
@@ -45,7 +45,7 @@ def _limit_options(function: F) -> F:
     "--allow-origin", "origins", multiple=True, metavar="URL", help="Web site whose pages may use the server."
 )
 @choice_options
-@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one a core, at most 4]")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per core, at most 4]")
 @click.option("--exact", is_flag=True, help="Decode photos exactly as Keras does, more slowly.")
 @_limit_options
 @click.option(
@@ -54,7 +54,7 @@ def _limit_options(function: F) -> F:
     show_default=True,
     type=click.IntRange(1, 1000),
     metavar="MB",
-    help="Refuse larger requests. All that are in memory together may have as much, at least 16 MB.",
+    help="Largest request. All requests in memory together may have the same size, or 16 MB.",
 )
 @click.option(
     "--queue",
@@ -70,7 +70,7 @@ def _limit_options(function: F) -> F:
     show_default=True,
     type=click.IntRange(1, 100_000),
     metavar="N",
-    help="Connections at a time.",
+    help="Largest number of connections at a time.",
 )
 def command(
     bundle: str,

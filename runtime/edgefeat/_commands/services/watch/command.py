@@ -45,14 +45,14 @@ def _shared_options(function: F) -> F:
     metavar="S",
     help="Take a photo when it has not changed for this many seconds.",
 )
-@click.option("--poll", is_flag=True, help="Search the folders at intervals, without notices of the system.")
+@click.option("--poll", is_flag=True, help="Search the folders at intervals, without file system events.")
 @click.option(
     "--interval",
     default=2.0,
     show_default=True,
     type=click.FloatRange(0.1, 86400),
     metavar="S",
-    help="Seconds between two such searches.",
+    help="Seconds between two searches with --poll.",
 )
 @json_option
 def command(
@@ -82,9 +82,9 @@ def command(
     Example: edgefeat watch mobilenet_v2.edgefeat incoming/ --into features.db
 
     Each photo is taken once, when it is complete. Renamed and removed photos are followed in the database. Photos that
-    cannot be read are reported with a reason. After a restart the same command continues where it was.
+    cannot be read are reported with a reason. After a restart the same command continues where it left off.
 
-    Others may search the database meanwhile.
+    The database can be searched while this runs.
     """
     settings = WatchSettings(
         bundle=bundle,
