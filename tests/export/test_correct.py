@@ -30,7 +30,6 @@ from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import conversion as tflite
 from edgefeat_export._convert.tflite import flatbuffer, tail
 from edgefeat_export._convert.tflite import int8 as tflite_int8
-from edgefeat_export._quantize import early_layers as early
 from edgefeat_export._quantize.correction import basis, rounding
 from edgefeat_export._quantize.correction import corrected_files as files
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, mean_cosine, write_corrected
@@ -336,16 +335,6 @@ def test_pieces_allow_the_rungs_that_they_cover() -> None:
     assert allowed(PIECES) == LADDER
     assert allowed(["bias"]) == (Correction(basis=False, rounding=False, pairs=False),)
     assert allowed([]) == ()
-
-
-def test_times_of_prefixes_are_compared_with_all_int8(case: Case) -> None:
-    parts = sections(case.float32.onnx, case.float32.tflite)
-    assert early.propose(parts) == (1, 2, 4)
-    for times in early.time_prefixes(case.float32, parts, case.pictures):
-        assert {0, 2} < set(times.seconds) < {0, 1, 2, 4}  # from the middle in one direction
-        assert all(taken > 0 for taken in times.seconds.values())
-        assert times.sections in times.seconds
-    assert early.EarlyFloat("litert", {0: 1.0, 2: 0.9, 5: 1.01, 8: 1.3}).sections == 5
 
 
 @pytest.mark.parametrize("part", [slice(0, 3), slice(0, 6), slice(0, None)])
