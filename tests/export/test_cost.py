@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     keras.utils.set_random_seed(3)
     layers = keras.layers
-    picture = keras.Input((32, 32, 3))
+    picture = keras.Input((64, 64, 3))
     features = layers.Conv2D(8, 3, strides=2, padding="same", activation="hard_swish")(picture)
     for _ in range(3):
         wide = layers.Conv2D(32, 1, activation="hard_swish")(features)
@@ -46,10 +46,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundles(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The network exported twice by the command, in two processes."""
+    """The network exported twice by the command with default options, in two processes."""
     folder = tmp_path_factory.mktemp("bundles")
     made = [folder / "first.edgefeat", folder / "second.edgefeat"]
-    options = ["--preprocess", "tf", "--layer", "last", "--variants", ",".join(edgefeat.VARIANTS)]
+    options = ["--preprocess", "tf", "--layer", "last"]
     running = [
         subprocess.Popen([sys.executable, "-m", "edgefeat", "export", str(model), *options, "-o", str(path)])
         for path in made
@@ -58,16 +58,47 @@ def bundles(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
     return made
 
 
+@pytest.fixture(scope="module")
+def named(model: Path, tmp_path_factory: pytest.TempPathFactory) -> edgefeat.Manifest:
+    """The network exported in int8, which is asked for by name, without corrected weights."""
+    path = tmp_path_factory.mktemp("named") / "int8.edgefeat"
+    given: Any = {"preprocess": "tf", "layers": ["last"], "correction": ["mixed"], "variants": INT8}
+    return edgefeat_export.export(model, path, **given).bundle.manifest
+
+
 def test_two_exports_agree_byte_for_byte(bundles: list[Path]) -> None:
     first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in bundles)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
 
 
-def test_both_formats_have_the_same_float_parts(bundles: list[Path]) -> None:
-    variants = json.loads((bundles[0] / "manifest.json").read_bytes())["variants"]
-    parts = [one["float_operations"] for one in variants if one["name"] in INT8]
-    assert parts[0] == parts[1]
+def test_an_int8_file_slower_than_float_is_left_out_with_both_estimates(bundles: list[Path]) -> None:
+    manifest = edgefeat.Bundle.open(bundles[0]).manifest
+    (refusal,) = manifest.refusals
+    assert refusal.name == "onnx-int8"
+    found = re.search(r"an estimated ([\d.]+) ms on onnxruntime .* onnx-float32 ([\d.]+) ms", refusal.reason)
+    assert found is not None, refusal.reason
+    assert float(found[1]) > 1.1 * float(found[2])
+    assert "--variants onnx-int8" in refusal.reason
+    assert refusal.reason in (bundles[0] / "README.md").read_text(encoding="utf-8")
+
+
+def test_both_formats_have_the_same_float_parts_and_are_made_if_named(named: edgefeat.Manifest) -> None:
+    first, second = named.variants
+    assert (first.name, second.name) == INT8
+    assert first.float_operations == second.float_operations != ()
+
+
+def test_the_card_gives_the_interval_of_int8_around_its_mean(bundles: list[Path]) -> None:
+    manifest = edgefeat.Bundle.open(bundles[0]).manifest
+    (variant,) = [variant for variant in manifest.variants if variant.name == "tflite-int8"]
+    text = (bundles[0] / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"tflite-int8, last: .* mean cosine ([\d.]+) to ([\d.]+), overlap@10 ([\d.]+) to ([\d.]+);", text)
+    assert found is not None
+    figures = variant.fidelity["last"]
+    assert float(found[1]) <= round(figures.mean_cosine, 4) <= float(found[2])
+    assert figures.overlap is not None
+    assert float(found[3]) <= figures.overlap <= float(found[4])
 
 
 def test_a_hard_swish_is_float_in_the_tflite_int8_file_and_reads_and_writes_int8(bundles: list[Path]) -> None:
@@ -81,10 +112,10 @@ def test_a_hard_swish_is_float_in_the_tflite_int8_file_and_reads_and_writes_int8
 def test_products_are_those_of_the_layers_definitions(bundles: list[Path]) -> None:
     graph = operations.count(bundles[0] / "tflite-float32.tflite")
     (first,) = [one for one in graph.operations if one.kind == "spatial"]
-    # 16 x 16 positions, 3 x 3 x 3 inputs, 8 outputs in a register of 16; int8 takes 8 input channels at once.
-    assert (first.float_products, first.int8_products) == (16 * 16 * 27 * 16, 16 * 16 * 9 * 8 * 16)
+    # 32 x 32 positions, 3 x 3 x 3 inputs, 8 outputs in a register of 16; int8 takes 8 input channels at once.
+    assert (first.float_products, first.int8_products) == (32 * 32 * 27 * 16, 32 * 32 * 9 * 8 * 16)
     depthwise = [one for one in graph.operations if one.kind == "depthwise"]
-    assert [one.float_products for one in depthwise] == [16 * 16 * 9 * 32] * 3
+    assert [one.float_products for one in depthwise] == [32 * 32 * 9 * 32] * 3
 
 
 @pytest.mark.parametrize("engine", TABLES)

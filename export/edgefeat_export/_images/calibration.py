@@ -27,6 +27,8 @@ _MOST_CALIBRATING, _MOST_CHECKING, _MOST_EVALUATING = 200, 64, 1000
 _SYNTHETIC_CALIBRATING, _SYNTHETIC_CHECKING = 100, 32
 # Below this number of photos to measure on, generated images are added.
 _FEWEST_CHECKING = 16
+# With fewer photos than this to calibrate on, the user is told what that costs.
+_FEWEST_CALIBRATING = 20
 # Larger folders are sampled: this number of files, evenly spaced.
 _MOST_READ = 2000
 
@@ -95,6 +97,11 @@ def gather(
             )
         spare = 0 if checks else min(_MOST_CHECKING, len(pictures) // 5)
         calibrating, apart, source = pictures[spare:], pictures[:spare], "photos"
+        if len(calibrating) < _FEWEST_CALIBRATING:
+            tell(
+                f"only {len(calibrating)} photos calibrate int8: unusual photos will be less faithful than with a "
+                f"hundred (docs/fidelity.md has figures); give {_FEWEST_CALIBRATING} or more with --calibration"
+            )
     if checks:
         return _evaluated(calibrating, source, checks, str(evaluation), form, seed, tell)
     return _kept_apart(calibrating, apart, tuple(photo.path for photo in read[:spare]), source, form, seed, tell)

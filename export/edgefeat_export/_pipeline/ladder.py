@@ -37,9 +37,9 @@ _CHEAP_PRODUCTS = 1e9
 #: If int8 takes more than this many times as long as float32, layers in float are not tried.
 _SLOWER = 1.25
 
-#: If int8 takes more than this many times as long as float32, it is made only if it is asked for by name. The estimate
-#: is a tenth off for most networks, and a smaller file is worth something.
-_PAYS = 1.1
+#: If int8 takes more than this many times as long as float32, and this many milliseconds longer, it is made only if it
+#: is asked for by name. The estimate is up to a tenth off, and a smaller file is worth something.
+_PAYS, _MATTERS = 1.1, 0.1
 
 #: The numbers of groups of sections to try in float: beyond half of the groups, little is left in int8.
 _FLOAT_GROUPS = (1, 2, 4, 6)
@@ -61,16 +61,17 @@ class Ladder:
         form = variant.partition("-")[0]
         effort, best = self.wanted.effort, _Best()
         early = self._early_sections()
-        if not self.wanted.named and early.estimates[form].slowness > _PAYS:
-            return f"{_slower(form, early.estimates[form])}; ask for it by name to have it: --variants {variant}"
+        cost = early.estimates[form]
+        if not self.wanted.named and cost.slowness > _PAYS and cost.int8 - cost.float32 > _MATTERS:
+            return f"{_slower(form, cost)}; ask for it by name to have it: --variants {variant}"
         own = early.sections[form]
         alike = len(set(early.sections.values())) == 1
         made = self._attempt(variant, self._rung(own, form, both=alike), best)
         if made is not None or effort == "quick":
             return made or f"{best.reason}; more effort (--effort normal) may reach it"
         if effort == "normal":
-            if early.products > _CHEAP_PRODUCTS and early.estimates[form].slowness > _SLOWER:
-                slower = _slower(form, early.estimates[form])
+            if early.products > _CHEAP_PRODUCTS and cost.slowness > _SLOWER:
+                slower = _slower(form, cost)
                 return f"{best.reason}; {slower}, so no layers in float were tried (try them with --effort thorough)"
             # One correction for both formats.
             own, alike = min(early.sections.values(), key=len), True
