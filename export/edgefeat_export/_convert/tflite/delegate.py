@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgefeat_export._convert.tflite import flatbuffer
@@ -27,6 +28,9 @@ INT8 = frozenset(
     | {_OP.SUB, _OP.TANH, _OP.TRANSPOSE, _OP.TRANSPOSE_CONV}
 )
 
+#: Operators without weights that stay in float between or after others.
+_PLAIN = frozenset({_OP.ADD, _OP.SUB, _OP.MUL})
+
 #: Operators that XNNPACK computes in float but not in int8: they cost less in float, between a DEQUANTIZE and a
 #: QUANTIZE that it computes too.
 _FLOAT_ONLY = frozenset(
@@ -34,8 +38,43 @@ _FLOAT_ONLY = frozenset(
     | {_OP.ABS, _OP.NEG, _OP.FLOOR, _OP.CEIL, _OP.ROUND, _OP.EXP, _OP.LOG, _OP.MAXIMUM, _OP.MINIMUM, _OP.PRELU}
 )
 
+#: The largest window for which XNNPACK has a depthwise kernel in int8: 5 x 5. With its 7 x 7 layers in int8 ConvNeXt
+#: Tiny at 64 pixels takes 86 ms, with them in float 18 ms.
+_TAPS = 25
+
 
 def outside(model: Any) -> set[int]:
-    """Return the operators of a float32 model that XNNPACK computes in float but not in int8, by index."""
+    """Return the operators of a float32 model that XNNPACK computes in float but not in int8, by index.
+
+    With them the additions and products up to the next layer that use a reciprocal square root: a LayerNorm is then one
+    float part. In int8 its products with one value for each position are slow, and not precise.
+    """
     (graph,) = model.subgraphs
-    return {index for index, one in enumerate(graph.operators) if flatbuffer.op_code(model, one) in _FLOAT_ONLY}
+    found = {index for index, one in enumerate(graph.operators) if _is_float_only(model, one)}
+    normal: set[int] = set()
+    for index, one in enumerate(graph.operators):  # in the order of execution
+        code = flatbuffer.op_code(model, one)
+        if code == _OP.RSQRT or (code in _PLAIN and normal & set(map(int, one.inputs))):
+            normal.update(map(int, one.outputs))
+            found.add(index)
+    between = {int(tensor) for index in found for tensor in graph.operators[index].inputs}
+    written = {int(tensor) for index in found for tensor in graph.operators[index].outputs}
+    return found | {
+        index
+        for index, one in enumerate(graph.operators)
+        if flatbuffer.op_code(model, one) in _PLAIN
+        and written & set(map(int, one.inputs))
+        and between & set(map(int, one.outputs))
+    }
+
+
+def _is_float_only(model: Any, operator: Any) -> bool:
+    code = flatbuffer.op_code(model, operator)
+    if code == _OP.DEPTHWISE_CONV_2D:
+        _, height, width, _ = model.subgraphs[0].tensors[operator.inputs[1]].shape
+        return bool(height * width > _TAPS)
+    if code != _OP.MEAN:
+        return code in _FLOAT_ONLY
+    # In int8 only the mean over positions is delegated, not one over channels.
+    axes = flatbuffer.constant(model, model.subgraphs[0].tensors[operator.inputs[1]])
+    return axes is None or sorted(np.frombuffer(axes, np.int32).tolist()) != [1, 2]

@@ -80,11 +80,12 @@ def count(float32: Path) -> Graph:
     model = flatbuffer.read(float32)
     (graph,) = model.subgraphs
     sizes = tuple(_size(tensor) for tensor in graph.tensors)
-    operations = tuple(_operation(model, operator, sizes) for operator in graph.operators)
+    outside = delegate.outside(model)
+    operations = tuple(_operation(model, one, sizes, index in outside) for index, one in enumerate(graph.operators))
     return Graph(operations, sizes, frozenset(tail.float_operators(model)), frozenset(map(int, graph.outputs)))
 
 
-def _operation(model: Any, operator: Any, sizes: tuple[int, ...]) -> Operation:
+def _operation(model: Any, operator: Any, sizes: tuple[int, ...], outside: bool) -> Operation:
     code = flatbuffer.op_code(model, operator)
     reads = tuple(i for i in map(int, operator.inputs) if i >= 0 and not _is_constant(model, i))
     writes = tuple(map(int, operator.outputs))
@@ -98,7 +99,9 @@ def _operation(model: Any, operator: Any, sizes: tuple[int, ...]) -> Operation:
         elements=0 if code in _FREE else largest,
         reads=reads,
         writes=writes,
-        engines=frozenset(engine for engine, codes in _KERNELS.items() if code in codes),
+        engines=frozenset(
+            engine for engine, codes in _KERNELS.items() if code in codes and not (outside and engine == "litert")
+        ),
     )
 
 
