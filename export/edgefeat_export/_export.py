@@ -32,6 +32,7 @@ from edgefeat_export._spec import (
     Pooling,
     VariantSpec,
     is_model_file,
+    parse_float_layers,
     weights_file,
 )
 from edgefeat_export._spec import input_size as parsed_size
@@ -56,10 +57,11 @@ def export(
     weights: str | os.PathLike[str] | None = None,
     calibration: str | os.PathLike[str] = SYNTHETIC,
     evaluation: str | os.PathLike[str] | None = None,
-    variants: Sequence[str] = VARIANTS,
+    variants: Sequence[str] | None = None,
     min_fidelity: float | str = DEFAULT_GATE.mean_cosine,
     correction: Sequence[str] | None = None,
     effort: Effort = "normal",
+    float_layers: str = "auto",
     fit: Fit = "stretch",
     background: str = "white",
     frames: Sequence[str] = (),
@@ -86,7 +88,10 @@ def export(
     variant must reach `min_fidelity`, a mean cosine (or "overlap=0.9"), with the `correction` pieces allowed (default:
     all; empty: the stock tools' own rounding) and with as few layers in float as possible. `effort` limits the search:
     "quick" corrects once, "normal" also keeps sensitive layers in float, "thorough" tries more and more layers in
-    float. A variant that cannot be made or misses its gate is left out; the manifest's `refusals` give the reason.
+    float. `float_layers` is the number of first layers to keep in float: "auto" for as many as cost no time by the cost
+    table, a number, or one for each format, "tflite=4,onnx=0". A variant that cannot be made or misses its gate is left
+    out; the manifest's `refusals` give the reason. `variants` default to all, without an int8 file that is slower than
+    float by the cost table.
 
     For each of `frames`, names such as "nv21-640x480", "rgba-1280x720-90" or "nv12-640x480-bt601-full", every variant
     is also written with that camera frame as its input: colours, rotation, `fit` and resize are then in the file, too.
@@ -124,11 +129,13 @@ def export(
     if jobs < 1:
         raise ArgumentError(f"jobs is {jobs} (allowed: 1 or more)")
     wanted = VariantSpec(
-        variants=tuple(_checked(variants, VARIANTS, "variant")),
+        variants=VARIANTS if variants is None else tuple(_checked(variants, VARIANTS, "variant")),
         gate=parse_gate(str(min_fidelity)),
         pieces=ALL_PIECES if correction is None else tuple(_checked(correction, ALL_PIECES, "correction", some=False)),
         effort=effort,
         jobs=jobs,
+        named=variants is not None,
+        float_layers=parse_float_layers(float_layers),
     )
     check_source(calibration, "calibration")
     if evaluation is not None:

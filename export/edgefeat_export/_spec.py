@@ -21,6 +21,7 @@ __all__ = [
     "RANDOM",
     "Effort",
     "Fit",
+    "FloatLayers",
     "NetworkSpec",
     "Normalization",
     "Pooling",
@@ -28,6 +29,7 @@ __all__ = [
     "input_size",
     "is_model_file",
     "model_name",
+    "parse_float_layers",
     "parse_input",
     "weights_file",
 ]
@@ -37,11 +39,16 @@ Normalization = Literal["l2", "none"]
 Fit = Literal["stretch", "crop", "pad"]
 Effort = Literal["quick", "normal", "thorough"]
 
+#: The number of first layers that stay in float in int8 files, by format; None means as many as cost no time.
+FloatLayers = dict[str, int] | None
+
 #: Weights that are not a file.
 IMAGENET, RANDOM = "imagenet", "random"
 
 #: Names of ways to scale pixels.
 MODES = ("tf", "torch", "caffe", "unit", "raw")
+
+_FORMATS = ("tflite", "onnx")
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 _FOLDER_MARK = "saved_model.pb"
@@ -105,7 +112,8 @@ class VariantSpec:
     """The wanted variants, by name, and how int8 is made.
 
     int8 must pass `gate`, with the `pieces` of the correction allowed, by name; `effort` limits the search. `jobs`
-    conversions that use TensorFlow run at once.
+    conversions that use TensorFlow run at once. `named` says whether the user asked for these variants by name: then
+    int8 is made even if it is slower than float. `float_layers` fixes the first layers in float.
     """
 
     variants: tuple[str, ...]
@@ -113,6 +121,8 @@ class VariantSpec:
     pieces: tuple[str, ...]
     effort: Effort = "normal"
     jobs: int = 1
+    named: bool = False
+    float_layers: FloatLayers = None
 
 
 def is_model_file(backbone: str) -> bool:
@@ -142,6 +152,22 @@ def parse_input(text: str) -> tuple[str, tuple[float, ...]]:
     if not name or not equals or not numbers or not all(map(math.isfinite, numbers)):
         raise ArgumentError(f"input {text!r} (allowed: NAME=NUMBER or NAME=NUMBER,NUMBER..., one for each element)")
     return name, numbers
+
+
+def parse_float_layers(text: str) -> FloatLayers:
+    """Return None for `auto`, and the number of layers by format for `4` or `tflite=4,onnx=0`.
+
+    Raises ArgumentError for anything else.
+    """
+    if text == "auto":
+        return None
+    parts = [part.strip().rpartition("=") for part in text.split(",")]
+    found = {name: int(count) for name, _, count in parts if count.isdecimal()}
+    if len(found) == len(parts) and set(found) == {""}:
+        return dict.fromkeys(_FORMATS, found[""])
+    if len(found) < len(parts) or not {*found} <= {*_FORMATS}:
+        raise ArgumentError(f"float layers {text!r} (allowed: auto, a number such as 4, or tflite=4,onnx=0)")
+    return dict.fromkeys(_FORMATS, 0) | found
 
 
 def weights_file(weights: str) -> Path:

@@ -1,4 +1,4 @@
-"""Sections of a network that stay in float beside int8: which they are, in both formats, and what they cost."""
+"""Sections of a network that stay in float beside int8: which they are, in both formats."""
 
 # ruff: noqa: E402  the imports come after the question whether they are there
 
@@ -21,7 +21,6 @@ from tests.export.correction_case import Case, Pictures, case_in, write_case
 from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer, tail
 from edgefeat_export._convert.tflite import int8 as tflite_int8
-from edgefeat_export._quantize import early_layers as early
 from edgefeat_export._quantize.correction.corrected_files import Models, correct
 from edgefeat_export._quantize.correction.sections import prefix, sections
 
@@ -58,16 +57,6 @@ def test_sections_in_float_keep_their_weights_and_are_not_quantized(case: Case) 
     assert [tensor.data_type for tensor in weights].count(onnx.TensorProto.INT8) == 8
     graph = flatbuffer.read(made.tflite).subgraphs[0]
     assert len([tensor for tensor in graph.tensors if tensor.type == 9 and len(tensor.quantization.scale) > 1]) == 8
-
-
-def test_times_of_prefixes_are_compared_with_all_int8(case: Case) -> None:
-    parts = sections(case.float32.onnx, case.float32.tflite)
-    assert early.propose(parts) == (1, 2, 4)
-    for times in early.time_prefixes(case.float32, parts, case.pictures):
-        assert {0, 2} < set(times.seconds) < {0, 1, 2, 4}  # from the middle in one direction
-        assert all(taken > 0 for taken in times.seconds.values())
-        assert times.sections in times.seconds
-    assert early.EarlyFloat("litert", {0: 1.0, 2: 0.9, 5: 1.01, 8: 1.3}).sections == 5
 
 
 @pytest.mark.parametrize("part", [slice(0, 3), slice(0, 6), slice(0, None)])

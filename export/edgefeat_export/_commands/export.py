@@ -84,7 +84,7 @@ __all__ = ["command"]
     "--variants",
     metavar="A,B",
     help=f"Model files to write; exit status 1 if one cannot be written.  [default: all that can be written of "
-    f"{', '.join(VARIANTS)}]",
+    f"{', '.join(VARIANTS)}, without an int8 file that would be slower than float]",
 )
 @click.option(
     "--fit",
@@ -160,6 +160,14 @@ __all__ = ["command"]
     "float; thorough tries more and more of them, for minutes.",
 )
 @click.option(
+    "--float-layers",
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    help="Number of first layers that stay in float in int8 files, or for each format: tflite=4,onnx=0. auto: as many "
+    "as cost no time by the cost table, the same in both.",
+)
+@click.option(
     "--jobs", default=1, show_default=True, help="Conversions to run at once; each takes 1 to 3 GB of memory."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
@@ -191,6 +199,7 @@ def command(
     strict: bool,
     correction: str,
     effort: Effort,
+    float_layers: str,
     jobs: int,
     overwrite: bool,
     as_json: bool,
@@ -231,10 +240,11 @@ def command(
         weights=weights,
         calibration=calibration,
         evaluation=evaluation,
-        variants=VARIANTS if variants is None else _listed(variants),
+        variants=None if variants is None else _listed(variants),
         min_fidelity=min_fidelity,
         correction={"all": None, "none": []}.get(correction, _listed(correction)),
         effort=effort,
+        float_layers=float_layers,
         fit=fit,
         background=background,
         frames=[

@@ -20,7 +20,7 @@ _WEIGHTS = {
     "tflite-float16": 1,
     "tflite-dynamic": 2,
     "onnx-float32": 2,
-    steps.TIME_EARLY_SECTIONS.name: 3,
+    steps.CHOOSE_EARLY_SECTIONS.name: 1,
     steps.CORRECT_WEIGHTS.name: 8,
     steps.RANK_SECTIONS.name: 3,
     "tflite-int8": 1,

@@ -17,18 +17,18 @@ from edgefeat import ExportError
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import FrameForm
 from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Sensitivity
-from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._spec import FloatLayers, NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork, NetworkFacts, Workspace
 
 __all__ = [
     "BUILD_NETWORK",
+    "CHOOSE_EARLY_SECTIONS",
     "CORRECT_WEIGHTS",
     "FLOAT_VARIANTS",
     "FRAME_VARIANT",
     "INT8_VARIANTS",
     "NEEDS",
     "RANK_SECTIONS",
-    "TIME_EARLY_SECTIONS",
     "Step",
 ]
 
@@ -158,10 +158,10 @@ def _describe(network: BuiltNetwork, variant: str) -> None:
     describe(network.work.model(variant), about(network, variant))
 
 
-def _time_early_sections(work: Workspace) -> EarlySections:
-    from edgefeat_export._quantize.int8_files import time_early_sections
+def _choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections:
+    from edgefeat_export._quantize.int8_files import choose_early_sections
 
-    return time_early_sections(work)
+    return choose_early_sections(work, wanted)
 
 
 def _correct_weights(work: Workspace, rung: Rung) -> Corrected:
@@ -188,7 +188,7 @@ FLOAT_VARIANTS = {
 #: The variant from whose file each float variant is made; the others are made from the network.
 NEEDS = {"tflite-float16": "tflite-float32", "onnx-float32": "tflite-float32"}
 
-TIME_EARLY_SECTIONS = Step("early layers", _time_early_sections)
+CHOOSE_EARLY_SECTIONS = Step("early layers", _choose_early_sections)
 CORRECT_WEIGHTS = Step("corrected weights", _correct_weights)
 RANK_SECTIONS = Step("sensitivity", _rank_sections)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from edgefeat import VARIANTS, EngineError, ExportError
 from edgefeat._bundle.manifest import Refusal
+from edgefeat_export._bundle.figures import interval_sentence
 from edgefeat_export._convert.tflite import flatbuffer, float16
 from edgefeat_export._pipeline.ladder import Ladder
 from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, FRAME_VARIANT, INT8_VARIANTS, NEEDS
@@ -60,6 +61,9 @@ def make_variants(
             outcome.reasons[variant] = result
             continue
         outcome.made[variant] = result
+        for tap, found in result.measured.intervals.items():
+            if sentence := interval_sentence(variant, tap, found):
+                tell(sentence)
         if slower := slower_than_float(network, variant):
             tell(slower)
     written = [outcome.made[name] for name in VARIANTS if name in wanted.variants and name in outcome.made]

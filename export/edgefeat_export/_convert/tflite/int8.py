@@ -18,7 +18,7 @@ from edgefeat import ExportError
 from edgefeat._engines.device.cores import available_cores
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
-from edgefeat_export._convert.tflite import flatbuffer, tail
+from edgefeat_export._convert.tflite import delegate, flatbuffer, tail
 
 __all__ = ["Ranges", "int8", "ranges"]
 
@@ -131,14 +131,17 @@ def _write(model: Any, tensor: Any, levels: npt.NDArray[Any], kind: type[Any], s
 
 
 def _recipe(float32: Path, kept: Collection[int]) -> recipe_manager.RecipeManager:
-    """Return a recipe of 8-bit weights per channel and 8-bit activations except in the head, the tail and `kept`."""
+    """Return a recipe of 8-bit weights per channel and 8-bit activations except in the head, the tail and `kept`.
+
+    Operators that XNNPACK does not compute in int8 stay in float, too: there they cost less.
+    """
     model = flatbuffer.read(float32)
     (graph,) = model.subgraphs
     recipe = recipe_manager.RecipeManager()
     recipe.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
     scopes = [
         tfl_flatbuffer_utils.get_op_scope(graph.operators[i], graph.tensors)
-        for i in sorted({*tail.float_operators(model), *kept})
+        for i in sorted({*tail.float_operators(model), *delegate.outside(model), *kept})
     ]
     if scopes:
         recipe.add_quantization_config(
