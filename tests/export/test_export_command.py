@@ -131,17 +131,15 @@ def test_a_bundle_is_replaced_if_told_to(exported: tuple[Path, Done], model: Pat
     assert any("no photos were given" in note for note in told)
 
 
-def test_the_same_seed_gives_the_same_files_where_nothing_is_timed(run: Run, model: Path, tmp_path: Path) -> None:
-    """`mixed` is left out: it chooses layers by times measured on this machine."""
+def test_the_same_seed_gives_the_same_files(run: Run, model: Path, tmp_path: Path) -> None:
     arguments = [model, "--preprocess", "tf", "--layer", "last"]
     digests = []
     for name in ("one", "two"):
         bundle = tmp_path / f"{name}.edgefeat"
-        done = run(*arguments, "--correction", "basis,bias,rounding,pairs", "-o", bundle)
+        done = run(*arguments, "-o", bundle)
         assert done.returncode == 0, done.stderr
         made = edgefeat.Bundle.open(bundle).manifest.variants
         assert {variant.name for variant in made} == set(edgefeat.VARIANTS)
-        assert set().union(*(variant.correction for variant in made)) <= {"basis", "bias", "rounding", "pairs"}
         digests.append({variant.name: variant.file.sha256 for variant in made})
     assert digests[0] == digests[1]
 
