@@ -13,7 +13,7 @@ import edgefeat
 from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._bundle.atomic_files import check_new_folder, new_folder
 from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
-from edgefeat._bundle.manifest import is_colour
+from edgefeat._bundle.manifest import ALL_VARIANTS, is_colour
 from edgefeat._images.frames.form import parse_frame
 from edgefeat_export._bundle.writing import bundle_name, write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
@@ -26,6 +26,7 @@ from edgefeat_export._spec import (
     RANDOM,
     Effort,
     Fit,
+    IntegerInput,
     NetworkSpec,
     Normalization,
     Pooling,
@@ -59,6 +60,7 @@ def export(
     min_fidelity: float | str = DEFAULT_GATE.mean_cosine,
     correction: Sequence[str] | None = None,
     effort: Effort = "normal",
+    integer_input: IntegerInput = "uint8",
     fit: Fit = "stretch",
     background: str = "white",
     frames: Sequence[str] = (),
@@ -86,6 +88,9 @@ def export(
     all; empty: the stock tools' own rounding) and with as few layers in float as possible. `effort` limits the search:
     "quick" corrects once, "normal" also keeps sensitive layers in float, "thorough" tries more and more layers in
     float. A variant that cannot be made or misses its gate is left out; the manifest's `refusals` give the reason.
+
+    "tflite-integer", made only if it is among `variants`, has no float operation at all, for NPUs and microcontrollers;
+    its pixels are of type `integer_input`, "uint8" or "int8" (the pixel less 128).
 
     For each of `frames`, names such as "nv21-640x480", "rgba-1280x720-90" or "nv12-640x480-bt601-full", every variant
     is also written with that camera frame as its input: colours, rotation, `fit` and resize are then in the file, too.
@@ -120,14 +125,16 @@ def export(
         )
     )
     _checked([effort], get_args(Effort), "effort")
+    _checked([integer_input], get_args(IntegerInput), "integer input")
     if jobs < 1:
         raise ArgumentError(f"jobs is {jobs} (allowed: 1 or more)")
     wanted = VariantSpec(
-        variants=tuple(_checked(variants, VARIANTS, "variant")),
+        variants=tuple(_checked(variants, ALL_VARIANTS, "variant")),
         gate=parse_gate(str(min_fidelity)),
         pieces=ALL_PIECES if correction is None else tuple(_checked(correction, ALL_PIECES, "correction", some=False)),
         effort=effort,
         jobs=jobs,
+        integer_input=integer_input,
     )
     check_source(calibration, "calibration")
     if evaluation is not None:

@@ -21,6 +21,7 @@ __all__ = [
     "RANDOM",
     "Effort",
     "Fit",
+    "IntegerInput",
     "NetworkSpec",
     "Normalization",
     "Pooling",
@@ -36,6 +37,7 @@ Pooling = Literal["avg", "max", "gem", "flatten", "none"]
 Normalization = Literal["l2", "none"]
 Fit = Literal["stretch", "crop", "pad"]
 Effort = Literal["quick", "normal", "thorough"]
+IntegerInput = Literal["uint8", "int8"]
 
 #: Weights that are not a file.
 IMAGENET, RANDOM = "imagenet", "random"
@@ -105,7 +107,8 @@ class VariantSpec:
     """The wanted variants, by name, and how int8 is made.
 
     int8 must pass `gate`, with the `pieces` of the correction allowed, by name; `effort` limits the search. `jobs`
-    conversions that use TensorFlow run at once.
+    conversions that use TensorFlow run at once. `integer_input` is the type of the pixels of
+    the variant without floats.
     """
 
     variants: tuple[str, ...]
@@ -113,6 +116,7 @@ class VariantSpec:
     pieces: tuple[str, ...]
     effort: Effort = "normal"
     jobs: int = 1
+    integer_input: IntegerInput = "uint8"
 
 
 def is_model_file(backbone: str) -> bool:

@@ -67,7 +67,7 @@ class Ladder:
                 return best.reason + slower
             # One correction for both formats: only sections that cost no time in either stay in float.
             own, alike = min(own, early.of(other), key=len), True
-        for groups in float_groups(self._ranked(), effort, 1 - best.cosine, self.wanted.gate.mean_cosine):
+        for groups in float_groups(self.ranked(), effort, 1 - best.cosine, self.wanted.gate.mean_cosine):
             sections = tuple(dict.fromkeys([*own, *(name for group in groups for name in group)]))
             made = self._attempt(variant, self._rung(sections, form, both=alike), best)
             if made is not None:
@@ -101,7 +101,8 @@ class Ladder:
             self._early = self.workers.run(TIME_EARLY_SECTIONS, self.network.work)
         return self._early
 
-    def _ranked(self) -> Sensitivity:
+    def ranked(self) -> Sensitivity:
+        """Return the sections that gain the most if they stay in float."""
         if self._sensitivity is None:
             self._sensitivity = self.workers.run(RANK_SECTIONS, self.network.work)
         return self._sensitivity

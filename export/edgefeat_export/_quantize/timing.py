@@ -49,6 +49,5 @@ def milliseconds(network: BuiltNetwork, variant: str) -> tuple[float, float]:
 
 
 def _session(network: BuiltNetwork, variant: str) -> Session:
-    taps = tuple(tap.name for tap in network.facts.taps)
     engine = engine_named(ENGINES[variant.partition("-")[0]])
-    return engine.open(network.work.model(variant).read_bytes(), taps, default_threads())
+    return engine.open(network.work.model(variant).read_bytes(), network.facts.taps, default_threads())
