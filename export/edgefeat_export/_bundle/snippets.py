@@ -7,6 +7,7 @@ from edgefeat._bundle.manifest import Variant
 from edgefeat._images.form import PictureForm
 from edgefeat._version import device_install_command
 from edgefeat_export._bundle.frames import frame_section
+from edgefeat_export._bundle.microcontroller import integer_section
 
 __all__ = ["snippets"]
 
@@ -25,12 +26,14 @@ _FIRST = {
 
 def snippets(manifest: Manifest) -> str:
     """Return the Markdown text, with third-level headings."""
-    photos = [variant for variant in manifest.variants if variant.frame is None]
+    photos = [one for one in manifest.variants if one.frame is None and one.integers is None]
     tflite = [variant for variant in photos if variant.format == "tflite"]
     onnx = [variant for variant in photos if variant.format == "onnx"]
     parts = [_python(manifest)]
     if frames := frame_section(manifest):
         parts.append(frames)
+    if integers := integer_section(manifest):
+        parts.append(integers)
     parts += [_phone(manifest, tflite[0])] if tflite else [_absent("MediaPipe", "tflite-float32")]
     parts += [_browser(manifest, onnx[0])] if onnx else [_absent("a browser", "onnx-float32")]
     return "\n\n".join(parts)
