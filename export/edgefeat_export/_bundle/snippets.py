@@ -70,7 +70,7 @@ def _phone(manifest: Manifest, variant: Variant) -> str:
     resize = _PILLOW[form.fit].format(width=form.width, height=form.height)
     return f"""### Android, iOS: MediaPipe
 
-Every `.tflite` file opens in MediaPipe's ImageEmbedder unchanged; its metadata names the input and the outputs.
+{_opens(manifest)} in MediaPipe's ImageEmbedder unchanged; its metadata names the input and the outputs.
 {_outputs(manifest)} Pass the photo upright and already {size}, resized with antialiasing:
 MediaPipe's own resize picks single pixels of a large photo, so the features differ.{_FIRST[form.fit]}
 `Resize.kt` in edgefeat's `examples/` gives exactly edgefeat's pixels; `Resize.swift` is the same code, not yet tested.
@@ -121,6 +121,12 @@ with vision.ImageEmbedder.create_from_model_path("{name}") as embedder:
     image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=numpy.asarray(picture))
     feature = embedder.embed(image).embeddings[0].embedding
 ```"""
+
+
+def _opens(manifest: Manifest) -> str:
+    """Return which files open in MediaPipe: it reads outputs of float32 and uint8 alone."""
+    refused = [one.file.name for one in manifest.variants if one.integers is not None]
+    return f"Every `.tflite` file{f' but `{refused[0]}`, whose output is int8,' if refused else ''} opens"
 
 
 def _outputs(manifest: Manifest) -> str:

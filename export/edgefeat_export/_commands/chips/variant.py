@@ -10,7 +10,7 @@ __all__ = ["integer_variant"]
 
 def integer_variant(bundle: Bundle) -> Variant:
     """Return the bundle's variant without floats. Raises ArgumentError with the command that makes one."""
-    names = {one.name for one in (*bundle.manifest.variants, *bundle.manifest.refusals)}
+    names = {one.name for one in bundle.manifest.variants} | {one.name for one in bundle.manifest.refusals}
     if INTEGER not in names:
         raise ArgumentError(
             f"bundle {bundle.path} has no {INTEGER}, which this needs: export it again with --variants {INTEGER}, "

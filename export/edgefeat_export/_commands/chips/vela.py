@@ -62,9 +62,9 @@ class Fallback:
 class Compiled:
     """A compiled file and Vela's estimate for one image; nothing was run.
 
-    `npu` and `cpu` count operators as Vela does, after its own rewriting. `cycles` are those of the NPU with its memory,
-    at `clock_mhz`. Bytes of `sram` and `dram` hold feature maps, those of `flash` weights and commands, where the
-    system of the configuration has such a memory.
+    `npu` and `cpu` count operators as Vela does, after its own rewriting. `cycles` are those of the NPU with its
+    memory, at `clock_mhz`. Bytes of `sram` and `dram` hold feature maps, those of `flash` weights and commands, where
+    the system of the configuration has such a memory.
     """
 
     target: str
