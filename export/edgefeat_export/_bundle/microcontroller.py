@@ -67,15 +67,18 @@ def _firmware(manifest: Manifest, variant: Variant, integers: Integers) -> str:
     return f"""In C++, with TensorFlow Lite Micro. `edgefeat micro` prints the size of the arena:
 
 ```cpp
+#include <cstring>
+
 #include "feature_model.h"  // written by edgefeat micro
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+#include "tensorflow/lite/schema/schema_generated.h"
 
 alignas(16) static uint8_t arena[kFeatureModelArenaSize];
 {resolver(integers)}
 tflite::MicroInterpreter interpreter(tflite::GetModel(feature_model), resolver, arena, sizeof(arena));
 interpreter.AllocateTensors();
-memcpy(interpreter.input(0)->data.raw, pixels, {manifest.picture.height} * {manifest.picture.width} * 3);  // {pixel}
+std::memcpy(interpreter.input(0)->data.raw, pixels, {manifest.picture.height} * {manifest.picture.width} * 3);  // {pixel}
 interpreter.Invoke();
 const int8_t* feature = interpreter.output(0)->data.int8;
 ```"""

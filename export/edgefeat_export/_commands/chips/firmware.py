@@ -62,7 +62,7 @@ constexpr int kFeatureModelZeroPoint_{name} = {one.zero_point};
 
 
 def _source(model: bytes) -> Iterator[str]:
-    yield f'#include "{HEADER}"\n\nalignas(16) extern const unsigned char feature_model[] = {{\n'
+    yield f'#include "{HEADER}"\n\nalignas(16) const unsigned char feature_model[] = {{\n'
     for start in range(0, len(model), _BYTES_IN_LINE):
         yield f"  {','.join(f'0x{byte:02x}' for byte in model[start : start + _BYTES_IN_LINE])},\n"
     yield "};\n"
