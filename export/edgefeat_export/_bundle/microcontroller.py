@@ -64,6 +64,7 @@ def _row(tap: Tap, integers: Integers) -> str:
 
 def _firmware(manifest: Manifest, variant: Variant, integers: Integers) -> str:
     pixel = "uint8_t" if integers.input == "uint8" else "int8_t"
+    size = f"{manifest.picture.height} * {manifest.picture.width} * 3"
     return f"""In C++, with TensorFlow Lite Micro. `edgefeat micro` prints the size of the arena:
 
 ```cpp
@@ -78,7 +79,7 @@ alignas(16) static uint8_t arena[kFeatureModelArenaSize];
 {resolver(integers)}
 tflite::MicroInterpreter interpreter(tflite::GetModel(feature_model), resolver, arena, sizeof(arena));
 interpreter.AllocateTensors();
-std::memcpy(interpreter.input(0)->data.raw, pixels, {manifest.picture.height} * {manifest.picture.width} * 3);  // {pixel}
+std::memcpy(interpreter.input(0)->data.raw, pixels, {size});  // {pixel}
 interpreter.Invoke();
 const int8_t* feature = interpreter.output(0)->data.int8;
 ```"""
