@@ -91,7 +91,7 @@ def row(name: str, photos: str | None, evaluation: str | None) -> str:
     (variant,) = [one for one in bundle.manifest.variants if one.name == "tflite-integer"]
     (figures,) = variant.fidelity.values()
     overlap = "-" if figures.overlap is None else f"{figures.overlap:.3f}"
-    fidelity = ["-", "-"] if case.random else [f"{figures.mean_cosine:.4f}", overlap]
+    fidelity = ["-"] * 3 if case.random else [str(figures.pictures), f"{figures.mean_cosine:.4f}", overlap]
     compiled = run("npu", bundle.path, *[part for target in TARGETS for part in ("--target", target)], "-o", WORK)
     npus = []
     for one in compiled["targets"]:
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--evaluation", help="folder to measure fidelity on")
     options = parser.parse_args()
     npus = [f"{column}, {target[6:]}" for target in TARGETS for column in ("on the NPU", "cycles", "time", "memory")]
-    head = ["network", "mean cosine", "overlap@10", *npus, "file", "arena", "TFLM to reference"]
+    head = ["network", "photos", "mean cosine", "overlap@10", *npus, "file", "arena", "TFLM to reference"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for name in options.names.split(","):
         lines.append(row(name, options.photos, options.evaluation))

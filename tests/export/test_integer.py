@@ -55,7 +55,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> edgefeat.Extractor:
-    """MobileNet 0.25 at 96 x 96, with floats and without."""
+    """The first half of MobileNet 0.25 at 96 x 96, which takes all of its arena, with floats and without."""
     output = tmp_path_factory.mktemp("bundles") / "mobilenet.edgefeat"
     # Random weights lose more in 8 bits than trained ones.
     extractor = edgefeat_export.export(
@@ -64,6 +64,7 @@ def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> edgefeat.Extractor:
         alpha=0.25,
         input_size=SIZE,
         weights="random",
+        layers=["conv_pw_6_relu"],
         variants=["tflite-float32", "tflite-integer"],
         frames=["rgb-64x48"],
         min_fidelity=0.85,
@@ -83,7 +84,7 @@ def test_no_tensor_has_floats(mobilenet: edgefeat.Extractor) -> None:
 
 def test_features_are_those_of_keras(mobilenet: edgefeat.Extractor) -> None:
     with np.load(mobilenet.bundle.path / "golden.npz") as golden:
-        (features,), keras = mobilenet.run(golden["pictures"]), golden["keras/conv_pw_13_relu"]
+        (features,), keras = mobilenet.run(golden["pictures"]), golden["keras/conv_pw_6_relu"]
     assert features.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1.0, atol=1e-5)
     assert (features * keras).sum(1).mean() > 0.85
@@ -124,7 +125,7 @@ def test_16_bit_activations_are_nearer_and_run_everywhere(mobilenet: edgefeat.Ex
     (graph,) = flatbuffer.read(source).subgraphs
     last = {name for one in graph.operators[-8:-3] for i in one.outputs for name in [graph.tensors[i].name.decode()]}
     pictures = np.random.default_rng(2).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8)
-    conversion.integer(source, pictures, made, normalized=["conv_pw_13_relu"], wide=last)
+    conversion.integer(source, pictures, made, normalized=["conv_pw_6_relu"], wide=last)
     facts = integer_facts(made)
     assert set(facts.wide_operations) == last
     micro = pytest.importorskip("tflite_micro", reason="TensorFlow Lite Micro has wheels for Linux on x86-64 only")
@@ -151,7 +152,7 @@ def test_vela_puts_every_operator_on_the_npu(mobilenet: edgefeat.Extractor) -> N
     assert done.returncode == 0, done.stderr
     for row in json.loads(done.stdout)["targets"]:
         assert (row["cpu"], row["fallbacks"]) == (0, [])
-        assert row["npu"] > 20
+        assert row["npu"] > 10
         assert row["cycles"] > 0
         assert row["milliseconds"] == pytest.approx(row["cycles"] / row["clock_mhz"] / 1e3, rel=0.01)
         made = bundle.parent / f"mobilenet.{row['target']}.tflite"
@@ -187,7 +188,7 @@ def test_micro_gives_the_reference_and_fits_256_kb(mobilenet: edgefeat.Extractor
     done = command("micro", mobilenet.bundle.path, "--json", "-o", tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert (result["different"], result["integers"]) == (0, 8 * 256)
+    assert (result["different"], result["integers"]) == (0, 8 * 128)
     assert result["arena"] < 256 * 1024
     assert result["keras_cosine"] > 0.85
     array = re.findall(r"0x([0-9a-f]{2}),", (tmp_path / "feature_model.cc").read_text())
