@@ -23,8 +23,8 @@ _OP = schema.BuiltinOperator
 _PADS = frozenset({_OP.PAD, _OP.PADV2})
 _TYPES = schema.TensorType
 
-#: The largest difference of preprocessing from a matrix and an offset, in pixel levels: a gray image is rounded to whole
-#: levels, as are the three colours that the matrix is measured on.
+#: The largest difference of preprocessing from a matrix and an offset, in pixel levels: a gray image is rounded to
+#: whole levels, as are the three colours that the matrix is measured on.
 _LARGEST_ERROR = 1.5
 
 
