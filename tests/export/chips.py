@@ -55,6 +55,10 @@ CASES = {
             *("--weights", str(DATA / "models" / "mobilenetv3small_tiny.weights.h5")),
         ),
     ),
+    "mini_xception_64": Case(
+        "mini Xception, 64 x 64 gray",
+        (str(DATA / "models" / "fer_mini_xception_gray64.hdf5"), "--preprocess", "tf"),
+    ),
     "resnet50": Case(
         "`resnet50`, random weights",
         ("resnet50", "--weights", "random", "--correction", "none", "--effort", "quick", "--min-fidelity", "0"),
