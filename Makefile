@@ -32,7 +32,7 @@ QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
+.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost npu saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -173,6 +173,10 @@ backbones: install  ## every backbone exported whole: docs/backbones.md, for hou
 # On an idle machine: it also times the stock tools.
 export-cost: install  ## time and memory of exports beside the stock tools: docs/backbones.md, for an hour; resumes (PHOTOS=folder NETS=a,b)
 	$(BIN)/python -m tests.export.cost --photos '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
+
+# ImageNet weights from KERAS_HOME or the net, others from EDGEFEAT_TEST_DATA.
+npu: install  ## networks without floats on NPUs and in TensorFlow Lite Micro: docs/npu.md (minutes; NETS=a,b PHOTOS= LABELLED=folder)
+	$(BIN)/python -m tests.export.chips $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(LABELLED),--evaluation '$(LABELLED)')
 
 saved-models: install  ## saved models of every format and Keras version against their own Keras: docs/your-model.md (minutes)
 	$(BIN)/python tests/export/saved_models.py

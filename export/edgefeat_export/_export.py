@@ -13,7 +13,7 @@ import edgefeat
 from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._bundle.atomic_files import check_new_folder, new_folder
 from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
-from edgefeat._bundle.manifest import is_colour
+from edgefeat._bundle.manifest import ALL_VARIANTS, is_colour
 from edgefeat._images.frames.form import parse_frame
 from edgefeat_export._bundle.writing import bundle_name, write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
@@ -27,6 +27,7 @@ from edgefeat_export._spec import (
     RANDOM,
     Effort,
     Fit,
+    IntegerInput,
     NetworkSpec,
     Normalization,
     Pooling,
@@ -62,6 +63,7 @@ def export(
     correction: Sequence[str] | None = None,
     effort: Effort = "normal",
     float_layers: str = "auto",
+    integer_input: IntegerInput = "uint8",
     fit: Fit = "stretch",
     background: str = "white",
     frames: Sequence[str] = (),
@@ -92,6 +94,9 @@ def export(
     table, a number, or one for each format, "tflite=4,onnx=0". A variant that cannot be made or misses its gate is left
     out; the manifest's `refusals` give the reason. `variants` default to all, without an int8 file that is slower than
     float by the cost table.
+
+    "tflite-integer", made only if it is among `variants`, has no float operation at all, for NPUs and microcontrollers;
+    its pixels are of type `integer_input`, "uint8" or "int8" (the pixel less 128).
 
     For each of `frames`, names such as "nv21-640x480", "rgba-1280x720-90" or "nv12-640x480-bt601-full", every variant
     is also written with that camera frame as its input: colours, rotation, `fit` and resize are then in the file, too.
@@ -126,16 +131,18 @@ def export(
         )
     )
     _checked([effort], get_args(Effort), "effort")
+    _checked([integer_input], get_args(IntegerInput), "integer input")
     if jobs < 1:
         raise ArgumentError(f"jobs is {jobs} (allowed: 1 or more)")
     wanted = VariantSpec(
-        variants=VARIANTS if variants is None else tuple(_checked(variants, VARIANTS, "variant")),
+        variants=VARIANTS if variants is None else tuple(_checked(variants, ALL_VARIANTS, "variant")),
         gate=parse_gate(str(min_fidelity)),
         pieces=ALL_PIECES if correction is None else tuple(_checked(correction, ALL_PIECES, "correction", some=False)),
         effort=effort,
         jobs=jobs,
         named=variants is not None,
         float_layers=parse_float_layers(float_layers),
+        integer_input=integer_input,
     )
     check_source(calibration, "calibration")
     if evaluation is not None:

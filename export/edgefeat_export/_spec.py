@@ -22,6 +22,7 @@ __all__ = [
     "Effort",
     "Fit",
     "FloatLayers",
+    "IntegerInput",
     "NetworkSpec",
     "Normalization",
     "Pooling",
@@ -38,6 +39,7 @@ Pooling = Literal["avg", "max", "gem", "flatten", "none"]
 Normalization = Literal["l2", "none"]
 Fit = Literal["stretch", "crop", "pad"]
 Effort = Literal["quick", "normal", "thorough"]
+IntegerInput = Literal["uint8", "int8"]
 
 #: The number of first layers that stay in float in int8 files, by format; None means as many as cost no time.
 FloatLayers = dict[str, int] | None
@@ -113,7 +115,8 @@ class VariantSpec:
 
     int8 must pass `gate`, with the `pieces` of the correction allowed, by name; `effort` limits the search. `jobs`
     conversions that use TensorFlow run at once. `named` says whether the user asked for these variants by name: then
-    int8 is made even if it is slower than float. `float_layers` fixes the first layers in float.
+    int8 is made even if it is slower than float. `float_layers` fixes the first layers in float. `integer_input` is the
+    type of the pixels of the variant without floats.
     """
 
     variants: tuple[str, ...]
@@ -123,6 +126,7 @@ class VariantSpec:
     jobs: int = 1
     named: bool = False
     float_layers: FloatLayers = None
+    integer_input: IntegerInput = "uint8"
 
 
 def is_model_file(backbone: str) -> bool:

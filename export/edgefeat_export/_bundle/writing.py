@@ -88,6 +88,7 @@ def _variant(file: File, made: Made) -> Variant:
         correction=made.correction,
         float_operations=made.float_operations,
         frame=made.frame,
+        integers=made.integers,
     )
 
 

@@ -10,12 +10,13 @@ import click
 from edgefeat import VARIANTS, Extractor
 from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat._bundle.json_records import to_json
+from edgefeat._bundle.manifest import INTEGER
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import documented
 from edgefeat._images.frames.form import COLORS, FORMATS, ROTATIONS, parse_frame
 from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._images.calibration import SYNTHETIC
-from edgefeat_export._spec import Effort, Fit, Normalization, Pooling, parse_input
+from edgefeat_export._spec import Effort, Fit, IntegerInput, Normalization, Pooling, parse_input
 
 __all__ = ["command"]
 
@@ -84,7 +85,15 @@ __all__ = ["command"]
     "--variants",
     metavar="A,B",
     help=f"Model files to write; exit status 1 if one cannot be written.  [default: all that can be written of "
-    f"{', '.join(VARIANTS)}, without an int8 file that would be slower than float]",
+    f"{', '.join(VARIANTS)}, without an int8 file that would be slower than float; "
+    f"{INTEGER}, for NPUs and microcontrollers, is written only if named]",
+)
+@click.option(
+    "--integer-input",
+    default="uint8",
+    show_default=True,
+    type=click.Choice(get_args(IntegerInput)),
+    help=f"Pixels of {INTEGER}: uint8 as they are, or int8, the pixel less 128.",
 )
 @click.option(
     "--fit",
@@ -188,6 +197,7 @@ def command(
     calibration: str,
     evaluation: str | None,
     variants: str | None,
+    integer_input: IntegerInput,
     fit: Fit,
     frames: tuple[str, ...],
     frame_format: str,
@@ -245,6 +255,7 @@ def command(
         correction={"all": None, "none": []}.get(correction, _listed(correction)),
         effort=effort,
         float_layers=float_layers,
+        integer_input=integer_input,
         fit=fit,
         background=background,
         frames=[

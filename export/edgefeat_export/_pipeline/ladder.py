@@ -75,7 +75,7 @@ class Ladder:
                 return f"{best.reason}; {slower}, so no layers in float were tried (try them with --effort thorough)"
             # One correction for both formats.
             own, alike = min(early.sections.values(), key=len), True
-        for groups in float_groups(self._ranked(), effort, 1 - best.cosine, self.wanted.gate.mean_cosine):
+        for groups in float_groups(self.ranked(), effort, 1 - best.cosine, self.wanted.gate.mean_cosine):
             sections = tuple(dict.fromkeys([*own, *(name for group in groups for name in group)]))
             made = self._attempt(variant, self._rung(sections, form, both=alike), best)
             if made is not None:
@@ -109,7 +109,8 @@ class Ladder:
             self._early = self.workers.run(CHOOSE_EARLY_SECTIONS, self.network.work, wanted)
         return self._early
 
-    def _ranked(self) -> Sensitivity:
+    def ranked(self) -> Sensitivity:
+        """Return the sections that gain the most if they stay in float."""
         if self._sensitivity is None:
             self._sensitivity = self.workers.run(RANK_SECTIONS, self.network.work)
         return self._sensitivity

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgefeat._bundle.fidelity import measure, nearest
 from edgefeat._bundle.golden import GOLDEN_PICTURES
-from edgefeat._bundle.manifest import Accuracy, Fidelity, Tap
+from edgefeat._bundle.manifest import Accuracy, Fidelity, Integers, Tap
 from edgefeat._engines.engine import Engine, Session, engine_named, run
 from edgefeat._engines.selection import default_threads
 from edgefeat._images.frames.form import FrameForm
@@ -46,15 +46,19 @@ class Made:
     correction: tuple[str, ...] = ()
     float_operations: tuple[str, ...] = ()
     frame: FrameForm | None = None
+    integers: Integers | None = None
 
 
-def measure_variant(network: BuiltNetwork, variant: str) -> Measured:
-    """Return the device runtime's features of the checking images. Raises EngineError if it cannot run the file."""
+def measure_variant(network: BuiltNetwork, variant: str, integers: Integers | None = None) -> Measured:
+    """Return the device runtime's features of the checking images; `integers` are those of a variant without floats.
+
+    Raises EngineError if the engine cannot run the file.
+    """
     engine = engine_named(ENGINES[variant.partition("-")[0]])
     work, taps = network.work, network.facts.taps
     reference = network.reference()
     labels = np.array(network.facts.labels, dtype=np.str_)
-    session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
+    session = engine.open(work.model(variant).read_bytes(), taps, default_threads(), integers)
     features = _features(session, work.checking, taps)
     found = {tap: _measured(features[tap], reference[tap], labels) for tap in reference}
     fidelity = {tap: figures for tap, (figures, _) in found.items()}
@@ -70,7 +74,7 @@ def measure_frame(network: BuiltNetwork, variant: str, frame: FrameForm) -> Meas
     engine = engine_named(ENGINES[variant.partition("-")[0]])
     work, taps = network.work, network.facts.taps
     reference = network.reference(frame.name)
-    session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
+    session = engine.open(work.model(variant).read_bytes(), taps, default_threads())
     found = _features(session, work.frames(frame.name), taps)
     golden = np.stack([frame_of(picture, frame) for picture in work.checking[:GOLDEN_PICTURES]])
     fidelity = {tap: measure(found[tap], reference[tap]) for tap in reference}

@@ -51,9 +51,8 @@ def milliseconds(network: BuiltNetwork, variant: str) -> tuple[float, float]:
 
 
 def _session(network: BuiltNetwork, variant: str, picture: NDArray[np.uint8]) -> Callable[[], Any]:
-    taps = tuple(tap.name for tap in network.facts.taps)
     engine = engine_named(ENGINES[variant.partition("-")[0]])
-    session = engine.open(network.work.model(variant).read_bytes(), taps, default_threads())
+    session = engine.open(network.work.model(variant).read_bytes(), network.facts.taps, default_threads())
     return lambda: session.run(picture)
 
 

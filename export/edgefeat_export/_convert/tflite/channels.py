@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgefeat_export._convert.tflite import flatbuffer
 
-__all__ = ["fold_exchange"]
+__all__ = ["fold_exchange", "remove_unused"]
 
 _OP = schema.BuiltinOperator
 
@@ -41,7 +41,7 @@ def fold_exchange(model: Any) -> bool:
         first = graph.operators[path[0]]
         first.inputs = [source if i == operator.outputs[0] else i for i in first.inputs]
         del graph.operators[packed]
-        _remove_unused(model)
+        remove_unused(model)
         return True
     return False
 
@@ -107,7 +107,7 @@ def _permuted(model: Any, index: int, order: tuple[int, ...]) -> int:
     return len(graph.tensors) - 1
 
 
-def _remove_unused(model: Any) -> None:
+def remove_unused(model: Any) -> None:
     """Remove operators whose results are not read, tensors that no operator uses, and their constants, in place."""
     (graph,) = model.subgraphs
     used = {int(i) for i in graph.outputs}

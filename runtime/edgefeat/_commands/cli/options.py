@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from edgefeat._bundle.manifest import VARIANTS
+from edgefeat._bundle.manifest import ALL_VARIANTS
 from edgefeat._commands.cli.declaration import Option
 from edgefeat._commands.cli.terminal import echo, printable
 from edgefeat._engines.engine import ENGINES
@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 CHOICE_OPTIONS = (
-    Option("variant", ("--variant",), f"Variant to run: {', '.join(VARIANTS)}.", metavar="NAME"),
+    Option("variant", ("--variant",), f"Variant to run: {', '.join(ALL_VARIANTS)}.", metavar="NAME"),
     Option(
         "engine", ("--engine",), f"Engine to run it: {', '.join(engine.name for engine in ENGINES)}.", metavar="NAME"
     ),
