@@ -16,11 +16,14 @@ DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.ve
 # A module's tests stay in one process: many share an export that takes half a minute. The longest modules come first
 # (tests/conftest.py), so that no process is left alone with one at the end.
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
-# tests/runtime runs whole with LiteRT alone. With another engine alone those tests run that an engine has a part in, and
-# beside TensorFlow these and what needs the developers' packages: the others would find nothing new there.
-BY_ENGINE := $(addprefix tests/runtime/test_,$(addsuffix .py,boundaries bundle_reading command_extract command_verify \
-  device device_bench device_examples extractor fidelity hostile_bundles outputs greeting probe selection tuning verify))
-BY_PACKAGE := $(addprefix tests/runtime/test_,$(addsuffix .py,convert duplicates index picture ray search serve sklearn watch))
+# tests/runtime runs whole with LiteRT alone. With another engine alone only the tests run whose outcome depends on which
+# engines are installed. Beside TensorFlow, where all engines are, these run and what needs the developers' packages or
+# every engine: the others would find nothing new there.
+RUNTIME_TESTS = $(addprefix tests/runtime/test_,$(addsuffix .py,$(1)))
+BY_ENGINE := $(call RUNTIME_TESTS,boundaries command_extract command_verify device_bench extractor greeting outputs probe \
+  selection tuning verify)
+BY_PACKAGE := $(call RUNTIME_TESTS,bundle_reading convert device_examples duplicates hostile_bundles index picture ray \
+  search sklearn watch) $(wildcard tests/runtime/test_serve*.py)
 REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/test_*.py))
 # Some tests of every package, for while one works: under a minute on two processors.
 QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_verify extractor fidelity formats gate \
@@ -29,7 +32,7 @@ QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
+.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost npu saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -170,6 +173,10 @@ backbones: install  ## every backbone exported whole: docs/backbones.md, for hou
 # On an idle machine: it also times the stock tools.
 export-cost: install  ## time and memory of exports beside the stock tools: docs/backbones.md, for an hour; resumes (PHOTOS=folder NETS=a,b)
 	$(BIN)/python -m tests.export.cost --photos '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
+
+# ImageNet weights from KERAS_HOME or the net, others from EDGEFEAT_TEST_DATA.
+npu: install  ## networks without floats on NPUs and in TensorFlow Lite Micro: docs/npu.md (minutes; NETS=a,b PHOTOS= LABELLED=folder)
+	$(BIN)/python -m tests.export.chips $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(LABELLED),--evaluation '$(LABELLED)')
 
 saved-models: install  ## saved models of every format and Keras version against their own Keras: docs/your-model.md (minutes)
 	$(BIN)/python tests/export/saved_models.py

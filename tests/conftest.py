@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
+
+#: Gives the folder of a name, which a function has filled.
+MadeOnce: TypeAlias = Callable[[str, Callable[[Path], object]], Path]
 
 _BESIDE_THE_REPOSITORY = Path(__file__).parents[2] / "shared" / "data"
 
@@ -51,3 +56,42 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGEFEAT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Makes a folder once for all processes of a test run: an export, say, that several files of tests need."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made"
+
+    def made(name: str, fill: Callable[[Path], object]) -> Path:
+        from filelock import FileLock  # a developers' package, which the environments of the device side lack
+
+        folder, partial = shared / name, shared / f"{name}.partial"
+        shared.mkdir(exist_ok=True)
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.exists():
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                fill(partial)
+                partial.rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def small_photos(made_once: MadeOnce) -> Path:
+    """A folder of eighty small photos to calibrate on. Without photos an export generates larger ones, for seconds."""
+
+    def fill(folder: Path) -> None:
+        import numpy as np
+        from PIL import Image
+
+        random = np.random.default_rng(17)
+        for number in range(80):
+            coarse = Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)).resize((64, 64))
+            noisy = np.asarray(coarse) + random.normal(0, 8, (64, 64, 3))
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{number:02}.png")
+
+    return made_once("small photos", fill)

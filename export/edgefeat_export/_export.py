@@ -14,10 +14,11 @@ import edgefeat
 from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._bundle.atomic_files import check_new_folder, new_folder
 from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
-from edgefeat._bundle.manifest import is_colour
+from edgefeat._bundle.manifest import ALL_VARIANTS, is_colour
 from edgefeat._images.frames.form import parse_frame
 from edgefeat_export._bundle.writing import bundle_name, write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
+from edgefeat_export._models.saved.content import saved_model
 from edgefeat_export._pipeline.ladder import ALL_PIECES
 from edgefeat_export._pipeline.progress import Progress
 from edgefeat_export._pipeline.variants import build_network, make_variants
@@ -27,11 +28,13 @@ from edgefeat_export._spec import (
     RANDOM,
     Effort,
     Fit,
+    IntegerInput,
     NetworkSpec,
     Normalization,
     Pooling,
     VariantSpec,
     is_model_file,
+    parse_float_layers,
     weights_file,
 )
 from edgefeat_export._spec import input_size as parsed_size
@@ -57,10 +60,12 @@ def export(
     weights: str | os.PathLike[str] | None = None,
     calibration: str | os.PathLike[str] = SYNTHETIC,
     evaluation: str | os.PathLike[str] | None = None,
-    variants: Sequence[str] = VARIANTS,
+    variants: Sequence[str] | None = None,
     min_fidelity: float | str = DEFAULT_GATE.mean_cosine,
     correction: Sequence[str] | None = None,
     effort: Effort = "normal",
+    float_layers: str = "auto",
+    integer_input: IntegerInput = "uint8",
     fit: Fit | None = None,
     background: str = "white",
     frames: Sequence[str] = (),
@@ -89,7 +94,13 @@ def export(
     variant must reach `min_fidelity`, a mean cosine (or "overlap=0.9"), with the `correction` pieces allowed (default:
     all; empty: the stock tools' own rounding) and with as few layers in float as possible. `effort` limits the search:
     "quick" corrects once, "normal" also keeps sensitive layers in float, "thorough" tries more and more layers in
-    float. A variant that cannot be made or misses its gate is left out; the manifest's `refusals` give the reason.
+    float. `float_layers` is the number of first layers to keep in float: "auto" for as many as cost no time by the cost
+    table, a number, or one for each format, "tflite=4,onnx=0". A variant that cannot be made or misses its gate is left
+    out; the manifest's `refusals` give the reason. `variants` default to all, without an int8 file that is slower than
+    float by the cost table.
+
+    "tflite-integer", made only if it is among `variants`, has no float operation at all, for NPUs and microcontrollers;
+    its pixels are of type `integer_input`, "uint8" or "int8" (the pixel less 128).
 
     For each of `frames`, names such as "nv21-640x480", "rgba-1280x720-90" or "nv12-640x480-bt601-full", every variant
     is also written with that camera frame as its input: colours, rotation, `fit` and resize are then in the file, too.
@@ -125,14 +136,18 @@ def export(
         )
     )
     _checked([effort], get_args(Effort), "effort")
+    _checked([integer_input], get_args(IntegerInput), "integer input")
     if jobs < 1:
         raise ArgumentError(f"jobs is {jobs} (allowed: 1 or more)")
     wanted = VariantSpec(
-        variants=tuple(_checked(variants, VARIANTS, "variant")),
+        variants=VARIANTS if variants is None else tuple(_checked(variants, ALL_VARIANTS, "variant")),
         gate=parse_gate(str(min_fidelity)),
         pieces=ALL_PIECES if correction is None else tuple(_checked(correction, ALL_PIECES, "correction", some=False)),
         effort=effort,
         jobs=jobs,
+        named=variants is not None,
+        float_layers=parse_float_layers(float_layers),
+        integer_input=integer_input,
     )
     check_source(calibration, "calibration")
     if evaluation is not None:
@@ -196,6 +211,8 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
         raise ArgumentError("whitening requires a projection: add --project")
     if not 0 <= spec.seed < 2**32:
         raise ArgumentError(f"seed {spec.seed} (allowed: 0 to {2**32 - 1})")
+    if is_model_file(spec.backbone) and not os.path.exists(spec.backbone):
+        saved_model(Path(spec.backbone))  # raises the error that names what is allowed
     if spec.weights is not None and is_model_file(spec.backbone):
         raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
     if spec.weights not in (None, IMAGENET, RANDOM):

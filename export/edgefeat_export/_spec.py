@@ -23,6 +23,8 @@ __all__ = [
     "RANDOM",
     "Effort",
     "Fit",
+    "FloatLayers",
+    "IntegerInput",
     "NetworkSpec",
     "Normalization",
     "Pooling",
@@ -32,6 +34,7 @@ __all__ = [
     "is_model_file",
     "model_name",
     "parse_config",
+    "parse_float_layers",
     "parse_input",
     "weights_file",
 ]
@@ -40,12 +43,18 @@ Pooling = Literal["avg", "max", "gem", "cls", "mean", "mean-patches", "flatten",
 Normalization = Literal["l2", "none"]
 Fit = Literal["stretch", "crop", "pad"]
 Effort = Literal["quick", "normal", "thorough"]
+IntegerInput = Literal["uint8", "int8"]
+
+#: The number of first layers that stay in float in int8 files, by format; None means as many as cost no time.
+FloatLayers = dict[str, int] | None
 
 #: Weights that are not a file.
 IMAGENET, RANDOM = "imagenet", "random"
 
 #: Names of ways to scale pixels.
 MODES = ("tf", "torch", "caffe", "unit", "raw")
+
+_FORMATS = ("tflite", "onnx")
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -117,7 +126,9 @@ class VariantSpec:
     """The wanted variants, by name, and how int8 is made.
 
     int8 must pass `gate`, with the `pieces` of the correction allowed, by name; `effort` limits the search. `jobs`
-    conversions that use TensorFlow run at once.
+    conversions that use TensorFlow run at once. `named` says whether the user asked for these variants by name: then
+    int8 is made even if it is slower than float. `float_layers` fixes the first layers in float. `integer_input` is the
+    type of the pixels of the variant without floats.
     """
 
     variants: tuple[str, ...]
@@ -125,6 +136,9 @@ class VariantSpec:
     pieces: tuple[str, ...]
     effort: Effort = "normal"
     jobs: int = 1
+    named: bool = False
+    float_layers: FloatLayers = None
+    integer_input: IntegerInput = "uint8"
 
 
 def is_hub(backbone: str) -> bool:
@@ -200,6 +214,22 @@ def _config_of_file(path: str) -> dict[str, str]:
     if not isinstance(values, dict):
         raise ArgumentError(f"config {path} contains a {type(values).__name__} (allowed: arguments by name)")
     return {str(name): json.dumps(value) for name, value in values.items()}
+
+
+def parse_float_layers(text: str) -> FloatLayers:
+    """Return None for `auto`, and the number of layers by format for `4` or `tflite=4,onnx=0`.
+
+    Raises ArgumentError for anything else.
+    """
+    if text == "auto":
+        return None
+    parts = [part.strip().rpartition("=") for part in text.split(",")]
+    found = {name: int(count) for name, _, count in parts if count.isdecimal()}
+    if len(found) == len(parts) and set(found) == {""}:
+        return dict.fromkeys(_FORMATS, found[""])
+    if len(found) < len(parts) or not {*found} <= {*_FORMATS}:
+        raise ArgumentError(f"float layers {text!r} (allowed: auto, a number such as 4, or tflite=4,onnx=0)")
+    return dict.fromkeys(_FORMATS, 0) | found
 
 
 def weights_file(weights: str) -> Path:

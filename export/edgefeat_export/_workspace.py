@@ -51,7 +51,7 @@ class Workspace:
 
     def write_pictures(self, pictures: CalibrationSet) -> None:
         """Write the images to calibrate on and to measure fidelity on."""
-        np.save(self.folder / "calibrating.npy", pictures.calibrating)
+        np.save(self.folder / "calibrating.npy", pictures.quantizing)
         np.save(self.folder / "checking.npy", pictures.checking)
 
     @property

@@ -15,6 +15,8 @@ A message names the value, what is allowed and, where there is one, the command 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 __all__ = [
     "ArgumentError",
     "BundleError",
@@ -32,6 +34,9 @@ __all__ = [
 class EdgefeatError(Exception):
     """The base class of all exceptions raised by edgefeat. The text is written for the user."""
 
+    #: The page of the documentation that helps; commands name it after the text.
+    page: ClassVar[str] = "reference/errors"
+
 
 class ArgumentError(EdgefeatError, ValueError):
     """An argument is not valid."""
@@ -40,17 +45,25 @@ class ArgumentError(EdgefeatError, ValueError):
 class BundleError(EdgefeatError):
     """A folder is not a complete, unmodified bundle that this version can read."""
 
+    page = "bundle"
+
 
 class PictureError(EdgefeatError, ValueError):
     """An image cannot be read."""
+
+    page = "pictures"
 
 
 class EngineError(EdgefeatError):
     """No engine can run the variant, or the engine failed."""
 
+    page = "engines"
+
 
 class MissingExtraError(EngineError, ImportError):
     """A part of edgefeat that is installed separately is missing."""
+
+    page = "install"
 
 
 class OutputError(EdgefeatError):
@@ -60,9 +73,13 @@ class OutputError(EdgefeatError):
 class StoreError(EdgefeatError):
     """A feature database is missing, damaged, in use, of another kind, or cannot be written."""
 
+    page = "reference/database"
+
 
 class ExportError(EdgefeatError):
     """A backbone cannot be exported."""
+
+    page = "your-model"
 
 
 class EdgefeatWarning(UserWarning):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgefeat._bundle.manifest import Tap
 from edgefeat._bundle.reader import Bundle
 from edgefeat._engines import forked_sessions
-from edgefeat._engines.engine import Session, resize_threads, run, turns
+from edgefeat._engines.engine import Session, open_variant, resize_threads, run, turns
 from edgefeat._engines.selection import Choice, default_threads, frame_refused, photos_refused
 from edgefeat._engines.session import open_session
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
@@ -230,9 +230,8 @@ class Extractor:
 
     def _reopen(self) -> None:
         """Open a new session in a forked process, where the engine's threads do not exist."""
-        taps = tuple(tap.name for tap in self.taps)
-        model = self._bundle.read(self._choice.variant.file)
-        session = self._choice.engine.open(model, taps, self._threads)
+        engine, variant = self._choice.engine, self._choice.variant
+        session = open_variant(engine, self._bundle.manifest, variant, self._bundle.read(variant.file), self._threads)
         self._opened = session, turns(session)
         self._process = os.getpid()
         forked_sessions.keep(session)

@@ -1,10 +1,19 @@
-"""The version, and the command that installs it."""
+"""The version, the command that installs it, and where its documentation is."""
 
 __version__ = "0.1.0"
 
 #: Whether this name is the project's on the package index. Until then, a package of that name there is someone
 #: else's, and messages, README and docs install from a clone or a wheel. Change it here, then: make install-lines
 PUBLISHED = False
+
+#: Where the pages of `docs/` are, as help and errors name them: a folder of the repository until the site is published,
+#: then its address, as https://example.org/edgefeat.
+DOCUMENTATION = "docs"
+
+
+def page(name: str) -> str:
+    """Return where a page of the documentation is, such as `bundle`."""
+    return f"{DOCUMENTATION}/{name}/" if "://" in DOCUMENTATION else f"{DOCUMENTATION}/{name}.md"
 
 
 def install_command(extra: str) -> str:

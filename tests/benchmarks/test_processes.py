@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("psutil", reason="needs the bench extra")
 
+import psutil
+
 import edgefeat
 from edgefeat_bench._setup.tuning import is_tuned
 
@@ -31,6 +33,8 @@ def test_frozen_contenders_take_no_time_from_the_one_whose_turn_it_is(tmp_path: 
     task = Task(Contender("spinner", "command", "peer"), str(BUNDLE), str(tmp_path), 1)
     with Worker(task, command=[sys.executable, "-c", spinning]) as worker:
         worker.freeze()
+        while psutil.Process(worker.pid).status() != psutil.STATUS_STOPPED:  # the system may take a moment
+            time.sleep(0.01)
         before = process_seconds(worker.pid)
         time.sleep(0.5)
         assert process_seconds(worker.pid) == before

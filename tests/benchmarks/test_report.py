@@ -83,7 +83,7 @@ def test_made_again_from_its_own_folder_it_is_the_same(tmp_path: Path) -> None:
 
 
 def test_the_figures_of_a_readme_are_replaced_between_their_marks_and_nothing_else(tmp_path: Path) -> None:
-    plausible_run(MANY).write(tmp_path / "server.json")
+    plausible_run(FEW).write(tmp_path / "server.json")
     readme = tmp_path / "README.md"
     readme.write_text("# Before\n\n<!-- figures: begin -->\nold figures\n<!-- figures: end -->\n\nAfter.\n")
     command = ("report", tmp_path / "server.json", "-o", tmp_path / "docs" / "benchmarks", "--readme", readme)

@@ -46,6 +46,15 @@ def main() -> None:
             )
         edgefeat_export.export(
             path,
+            HERE / "integers.edgefeat",
+            preprocess="tf",
+            layers=["last"],
+            variants=("tflite-float32", "tflite-integer"),
+            overwrite=True,
+            tell=print,
+        )
+        edgefeat_export.export(
+            path,
             HERE / "frames.edgefeat",
             preprocess="tf",
             layers=["last"],

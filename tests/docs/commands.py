@@ -30,6 +30,8 @@ REASONS = (
     (r"^tar -xf board\.tar\.gz", "needs a board of that kind: tests/runtime/test_deploy.py installs a pack"),
     (r"^ansible-playbook ", "needs boards: test_the_playbook_installs_the_pack runs it on one"),
     (r"^(journalctl|systemctl) ", "needs a board with the service"),
+    (r"^make npu\b", "minutes, and weights"),
+    (r"^edgefeat (npu|micro) ", "needs an exported bundle: tests/export/test_integer.py"),
     (r"^edgefeat (export|layers|ablation) ", "needs weights or the reader's model: tests/export exports"),
     (r"^edgefeat-bench run ", "hours: tests/benchmarks runs it"),
     (r"^python tests/stress/", "hours"),

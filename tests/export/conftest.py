@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.conftest import MadeOnce
 
 
 def _features(path: Path, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -27,3 +29,14 @@ def _features(path: Path, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
 def features() -> Callable[[Path, NDArray[np.uint8]], NDArray[np.float32]]:
     """Rows (N, dimensions) of the first tap of a TFLite or ONNX file, by its own engine, for pictures (N, H, W, 3)."""
     return _features
+
+
+@pytest.fixture(scope="session")
+def tiny_model(made_once: MadeOnce) -> Path:
+    """The small model that the bundles of `tests/data` are made of, saved by Keras. To be read only."""
+
+    def fill(folder: Path) -> None:
+        made = runpy.run_path(str(Path(__file__).parents[1] / "data" / "make_bundles.py"))
+        made["tiny_model"]().save(folder / "tiny.keras")
+
+    return made_once("tiny model", fill) / "tiny.keras"

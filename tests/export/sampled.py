@@ -27,8 +27,8 @@ class Sampled:
 
     @property
     def last_words(self) -> str:
-        """The last line of the errors that is not empty."""
-        lines = [line.strip() for line in self.errors.splitlines() if line.strip()]
+        """The last line of the errors that is not empty and does not only name the page that helps."""
+        lines = [line.strip() for line in self.errors.splitlines() if line.strip() and not line.startswith("  see ")]
         return lines[-1] if lines else ""
 
 

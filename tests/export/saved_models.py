@@ -141,7 +141,8 @@ def exported(path: Path, mode: str | None, bundle: Path) -> None:
     command += ["--layer", CUTS[path.name]] if path.name in CUTS else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{path.name}: {done.stderr.strip().splitlines()[-1]}")
+        said = [line for line in done.stderr.splitlines() if line.startswith("edgefeat: ")]
+        raise RuntimeError(f"{path.name}: {said[-1] if said else done.stderr[-500:]}")
 
 
 def lowest_cosines(path: Path, mode: str | None, photos: list[Path]) -> dict[str, float]:

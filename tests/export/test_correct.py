@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,96 +15,30 @@ import pytest
 for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer"):
     pytest.importorskip(name, reason="the export extra is not installed")
 
-import keras
 import onnx
 import onnxruntime
 from onnx import numpy_helper
 from onnxruntime import quantization
+from tests.conftest import MadeOnce
+from tests.export.correction_case import Case, Pictures, case_in, write_case
 
 from edgefeat import ExportError
 from edgefeat_export._convert import grid
-from edgefeat_export._convert.graph import save_graph
-from edgefeat_export._convert.onnx import conversion as to_onnx
 from edgefeat_export._convert.onnx import int8 as onnx_int8
-from edgefeat_export._convert.tflite import conversion as tflite
-from edgefeat_export._convert.tflite import flatbuffer, tail
+from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite import int8 as tflite_int8
-from edgefeat_export._quantize import early_layers as early
 from edgefeat_export._quantize.correction import basis, rounding
 from edgefeat_export._quantize.correction import corrected_files as files
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, mean_cosine, write_corrected
 from edgefeat_export._quantize.correction.layers import constants, find_layers
 from edgefeat_export._quantize.correction.record import LADDER, NONE, PIECES, Correction, allowed
-from edgefeat_export._quantize.correction.sections import prefix, sections
 
-SIZE = 32
-EVERYTHING = Correction()
-
-Pictures = npt.NDArray[np.uint8]
 Features = Callable[[Path, Pictures], npt.NDArray[np.float32]]
 
 
-def some_pictures(count: int, seed: int) -> Pictures:
-    """Smooth colour fields with noise: like photos in that neighbours resemble each other."""
-    random = np.random.default_rng(seed)
-    coarse = random.integers(0, 256, (count, 4, 4, 3))
-    fine = coarse.repeat(SIZE // 4, axis=1).repeat(SIZE // 4, axis=2) + random.normal(0, 12, (count, SIZE, SIZE, 3))
-    return np.clip(fine, 0, 255).astype(np.uint8)
-
-
-def network() -> keras.Model:
-    """Blocks of MobileNetV2's kind, with a dead channel, a narrow linear tensor and a residual stream."""
-    keras.utils.set_random_seed(3)
-    layers = keras.layers
-    image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
-    x = keras.ops.cast(image, "float32") / 127.5 - 1.0
-    first = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu6")
-    x = first(x)
-    x = layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
-    x = layers.Conv2D(6, 1)(x)
-    x = layers.Conv2D(32, 1, activation="relu6")(x)
-    x = layers.DepthwiseConv2D(3, strides=2, padding="same", activation="relu6")(x)
-    stream = layers.Conv2D(24, 1)(x)
-    y = layers.Conv2D(48, 1, activation="relu6")(stream)
-    y = layers.DepthwiseConv2D(3, padding="same", activation="relu6")(y)
-    stream = layers.Add()([stream, layers.Conv2D(24, 1)(y)])
-    x = layers.Conv2D(64, 3, padding="same", activation="relu")(stream)
-    model = keras.Model(image, layers.UnitNormalization()(layers.GlobalAveragePooling2D()(x)))
-    random = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        if variable.path.endswith("bias"):
-            variable.assign(random.normal(0.3, 0.3, variable.shape))
-    kernel, bias = first.get_weights()
-    kernel[..., 2] *= 1e-12
-    first.set_weights([kernel, bias])
-    return model
-
-
-@dataclass(frozen=True)
-class Case:
-    """One network: its float32 files, corrected ones with everything on, and int8 files of both."""
-
-    folder: Path
-    float32: Models
-    corrected: Models
-    int8: Models
-    pictures: Pictures
-    checking: Pictures
-
-
 @pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder = tmp_path_factory.mktemp("correct")
-    made = {
-        name: Models(folder / f"{name}.tflite", folder / f"{name}.onnx") for name in ("float32", "corrected", "int8")
-    }
-    case = Case(folder, **made, pictures=some_pictures(40, seed=1), checking=some_pictures(24, seed=2))
-    tflite.float32(save_graph(network(), ["feature"], folder / "graph"), case.float32.tflite)
-    to_onnx.float32(case.float32.tflite, case.float32.onnx)
-    write_corrected(case.float32, case.corrected, case.pictures, EVERYTHING, ())
-    tflite_int8.int8(case.corrected.tflite, case.pictures, case.int8.tflite)
-    onnx_int8.int8(case.corrected.onnx, case.pictures, case.int8.onnx)
-    return case
+def case(made_once: MadeOnce) -> Case:
+    return case_in(made_once("correction", write_case))
 
 
 def tensors(path: Path, names: list[str], pictures: Pictures) -> dict[str, npt.NDArray[np.float32]]:
@@ -299,33 +232,6 @@ def test_a_correction_that_harms_one_format_beyond_noise_is_not_kept(
     assert correct(case.float32, target, case.pictures, case.checking, ladder=LADDER[-1:]).used == LADDER[-1]
 
 
-def test_sections_cover_the_trunk_once_in_both_formats(case: Case) -> None:
-    parts = sections(case.float32.onnx, case.float32.tflite)
-    assert len(parts) == 10
-    nodes, operators = prefix(parts)
-    assert len(set(nodes)) == len(nodes)
-    assert len(set(operators)) == len(operators)
-    model = onnx.load(case.float32.onnx)
-    assert {*nodes, *onnx_int8.float_nodes(model)} == {node.name for node in model.graph.node}
-    float_operators = tail.float_operators(flatbuffer.read(case.float32.tflite))
-    count = len(flatbuffer.read(case.float32.tflite).subgraphs[0].operators)
-    assert {*operators, *float_operators} == set(range(count))
-
-
-def test_sections_in_float_keep_their_weights_and_are_not_quantized(case: Case) -> None:
-    nodes, operators = prefix(sections(case.float32.onnx, case.float32.tflite)[:2])
-    target = Models(case.folder / "mixed.tflite", case.folder / "mixed.onnx")
-    report = correct(case.float32, target, case.pictures, case.checking, kept=nodes)
-    assert report.layers == 8
-    made = Models(case.folder / "mixed-int8.tflite", case.folder / "mixed-int8.onnx")
-    tflite_int8.int8(target.tflite, case.pictures, made.tflite, kept=operators)
-    onnx_int8.int8(target.onnx, case.pictures, made.onnx, kept=nodes)
-    weights = [tensor for tensor in onnx.load(made.onnx).graph.initializer if len(tensor.dims) == 4]
-    assert [tensor.data_type for tensor in weights].count(onnx.TensorProto.INT8) == 8
-    graph = flatbuffer.read(made.tflite).subgraphs[0]
-    assert len([tensor for tensor in graph.tensors if tensor.type == 9 and len(tensor.quantization.scale) > 1]) == 8
-
-
 def test_the_dead_channel_has_no_weights_and_a_bias_that_fits(case: Case, features: Features) -> None:
     first = onnx_weights(case.int8.onnx)[0]
     assert not first[2].any()
@@ -336,29 +242,6 @@ def test_pieces_allow_the_rungs_that_they_cover() -> None:
     assert allowed(PIECES) == LADDER
     assert allowed(["bias"]) == (Correction(basis=False, rounding=False, pairs=False),)
     assert allowed([]) == ()
-
-
-def test_times_of_prefixes_are_compared_with_all_int8(case: Case) -> None:
-    parts = sections(case.float32.onnx, case.float32.tflite)
-    assert early.propose(parts) == (1, 2, 4)
-    for times in early.time_prefixes(case.float32, parts, case.pictures):
-        assert {0, 2} < set(times.seconds) < {0, 1, 2, 4}  # from the middle in one direction
-        assert all(taken > 0 for taken in times.seconds.values())
-        assert times.sections in times.seconds
-    assert early.EarlyFloat("litert", {0: 1.0, 2: 0.9, 5: 1.01, 8: 1.3}).sections == 5
-
-
-@pytest.mark.parametrize("part", [slice(0, 3), slice(0, 6), slice(0, None)])
-def test_layers_turned_back_to_float_are_those_of_a_file_quantized_without_them(
-    case: Case, features: Features, part: slice
-) -> None:
-    whole, without, turned = (case.folder / f"{name}.onnx" for name in ("whole", "without", "turned"))
-    kept = set(prefix(sections(case.float32.onnx, case.float32.tflite)[part])[0])
-    onnx_int8.quantize(case.float32.onnx, case.pictures, whole)
-    onnx_int8.quantize(case.float32.onnx, case.pictures, without, kept=kept)
-    onnx.save(onnx_int8.with_float(onnx.load(whole), onnx.load(case.float32.onnx), kept), turned)
-    all_int8, expected, found = (features(path, case.checking) for path in (whole, without, turned))
-    assert np.linalg.norm(found - expected) < 0.5 * np.linalg.norm(all_int8 - expected)
 
 
 def test_no_pictures_to_check_on_is_an_error(case: Case) -> None:

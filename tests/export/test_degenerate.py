@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ from edgefeat_export._commands.export import command
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(small_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export a network without biases and preprocessing: black images give zeros, nearly black ones nearly zeros."""
     folder = tmp_path_factory.mktemp("degenerate")
     keras.utils.set_random_seed(3)
@@ -27,7 +28,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = layers.ReLU(name="last")(layers.Conv2D(12, 3, strides=2, use_bias=False)(features))
     keras.Model(picture, features).save(folder / "degenerate.keras")
     output = folder / "degenerate.edgefeat"
-    edgefeat_export.export(folder / "degenerate.keras", output, preprocess="raw", background="#10C040")
+    options: dict[str, Any] = {"preprocess": "raw", "background": "#10C040", "calibration": small_photos}
+    edgefeat_export.export(folder / "degenerate.keras", output, **options)
     return output
 
 
@@ -44,13 +46,17 @@ def test_a_feature_of_no_length_is_zero_in_every_variant_and_engine(bundle: Path
             np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
-def test_a_tiny_feature_has_the_length_that_keras_gives_it(bundle: Path, tmp_path: Path) -> None:
+def test_a_tiny_feature_has_the_length_that_keras_gives_it(bundle: Path, small_photos: Path, tmp_path: Path) -> None:
     model = keras.models.load_model(bundle.with_name("degenerate.keras"))
     model.layers[-2].set_weights([weights * 1e-9 for weights in model.layers[-2].get_weights()])
     model.save(tmp_path / "tiny.keras")
     output = tmp_path / "tiny.edgefeat"
-    variants = ["tflite-float32", "onnx-float32"]
-    edgefeat_export.export(tmp_path / "tiny.keras", output, preprocess="raw", variants=variants)
+    options: dict[str, Any] = {
+        "preprocess": "raw",
+        "variants": ["tflite-float32", "onnx-float32"],
+        "calibration": small_photos,
+    }
+    edgefeat_export.export(tmp_path / "tiny.keras", output, **options)
     picture = np.random.default_rng(1).integers(0, 30, (32, 32, 3), np.uint8)
     pooled = np.asarray(model(picture[np.newaxis].astype(np.float32))).mean(axis=(1, 2))[0]
     expected = pooled / np.sqrt(max(float((pooled.astype(np.float64) ** 2).sum()), 1e-12))

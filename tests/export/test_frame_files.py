@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import runpy
 import shutil
 import subprocess
 import sys
@@ -134,14 +133,14 @@ def test_byte_weights_keep_every_plain_level(source: int, size: int, pairs: bool
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def exported(tiny_model: Path, small_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A bundle with three frames, and what the command said."""
     folder = tmp_path_factory.mktemp("frames")
-    runpy.run_path(str(MAKE_BUNDLES))["tiny_model"]().save(folder / "tiny.keras")
-    command = [sys.executable, "-m", "edgefeat", "export", str(folder / "tiny.keras"), "--preprocess", "tf"]
+    command = [sys.executable, "-m", "edgefeat", "export", str(tiny_model), "--preprocess", "tf"]
     command += ["--layer", "stem", "--layer", "inner/point", "--effort", "quick", "--min-fidelity", "0.9"]
     command += ["--variants", "tflite-float32,onnx-float32,tflite-int8", "--frame-format", "nv21"]
     command += ["--frame-rotation", "90", "--frame", "80x60", "--frame", "rgb-48x40-0", "--frame", "gray-20x16-180"]
+    command += ["--calibration", str(small_photos)]
     done = subprocess.run([*command, "-o", str(folder / "tiny.edgefeat")], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     return folder / "tiny.edgefeat", done.stderr

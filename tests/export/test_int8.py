@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -16,28 +15,21 @@ pytest.importorskip("tensorflow", reason="needs the export extra")
 
 import edgefeat
 import edgefeat_export
+from edgefeat_export._images.calibration import SYNTHETIC
 from edgefeat_export._pipeline.ladder import ALL_PIECES, float_groups
 from edgefeat_export._quantize.records import Sensitivity
 
-DATA = Path(__file__).parents[1] / "data"
-
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(tiny_model: Path) -> Path:
     """A network of a few layers, saved by Keras."""
-    spec = importlib.util.spec_from_file_location("make_bundles", DATA / "make_bundles.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    path = tmp_path_factory.mktemp("model") / "tiny.keras"
-    module.tiny_model().save(path)
-    return path
+    return tiny_model
 
 
-def exported(model: Path, output: Path, **options: Any) -> edgefeat.Manifest:
+def exported(model: Path, photos: Path | str, output: Path, **options: Any) -> edgefeat.Manifest:
     variants = options.pop("variants", ["tflite-float32", "onnx-float32", "tflite-int8", "onnx-int8"])
-    extractor = edgefeat_export.export(model, output, preprocess="tf", layers=["last"], variants=variants, **options)
+    options |= {"preprocess": "tf", "layers": ["last"], "variants": variants, "calibration": photos}
+    extractor = edgefeat_export.export(model, output, **options)
     return extractor.bundle.manifest
 
 
@@ -51,10 +43,10 @@ def mean_cosine(manifest: edgefeat.Manifest, name: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(model: Path, small_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export the network with default options."""
     path = tmp_path_factory.mktemp("bundle") / "a.edgefeat"
-    exported(model, path)
+    exported(model, small_photos, path)
     return path
 
 
@@ -72,11 +64,11 @@ def test_the_manifest_says_what_was_corrected_and_to_what_it_was_held(bundle: Pa
 
 
 def test_a_gate_that_int8_misses_keeps_layers_in_float_and_lists_them(model: Path, tmp_path: Path) -> None:
-    plain = exported(model, tmp_path / "plain.edgefeat", correction=[], effort="quick")
+    plain = exported(model, SYNTHETIC, tmp_path / "plain.edgefeat", correction=[], effort="quick")
     reached = min(mean_cosine(plain, name) for name in ("tflite-int8", "onnx-int8"))
     # Half way from what all-int8 reaches to exact: out of its reach, and within that of fewer layers.
     gate = 1 - (1 - reached) / 2
-    held = exported(model, tmp_path / "held.edgefeat", correction=[], min_fidelity=gate)
+    held = exported(model, SYNTHETIC, tmp_path / "held.edgefeat", correction=[], min_fidelity=gate)
     for name in ("tflite-int8", "onnx-int8"):
         found = [variant for variant in held.variants if variant.name == name]
         if found:
@@ -88,6 +80,7 @@ def test_a_gate_that_int8_misses_keeps_layers_in_float_and_lists_them(model: Pat
     # What takes layers in float is not found by one correction.
     quick = exported(
         model,
+        SYNTHETIC,
         tmp_path / "quick.edgefeat",
         variants=["tflite-float32", "tflite-int8"],
         correction=[],
@@ -100,13 +93,13 @@ def test_a_gate_that_int8_misses_keeps_layers_in_float_and_lists_them(model: Pat
     assert "in float" not in refusal.reason
 
 
-def test_an_effort_that_is_unknown_is_wrong_use(model: Path, tmp_path: Path) -> None:
+def test_an_effort_that_is_unknown_is_wrong_use(model: Path, small_photos: Path, tmp_path: Path) -> None:
     done = command("export", str(model), "--effort", "fast", "-o", str(tmp_path / "x.edgefeat"))
     assert done.returncode == 2
     for word in ("fast", "quick", "normal", "thorough"):
         assert word in done.stderr
     with pytest.raises(edgefeat.ArgumentError, match=r"effort 'fast' is unknown .allowed: quick, normal, thorough"):
-        exported(model, tmp_path / "x.edgefeat", effort="fast")
+        exported(model, small_photos, tmp_path / "x.edgefeat", effort="fast")
 
 
 @pytest.mark.parametrize(
@@ -125,10 +118,12 @@ def test_the_ladder_starts_with_the_groups_expected_to_pass(effort: Any, loss: f
     assert [len(kept) for kept in found] == tried
 
 
-def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp_path: Path) -> None:
+def test_what_cannot_pass_is_refused_with_figure_and_substitute(
+    model: Path, small_photos: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "refused.edgefeat"
     options = ["--preprocess", "tf", "--layer", "last", "--variants", "tflite-float32,tflite-float16,tflite-int8"]
-    gate = ["--min-fidelity", "1.0"]
+    gate = ["--min-fidelity", "1.0", "--calibration", str(small_photos)]
     done = command("export", str(model), *options, *gate, "-o", str(output))
     assert done.returncode == 1, done.stderr
     assert "requested with --variants but not written: tflite-int8" in done.stderr
@@ -145,7 +140,9 @@ def test_what_cannot_pass_is_refused_with_figure_and_substitute(model: Path, tmp
     assert refusal.reason in asked.stderr
 
 
-def test_a_default_variant_that_misses_its_gate_is_left_out_and_the_others_are_written(tmp_path: Path) -> None:
+def test_a_default_variant_that_misses_its_gate_is_left_out_and_the_others_are_written(
+    small_photos: Path, tmp_path: Path
+) -> None:
     import keras
 
     def layer(size: float, **options: Any) -> keras.layers.Layer:
@@ -156,7 +153,17 @@ def test_a_default_variant_that_misses_its_gate_is_left_out_and_the_others_are_w
     picture = keras.Input((32, 32, 3))
     path, output = tmp_path / "wide.keras", tmp_path / "wide.edgefeat"
     keras.Model(picture, layer(1e9)(layer(1e-9, activation="relu")(picture))).save(path)
-    options = ["--preprocess", "raw", "--correction", "none", "--json", "-o", str(output)]
+    options = [
+        "--preprocess",
+        "raw",
+        "--correction",
+        "none",
+        "--calibration",
+        str(small_photos),
+        "--json",
+        "-o",
+        str(output),
+    ]
     done = command("export", str(path), *options)
     assert done.returncode == 0, done.stderr
     manifest = json.loads(done.stdout)["manifest"]
@@ -169,9 +176,22 @@ def test_a_default_variant_that_misses_its_gate_is_left_out_and_the_others_are_w
     assert refusal["reason"] in (output / "README.md").read_text()
 
 
-def test_nothing_is_written_where_all_that_was_wanted_is_refused(model: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_where_all_that_was_wanted_is_refused(
+    model: Path, small_photos: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "none.edgefeat"
-    options = ["--preprocess", "tf", "--layer", "last", "--variants", "tflite-int8", "--min-fidelity", "1.0"]
+    options = [
+        "--preprocess",
+        "tf",
+        "--layer",
+        "last",
+        "--variants",
+        "tflite-int8",
+        "--min-fidelity",
+        "1.0",
+        "--calibration",
+        str(small_photos),
+    ]
     done = command("export", str(model), *options, "-o", str(output))
     assert done.returncode == 1
     assert done.stderr.count("tflite-int8 was not written") == 1
@@ -193,7 +213,7 @@ def test_the_length_of_an_int8_feature_is_one(bundle: Path) -> None:
         np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-3)
 
 
-def test_a_file_in_the_current_folder_is_never_imported(model: Path, tmp_path: Path) -> None:
+def test_a_file_in_the_current_folder_is_never_imported(model: Path, small_photos: Path, tmp_path: Path) -> None:
     (tmp_path / "random.py").write_text("raise SystemExit('the file in the folder was run')")
     done = subprocess.run(
         [
@@ -207,6 +227,8 @@ def test_a_file_in_the_current_folder_is_never_imported(model: Path, tmp_path: P
             "raw",
             "--variants",
             "tflite-float32",
+            "--calibration",
+            str(small_photos),
             "-o",
             "x.edgefeat",
         ],
@@ -218,24 +240,30 @@ def test_a_file_in_the_current_folder_is_never_imported(model: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
 
 
-def test_a_network_without_layers_to_quantize_keeps_its_float_files(tmp_path: Path) -> None:
+def test_a_network_without_layers_to_quantize_keeps_its_float_files(small_photos: Path, tmp_path: Path) -> None:
     import keras
 
     picture = keras.Input((32, 32, 3))
     path = tmp_path / "pool.keras"
     keras.Model(picture, keras.layers.MaxPooling2D(4)(picture)).save(path)
     extractor = edgefeat_export.export(
-        path, tmp_path / "p.edgefeat", preprocess="raw", variants=["tflite-float32", "tflite-int8"]
+        path,
+        tmp_path / "p.edgefeat",
+        preprocess="raw",
+        variants=["tflite-float32", "tflite-int8"],
+        calibration=small_photos,
     )
     (refusal,) = extractor.bundle.manifest.refusals
     assert "nothing to quantize" in refusal.reason
 
 
-def test_features_that_are_all_zero_are_refused(tmp_path: Path) -> None:
+def test_features_that_are_all_zero_are_refused(small_photos: Path, tmp_path: Path) -> None:
     import keras
 
     picture = keras.Input((32, 32, 3))
     path = tmp_path / "zero.keras"
     keras.Model(picture, keras.layers.Conv2D(4, 3, kernel_initializer="zeros")(picture)).save(path)
     with pytest.raises(edgefeat.ExportError, match="all zero"):
-        edgefeat_export.export(path, tmp_path / "z.edgefeat", preprocess="raw", variants=["tflite-float32"])
+        edgefeat_export.export(
+            path, tmp_path / "z.edgefeat", preprocess="raw", variants=["tflite-float32"], calibration=small_photos
+        )

@@ -179,7 +179,8 @@ def test_what_cannot_be_listed_is_wrong_use(arguments: list[str], said: str, cap
     assert out == ""
     assert err.startswith("edgefeat: ")
     assert said in err
-    assert err.count("\n") == 1
+    assert err.endswith("\n  see docs/reference/errors.md\n")
+    assert err.count("\n") == 2
 
 
 @dataclass(frozen=True)

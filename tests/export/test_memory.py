@@ -17,7 +17,7 @@ from edgefeat_export import StepCost, export
 COPIES = 9
 
 
-def _peaks(folder: Path, units: int) -> dict[str, int]:
+def _peaks(folder: Path, photos: Path, units: int) -> dict[str, int]:
     """Export a network with one dense layer and return the peak memory of each step."""
     inputs = keras.Input((64, 64, 3))
     maps = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
@@ -28,16 +28,17 @@ def _peaks(folder: Path, units: int) -> dict[str, int]:
         folder / f"{units}.keras",
         folder / f"{units}.edgefeat",
         preprocess="unit",
+        calibration=photos,
         variants=["tflite-float32", "onnx-float32"],
         on_step=costs.append,
     )
     return {cost.step: cost.peak_bytes for cost in costs}
 
 
-def test_a_large_dense_layer_is_not_copied_many_times(tmp_path: Path) -> None:
+def test_a_large_dense_layer_is_not_copied_many_times(small_photos: Path, tmp_path: Path) -> None:
     units = 512
     weights = 64 * 64 * 8 * units * 4
-    small, large = _peaks(tmp_path, 8), _peaks(tmp_path, units)
+    small, large = (_peaks(tmp_path, small_photos, each) for each in (8, units))
     assert {"tflite-float32", "onnx-float32"} <= large.keys()
     for step in ("tflite-float32", "onnx-float32"):
         if large[step] == 0:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import runpy
 import shutil
 import subprocess
 import sys
@@ -63,13 +62,12 @@ def embed(tmp_path_factory: pytest.TempPathFactory) -> Embed:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(tiny_model: Path, small_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that the command line wrote now: the float files of `two_taps`."""
     folder = tmp_path_factory.mktemp("phones")
-    runpy.run_path(str(COMMITTED / "make_bundles.py"))["tiny_model"]().save(folder / "tiny.keras")
-    command = [sys.executable, "-m", "edgefeat", "export", str(folder / "tiny.keras"), "--preprocess", "tf"]
+    command = [sys.executable, "-m", "edgefeat", "export", str(tiny_model), "--preprocess", "tf"]
     command += ["--layer", "stem", "--layer", "inner/point", "--variants", "tflite-float32,tflite-float16"]
-    command += ["-o", str(folder / "tiny.edgefeat")]
+    command += ["--calibration", str(small_photos), "-o", str(folder / "tiny.edgefeat")]
     subprocess.run(command, check=True, capture_output=True, timeout=500)
     return folder / "tiny.edgefeat"
 

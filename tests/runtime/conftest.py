@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tests.runtime.databases import rows
 
 from edgefeat._engines.engine import ENGINES, Engine
 
@@ -127,3 +128,29 @@ def folder(tmp_path: Path, pictures: list[NDArray[np.uint8]]) -> Path:
     whole = (folder / "0.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     return folder
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty photos that take a while each, every tenth broken. To be read only."""
+    folder = tmp_path_factory.mktemp("many")
+    random = np.random.default_rng(1)
+    for index in range(60):
+        path = folder / f"{index:03d}.png"
+        if index % 10 == 9:
+            path.write_bytes(b"\x89PNG\r\n\x1a\n" + random.bytes(100))
+        else:
+            coarse = random.integers(0, 256, (4, 5, 3), np.uint8)
+            Image.fromarray(coarse).resize((900, 700)).save(path, compress_level=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory, one_tap: Path, many: Path) -> Path:
+    """The database of an uninterrupted run on `many`. To be read only."""
+    database = tmp_path_factory.mktemp("whole") / "whole.db"
+    command = [sys.executable, "-m", "edgefeat", "extract", str(one_tap), str(many), "--into", str(database)]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert len(rows(database)) == 60
+    return database

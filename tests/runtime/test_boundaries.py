@@ -65,7 +65,7 @@ def test_the_public_names_are_those_listed() -> None:
 
 
 # Modules that are for another library's users, or for very many photos, and what they may import beyond that.
-SERVER = {"starlette", "uvicorn", "python_multipart", "prometheus_client", "orjson"}
+SERVER = {"starlette", "uvicorn", "python_multipart", "prometheus_client", "orjson", "uvloop"}
 ADAPTERS = {"sklearn.py": {"sklearn"}, "_search/index.py": {"usearch"}}
 SERVICES = {"_commands/services/serve/": SERVER, "_commands/services/watch/": {"watchfiles"}}
 
@@ -121,14 +121,14 @@ def bare(tmp_path: Path, edgefeat_command: Run) -> Run:
 def test_without_its_extra_serve_names_the_command_that_brings_it(bare: Run, tmp_path: Path) -> None:
     done = bare("serve", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.search(r": pip install \S.*\[serve\]'\n$", done.stderr)
+    assert re.search(r": pip install \S.*\[serve\]'\n  see docs/install\.md\n$", done.stderr)
     for command in ("serve", "watch"):
         assert bare(command, "--help").returncode == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes symbolic links")
 def test_without_its_extra_export_names_the_command_that_brings_it(bare: Run) -> None:
-    expected = f"install with: {install_command('export')}\n"
+    expected = f"install with: {install_command('export')}\n  see docs/install.md\n"
     for arguments in (["mobilenet_v2", "--alpha", "0.35", "-o", "out"], [], ["--help"]):
         done = bare("export", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
@@ -145,7 +145,8 @@ def test_without_any_engine_the_command_that_brings_one_is_named(bare: Run, one_
         done = bare(*command)
         assert (done.returncode, done.stdout) == (1, "")
         assert re.fullmatch(
-            r"edgefeat: no engine is installed; install one with: pip install (-e )?'.*\[.*\n", done.stderr
+            r"edgefeat: no engine is installed; install one with: pip install (-e )?'.*\[.*\n  see docs/install\.md\n",
+            done.stderr,
         )
     done = bare("info", one_tap)
     assert done.returncode == 0

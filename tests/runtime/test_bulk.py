@@ -152,7 +152,9 @@ def test_features_of_another_kind_are_refused_with_what_goes_on(
     done = edgefeat_command("extract", two_taps, "in", "--into", "f.db")
     assert done.returncode == 2
     assert "f.db holds features of bundle tiny_last_32 (" in done.stderr
-    assert done.stderr.endswith(f"continue with that bundle: edgefeat extract {one_tap} in --into f.db\n")
+    assert done.stderr.endswith(
+        f"continue with that bundle: edgefeat extract {one_tap} in --into f.db\n  see docs/reference/errors.md\n"
+    )
     with edgefeat.FeatureStore.open(tmp_path / "f.db") as store:
         other = "int8" if store.identity.variant.endswith("float32") else "float32"
         variant = f"{store.identity.variant.partition('-')[0]}-{other}"

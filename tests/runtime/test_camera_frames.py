@@ -197,7 +197,7 @@ def test_the_command_line_measures_frames_and_refuses_photos(
         done = edgefeat_command(*arguments, "--variant", "tflite-float32@bgr-64x48")
         assert done.returncode == 2
         assert "takes camera frames, not photos (use tflite-float32 for photos" in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        assert len(done.stderr.splitlines()) == 2  # and the page that helps
     done = edgefeat_command("info", BUNDLE)
     assert "frame nv21-64x48-90: 72 x 64 bytes, rotated by 90 degrees, colours bt601" in done.stdout
 

@@ -236,7 +236,7 @@ def test_an_interrupt_ends_it_at_once_and_leaves_nothing(one_tap: Path, tmp_path
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     output, _ = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30  # of the minutes that 20,000 photos take
     assert process.returncode == 130
     assert output == b""
     shown = _read_all(leader)

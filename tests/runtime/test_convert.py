@@ -97,7 +97,7 @@ def test_parquet_without_pyarrow_names_the_command_that_brings_it(edgefeat_comma
     except ImportError:
         done = edgefeat_command("convert", database, "f.parquet")
         assert done.returncode == 1
-        assert done.stderr == "edgefeat: Parquet requires another package: pip install pyarrow\n"
+        assert done.stderr == "edgefeat: Parquet requires another package: pip install pyarrow\n  see docs/install.md\n"
     else:
         pytest.skip("pyarrow is installed")
 
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_old_file(edgefeat_command: Run, database: Path, 
         )
         assert done.returncode == 1
         assert done.stderr.startswith("edgefeat: f.")
-        assert done.stderr.endswith(" cannot be written: File too large\n")
+        assert done.stderr.endswith(" cannot be written: File too large\n  see docs/reference/errors.md\n")
         assert (tmp_path / name).read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 4
 

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.runtime.boards import Board, Network, network, require_sshd
+from tests.runtime.packs import WITH_SYSTEMD, install, interrupted_at, part_of, replace_in_pack, set_in_pack, unpacked
 from tests.runtime.spoilt_bundles import spoil
-
-DATA = Path(__file__).parents[1] / "data"
-KEPT = ("tflite-float32", "onnx-float32")
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _part("one_tap", tmp_path_factory.mktemp("one"))
+    return part_of("one_tap", tmp_path_factory.mktemp("one"))
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _part("two_taps", tmp_path_factory.mktemp("two"))
-
-
-def _part(name: str, folder: Path) -> Path:
-    """Return a bundle with two of its variants: every one is measured on the board."""
-    part = folder / f"{name}.edgefeat"
-    shutil.copytree(DATA / part.name, part)
-    (part / "variants.json").write_text(json.dumps(KEPT))
-    for file in [*part.glob("*.tflite"), *part.glob("*.onnx")]:
-        if file.stem not in KEPT:
-            file.unlink()
-    return part
+    return part_of("two_taps", tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +98,7 @@ def test_interrupted_at_each_step_it_leaves_the_old_one_and_then_brings_only_wha
 ) -> None:
     before = board.current
     for moment in ("copying", "comparing features", "finding the fastest"):  # tests/stress/deploy.py: at random ones
-        _interrupted_at(moment, hosts, two)
+        interrupted_at(moment, hosts, two)
         assert board.current == before
         assert board.runs("verify", f"{board.root}/current/bundle").returncode == 0
     table = hosts.deploy(two, "board", "--offline")
@@ -127,18 +111,6 @@ def test_interrupted_at_each_step_it_leaves_the_old_one_and_then_brings_only_wha
     assert hosts.deploy("--rollback", "board").returncode == 0
     assert board.current == before
     assert board.runs("verify", f"{board.root}/current/bundle").returncode == 0
-
-
-def _interrupted_at(moment: str, hosts: Network, two: Path) -> None:
-    """Kill a deployment, with the connection, when it tells that step."""
-    command = [sys.executable, "-m", "edgefeat", "deploy", str(two), "board", "--offline"]
-    with subprocess.Popen(
-        command, env=hosts.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as run:
-        assert run.stderr is not None
-        told = next((line for line in run.stderr if moment in line), None)
-        os.killpg(run.pid, signal.SIGKILL)
-    assert told is not None, f"it never came to {moment!r}"
 
 
 def test_a_bundle_whose_features_differ_there_changes_nothing(
@@ -164,32 +136,6 @@ def test_a_service_without_systemd_changes_nothing(board: Board, hosts: Network,
     assert board.current == before
 
 
-# A systemd for this user alone, in a namespace: it sees neither the system's nor is it seen by it.
-_WITH_SYSTEMD = """\
-mount -t tmpfs run /run && mkdir -p /run/systemd/system "/run/user/$(id -u)" && chmod 700 "/run/user/$(id -u)"
-mount -t cgroup2 none /sys/fs/cgroup || exit 99
-group=/sys/fs/cgroup/edgefeat-test-$$
-mkdir -p $group/init && echo $$ >$group/init/cgroup.procs || exit 99
-export XDG_RUNTIME_DIR="/run/user/$(id -u)"
-/lib/systemd/systemd --user >/dev/null 2>&1 &
-manager=$!
-for turn in $(seq 600); do
-    systemctl --user show-environment >/dev/null 2>&1 && break
-    kill -0 $manager 2>/dev/null || exit 99
-    sleep 0.1
-done
-service() { echo "$1 $(basename "$(readlink "$root/current")") $(systemctl --user is-active edgefeat-watch)"; }
-root=$HOME/.local/share/edgefeat
-sh "$1/install.sh" >&2; service good
-sh "$2/install.sh" >&2; service bad
-sh "$root/current/pack/install.sh" --rollback >&2; service back
-kill $manager; wait $manager 2>/dev/null
-echo $$ >/sys/fs/cgroup/cgroup.procs
-rmdir $group/* $group 2>/dev/null
-exit 0
-"""
-
-
 def test_a_service_starts_with_the_release_and_if_it_does_not_the_old_one_runs_again(
     board: Board, two: Path, one: Path, tmp_path: Path
 ) -> None:
@@ -200,15 +146,15 @@ def test_a_service_starts_with_the_release_and_if_it_does_not_the_old_one_runs_a
     for name, bundle, start in (("good", two, ""), ("bad", one, "/bin/false")):
         (tmp_path / name).mkdir()
         options = ("--for", "this", "--offline", "--service", "watch ~/incoming --into ~/photos.db")
-        pack = _unpacked(bundle, tmp_path / name, *options)
+        pack = unpacked(bundle, tmp_path / name, *options)
         if start:
             unit = (pack / "services" / "edgefeat-watch.service").read_text()
             lines = [f"ExecStart={start}" if line.startswith("ExecStart=") else line for line in unit.splitlines()]
-            _replace(pack, "services/edgefeat-watch.service", "".join(f"{line}\n" for line in lines))
+            replace_in_pack(pack, "services/edgefeat-watch.service", "".join(f"{line}\n" for line in lines))
         packs.append(pack)
     before = board.current
     done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", _WITH_SYSTEMD, "sh", *packs],
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", WITH_SYSTEMD, "sh", *packs],
         env={**os.environ, "HOME": str(board.home)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode == 99:
@@ -223,8 +169,8 @@ def test_a_service_starts_with_the_release_and_if_it_does_not_the_old_one_runs_a
 
 
 def test_a_full_disk_changes_nothing(board: Board, tmp_path: Path, two: Path) -> None:
-    pack = _unpacked(two, tmp_path, "--for", "this", "--engine", "onnxruntime", "--offline")
-    _set(pack, "pack_disk", "1")
+    pack = unpacked(two, tmp_path, "--for", "this", "--engine", "onnxruntime", "--offline")
+    set_in_pack(pack, "pack_disk", "1")
     # The board's home with room for 30 MB more; root in a namespace of its own is allowed to make that.
     script = (
         'mount -t tmpfs -o size=30m tmp "$1" && mkdir "$1/upper" "$1/work" && '
@@ -258,9 +204,9 @@ def test_a_full_disk_changes_nothing(board: Board, tmp_path: Path, two: Path) ->
 
 
 def test_too_little_disk_is_said_before_anything_is_installed(board: Board, tmp_path: Path, two: Path) -> None:
-    pack = _unpacked(two, tmp_path, "--for", "this")
-    _set(pack, "pack_disk", "999999999")
-    done = _install(pack, tmp_path / "home")
+    pack = unpacked(two, tmp_path, "--for", "this")
+    set_in_pack(pack, "pack_disk", "999999999")
+    done = install(pack, tmp_path / "home")
     assert done.returncode == 1
     assert "MB free at" in done.stderr
     assert "(needed: 999999999 MB)" in done.stderr
@@ -268,17 +214,17 @@ def test_too_little_disk_is_said_before_anything_is_installed(board: Board, tmp_
 
 def test_a_pack_for_another_processor_is_refused(tmp_path: Path, first: object, one: Path) -> None:
     other = "linux-x86_64" if os.uname().machine == "aarch64" else "pi-trixie-64"
-    done = _install(_unpacked(one, tmp_path, "--for", other), tmp_path / "home")
+    done = install(unpacked(one, tmp_path, "--for", other), tmp_path / "home")
     assert done.returncode == 1
     assert done.stderr.startswith("edgefeat: this pack is for ")
     assert done.stderr.count("\n") == 1
 
 
 def test_a_pack_that_was_damaged_is_refused(tmp_path: Path, first: object, one: Path) -> None:
-    pack = _unpacked(one, tmp_path, "--for", "this")
+    pack = unpacked(one, tmp_path, "--for", "this")
     with (pack / "bundle" / "tflite-float32.tflite").open("r+b") as stream:
         stream.write(b"damage")
-    done = _install(pack, tmp_path / "home")
+    done = install(pack, tmp_path / "home")
     assert done.returncode == 1
     assert "damaged on its way" in done.stderr
     assert not (tmp_path / "home" / ".local" / "share" / "edgefeat" / "current").exists()
@@ -301,39 +247,3 @@ def test_the_scripts_have_no_fault_that_shellcheck_knows(name: str) -> None:
     script = Path(edgefeat.__file__).parent / "_commands" / "deploy" / "board" / name
     done = subprocess.run(["shellcheck", "-s", "sh", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-
-
-def _unpacked(bundle: Path, folder: Path, *options: str) -> Path:
-    """Return the folder of a pack, unpacked as on a board."""
-    archive = folder / "board.tar.gz"
-    command: list[str | Path] = [sys.executable, "-m", "edgefeat", "pack", bundle, *options, "-o", archive]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "pip cannot download" in done.stderr:
-        pytest.skip("no package index here")
-    assert done.returncode == 0, done.stderr
-    subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
-    return folder / "edgefeat-board"
-
-
-def _set(pack: Path, name: str, value: str) -> None:
-    """Change a setting of a pack as if it had been made so."""
-    lines = (pack / "pack.env").read_text().splitlines()
-    _replace(
-        pack, "pack.env", "".join(f"{name}={value}\n" if one.startswith(f"{name}=") else f"{one}\n" for one in lines)
-    )
-
-
-def _replace(pack: Path, name: str, content: str) -> None:
-    """Replace a file of a pack as if it had been made so."""
-    (pack / name).write_text(content)
-    sums = pack / "SHA256SUMS"
-    known = [line for line in sums.read_text().splitlines() if not line.endswith(f"  {name}")]
-    sums.write_text("\n".join([*known, f"{hashlib.sha256(content.encode()).hexdigest()}  {name}"]) + "\n")
-
-
-def _install(pack: Path, home: Path) -> subprocess.CompletedProcess[str]:
-    with contextlib.suppress(FileExistsError):
-        home.mkdir()
-    environment = {**os.environ, "HOME": str(home)}
-    command = ["sh", str(pack / "install.sh")]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

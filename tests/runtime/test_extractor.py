@@ -226,7 +226,7 @@ def test_a_stream_may_be_left_while_pictures_are_being_read(extractor: edgefeat.
         assert result.error is None
         break
     del result
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_an_error_of_the_given_iterable_ends_the_stream_with_it(

@@ -90,8 +90,9 @@ LITERT, ONNX = ENGINES[0], ENGINES[1]
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the last message, without the page that helps."""
     assert "Traceback" not in done.stderr, done.stderr
-    return done.stderr.splitlines()[-1]
+    return [line for line in done.stderr.splitlines() if line.startswith("edgefeat: ")][-1]
 
 
 def test_an_engine_that_dies_ends_the_command_with_one_sentence(
@@ -100,7 +101,7 @@ def test_an_engine_that_dies_ends_the_command_with_one_sentence(
     fake.write(LITERT, constructed=ILLEGAL)
     done = edgefeat_command("extract", one_tap, *photos, "--engine", "litert")
     assert done.returncode == 1
-    assert done.stderr == f"edgefeat: engine litert cannot be used on this processor: {DIED}\n"
+    assert done.stderr == f"edgefeat: engine litert cannot be used on this processor: {DIED}\n  see docs/engines.md\n"
     assert done.stdout == ""
     assert fake.imports() == 1
     assert not (tmp_path / "features.npz").exists()
@@ -110,7 +111,7 @@ def test_an_engine_that_dies_ends_the_command_with_one_sentence(
     (verdicts,) = (tmp_path / "cache").iterdir()
     assert done.stderr == (
         f"edgefeat: engine litert cannot be used on this processor: {DIED} "
-        f"(found earlier; delete {verdicts} to try again)\n"
+        f"(found earlier; delete {verdicts} to try again)\n  see docs/engines.md\n"
     )
     assert fake.imports() == 1  # neither tried again nor loaded
 

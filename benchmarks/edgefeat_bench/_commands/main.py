@@ -10,6 +10,7 @@ import click
 
 import edgefeat
 from edgefeat import ArgumentError, EdgefeatError, MissingExtraError
+from edgefeat._commands.cli.click_group import missing_command
 
 _COMMANDS = ("compare", "gate", "report", "run")
 #: The packages of the extra `bench`, by the name they are imported under.
@@ -28,7 +29,7 @@ class _Commands(click.Group):
         try:
             command: click.Command = importlib.import_module(f"edgefeat_bench._commands.{cmd_name}").command
         except ModuleNotFoundError as error:
-            return _unavailable(cmd_name, _missing_package(error))
+            return missing_command(cmd_name, _missing_package(error))
         return command
 
 
@@ -38,17 +39,6 @@ def _missing_package(error: ModuleNotFoundError) -> MissingExtraError:
     if package is None:
         raise error
     return MissingExtraError(f"{package} is not installed; install it with: pip install {package}")
-
-
-def _unavailable(name: str, error: MissingExtraError) -> click.Command:
-    """Return a stand-in for a command that lacks a package: it fails with the command that installs it."""
-
-    def fail() -> None:
-        raise error
-
-    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-    help_text = f"(not installed) {error}"
-    return click.Command(name, settings, fail, short_help=help_text, add_help_option=False)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -22,7 +22,7 @@ from edgefeat_bench._processes import child_environment
 from edgefeat_bench._records import Side
 from edgefeat_bench._setup.setup import Setup
 
-_SCRIPTS = Path(__file__).parents[1] / "_scripts"
+_FOLDER = Path(__file__).parents[1] / "_scripts"
 _LOOK_SECONDS = 0.05
 _LIMIT_SECONDS = 1800.0
 
@@ -42,35 +42,57 @@ class Program:
     peak: int = 0
 
 
-_PILLOW = ("pillow", "numpy")
-#: Name, side, script, the module it needs, the distributions it needs, and its model.
-_ONE: tuple[tuple[str, Side, str, str, tuple[str, ...], str], ...] = (
-    ("keras script", "tensorflow", "keras_one", "tensorflow", ("tensorflow", "pillow"), KERAS_MODEL),
-    ("onnxruntime and Pillow script", "peer", "onnxruntime_one", "onnxruntime", ("onnxruntime", *_PILLOW), ONNX_MODEL),
-    ("litert and Pillow script", "peer", "litert_one", "ai_edge_litert", ("ai-edge-litert", *_PILLOW), TFLITE_MODEL),
-    ("mediapipe script", "peer", "mediapipe_one", "mediapipe", ("mediapipe",), ""),
-)
-_FOLDER: tuple[tuple[str, Side, str, str, tuple[str, ...], str], ...] = (
-    ("keras dataset and predict", "tensorflow", "keras_folder", "tensorflow", (), KERAS_MODEL),
-    ("onnxruntime and Pillow, a process a core", "peer", "onnxruntime_folder", "onnxruntime", (), ONNX_MODEL),
-    ("mediapipe, one by one", "peer", "mediapipe_folder", "mediapipe", (), ""),
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """A script of another project: the module and distributions it needs, its model, and its names in the tables.
+
+    Without `folder` it takes one photo only; without `model` the bundle's float32 TFLite file.
+    """
+
+    file: str
+    side: Side
+    module: str
+    distributions: tuple[str, ...]
+    model: str
+    one: str
+    folder: str = ""
+
+
+_SCRIPTS = (
+    _Script(
+        *("keras_features", "tensorflow", "tensorflow", ("tensorflow", "pillow"), KERAS_MODEL),
+        *("keras script", "keras dataset and predict"),
+    ),
+    _Script(
+        *("onnxruntime_features", "peer", "onnxruntime", ("onnxruntime", "pillow", "numpy"), ONNX_MODEL),
+        *("onnxruntime and Pillow script", "onnxruntime and Pillow, a process a core"),
+    ),
+    _Script(
+        *("litert_features", "peer", "ai_edge_litert", ("ai-edge-litert", "pillow", "numpy"), TFLITE_MODEL),
+        "litert and Pillow script",
+    ),
+    _Script(
+        *("mediapipe_features", "peer", "mediapipe", ("mediapipe",), ""),
+        *("mediapipe script", "mediapipe, one by one"),
+    ),
 )
 
 
 def scripts(setup: Setup, *, folder: bool) -> list[Program]:
     """Return the scripts that can run here, for one photo or for a folder; each uses the machine as it likes."""
     found, facts, form = [], setup.facts, setup.bundle.manifest.picture
-    for name, side, file, module, distributions, model in _FOLDER if folder else _ONE:
-        path = setup.folder / model if model else setup.bundle.path / "tflite-float32.tflite"
-        if importlib.util.find_spec(module) is None or not path.exists():
+    for one in _SCRIPTS:
+        name = one.folder if folder else one.one
+        path = setup.folder / one.model if one.model else setup.bundle.path / "tflite-float32.tflite"
+        if not name or importlib.util.find_spec(one.module) is None or not path.exists():
             continue
         task = {
             "model": str(path),
             **{"height": form.height, "width": form.width, "preprocess": facts.preprocess},
             **{"scale": facts.scale, "shift": facts.shift, "reversed": facts.reversed},
         }
-        start = [sys.executable, "-P", str(_SCRIPTS / f"{file}.py")]
-        found.append(Program(name, side, distributions, _with_task(start, task)))
+        start = [sys.executable, "-P", str(_FOLDER / f"{one.file}.py")]
+        found.append(Program(name, one.side, one.distributions, _with_task(start, task)))
     return found
 
 

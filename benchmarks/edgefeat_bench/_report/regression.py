@@ -5,14 +5,14 @@ Times are never compared: a machine is faster today than yesterday, and TensorFl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from edgefeat import ArgumentError
-from edgefeat_bench._records import Bulk, Result, Run
+from edgefeat_bench._records import Bulk, Run
 from edgefeat_bench._report.comparison import same_machine
-from edgefeat_bench._report.findings import PREDICT, first_of, latency, per_second, series_of, speedup, valid
+from edgefeat_bench._report.findings import PREDICT, first_of, per_second, speedup, valid
 from edgefeat_bench._statistics import Estimate, median, ratio
 
 _QUALITIES = ("mean_cosine", "minimum_cosine", "overlap", "nearest_accuracy", "linear_accuracy")
@@ -31,28 +31,6 @@ class Check:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Tolerance:
-    """The share of a ratio that may be lost, and how much a cosine, an overlap or an accuracy may lose."""
-
-    ratios: float
-    fidelity: float
-
-    def ratio(self, measure: str, name: str, old: Estimate | float, new: Estimate | float, where: str = "") -> Check:
-        old, new = _estimate(old), _estimate(new)
-        fell = new.median < old.median * (1 - self.ratios) and new.high < old.low
-        return Check(measure, name, where, old, new, "fell" if fell else "kept", f"{new.median / old.median - 1:+.0%}")
-
-    def difference(self, measure: str, name: str, old: float, new: float) -> Check:
-        fell = new < old - self.fidelity
-        change = f"{new - old:+.4f}"
-        return Check(measure, name, "", _estimate(old), _estimate(new), "fell" if fell else "kept", change)
-
-
-def _estimate(value: Estimate | float) -> Estimate:
-    return value if isinstance(value, Estimate) else Estimate(value, value, value, 1)
-
-
 def gate(old: Run, new: Run, *, tolerance: float, fidelity: float, unlike_machines: bool = False) -> list[Check]:
     """Return every figure of edgefeat's that both runs have: those that fell, and those that did not.
 
@@ -68,11 +46,41 @@ def gate(old: Run, new: Run, *, tolerance: float, fidelity: float, unlike_machin
     if (old.network, old.threads) != (new.network, new.threads):
         each = [f"{run.network}, threads {run.threads}" for run in (old, new)]
         raise ArgumentError(f"different runs: {' and '.join(each)} (allowed: two of the same network and threads)")
-    allowed = _Tolerance(tolerance, fidelity)
-    checks = [*_contenders(old, new, allowed), *_processes(old, new, allowed), *_qualities(old, new, allowed)]
+    limits = dict.fromkeys(("lowest cosine", *_QUALITIES), fidelity)
+    checks = [*_lost(old, new), *_compared(old, new, tolerance, limits)]
     if all(one.verdict == "not compared" for one in checks):
         raise ArgumentError("the two runs have no figure of edgefeat in common (expected: the same contenders in both)")
     return checks
+
+
+def _lost(old: Run, new: Run) -> Iterator[Check]:
+    """Give the contenders that were valid and now are not, or were not run."""
+    after = {result.contender.name: result for result in new.results}
+    for name in [one.contender.name for one in valid(old, "edgefeat")]:
+        now = after.get(name)
+        if now is None:
+            yield Check("speed", name, "", None, None, "not compared", "not in the new run")
+        elif now.status != "ok":
+            yield Check("right features", name, "", None, None, "fell", f"{now.status}: {now.reason}")
+
+
+def _compared(old: Run, new: Run, tolerance: float, limits: Mapping[str, float]) -> Iterator[Check]:
+    """Compare every figure of both runs: by what it may lose at most if `limits` has it, otherwise as a ratio."""
+    base = _base(old, new)
+    before, after = _figures(old, base), _figures(new, base)
+    both = {one.contender.name for one in valid(new)}
+    for (measure, name, where), was in before.items():
+        now = after.get((measure, name, where))
+        if now is None:
+            if measure == "speed" and name in both:
+                yield Check(measure, name, where, was, None, "not compared", "not timed in the new run")
+            continue
+        if measure in limits:
+            fell, change = now.median < was.median - limits[measure], f"{now.median - was.median:+.4f}"
+        else:
+            fell = now.median < was.median * (1 - tolerance) and now.high < was.low
+            change = f"{now.median / was.median - 1:+.0%}"
+        yield Check(measure.replace("_", " "), name, where, was, now, "fell" if fell else "kept", change)
 
 
 def _base(old: Run, new: Run) -> str:
@@ -85,57 +93,35 @@ def _base(old: Run, new: Run) -> str:
     return min(both, key=lambda one: 0 if one.kind == PREDICT else order[one.side]).name
 
 
-def _contenders(old: Run, new: Run, allowed: _Tolerance) -> Iterator[Check]:
-    before, after = ({result.contender.name: result for result in run.results} for run in (old, new))
-    base = _base(old, new)
-    for was in valid(old, "edgefeat"):
-        name, now = was.contender.name, after.get(was.contender.name)
-        if now is None:
-            yield Check("speed", name, "", None, None, "not compared", "not in the new run")
-        elif now.status != "ok":
-            yield Check("right features", name, "", None, None, "fell", f"{now.status}: {now.reason}")
-        else:
-            yield from _contender(was, now, before[base], after[base], allowed)
+def _figures(run: Run, base: str) -> dict[tuple[str, str, str], Estimate]:
+    """Return edgefeat's figures by measure, name and photos: ratios are to `base`, greater is better."""
+    found: dict[tuple[str, str, str], Estimate] = {}
+    reference = next(one for one in run.results if one.contender.name == base)
+    for one in valid(run, "edgefeat"):
+        name = one.contender.name
+        for photos in run.photos:
+            if factor := speedup(one, reference, photos.name):
+                found["speed", name, photos.name] = factor
+        if one.peak_memory_bytes and reference.peak_memory_bytes:
+            found["memory", name, ""] = _exact(reference.peak_memory_bytes / one.peak_memory_bytes)
+        if one.minimum_cosine is not None:
+            found["lowest cosine", name, ""] = _exact(one.minimum_cosine)
+    if start := first_of(run.cold_starts, "tensorflow"):
+        for cold in [one for one in run.cold_starts if one.side == "edgefeat"]:
+            found["cold start", cold.name, ""] = ratio(start.seconds, cold.seconds)
+            found["cold start's memory", cold.name, ""] = _exact(start.peak_memory_bytes / cold.peak_memory_bytes)
+            found["installed size", cold.name, ""] = _exact(start.installed_bytes / cold.installed_bytes)
+    if folder := first_of(run.bulk, "tensorflow"):
+        for bulk in [one for one in run.bulk if one.side == "edgefeat"]:
+            found["photos per second", bulk.name, ""] = _bulk_ratio(bulk, folder)
+    for quality in [one for one in run.quality if one.side == "edgefeat"]:
+        labelled = f"{quality.photos} photos of {quality.classes} classes"
+        found |= {(field, quality.name, labelled): _exact(getattr(quality, field)) for field in _QUALITIES}
+    return found
 
 
-def _contender(was: Result, now: Result, base: Result, new_base: Result, allowed: _Tolerance) -> Iterator[Check]:
-    name = was.contender.name
-    for photos in [series.photos for series in was.series if latency(was, series.photos)]:
-        before, after = speedup(was, base, photos), speedup(now, new_base, photos)
-        if before and after:
-            yield allowed.ratio("speed", name, before, after, photos)
-        elif series_of(now, photos) is None:
-            yield Check("speed", name, photos, before, None, "not compared", "not timed in the new run")
-    shares = [
-        first.peak_memory_bytes / second.peak_memory_bytes
-        for first, second in ((base, was), (new_base, now))
-        if first.peak_memory_bytes and second.peak_memory_bytes
-    ]
-    if len(shares) == 2:
-        yield allowed.ratio("memory", name, shares[0], shares[1])
-    if was.minimum_cosine is not None and now.minimum_cosine is not None:
-        yield allowed.difference("lowest cosine", name, was.minimum_cosine, now.minimum_cosine)
-
-
-def _processes(old: Run, new: Run, allowed: _Tolerance) -> Iterator[Check]:
-    """Compare whole programs: new processes, and a folder at once."""
-    base, new_base = first_of(old.cold_starts, "tensorflow"), first_of(new.cold_starts, "tensorflow")
-    for was in old.cold_starts:
-        now = next((one for one in new.cold_starts if one.name == was.name), None)
-        if was.side == "edgefeat" and now and base and new_base:
-            speeds = ratio(base.seconds, was.seconds), ratio(new_base.seconds, now.seconds)
-            yield allowed.ratio("cold start", was.name, *speeds)
-            for measure, field in (("cold start's memory", "peak_memory_bytes"), ("installed size", "installed_bytes")):
-                before, after = (
-                    getattr(first, field) / getattr(one, field) for first, one in ((base, was), (new_base, now))
-                )
-                yield allowed.ratio(measure, was.name, before, after)
-    first, second = first_of(old.bulk, "tensorflow"), first_of(new.bulk, "tensorflow")
-    for earlier in old.bulk:
-        later = next((one for one in new.bulk if one.name == earlier.name), None)
-        if earlier.side == "edgefeat" and later and first and second:
-            rates = _bulk_ratio(earlier, first), _bulk_ratio(later, second)
-            yield allowed.ratio("photos per second", earlier.name, *rates)
+def _exact(value: float) -> Estimate:
+    return Estimate(value, value, value, 1)
 
 
 def _bulk_ratio(one: Bulk, base: Bulk) -> Estimate:
@@ -145,12 +131,3 @@ def _bulk_ratio(one: Bulk, base: Bulk) -> Estimate:
         return median([scale * theirs / mine for mine, theirs in zip(one.seconds, base.seconds, strict=True)])
     mine, theirs = per_second(one), per_second(base)
     return Estimate(mine.median / theirs.median, mine.low / theirs.high, mine.high / theirs.low, mine.count)
-
-
-def _qualities(old: Run, new: Run, allowed: _Tolerance) -> Iterator[Check]:
-    after = {(one.name, one.photos, one.classes): one for one in new.quality}
-    for was in old.quality:
-        now = after.get((was.name, was.photos, was.classes))
-        if was.side == "edgefeat" and now:
-            for field in _QUALITIES:
-                yield allowed.difference(field.replace("_", " "), was.name, getattr(was, field), getattr(now, field))

@@ -38,8 +38,9 @@ def run(settings: Settings, *, command: str, tell: Callable[[str], None], show: 
     path = result_path(settings, setup.bundle)
     fresh = _fresh(setup, command)
     measured = resumed(path, fresh, setup.contenders) if settings.resume else fresh
-    measured = race(setup, replace(measured, after=None), path, tell=tell, show=show)
-    measured.write(path)
+    if measured.rounds < settings.extent.rounds:
+        measured = race(setup, replace(measured, after=None), path, tell=tell, show=show)
+        measured.write(path)
     files = [one.files[0] for one in setup.photos if not one.arrays]
     if settings.cold and not measured.cold_starts and files and sys.platform != "win32":
         measured = replace(measured, cold_starts=cold_starts(setup, files[0], tell))

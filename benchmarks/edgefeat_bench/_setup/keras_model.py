@@ -69,22 +69,14 @@ def _built(manifest: Manifest, spec: NetworkSpec) -> tuple[Trunk, keras.Model]:
     trunk = build_trunk(spec)
     random = spec.weights == "random"
     if random or spec.project is not None:
-        pictures = gather(spec.calibration, None, manifest.picture, seed=spec.seed, tell=_ignore).calibrating
+        pictures = gather(spec.calibration, None, manifest.picture, seed=spec.seed, tell=lambda _: None).calibrating
     else:
         pictures = np.zeros((1, *trunk.size, 3), np.uint8)
     if random:
         condition(trunk, pictures)
     prepared = np.asarray(trunk.preprocess(pictures.astype(np.float32)))
-    outside = replace(trunk, preprocess=_unchanged)
+    outside = replace(trunk, preprocess=lambda pixels: pixels)
     return trunk, build(outside, spec, prepared).model  # these are preprocessed already
-
-
-def _ignore(_: str) -> None:
-    """The export has already reported it."""
-
-
-def _unchanged(pixels: Any) -> Any:
-    return pixels
 
 
 def _figures(trunk: Trunk) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
@@ -131,19 +123,11 @@ def _write(name: str, trunk: Trunk, model: keras.Model, path: Path) -> None:
     if name == SAVED_MODEL:
         _write_saved_model(trunk, model, partial)
     elif name == TFLITE_MODEL:
-        _write_tflite(model, partial)
+        partial.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
     elif name == ONNX_MODEL:
-        _write_onnx(model, partial)
+        model.export(str(partial), format="onnx", verbose=False)
     if partial.exists():
         partial.rename(path)
-
-
-def _write_onnx(model: keras.Model, path: Path) -> None:
-    model.export(str(path), format="onnx", verbose=False)
-
-
-def _write_tflite(model: keras.Model, path: Path) -> None:
-    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
 
 
 def _prepare(bundle: edgefeat.Bundle, folder: Path, model_file: str, calibration: str, files: Sequence[str]) -> None:

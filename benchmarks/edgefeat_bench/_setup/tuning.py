@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import edgefeat
 from edgefeat import EdgefeatError
-from edgefeat._bundle.atomic_files import write_file
-from edgefeat._bundle.json_records import to_json
+from edgefeat._bundle.json_records import from_json, to_json
 from edgefeat._engines.device.cache import tuned_file
+from edgefeat._engines.tuning_record import Tuning
 from edgefeat_bench._processes import run_module
 
 
@@ -26,27 +25,16 @@ def tune(bundle: edgefeat.Bundle, folder: Path, threads: int) -> None:
     It is measured again each time, in a process of its own: engines leave threads behind. Raises EdgefeatError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    arguments = (str(bundle.path), str(folder), str(threads))
     try:
-        run_module("edgefeat_bench._setup.tuning", *arguments, environment={"EDGEFEAT_CACHE": str(folder)})
+        run_module("edgefeat", "tune", str(bundle.path), environment={"EDGEFEAT_CACHE": str(folder)})
     except EdgefeatError as error:
         raise EdgefeatError(f"edgefeat tune failed: {error}") from error
-
-
-def _main(path: str, folder: str, threads: int) -> int:
-    bundle = edgefeat.Bundle.open(path)
-    tuning = edgefeat.tune(bundle)
-    file = Path(folder) / tuned_file(bundle.identity)
+    file = folder / tuned_file(bundle.identity)
+    tuning = from_json(Tuning, json.loads(file.read_text()))
     kept = tuple(one for one in tuning.candidates if one.threads <= threads)
     if not any(one.status == "ok" for one in kept):
         # Otherwise `load` would use its untuned choice, and the run would call it tuned.
-        file.unlink(missing_ok=True)
+        file.unlink()
         tried = sorted({one.threads for one in tuning.candidates if one.threads})
-        sys.exit(f"no choice has at most {threads} threads (tried: {', '.join(map(str, tried))})")
-    text = json.dumps(to_json(replace(tuning, candidates=kept)), indent=1)
-    write_file(file, lambda stream: stream.write(text.encode()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+        raise EdgefeatError(f"no choice has at most {threads} threads (tried: {', '.join(map(str, tried))})")
+    file.write_text(json.dumps(to_json(replace(tuning, candidates=kept)), indent=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgefeat import Manifest
 from edgefeat._bundle.manifest import Variant
 from edgefeat._images.form import PictureForm
@@ -13,8 +15,8 @@ __all__ = ["CARD_NAME", "card"]
 CARD_NAME = "README.md"
 
 
-def card(manifest: Manifest) -> str:
-    """Return the Markdown text of the card."""
+def card(manifest: Manifest, intervals: Sequence[str] = ()) -> str:
+    """Return the Markdown text of the card; `intervals` are sentences on how far its figures can be trusted."""
     backbone, form = manifest.backbone, manifest.picture
     options = "".join(f", {name} {value}" for name, value in backbone.options.items())
     ground = "" if form.transparency == "white" else f", transparent areas filled with {form.transparency}"
@@ -29,6 +31,7 @@ def card(manifest: Manifest) -> str:
         _taps(manifest),
         "## Files",
         _variants(manifest),
+        *(f"{sentence}." for sentence in intervals),
         _fidelity_note(manifest),
         "## Use",
         snippets(manifest),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import edgefeat
-from edgefeat._bundle.manifest import Tap
+from edgefeat._bundle.manifest import Integers, Tap
 from edgefeat._images.form import PictureForm
 from edgefeat_export._bundle.frames import frame_words
 from edgefeat_export._bundle.tflite_metadata import About, Output
@@ -15,8 +15,8 @@ from edgefeat_export._workspace import BuiltNetwork
 __all__ = ["about"]
 
 
-def about(network: BuiltNetwork, variant: str) -> About:
-    """Return the metadata of `variant`, which may have a camera's frame as its input."""
+def about(network: BuiltNetwork, variant: str, integers: Integers | None = None) -> About:
+    """Return the metadata of `variant`, which may have a camera's frame as its input, or `integers` alone."""
     spec, facts = network.spec, network.facts
     frame = next((one for one in spec.frames if one.name == variant.partition("@")[2]), None)
     width, height = (facts.picture.width, facts.picture.height) if frame is None else (frame.width, frame.height)
@@ -27,27 +27,35 @@ def about(network: BuiltNetwork, variant: str) -> About:
     return About(
         name=bundle_name(network),
         description=f"Image features of {facts.backbone}{options}, weights {spec.weights_origin}; variant {variant}. "
-        "Preprocessing, pooling, projection and norm are inside the model.",
+        f"Preprocessing, pooling, projection{' and norm' if integers is None else ''} are inside the model.",
         version=f"weights {facts.weights_sha256[:12]}",
         author=f"edgefeat {edgefeat.__version__}",
         license=f"That of the weights ({spec.weights_origin}), which edgefeat does not know.",
         height=height,
         width=width,
-        outputs=tuple(Output(tap.name, _words(tap)) for tap in facts.taps),
-        input=_picture_words(facts.picture) if frame is None else frame_words(frame, facts.picture),
+        outputs=tuple(Output(tap.name, _words(tap, integers)) for tap in facts.taps),
+        input=_picture_words(facts.picture, integers) if frame is None else frame_words(frame, facts.picture),
         color_space=color_space,
     )
 
 
-def _picture_words(picture: PictureForm) -> str:
+def _picture_words(picture: PictureForm, integers: Integers | None) -> str:
+    less = ", less 128 (int8)" if integers is not None and integers.input == "int8" else ""
     return (
-        f"A photo, upright, resized to {picture.height} x {picture.width}: RGB, 0 to 255. "
+        f"A photo, upright, resized to {picture.height} x {picture.width}: RGB, 0 to 255{less}. "
         "Preprocessing is inside the model."
     )
 
 
-def _words(tap: Tap) -> str:
+def _words(tap: Tap, integers: Integers | None) -> str:
     projection = f", PCA to {tap.projection.dimensions}" if tap.projection is not None else ""
     shape = " x ".join(map(str, tap.shape))
     head = f"pooling {tap.pooling}{projection}, norm {tap.normalization}"
+    if integers is not None:
+        one = integers.outputs[tap.name]
+        norm = "" if tap.normalization == "none" else " before the norm, which is yours to take"
+        return (
+            f"Feature of layer {tap.layer}: {head}; {shape} int8, the value{norm} is (integer - {one.zero_point}) * "
+            f"{one.scale:.9g}."
+        )
     return f"Feature of layer {tap.layer}: {head}; {shape} float32."

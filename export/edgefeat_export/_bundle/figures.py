@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from edgefeat import Manifest
 from edgefeat._bundle.manifest import Accuracy, Fidelity, Variant
+from edgefeat_export._quantize.intervals import Interval, Intervals
 
-__all__ = ["FIDELITY_HEADER", "accuracies", "accuracy_sentence", "fidelities", "fidelity_row"]
+__all__ = ["FIDELITY_HEADER", "accuracies", "accuracy_sentence", "fidelities", "fidelity_row", "interval_sentence"]
 
 FIDELITY_HEADER = (
     "variant",
@@ -62,6 +63,27 @@ def accuracy_sentence(tap: str, accuracy: dict[str, Accuracy]) -> str:
     rows = [f"keras {first.nearest_keras:.3f} / {_figure(first.linear_keras, '.3f')}"]
     rows += [f"{name} {figures.nearest:.3f} / {_figure(figures.linear, '.3f')}" for name, figures in accuracy.items()]
     return f"{tap}: accuracy over {first.labels} labels, nearest neighbour / linear probe: {', '.join(rows)}"
+
+
+def interval_sentence(variant: str, tap: str, found: Intervals) -> str | None:
+    """Return one line with the intervals of a variant's figures, or None if the photos are too few for any."""
+    rows = [
+        ("mean cosine", found.mean_cosine, ".4f"),
+        ("overlap@10", found.overlap, ".3f"),
+        ("nearest-neighbour accuracy minus that of Keras", found.nearest, "+.3f"),
+        ("linear-probe accuracy minus that of Keras", found.linear, "+.3f"),
+    ]
+    parts = [f"{name} {_span(span, form)}" for name, span, form in rows if span is not None]
+    if not parts:
+        return None
+    return (
+        f"{variant}, {tap}: for photos like these, with 95 % confidence: {', '.join(parts)}; at most {found.below:.1%} "
+        "of them are below the minimum"
+    )
+
+
+def _span(span: Interval, form: str) -> str:
+    return f"{_figure(span.low, form)} to {_figure(span.high, form)}"
 
 
 def _figure(value: float | None, form: str) -> str:

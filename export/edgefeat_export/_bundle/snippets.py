@@ -7,6 +7,7 @@ from edgefeat._bundle.manifest import Variant
 from edgefeat._images.form import PictureForm
 from edgefeat._version import device_install_command
 from edgefeat_export._bundle.frames import frame_section
+from edgefeat_export._bundle.microcontroller import integer_section
 
 __all__ = ["snippets"]
 
@@ -25,12 +26,14 @@ _FIRST = {
 
 def snippets(manifest: Manifest) -> str:
     """Return the Markdown text, with third-level headings."""
-    photos = [variant for variant in manifest.variants if variant.frame is None]
+    photos = [one for one in manifest.variants if one.frame is None and one.integers is None]
     tflite = [variant for variant in photos if variant.format == "tflite"]
     onnx = [variant for variant in photos if variant.format == "onnx"]
     parts = [_python(manifest)]
     if frames := frame_section(manifest):
         parts.append(frames)
+    if integers := integer_section(manifest):
+        parts.append(integers)
     parts += [_phone(manifest, tflite[0])] if tflite else [_absent("MediaPipe", "tflite-float32")]
     parts += [_browser(manifest, onnx[0])] if onnx else [_absent("a browser", "onnx-float32")]
     return "\n\n".join(parts)
@@ -67,7 +70,7 @@ def _phone(manifest: Manifest, variant: Variant) -> str:
     resize = _PILLOW[form.fit].format(width=form.width, height=form.height)
     return f"""### Android, iOS: MediaPipe
 
-Every `.tflite` file opens in MediaPipe's ImageEmbedder unchanged; its metadata names the input and the outputs.
+{_opens(manifest)} in MediaPipe's ImageEmbedder unchanged; its metadata names the input and the outputs.
 {_outputs(manifest)} Pass the photo upright and already {size}, resized with antialiasing:
 MediaPipe's own resize picks single pixels of a large photo, so the features differ.{_FIRST[form.fit]}
 `Resize.kt` in edgefeat's `examples/` gives exactly edgefeat's pixels; `Resize.swift` is the same code, not yet tested.
@@ -118,6 +121,12 @@ with vision.ImageEmbedder.create_from_model_path("{name}") as embedder:
     image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=numpy.asarray(picture))
     feature = embedder.embed(image).embeddings[0].embedding
 ```"""
+
+
+def _opens(manifest: Manifest) -> str:
+    """Return which files open in MediaPipe: it reads outputs of float32 and uint8 alone."""
+    refused = [one.file.name for one in manifest.variants if one.integers is not None]
+    return f"Every `.tflite` file{f' but `{refused[0]}`, whose output is int8,' if refused else ''} opens"
 
 
 def _outputs(manifest: Manifest) -> str:

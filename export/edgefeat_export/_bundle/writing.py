@@ -15,6 +15,7 @@ from edgefeat import Manifest
 from edgefeat._bundle.golden import GOLDEN_NAME, GOLDEN_PICTURES, KERAS, Golden, write_golden
 from edgefeat._bundle.manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Gate, Refusal, Variant
 from edgefeat_export._bundle.card import CARD_NAME, card
+from edgefeat_export._bundle.figures import interval_sentence
 from edgefeat_export._quantize.fidelity import Made
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork
@@ -54,8 +55,19 @@ def write_bundle(
         variants.append(_variant(_put(folder, path.name, path.read_bytes()), one))
     golden = _put(folder, GOLDEN_NAME, write_golden(_golden(network, made)))
     manifest = _manifest(network, gate, variants, refusals, golden)
-    manifest = replace(manifest, card=_put(folder, CARD_NAME, card(manifest).encode()))
+    manifest = replace(manifest, card=_put(folder, CARD_NAME, card(manifest, _intervals(made)).encode()))
     (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
+
+
+def _intervals(made: Sequence[Made]) -> list[str]:
+    """Return the sentences on the intervals of the int8 variants' figures."""
+    sentences = [
+        interval_sentence(one.variant, tap, found)
+        for one in made
+        if one.variant.endswith("-int8")
+        for tap, found in one.measured.intervals.items()
+    ]
+    return [sentence for sentence in sentences if sentence is not None]
 
 
 def _put(folder: Path, name: str, data: bytes) -> File:
@@ -76,6 +88,7 @@ def _variant(file: File, made: Made) -> Variant:
         correction=made.correction,
         float_operations=made.float_operations,
         frame=made.frame,
+        integers=made.integers,
     )
 
 

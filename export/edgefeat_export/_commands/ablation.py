@@ -8,13 +8,14 @@ import click
 
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat_export._images.calibration import SYNTHETIC
 from edgefeat_export._spec import NetworkSpec, input_size
 
 __all__ = ["command"]
 
 
-@click.command("ablation")
+@click.command("ablation", epilog=documented("fidelity"))
 @click.argument("backbone")
 @click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
 @click.option("--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Input size of the model in pixels.")

@@ -11,16 +11,18 @@ import click
 from edgefeat import VARIANTS, Extractor
 from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat._bundle.json_records import to_json
+from edgefeat._bundle.manifest import INTEGER
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._images.frames.form import COLORS, FORMATS, ROTATIONS, parse_frame
 from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._images.calibration import SYNTHETIC
-from edgefeat_export._spec import Effort, Fit, Normalization, Pooling, parse_config, parse_input
+from edgefeat_export._spec import Effort, Fit, IntegerInput, Normalization, Pooling, parse_config, parse_input
 
 __all__ = ["command"]
 
 
-@click.command("export")
+@click.command("export", epilog=documented("your-model"))
 @click.argument("backbone")
 @click.option("-o", "--output", type=click.Path(), help="Bundle to write.  [default: <name>.edgefeat]")
 @click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
@@ -89,7 +91,15 @@ __all__ = ["command"]
     "--variants",
     metavar="A,B",
     help=f"Model files to write; exit status 1 if one cannot be written.  [default: all that can be written of "
-    f"{', '.join(VARIANTS)}]",
+    f"{', '.join(VARIANTS)}, without an int8 file that would be slower than float; "
+    f"{INTEGER}, for NPUs and microcontrollers, is written only if named]",
+)
+@click.option(
+    "--integer-input",
+    default="uint8",
+    show_default=True,
+    type=click.Choice(get_args(IntegerInput)),
+    help=f"Pixels of {INTEGER}: uint8 as they are, or int8, the pixel less 128.",
 )
 @click.option(
     "--fit",
@@ -163,6 +173,14 @@ __all__ = ["command"]
     "float; thorough tries more and more of them, for minutes.",
 )
 @click.option(
+    "--float-layers",
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    help="Number of first layers that stay in float in int8 files, or for each format: tflite=4,onnx=0. auto: as many "
+    "as cost no time by the cost table, the same in both.",
+)
+@click.option(
     "--jobs", default=1, show_default=True, help="Conversions to run at once; each takes 1 to 3 GB of memory."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
@@ -184,6 +202,7 @@ def command(
     calibration: str,
     evaluation: str | None,
     variants: str | None,
+    integer_input: IntegerInput,
     fit: Fit | None,
     frames: tuple[str, ...],
     frame_format: str,
@@ -195,6 +214,7 @@ def command(
     strict: bool,
     correction: str,
     effort: Effort,
+    float_layers: str,
     jobs: int,
     overwrite: bool,
     as_json: bool,
@@ -237,10 +257,12 @@ def command(
         weights=weights,
         calibration=calibration,
         evaluation=evaluation,
-        variants=VARIANTS if variants is None else _listed(variants),
+        variants=None if variants is None else _listed(variants),
         min_fidelity=min_fidelity,
         correction={"all": None, "none": []}.get(correction, _listed(correction)),
         effort=effort,
+        float_layers=float_layers,
+        integer_input=integer_input,
         fit=fit,
         background=background,
         frames=[

@@ -6,13 +6,14 @@ import click
 
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat_export._network.layers import Layer, LayerList, listed_apart
 from edgefeat_export._spec import NetworkSpec, input_size, parse_config
 
 __all__ = ["command"]
 
 
-@click.command("layers")
+@click.command("layers", epilog=documented("choose-a-layer"))
 @click.argument("backbone")
 @click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
 @click.option(

@@ -27,6 +27,11 @@ _MOST_CALIBRATING, _MOST_CHECKING, _MOST_EVALUATING = 200, 64, 1000
 _SYNTHETIC_CALIBRATING, _SYNTHETIC_CHECKING = 100, 32
 # Below this number of photos to measure on, generated images are added.
 _FEWEST_CHECKING = 16
+# Below this number of photos to calibrate on, this number of generated images is added. MobileNetV2 0.35 on 340 flower
+# photos: 10 photos give a mean cosine of 0.980 and a minimum of 0.885, with generated images 0.998 and 0.981.
+_FEWEST_CALIBRATING, _ADDED = 50, 60
+# The first images are those on which a correction is compared: generated ones, so that every photo is used to correct.
+_COMPARED = 16
 # Larger folders are sampled: this number of files, evenly spaced.
 _MOST_READ = 2000
 
@@ -36,7 +41,8 @@ class CalibrationSet:
     """The images of an export: `calibrating` and `checking` are uint8 (N, H, W, 3) with no image in common.
 
     `checking` measures fidelity; `labels` has one label for each of its images, or is empty. `about` goes into the
-    manifest. `photos` are the paths of the photos among `checking`.
+    manifest. `photos` are the paths of the photos among `checking`. `quantizing` are the images that calibrate int8:
+    `calibrating`, and generated ones if these are few photos.
     """
 
     calibrating: NDArray[np.uint8]
@@ -44,6 +50,15 @@ class CalibrationSet:
     labels: tuple[str, ...]
     about: Calibration
     photos: tuple[str, ...] = ()
+
+    @property
+    def quantizing(self) -> NDArray[np.uint8]:
+        """The images that calibrate int8, uint8 (N, H, W, 3)."""
+        count, height, width, _ = self.calibrating.shape
+        if self.about.source == SYNTHETIC or count >= _FEWEST_CALIBRATING:
+            return self.calibrating
+        added = dead_leaves(_ADDED, height, width, seed=self.about.seed + 1)
+        return np.concatenate([added[:_COMPARED], self.calibrating, added[_COMPARED:]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,11 @@ def gather(
             )
         spare = 0 if checks else min(_MOST_CHECKING, len(pictures) // 5)
         calibrating, apart, source = pictures[spare:], pictures[:spare], "photos"
+        if len(calibrating) < _FEWEST_CALIBRATING:
+            tell(
+                f"only {len(calibrating)} photos calibrate int8: {_ADDED} generated images were added; with "
+                f"{_FEWEST_CALIBRATING} photos or more, unusual ones are more faithful"
+            )
     if checks:
         return _evaluated(calibrating, source, checks, str(evaluation), form, seed, tell)
     return _kept_apart(calibrating, apart, tuple(photo.path for photo in read[:spare]), source, form, seed, tell)

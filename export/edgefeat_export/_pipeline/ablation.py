@@ -11,10 +11,10 @@ from edgefeat._bundle.manifest import Fidelity
 from edgefeat_export._pipeline.ladder import MIXED
 from edgefeat_export._pipeline.steps import (
     BUILD_NETWORK,
+    CHOOSE_EARLY_SECTIONS,
     CORRECT_WEIGHTS,
     FLOAT_VARIANTS,
     INT8_VARIANTS,
-    TIME_EARLY_SECTIONS,
 )
 from edgefeat_export._pipeline.workers import Workers
 from edgefeat_export._quantize.fidelity import measure_variant
@@ -60,11 +60,11 @@ def ablation(spec: NetworkSpec, tell: Callable[[str], None]) -> Iterator[Row]:
         for variant in ("tflite-float32", "onnx-float32"):
             workers.run(FLOAT_VARIANTS[variant], network)
         workers.close(tensorflow=True)
-        early = workers.run(TIME_EARLY_SECTIONS, work)
+        early = workers.run(CHOOSE_EARLY_SECTIONS, work, None)
         for count in range(len(_ORDER) + 1):
             weights = tuple(piece for piece in _ORDER[:count] if piece != MIXED)
             for variant, step in INT8_VARIANTS.items():
-                kept = early.of(variant.partition("-")[0]) if MIXED in _ORDER[:count] else ()
+                kept = early.sections[variant.partition("-")[0]] if MIXED in _ORDER[:count] else ()
                 done = workers.run(CORRECT_WEIGHTS, work, Rung(kept, weights))
                 workers.run(step, network, done)
                 ours, full = milliseconds(network, variant)

@@ -1,10 +1,10 @@
 """The ladder of an int8 variant: the attempts to make it, in order, until one passes the gate.
 
-1. Correct the weights, with the first layers in float where they cost no time there.
+1. Correct the weights, with the first layers in float where they cost no time there, by the cost table.
 2. If that misses the gate: keep the most sensitive sections in float as well, as few as possible.
 
 The effort limits the number of rungs: "quick" stops after the first, "normal" tries those that are expected to pass,
-unless int8 is slower than float anyway, and "thorough" tries one number of sections after another.
+unless int8 is slower than float anyway, by the cost table, and "thorough" tries one number of sections after another.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 
 from edgefeat._bundle.gate import shortfall
 from edgefeat._bundle.manifest import Fidelity
-from edgefeat_export._pipeline.steps import CORRECT_WEIGHTS, INT8_VARIANTS, RANK_SECTIONS, TIME_EARLY_SECTIONS
+from edgefeat_export._pipeline.steps import CHOOSE_EARLY_SECTIONS, CORRECT_WEIGHTS, INT8_VARIANTS, RANK_SECTIONS
 from edgefeat_export._pipeline.workers import Workers
 from edgefeat_export._quantize.correction.record import PIECES
-from edgefeat_export._quantize.fidelity import Made, measure_variant
-from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Sensitivity
-from edgefeat_export._quantize.timing import milliseconds
+from edgefeat_export._quantize.fidelity import ENGINES, Made, measure_variant
+from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
 from edgefeat_export._spec import Effort, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
 
@@ -31,11 +30,16 @@ MIXED = "mixed"
 #: All pieces of the correction, as named in `--correction`.
 ALL_PIECES = (*PIECES, MIXED)
 
-#: A correction that takes no longer than this is repeated with layers in float even if int8 is slower than float here.
-_CHEAP_SECONDS = 15.0
+#: A network with no more multiplications is corrected again with layers in float even if int8 is slower than float:
+#: it takes seconds.
+_CHEAP_PRODUCTS = 1e9
 
 #: If int8 takes more than this many times as long as float32, layers in float are not tried.
 _SLOWER = 1.25
+
+#: If int8 takes more than this many times as long as float32, and this many milliseconds longer, it is made only if it
+#: is asked for by name. The estimate is up to a tenth off, and a smaller file is worth something.
+_PAYS, _MATTERS = 1.1, 0.1
 
 #: The numbers of groups of sections to try in float: beyond half of the groups, little is left in int8.
 _FLOAT_GROUPS = (1, 2, 4, 6)
@@ -54,20 +58,24 @@ class Ladder:
 
     def climb(self, variant: str) -> Made | str:
         """Return the variant at the first rung that passes the gate, or the reason why the best rung missed it."""
-        form, other = _formats(variant)
+        form = variant.partition("-")[0]
         effort, best = self.wanted.effort, _Best()
         early = self._early_sections()
-        own = early.of(form)
-        alike = own == early.of(other)
+        cost = early.estimates[form]
+        if not self.wanted.named and cost.slowness > _PAYS and cost.int8 - cost.float32 > _MATTERS:
+            return f"{_slower(form, cost)}; ask for it by name to have it: --variants {variant}"
+        own = early.sections[form]
+        alike = len(set(early.sections.values())) == 1
         made = self._attempt(variant, self._rung(own, form, both=alike), best)
         if made is not None or effort == "quick":
             return made or f"{best.reason}; more effort (--effort normal) may reach it"
         if effort == "normal":
-            if (slower := self._cannot_pay(variant)) is not None:
-                return best.reason + slower
-            # One correction for both formats: only sections that cost no time in either stay in float.
-            own, alike = min(own, early.of(other), key=len), True
-        for groups in float_groups(self._ranked(), effort, 1 - best.cosine, self.wanted.gate.mean_cosine):
+            if early.products > _CHEAP_PRODUCTS and cost.slowness > _SLOWER:
+                slower = _slower(form, cost)
+                return f"{best.reason}; {slower}, so no layers in float were tried (try them with --effort thorough)"
+            # One correction for both formats.
+            own, alike = min(early.sections.values(), key=len), True
+        for groups in float_groups(self.ranked(), effort, 1 - best.cosine, self.wanted.gate.mean_cosine):
             sections = tuple(dict.fromkeys([*own, *(name for group in groups for name in group)]))
             made = self._attempt(variant, self._rung(sections, form, both=alike), best)
             if made is not None:
@@ -95,29 +103,17 @@ class Ladder:
         return None
 
     def _early_sections(self) -> EarlySections:
-        if MIXED not in self.wanted.pieces or self.wanted.effort == "quick":
-            return EarlySections()
         if self._early is None:
-            self._early = self.workers.run(TIME_EARLY_SECTIONS, self.network.work)
+            some = MIXED in self.wanted.pieces and self.wanted.effort != "quick"
+            wanted = self.wanted.float_layers if some or self.wanted.float_layers is not None else {}
+            self._early = self.workers.run(CHOOSE_EARLY_SECTIONS, self.network.work, wanted)
         return self._early
 
-    def _ranked(self) -> Sensitivity:
+    def ranked(self) -> Sensitivity:
+        """Return the sections that gain the most if they stay in float."""
         if self._sensitivity is None:
             self._sensitivity = self.workers.run(RANK_SECTIONS, self.network.work)
         return self._sensitivity
-
-    def _cannot_pay(self, variant: str) -> str | None:
-        """Return why no layers in float are tried, if int8 is slower than float and slow to make; else None."""
-        seconds = max((done.report.seconds for done in self._corrected.values()), default=0.0)
-        if seconds < _CHEAP_SECONDS:
-            return None
-        small, full = milliseconds(self.network, variant)
-        if small <= _SLOWER * full:
-            return None
-        return (
-            f"; it takes {small:.2f} ms here and {_formats(variant)[0]}-float32 takes {full:.2f} ms, so no layers in "
-            "float were tried (try them with --effort thorough)"
-        )
 
 
 @dataclass(slots=True)
@@ -159,6 +155,9 @@ def float_groups(
         yield found.groups[:count]
 
 
-def _formats(variant: str) -> tuple[str, str]:
-    """Return the variant's format and the other one."""
-    return ("tflite", "onnx") if variant.startswith("tflite") else ("onnx", "tflite")
+def _slower(form: str, cost: Estimate) -> str:
+    """Return that int8 is slower than float in a format, with both estimates."""
+    return (
+        f"it is slower than float: an estimated {cost.int8:.2f} ms on {ENGINES[form]} and one thread, and "
+        f"{form}-float32 {cost.float32:.2f} ms"
+    )

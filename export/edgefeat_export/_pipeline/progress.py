@@ -20,11 +20,12 @@ _WEIGHTS = {
     "tflite-float16": 1,
     "tflite-dynamic": 2,
     "onnx-float32": 2,
-    steps.TIME_EARLY_SECTIONS.name: 3,
+    steps.CHOOSE_EARLY_SECTIONS.name: 1,
     steps.CORRECT_WEIGHTS.name: 8,
     steps.RANK_SECTIONS.name: 3,
     "tflite-int8": 1,
     "onnx-int8": 1,
+    steps.INTEGER_VARIANT.name: 1,
     steps.FRAME_VARIANT.name: 1,
 }
 
@@ -37,7 +38,7 @@ class Progress:
 
     def __init__(self, wanted: VariantSpec, *, show: bool) -> None:
         expected = {steps.BUILD_NETWORK.name, "tflite-float32", *wanted.variants}
-        if {*wanted.variants} & {*steps.INT8_VARIANTS}:
+        if {*wanted.variants} & {*steps.INT8_VARIANTS, steps.INTEGER_VARIANT.name}:
             expected |= {"onnx-float32", steps.CORRECT_WEIGHTS.name}
         self._expected = [name for name in _WEIGHTS if name in expected]
         self._bar = tqdm(

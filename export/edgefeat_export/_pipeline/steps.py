@@ -14,21 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
+from edgefeat._bundle.manifest import INTEGER, Integers
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import FrameForm
 from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Sensitivity
-from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._spec import FloatLayers, IntegerInput, NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork, NetworkFacts, Workspace
 
 __all__ = [
     "BUILD_NETWORK",
+    "CHOOSE_EARLY_SECTIONS",
     "CORRECT_WEIGHTS",
     "FLOAT_VARIANTS",
     "FRAME_VARIANT",
     "INT8_VARIANTS",
+    "INTEGER_VARIANT",
     "NEEDS",
     "RANK_SECTIONS",
-    "TIME_EARLY_SECTIONS",
     "Step",
 ]
 
@@ -138,6 +140,17 @@ def _onnx_int8(network: BuiltNetwork, corrected: Corrected) -> None:
     quantize_onnx(network.work, corrected)
 
 
+def _tflite_integer(
+    network: BuiltNetwork, corrected: Corrected, wide: tuple[str, ...], input_type: IntegerInput
+) -> Integers:
+    """Write the file without floats; the sections `wide` have activations of 16 bits."""
+    from edgefeat_export._quantize.int8_files import quantize_integer
+
+    integers = quantize_integer(network, corrected, wide, input_type)
+    _describe(network, INTEGER, integers)
+    return integers
+
+
 def _frame_variant(network: BuiltNetwork, variant: str, frame: FrameForm) -> None:
     """Write the file of a variant with a frame as its input, from the variant's own file."""
     from edgefeat_export._convert.frames import onnx, tflite
@@ -152,18 +165,18 @@ def _frame_variant(network: BuiltNetwork, variant: str, frame: FrameForm) -> Non
         _describe(network, name)
 
 
-def _describe(network: BuiltNetwork, variant: str) -> None:
+def _describe(network: BuiltNetwork, variant: str, integers: Integers | None = None) -> None:
     """Write the metadata before the file is measured and hashed, so that the measured file is the exported file."""
     from edgefeat_export._bundle.description import about
     from edgefeat_export._bundle.tflite_metadata import describe
 
-    describe(network.work.model(variant), about(network, variant))
+    describe(network.work.model(variant), about(network, variant, integers))
 
 
-def _time_early_sections(work: Workspace) -> EarlySections:
-    from edgefeat_export._quantize.int8_files import time_early_sections
+def _choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections:
+    from edgefeat_export._quantize.int8_files import choose_early_sections
 
-    return time_early_sections(work)
+    return choose_early_sections(work, wanted)
 
 
 def _correct_weights(work: Workspace, rung: Rung) -> Corrected:
@@ -190,12 +203,15 @@ FLOAT_VARIANTS = {
 #: The variant from whose file each float variant is made; the others are made from the network.
 NEEDS = {"tflite-float16": "tflite-float32", "onnx-float32": "tflite-float32"}
 
-TIME_EARLY_SECTIONS = Step("early layers", _time_early_sections)
+CHOOSE_EARLY_SECTIONS = Step("early layers", _choose_early_sections)
 CORRECT_WEIGHTS = Step("corrected weights", _correct_weights)
 RANK_SECTIONS = Step("sensitivity", _rank_sections)
 
 #: The variant of another with a frame as its input.
 FRAME_VARIANT = Step("frames", _frame_variant)
+
+#: The variant without floats.
+INTEGER_VARIANT = Step(INTEGER, _tflite_integer)
 
 INT8_VARIANTS = {
     "tflite-int8": Step("tflite-int8", _tflite_int8),

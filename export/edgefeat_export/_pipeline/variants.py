@@ -6,9 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from edgefeat import VARIANTS, EngineError, ExportError
-from edgefeat._bundle.manifest import Refusal
+from edgefeat import EngineError, ExportError
+from edgefeat._bundle.manifest import ALL_VARIANTS, INTEGER, Refusal
+from edgefeat_export._bundle.figures import interval_sentence
 from edgefeat_export._convert.tflite import flatbuffer, float16
+from edgefeat_export._pipeline.integer_ladder import IntegerLadder
 from edgefeat_export._pipeline.ladder import Ladder
 from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, FRAME_VARIANT, INT8_VARIANTS, NEEDS
 from edgefeat_export._pipeline.workers import Workers
@@ -22,6 +24,9 @@ __all__ = ["build_network", "make_variants"]
 
 #: The float file from which all others are made, and the file on which both int8 formats are corrected.
 _FIRST, _CORRECTED_ON = "tflite-float32", "onnx-float32"
+
+#: The variants made from corrected weights.
+_CORRECTED = (*INT8_VARIANTS, INTEGER)
 
 #: Bytes of the float32 file from which conversions run one after another: side by side they would take too much memory.
 _ALONE = 150_000_000
@@ -37,7 +42,7 @@ class _Outcome:
 
 def build_network(spec: NetworkSpec, wanted: VariantSpec, work: Workspace, workers: Workers) -> BuiltNetwork:
     """Return the network, and meanwhile start workers for the next steps."""
-    if {*wanted.variants} & {*INT8_VARIANTS, "tflite-float16"}:
+    if {*wanted.variants} & {*_CORRECTED, "tflite-float16"}:
         workers.warm(tensorflow=False)
     return workers.run(BUILD_NETWORK, work, spec)
 
@@ -45,12 +50,12 @@ def build_network(spec: NetworkSpec, wanted: VariantSpec, work: Workspace, worke
 def make_variants(
     network: BuiltNetwork, wanted: VariantSpec, workers: Workers, tell: Callable[[str], None]
 ) -> tuple[list[Made], list[Refusal]]:
-    """Return the variants made, in the order of VARIANTS, and those refused.
+    """Return the variants made, in the order of ALL_VARIANTS, and those refused.
 
     Raises ExportError if the float32 TFLite file is not faithful, or if all wanted variants are refused.
     """
     outcome = _Outcome()
-    int8 = [variant for variant in wanted.variants if variant in INT8_VARIANTS]
+    int8 = [variant for variant in wanted.variants if variant in _CORRECTED]
     _make_float(network, wanted, workers, outcome)
     workers.close(tensorflow=True)
     ladder = Ladder(network, wanted, workers)
@@ -60,11 +65,14 @@ def make_variants(
             outcome.reasons[variant] = result
             continue
         outcome.made[variant] = result
-        if slower := slower_than_float(network, variant):
+        for tap, found in result.measured.intervals.items():
+            if sentence := interval_sentence(variant, tap, found):
+                tell(sentence)
+        if variant != INTEGER and (slower := slower_than_float(network, variant)):
             tell(slower)
-    written = [outcome.made[name] for name in VARIANTS if name in wanted.variants and name in outcome.made]
+    written = [outcome.made[name] for name in ALL_VARIANTS if name in wanted.variants and name in outcome.made]
     fidelity = {one.variant: one.measured.fidelity for one in written}
-    missed = [name for name in VARIANTS if name in wanted.variants and name in outcome.reasons]
+    missed = [name for name in ALL_VARIANTS if name in wanted.variants and name in outcome.reasons]
     refusals = [refusal(name, outcome.reasons[name], fidelity) for name in missed]
     if not written:
         raise ExportError("; ".join(one.reason for one in refusals))
@@ -84,6 +92,9 @@ def _make_frames(
     for frame in network.spec.frames:
         for one in written:
             name = f"{one.variant}@{frame.name}"
+            if one.variant == INTEGER:
+                reasons[name] = "a frame is converted in float, which it is made to do without"
+                continue
             try:
                 workers.run(FRAME_VARIANT, network, one.variant, frame)
                 measured = measure_frame(network, name, frame)
@@ -101,10 +112,10 @@ def _make_frames(
 def _make_float(network: BuiltNetwork, wanted: VariantSpec, workers: Workers, outcome: _Outcome) -> None:
     """Make the float variants that are wanted or required: first the source of the others, then the rest at once."""
     steps = {*wanted.variants} & {*FLOAT_VARIANTS}
-    if {*wanted.variants} & {*INT8_VARIANTS}:
+    if {*wanted.variants} & {*_CORRECTED}:
         steps.add(_CORRECTED_ON)
     steps |= {NEEDS[step] for step in steps if step in NEEDS}
-    ordered = [name for name in VARIANTS if name in steps]
+    ordered = [name for name in ALL_VARIANTS if name in steps]
 
     def attempt(variant: str) -> str | None:
         try:
@@ -159,6 +170,8 @@ def _missing(network: BuiltNetwork, outcome: _Outcome) -> str | None:
 def _int8(ladder: Ladder, variant: str) -> Made | str:
     """Return the int8 variant, or the reason why it is refused."""
     try:
+        if variant == INTEGER:
+            return IntegerLadder(ladder.network, ladder.wanted, ladder.workers, ladder.ranked).climb()
         return ladder.climb(variant)
     except (EngineError, ExportError) as error:
         return str(error)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle.fidelity import measure, nearest
 from edgefeat._bundle.golden import GOLDEN_PICTURES
-from edgefeat._bundle.manifest import Accuracy, Fidelity, Tap
+from edgefeat._bundle.manifest import Accuracy, Fidelity, Integers, Tap
 from edgefeat._engines.engine import Engine, Session, engine_named, run
 from edgefeat._engines.selection import default_threads
 from edgefeat._images.frames.form import FrameForm
 from edgefeat._images.frames.pixels import frame_of
+from edgefeat_export._quantize.intervals import Intervals, intervals
 from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["ENGINES", "Made", "Measured", "measure_frame", "measure_variant"]
@@ -25,11 +26,15 @@ ENGINES = {"tflite": "litert", "onnx": "onnxruntime"}
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A variant's features of the checking images by tap, (N, *shape) float32, and their fidelity to Keras."""
+    """A variant's features of the checking images by tap, (N, *shape) float32, and their fidelity to Keras.
+
+    `intervals` are those of the fidelity, by tap; empty for camera frames.
+    """
 
     engine: Engine
     features: dict[str, NDArray[np.float32]]
     fidelity: dict[str, Fidelity]
+    intervals: dict[str, Intervals] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +46,23 @@ class Made:
     correction: tuple[str, ...] = ()
     float_operations: tuple[str, ...] = ()
     frame: FrameForm | None = None
+    integers: Integers | None = None
 
 
-def measure_variant(network: BuiltNetwork, variant: str) -> Measured:
-    """Return the device runtime's features of the checking images. Raises EngineError if it cannot run the file."""
+def measure_variant(network: BuiltNetwork, variant: str, integers: Integers | None = None) -> Measured:
+    """Return the device runtime's features of the checking images; `integers` are those of a variant without floats.
+
+    Raises EngineError if the engine cannot run the file.
+    """
     engine = engine_named(ENGINES[variant.partition("-")[0]])
     work, taps = network.work, network.facts.taps
     reference = network.reference()
     labels = np.array(network.facts.labels, dtype=np.str_)
-    session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
+    session = engine.open(work.model(variant).read_bytes(), taps, default_threads(), integers)
     features = _features(session, work.checking, taps)
-    fidelity = {tap: _measured(features[tap], reference[tap], labels) for tap in reference}
-    return Measured(engine, features, fidelity)
+    found = {tap: _measured(features[tap], reference[tap], labels) for tap in reference}
+    fidelity = {tap: figures for tap, (figures, _) in found.items()}
+    return Measured(engine, features, fidelity, {tap: spread for tap, (_, spread) in found.items()})
 
 
 def measure_frame(network: BuiltNetwork, variant: str, frame: FrameForm) -> Measured:
@@ -64,7 +74,7 @@ def measure_frame(network: BuiltNetwork, variant: str, frame: FrameForm) -> Meas
     engine = engine_named(ENGINES[variant.partition("-")[0]])
     work, taps = network.work, network.facts.taps
     reference = network.reference(frame.name)
-    session = engine.open(work.model(variant).read_bytes(), tuple(reference), default_threads())
+    session = engine.open(work.model(variant).read_bytes(), taps, default_threads())
     found = _features(session, work.frames(frame.name), taps)
     golden = np.stack([frame_of(picture, frame) for picture in work.checking[:GOLDEN_PICTURES]])
     fidelity = {tap: measure(found[tap], reference[tap]) for tap in reference}
@@ -76,31 +86,38 @@ def _features(session: Session, inputs: NDArray[np.uint8], taps: Sequence[Tap]) 
     return {tap.name: np.concatenate([row[index] for row in rows]) for index, tap in enumerate(taps)}
 
 
-def _measured(features: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.str_]) -> Fidelity:
+def _measured(
+    features: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.str_]
+) -> tuple[Fidelity, Intervals]:
     fidelity = measure(features, reference)
     if not len(labels) or not np.isfinite(features).all():
-        return fidelity
+        return fidelity, intervals(features, reference)
+    near, near_keras = _nearest_right(features, labels), _nearest_right(reference, labels)
+    line, line_keras = _linear_right(features, labels), _linear_right(reference, labels)
     accuracy = Accuracy(
         labels=len(np.unique(labels)),
-        nearest=_nearest_accuracy(features, labels),
-        nearest_keras=_nearest_accuracy(reference, labels),
-        linear=_linear_accuracy(features, labels),
-        linear_keras=_linear_accuracy(reference, labels),
+        nearest=float(near.mean()),
+        nearest_keras=float(near_keras.mean()),
+        linear=None if line is None else float(line.mean()),
+        linear_keras=None if line_keras is None else float(line_keras.mean()),
     )
-    return replace(fidelity, accuracy=accuracy)
+    linear = None if line is None or line_keras is None else line - line_keras
+    return replace(fidelity, accuracy=accuracy), intervals(features, reference, near - near_keras, linear)
 
 
-def _nearest_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -> float:
-    return float(np.mean(labels[nearest(features, features, 1)[:, 0]] == labels))
+def _nearest_right(features: NDArray[np.float32], labels: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Return 1 for each image whose nearest other image has its label, else 0."""
+    return np.asarray(labels[nearest(features, features, 1)[:, 0]] == labels, np.float64)
 
 
-def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) -> float | None:
-    """Return the accuracy of a ridge classifier on standardized features.
+def _linear_right(features: NDArray[np.float32], labels: NDArray[np.str_]) -> NDArray[np.float64] | None:
+    """Return 1 for each image whose label a ridge classifier on standardized features finds, else 0.
 
-    It is the mean over five folds, or fewer if the rarest label has fewer images; None if that is too few.
+    The classifier is fitted on the other four of five folds, or fewer if the rarest label has fewer images; None if
+    that is too few.
     """
     from sklearn.linear_model import RidgeClassifierCV  # importing takes a second, which `edgefeat --help` must not
-    from sklearn.model_selection import cross_val_score
+    from sklearn.model_selection import cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -108,4 +125,5 @@ def _linear_accuracy(features: NDArray[np.float32], labels: NDArray[np.str_]) ->
     if folds < 2:
         return None
     probe = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=np.logspace(0, 5, 6)))
-    return float(np.mean(cross_val_score(probe, features.reshape(len(features), -1), labels, cv=folds)))
+    found = cross_val_predict(probe, features.reshape(len(features), -1), labels, cv=folds)
+    return np.asarray(found == labels, np.float64)

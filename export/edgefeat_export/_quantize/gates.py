@@ -23,6 +23,7 @@ _SUBSTITUTES = {
     "tflite-float16": ("tflite-float32",),
     "tflite-dynamic": ("tflite-float16", "tflite-float32"),
     "tflite-int8": ("tflite-dynamic", "tflite-float16", "tflite-float32"),
+    "tflite-integer": ("tflite-int8", "tflite-dynamic", "tflite-float16", "tflite-float32"),
     "onnx-float32": ("tflite-float32",),
     "onnx-int8": ("onnx-float32",),
 }
@@ -35,7 +36,7 @@ def unfaithful(variant: str, fidelity: dict[str, Fidelity], gate: Gate) -> str |
     """
     base, _, frame = variant.partition("@")
     precision = base.partition("-")[2]
-    if precision == "int8":
+    if precision in ("int8", "integer"):
         return shortfall(gate, fidelity)
     name, allowed = _LEAST_FRAME if frame and precision == "float32" else _LEAST[precision]
     for tap, figures in fidelity.items():

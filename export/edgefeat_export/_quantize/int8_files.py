@@ -10,16 +10,30 @@ from pathlib import Path
 import numpy as np
 
 from edgefeat._bundle.json_records import to_json
+from edgefeat._bundle.manifest import INTEGER, Integers
 from edgefeat_export._convert.onnx import int8 as onnx_int8
+from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite import int8 as tflite_int8
+from edgefeat_export._convert.tflite.integer import conversion
+from edgefeat_export._convert.tflite.integer.facts import integer_facts
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, features_cosine
 from edgefeat_export._quantize.correction.record import allowed
 from edgefeat_export._quantize.correction.sections import Section, prefix, sections
-from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Sensitivity
+from edgefeat_export._quantize.cost import estimate, operations
+from edgefeat_export._quantize.fidelity import ENGINES
+from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
 from edgefeat_export._quantize.uncorrected import Guard, Uncorrected
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._spec import FloatLayers, IntegerInput
+from edgefeat_export._workspace import BuiltNetwork, Workspace
 
-__all__ = ["correct_weights", "quantize_onnx", "quantize_tflite", "rank_sections", "time_early_sections"]
+__all__ = [
+    "choose_early_sections",
+    "correct_weights",
+    "quantize_integer",
+    "quantize_onnx",
+    "quantize_tflite",
+    "rank_sections",
+]
 
 # This number of the calibration images is not used to correct, but to measure whether the correction helped.
 _GUARDING = 16
@@ -28,13 +42,21 @@ _RANKING_CHECKS = 16
 _GROUPS = 12
 
 
-def time_early_sections(work: Workspace) -> EarlySections:
-    """Return the first sections that cost no time in float: timed on this machine, one thread, interleaved."""
-    from edgefeat_export._quantize.early_layers import time_prefixes
+def choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections:
+    """Return the first sections that stay in float in each format, and the estimated cost of files that have them.
 
-    parts = _sections(work)
-    litert, onnxruntime = time_prefixes(_float32(work), parts, work.calibrating)
-    return EarlySections(*(tuple(part.name for part in parts[: one.sections]) for one in (litert, onnxruntime)))
+    `wanted` is their number by format. If it is None, both formats get the largest number with which neither is slower,
+    by the cost table: the same on every machine.
+    """
+    parts, graph = _sections(work), operations.count(_float32(work).tflite)
+    shared = estimate.free_prefix(graph, [part.operators for part in parts]) if wanted is None else 0
+    chosen, estimates = {}, {}
+    for form, engine in ENGINES.items():
+        own = parts[: shared if wanted is None else wanted.get(form, 0)]
+        chosen[form] = tuple(part.name for part in own)
+        times = (estimate.milliseconds(graph, engine, kept) for kept in (prefix(own)[1], None))
+        estimates[form] = Estimate(*times)
+    return EarlySections(chosen, estimates, len(parts), sum(one.float_products for one in graph.operations))
 
 
 def correct_weights(work: Workspace, rung: Rung) -> Corrected:
@@ -82,6 +104,26 @@ def quantize_onnx(work: Workspace, done: Corrected) -> None:
     else:
         onnx_int8.quantize(_models(folder, "corrected").onnx, work.calibrating, output, kept=done.float_operations)
     onnx_int8.check(output)
+
+
+def quantize_integer(network: BuiltNetwork, done: Corrected, wide: Sequence[str], input_type: IntegerInput) -> Integers:
+    """Write `tflite-integer` from the corrected model, and return its facts.
+
+    The operations of the sections `wide`, by name, have activations of 16 bits.
+    """
+    work = network.work
+    source, output = _models(work.folder / done.rung.folder_name, "corrected").tflite, work.model(INTEGER)
+    graph = flatbuffer.read(work.model("tflite-float32")).subgraphs[0]
+    operators = prefix([part for part in _sections(work) if part.name in wide])[1] if wide else ()
+    conversion.integer(
+        source,
+        work.calibrating,
+        output,
+        normalized=[tap.name for tap in network.facts.taps if tap.normalization == "l2"],
+        input_type=input_type,
+        wide=[graph.tensors[i].name.decode() for index in operators for i in graph.operators[index].outputs],
+    )
+    return integer_facts(output)
 
 
 def rank_sections(work: Workspace) -> Sensitivity:

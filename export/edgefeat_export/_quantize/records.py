@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from edgefeat._bundle.json_records import to_json
 from edgefeat_export._quantize.correction.record import CorrectionReport
 
-__all__ = ["Corrected", "EarlySections", "Rung", "Sensitivity"]
+__all__ = ["Corrected", "EarlySections", "Estimate", "Rung", "Sensitivity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,26 @@ class Sensitivity:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """Estimated milliseconds of one inference of an int8 file and of the float32 file of its format, on one thread."""
+
+    int8: float
+    float32: float
+
+    @property
+    def slowness(self) -> float:
+        """The time of int8 as a multiple of that of float."""
+        return self.int8 / self.float32
+
+
+@dataclass(frozen=True, slots=True)
 class EarlySections:
-    """The first sections, by name, that cost no more time in float than in int8, for each format; often none."""
+    """The first sections that stay in float, by name, the number of all sections, and what the files then cost.
 
-    tflite: tuple[str, ...] = ()
-    onnx: tuple[str, ...] = ()
+    Sections and estimates are by format. `products` are the multiplications of one inference.
+    """
 
-    def of(self, form: str) -> tuple[str, ...]:
-        """Return the sections of a format."""
-        return self.tflite if form == "tflite" else self.onnx
+    sections: dict[str, tuple[str, ...]]
+    estimates: dict[str, Estimate]
+    count: int
+    products: int

@@ -1,19 +1,29 @@
-"""Time int8 against float on this machine."""
+"""Time int8 against float on this machine: for notes and the ablation. What is written never depends on it."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
-from edgefeat._engines.engine import Session, engine_named
+from edgefeat._engines.engine import engine_named
 from edgefeat._engines.selection import default_threads
+from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._quantize.fidelity import ENGINES
 from edgefeat_export._workspace import BuiltNetwork
 
-__all__ = ["milliseconds", "slower_than_float"]
+__all__ = ["medians", "milliseconds", "runner", "slower_than_float"]
 
-_ROUNDS, _WARMING = 25, 3
+#: Timed rounds, after some rounds to warm up caches and clocks; fewer for a slow network, for which these rounds
+#: would take more than a few seconds.
+_ROUNDS, _FEWEST, _WARMING = 25, 15, 3
+_SECONDS = 3.0
 
 
 def slower_than_float(network: BuiltNetwork, variant: str) -> str | None:
@@ -32,23 +42,44 @@ def slower_than_float(network: BuiltNetwork, variant: str) -> str | None:
 def milliseconds(network: BuiltNetwork, variant: str) -> tuple[float, float]:
     """Return the median time of one inference of `variant` and of its format's float32.
 
-    Both are loaded in this process and called in turn, one image at a time.
+    Both are loaded in this process and called in turn, with the same image.
     """
     form = variant.partition("-")[0]
-    sessions = [_session(network, name) for name in (variant, f"{form}-float32")]
-    pictures = network.work.checking
-    samples: list[list[float]] = [[], []]
-    for turn in range(_WARMING + _ROUNDS):
-        picture = np.ascontiguousarray(pictures[turn % len(pictures)])[np.newaxis]
-        for session, own in zip(sessions, samples, strict=True):
-            started = time.perf_counter()
-            session.run(picture)
-            own.append((time.perf_counter() - started) * 1e3)
-    small, full = (float(np.median(own[_WARMING:])) for own in samples)
-    return small, full
+    picture = np.ascontiguousarray(network.work.checking[:1])
+    small, full = medians([_session(network, name, picture) for name in (variant, f"{form}-float32")])
+    return small * 1e3, full * 1e3
 
 
-def _session(network: BuiltNetwork, variant: str) -> Session:
-    taps = tuple(tap.name for tap in network.facts.taps)
+def _session(network: BuiltNetwork, variant: str, picture: NDArray[np.uint8]) -> Callable[[], Any]:
     engine = engine_named(ENGINES[variant.partition("-")[0]])
-    return engine.open(network.work.model(variant).read_bytes(), taps, default_threads())
+    session = engine.open(network.work.model(variant).read_bytes(), network.facts.taps, default_threads())
+    return lambda: session.run(picture)
+
+
+def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:
+    """Return a call that runs one inference of `picture` (1, H, W, 3) by the file's engine, on one thread."""
+    if path.suffix == ".tflite":
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.ascontiguousarray(picture))
+        return interpreter.invoke  # type: ignore[no-any-return]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {INPUT: picture})
+
+
+def medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
+    """Return the median seconds of each call, with all called in turn, round by round."""
+    taken: list[list[float]] = []
+    started = time.perf_counter()
+    while len(taken) < _WARMING + _ROUNDS:
+        if time.perf_counter() - started > _SECONDS and len(taken) >= _WARMING + _FEWEST:
+            break
+        row = []
+        for call in calls:
+            began = time.perf_counter()
+            call()
+            row.append(time.perf_counter() - began)
+        taken.append(row)
+    return [float(value) for value in np.median(taken[_WARMING:], axis=0)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from edgefeat._bundle.manifest import MANIFEST_NAME, VARIANTS
+from edgefeat._bundle.manifest import ALL_VARIANTS, MANIFEST_NAME
 from edgefeat._bundle.reader import PART_NAME
 from edgefeat._errors import ArgumentError, OutputError
 
@@ -22,7 +22,7 @@ _BUNDLE_NAMES = frozenset(
         PART_NAME,
         "golden.npz",
         "README.md",
-        *(f"{name}.{name.partition('-')[0]}" for name in VARIANTS),
+        *(f"{name}.{name.partition('-')[0]}" for name in ALL_VARIANTS),
     }
 )
 

@@ -2,17 +2,33 @@
 
 # No `annotations` from __future__: every record would have to compile its own at start-up.
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from edgefeat._bundle.json_records import Record, RecordError, from_json, to_json
+from edgefeat._bundle.variant import (
+    ALL_VARIANTS,
+    INTEGER,
+    VARIANTS,
+    Accuracy,
+    Fidelity,
+    File,
+    Format,
+    Integers,
+    Precision,
+    Quantization,
+    Variant,
+)
 from edgefeat._errors import ArgumentError, BundleError
 from edgefeat._images.form import PictureForm
-from edgefeat._images.frames.form import FrameForm, check_frame
+from edgefeat._images.frames.form import check_frame
 from edgefeat._version import update_command
 
 __all__ = [
+    "ALL_VARIANTS",
+    "INTEGER",
     "MANIFEST_NAME",
     "SCHEMA",
     "VARIANTS",
@@ -23,9 +39,11 @@ __all__ = [
     "File",
     "Format",
     "Gate",
+    "Integers",
     "Manifest",
     "Precision",
     "Projection",
+    "Quantization",
     "Refusal",
     "Tap",
     "Tokens",
@@ -38,13 +56,7 @@ MANIFEST_NAME = "manifest.json"
 # The limit of flatbuffers and protobuf, so no model file is larger.
 _MAX_FILE_SIZE = 2**31
 
-Format = Literal["tflite", "onnx"]
-Precision = Literal["float32", "float16", "dynamic", "int8"]
 Pooling = Literal["avg", "max", "gem", "cls", "mean", "mean-patches", "flatten", "none"]
-
-#: All variants, in the order in which `load` prefers them. Exact ones come first: whether a smaller one is also faster
-#: can only be measured on the device.
-VARIANTS = ("tflite-float32", "onnx-float32", "tflite-float16", "tflite-int8", "onnx-int8", "tflite-dynamic")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -98,78 +110,6 @@ class Tap(Record):
     shape: tuple[int, ...]
     # Missing in bundles written before tokens were supported, and for layers without tokens.
     tokens: Tokens | None = field(default=None, metadata={"optional": True})
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Accuracy(Record):
-    """Classification accuracy with the features, as fractions of 1: the variant's and those of the Keras features.
-
-    `nearest` is nearest-neighbour classification among the other images. `linear` is a cross-validated linear probe, or
-    None if a label has only one image.
-    """
-
-    labels: int
-    nearest: float
-    nearest_keras: float
-    linear: float | None
-    linear_keras: float | None
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Fidelity(Record):
-    """How close one tap's features are to the Keras features, on images that were not used for calibration.
-
-    Cosines are between whole features; `low_cosine` is their 5th percentile. `maximum_difference` is the largest
-    absolute difference of any element. `overlap` is the share of each image's ten nearest neighbours that stay the
-    same; for `mixed_overlap` only the queries come from the variant and the gallery from Keras. `threshold_shift` is
-    how far a cosine threshold must move to accept as many pairs as before (the nearest 1 %).
-    """
-
-    pictures: int
-    mean_cosine: float
-    low_cosine: float
-    minimum_cosine: float
-    maximum_difference: float
-    overlap: float | None
-    mixed_overlap: float | None
-    threshold_shift: float | None
-    accuracy: Accuracy | None
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class File(Record):
-    """A file of the bundle: plain name, size in bytes, SHA-256 in hex."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Variant(Record):
-    """One model file. `fidelity` (by tap) and the golden features were measured on `engine` at `engine_version`.
-
-    `correction` names the methods used to make int8 faithful. `float_operations` are the operations that an int8 file
-    keeps in float besides its head and tail. With a `frame` the input is a camera's frame of that form instead of a
-    prepared image, and the name ends in `@` and the frame's name.
-    """
-
-    name: str
-    format: Format
-    precision: Precision
-    file: File
-    engine: str
-    engine_version: str
-    fidelity: dict[str, Fidelity]
-    correction: tuple[str, ...]
-    float_operations: tuple[str, ...]
-    # Missing in bundles written before frames were supported, and for prepared images.
-    frame: FrameForm | None = field(default=None, metadata={"optional": True})
-
-    @property
-    def base(self) -> str:
-        """The name without the frame's, one of `VARIANTS`."""
-        return f"{self.format}-{self.precision}"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -312,12 +252,29 @@ def _check_variant(variant: Variant, taps: set[str]) -> None:
         except ArgumentError as error:
             raise RecordError(f"variants: {error}") from None
     expected = variant.base if frame is None else f"{variant.base}@{frame.name}"
-    if variant.base not in VARIANTS or variant.name != expected:
-        raise RecordError(f"variants: {variant.name!r} (allowed: {', '.join(VARIANTS)})")
+    if variant.base not in ALL_VARIANTS or variant.name != expected:
+        raise RecordError(f"variants: {variant.name!r} (allowed: {', '.join(ALL_VARIANTS)})")
     if variant.file.name != f"{variant.name}.{variant.format}":
         raise RecordError(f"variants: {variant.name} has file {variant.file.name!r}")
     if set(variant.fidelity) != taps:
         raise RecordError(f"variants: {variant.name} has fidelity for {sorted(variant.fidelity)}, not {sorted(taps)}")
+    _check_integers(variant, taps)
+
+
+def _check_integers(variant: Variant, taps: set[str]) -> None:
+    integers = variant.integers
+    if (variant.precision == "integer") != (integers is not None):
+        raise RecordError(f"variants: {variant.name} has {'no' if integers is None else 'unexpected'} integers")
+    if integers is None:
+        return
+    if set(integers.outputs) != taps:
+        raise RecordError(f"variants: {variant.name} has integers for {sorted(integers.outputs)}, not {sorted(taps)}")
+    for tap, one in integers.outputs.items():
+        if not 0 < one.scale < math.inf or not -128 <= one.zero_point <= 127:
+            raise RecordError(
+                f"variants: {variant.name} has scale {one.scale} and zero point {one.zero_point} for {tap} "
+                "(allowed: a scale above 0, a zero point from -128 to 127)"
+            )
 
 
 def is_colour(name: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._commands.cli.options import echo_json, json_option
-from edgefeat._commands.cli.terminal import counted
+from edgefeat._commands.cli.terminal import counted, documented
 from edgefeat._store.feature_files import check_output, write_features
 from edgefeat._store.reader import FeatureStore
 
@@ -19,7 +19,11 @@ __all__ = ["command"]
 _ROWS = 2048
 
 
-@click.command("convert", short_help="Write a feature database as .npz, .csv, .parquet and others.")
+@click.command(
+    "convert",
+    short_help="Write a feature database as .npz, .csv, .parquet and others.",
+    epilog=documented("large-collections"),
+)
 @click.argument("database", type=click.Path())
 @click.argument("output", type=click.Path())
 @json_option

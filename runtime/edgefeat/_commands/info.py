@@ -12,7 +12,7 @@ import PIL
 from edgefeat._bundle.json_records import to_json
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import counted
+from edgefeat._commands.cli.terminal import counted, documented
 from edgefeat._engines.device.cores import cores, memory
 from edgefeat._engines.engine import ENGINES
 from edgefeat._engines.selection import default_threads
@@ -24,7 +24,7 @@ from edgefeat._version import __version__, install_command
 __all__ = ["command"]
 
 
-@click.command("info", short_help="Show installed engines and what a bundle contains.")
+@click.command("info", short_help="Show installed engines and what a bundle contains.", epilog=documented("engines"))
 @click.argument("bundle", required=False, type=click.Path())
 @json_option
 def command(bundle: str | None, as_json: bool) -> int:

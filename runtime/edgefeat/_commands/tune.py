@@ -11,7 +11,7 @@ from edgefeat._bundle.gate import parse_gate
 from edgefeat._bundle.json_records import to_json
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import counted
+from edgefeat._commands.cli.terminal import counted, documented
 from edgefeat._engines.device.cache import cache_folder
 from edgefeat._engines.tuning import tune
 from edgefeat._engines.tuning_record import Candidate
@@ -24,7 +24,7 @@ __all__ = ["command"]
 _PHOTOS = 8
 
 
-@click.command("tune", short_help="Find the fastest variant and engine for this device.")
+@click.command("tune", short_help="Find the fastest variant and engine for this device.", epilog=documented("engines"))
 @click.argument("bundle", type=click.Path())
 @click.option(
     "--photos", type=click.Path(), help="Folder of photos to measure with.  [default: the bundle's golden images]"

@@ -8,12 +8,15 @@ import click
 
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import choice_options, echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._engines.verification import verify
 
 __all__ = ["command"]
 
 
-@click.command("verify", short_help="Check that this machine reproduces a bundle's features.")
+@click.command(
+    "verify", short_help="Check that this machine reproduces a bundle's features.", epilog=documented("fidelity")
+)
 @click.argument("bundle", type=click.Path())
 @choice_options
 @json_option

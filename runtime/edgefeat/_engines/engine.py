@@ -18,11 +18,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._bundle.manifest import Format, Tap
+from edgefeat._bundle.manifest import Format, Integers, Manifest, Tap, Variant
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 from edgefeat._version import install_command
 
-__all__ = ["ENGINES", "Engine", "Session", "engine_named", "resize_threads", "run", "turns"]
+__all__ = ["ENGINES", "Engine", "Session", "engine_named", "open_variant", "resize_threads", "run", "turns"]
 
 # `key: "location"` in TensorProto.external_data, in protobuf encoding with optional padding: it means weights outside
 # the hashed file.
@@ -67,8 +67,8 @@ class Engine(NamedTuple):
         except PackageNotFoundError:
             return "unknown"
 
-    def open(self, model: bytes, taps: tuple[str, ...], threads: int) -> Session:
-        """Open a session on `model`, whose outputs are named by `taps`.
+    def open(self, model: bytes, taps: Sequence[Tap], threads: int, integers: Integers | None = None) -> Session:
+        """Open a session on `model`, whose outputs are named by `taps`; `integers` are those of a model without floats.
 
         Raises EngineError if the engine rejects the model, or if an ONNX file keeps weights in another file.
         """
@@ -80,12 +80,21 @@ class Engine(NamedTuple):
             raise EngineError("the ONNX file keeps weights in another file (required: a single file)")
         adapter = importlib.import_module(f"edgefeat._engines.adapters.{self.name.replace('-', '_')}")
         try:
-            session: Session = adapter.open_session(model, taps, threads)
+            session = adapter.open_session(model, tuple(tap.name for tap in taps), threads)
         except EngineError:
             raise
         except Exception as error:  # engines raise their own exceptions, some of them undocumented
             raise EngineError(f"engine {self.name} cannot load the model: {error}") from error
-        return session
+        if integers is None:
+            return session  # type: ignore[no-any-return]  # the adapter is imported by its name
+        from edgefeat._engines.adapters.integers import IntegerSession  # most variants do without
+
+        return IntegerSession(session, taps, integers)
+
+
+def open_variant(engine: Engine, manifest: Manifest, variant: Variant, model: bytes, threads: int) -> Session:
+    """Open a session on `model`, the file of a variant. Raises EngineError as `Engine.open` does."""
+    return engine.open(model, manifest.taps, threads, variant.integers)
 
 
 def _version_beside(spec: ModuleSpec, distribution: str) -> str | None:

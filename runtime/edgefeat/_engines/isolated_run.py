@@ -75,7 +75,7 @@ def _main(task: dict[str, Any]) -> int:
 
     from edgefeat._bundle.golden import read_golden
     from edgefeat._bundle.reader import Bundle
-    from edgefeat._engines.engine import engine_named, resize_threads
+    from edgefeat._engines.engine import engine_named, open_variant, resize_threads
     from edgefeat._engines.selection import default_threads
     from edgefeat._errors import EdgefeatError
     from edgefeat._images.resize import resized
@@ -89,8 +89,8 @@ def _main(task: dict[str, Any]) -> int:
             pictures = read_golden(bundle).pictures
         else:
             pictures = np.zeros((1, *bundle.manifest.input_shape(variant)), np.uint8)
-        taps = tuple(tap.name for tap in bundle.manifest.taps)
-        session = engine_named(task["engine"]).open(bundle.read(variant.file), taps, task["threads"])
+        engine, model = engine_named(task["engine"]), bundle.read(variant.file)
+        session = open_variant(engine, bundle.manifest, variant, model, task["threads"])
     except EdgefeatError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from edgefeat._bundle.manifest import VARIANTS, Variant
+from edgefeat._bundle.manifest import ALL_VARIANTS, INTEGER, Variant
 from edgefeat._bundle.reader import Bundle
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.engine import ENGINES, Engine, engine_named
@@ -69,9 +69,13 @@ def candidates(
 
 
 def variants_in_order(bundle: Bundle, frame: str | None = None) -> list[Variant]:
-    """Return the bundle's variants that take prepared images, or a frame, in the order of preference."""
+    """Return the bundle's variants that take prepared images, or a frame, in the order of preference.
+
+    A variant of integers alone is one of them only if there is no other: it is for chips that have nothing else.
+    """
     named = [one for one in bundle.manifest.variants if (one.frame.name if one.frame else None) == frame]
-    return sorted(named, key=lambda variant: VARIANTS.index(variant.base))
+    usual = [one for one in named if one.base != INTEGER]
+    return sorted(usual or named, key=lambda variant: ALL_VARIANTS.index(variant.base))
 
 
 def _reason(variant_asked: bool, engine_asked: bool) -> str:

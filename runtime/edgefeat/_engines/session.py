@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from edgefeat._bundle.reader import Bundle
 from edgefeat._engines.device.cache import cache_folder, tuned_file
-from edgefeat._engines.engine import Session
+from edgefeat._engines.engine import Session, open_variant
 from edgefeat._engines.probe import unusable
 from edgefeat._engines.selection import Choice, candidates, default_threads
 from edgefeat._errors import EngineError
@@ -31,7 +31,6 @@ def open_session(
     Engines that do not work are skipped and named in the choice's reason. If none works, EngineError has every engine's
     message. Raises ArgumentError and MissingExtraError as `candidates` does.
     """
-    taps = tuple(tap.name for tap in bundle.manifest.taps)
     refused: list[str] = []
     for choice, own_threads in _choices(bundle, variant, engine, frame):
         count = threads if threads is not None else own_threads
@@ -40,7 +39,7 @@ def open_session(
         try:
             if why is not None:
                 raise EngineError(why)
-            session = choice.engine.open(model, taps, count)
+            session = open_variant(choice.engine, bundle.manifest, choice.variant, model, count)
         except EngineError as error:
             if str(error) not in refused:
                 refused.append(str(error))

@@ -130,7 +130,7 @@ def _median(passes: Sequence[Trial]) -> float:
 
 def _short(variant: Variant, gate: Gate) -> str | None:
     # Float variants meet a stricter check when they are written.
-    return shortfall(gate, variant.fidelity) if variant.precision in ("int8", "dynamic") else None
+    return shortfall(gate, variant.fidelity) if variant.precision in ("int8", "dynamic", "integer") else None
 
 
 def _candidate(choice: Choice, threads: int, status: str, detail: str, milliseconds: float | None) -> Candidate:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from edgefeat._bundle.fidelity import cosines
 from edgefeat._bundle.golden import KERAS, Golden, read_golden
-from edgefeat._bundle.manifest import Variant
+from edgefeat._bundle.manifest import INTEGER, Variant
 from edgefeat._bundle.reader import Bundle
-from edgefeat._engines.engine import run
+from edgefeat._engines.engine import engine_named, open_variant, run
 from edgefeat._engines.probe import unusable
 from edgefeat._engines.selection import Choice, candidates, default_threads
 from edgefeat._errors import EngineError
@@ -62,6 +62,11 @@ def verify(
     golden = read_golden(opened)
     choices = list(candidates(opened, variant, engine))
     if variant is None:
+        listed = {choice.variant.name for choice in choices}
+        for one in opened.manifest.variants:  # it is chosen only by its name
+            asked = engine is None or engine_named(engine).format == one.format
+            if one.base == INTEGER and one.name not in listed and asked:
+                choices += candidates(opened, one.name, engine)
         choices += [choice for frame in opened.frames() for choice in candidates(opened, engine=engine, frame=frame)]
     return tuple(_check(opened, golden, choice) for choice in choices)
 
@@ -73,7 +78,7 @@ def _check(bundle: Bundle, golden: Golden, choice: Choice) -> Check:
     if (why := unusable(engine, bundle, variant.name)) is not None:
         return Check(variant.name, engine.name, version, "failed", why)
     try:
-        session = engine.open(bundle.read(variant.file), taps, default_threads())
+        session = open_variant(engine, bundle.manifest, variant, bundle.read(variant.file), default_threads())
         frame = variant.frame
         inputs = golden.pictures if frame is None else (frame_of(picture, frame) for picture in golden.pictures)
         rows = [run(session, one[np.newaxis], bundle.manifest.taps) for one in inputs]

@@ -121,13 +121,12 @@ def _stages(run: Run, photos: Photos, rows: Sequence[tuple[float, Result, Series
 
 def cold_plots(run: Run) -> list[Plot]:
     """Return time, memory and installed size of new processes, the smallest first."""
-    spreads = [(one, median(one.seconds)) for one in run.cold_starts]
-    timed = [
-        Bar(one.name, spread.median, f"{plain(spread.median)} s", one.side, spread, one.side == "edgefeat")
-        for one, spread in spreads
-    ]
-    memory = [_size(one.name, one.side, one.peak_memory_bytes, one.side == "edgefeat") for one in run.cold_starts]
-    installed = [_size(one.name, one.side, one.installed_bytes, one.side == "edgefeat") for one in run.cold_starts]
+    timed, memory, installed = [], [], []
+    for one in run.cold_starts:
+        spread, strong = median(one.seconds), one.side == "edgefeat"
+        timed.append(Bar(one.name, spread.median, f"{plain(spread.median)} s", one.side, spread, strong))
+        memory.append(_size(one.name, one.side, one.peak_memory_bytes, strong))
+        installed.append(_size(one.name, one.side, one.installed_bytes, strong))
     return [
         *_bars("Seconds to the first feature", sorted(timed, key=_by_value), "s"),
         *_bars("Peak memory", sorted(memory, key=_by_value), "MB"),
@@ -137,16 +136,15 @@ def cold_plots(run: Run) -> list[Plot]:
 
 def memory_plots(run: Run) -> list[Plot]:
     """Return the peak memory of the contenders' processes, edgefeat's variants in a plot of their own."""
-    variants, mine, found = findings.own_variants(run), findings.ours(run), []
-    for caption, own in (("Contenders", False), ("edgefeat's engines and variants", True)):
-        among = [one for one in findings.valid(run) if (one in variants) is own]
-        bars = [
-            _size(one.contender.name, one.contender.side, one.peak_memory_bytes, one is mine)
-            for one in among
-            if one.peak_memory_bytes
-        ]
-        found += _bars(caption, sorted(bars, key=_by_value), "MB")
-    return found
+    variants, mine = findings.own_variants(run), findings.ours(run)
+    bars: dict[bool, list[Bar]] = {False: [], True: []}
+    for one in [one for one in findings.valid(run) if one.peak_memory_bytes]:
+        size = one.peak_memory_bytes or 0
+        bars[one in variants].append(_size(one.contender.name, one.contender.side, size, one is mine))
+    return [
+        *_bars("Contenders", sorted(bars[False], key=_by_value), "MB"),
+        *_bars("edgefeat's engines and variants", sorted(bars[True], key=_by_value), "MB"),
+    ]
 
 
 def bulk_plots(run: Run) -> list[Plot]:

@@ -90,9 +90,14 @@ def _translated_whole(tflite: Path) -> onnx.ModelProto:
 def _name_tensors(model: onnx.ModelProto) -> None:
     """Number generated names in the order of the nodes, in place: tf2onnx's numbering is not reproducible.
 
-    Constants are named by the first node that reads them.
+    Constants are named by the first node that reads them. Those that no node reads, which have no reproducible order
+    either, are removed.
     """
     graph = model.graph
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    constants_read = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(constants_read)
     taps = {output.name for output in graph.output}
     constants = {tensor.name for tensor in graph.initializer}
     counts: Counter[str] = Counter()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefeat_export._convert.graph import SavedGraph
-from edgefeat_export._convert.tflite import channels, constants, flatbuffer
+from edgefeat_export._convert.tflite import channels, constants, depthwise, flatbuffer
 from edgefeat_export._convert.tflite.float16 import round_weights
 
 __all__ = ["dynamic", "float16", "float32"]
@@ -68,5 +68,6 @@ def _write(converter: Any, graph: SavedGraph, output: Path) -> None:
     model.subgraphs[0].outputs = [entry.tensorIndex for entry in sorted(signature.outputs, key=lambda one: one.name)]
     constants.fold_constants(model)
     channels.fold_exchange(model)
+    depthwise.name_depthwise(model)
     flatbuffer.label(model, graph.taps)
     output.write_bytes(flatbuffer.serialize(model))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgefeat import ExportError
 from edgefeat_export._convert.graph import INPUT
 
-__all__ = ["SIGNATURE", "constant", "label", "op_code", "parse", "read", "serialize", "taps"]
+__all__ = ["SIGNATURE", "constant", "label", "op_code", "parse", "read", "replace_constant", "serialize", "taps"]
 
 SIGNATURE = "serving_default"
 
@@ -81,6 +81,31 @@ def constant(model: Any, tensor: Any) -> memoryview | None:
     """Return the bytes of a constant tensor, not copied, or None if the tensor is computed."""
     data = model.buffers[tensor.buffer].data
     return None if data is None or len(data) == 0 else memoryview(data)
+
+
+def replace_constant(model: Any, operator: Any, place: int, values: NDArray[np.float32], name: str) -> None:
+    """Replace a constant input of an operator with a new float32 one, because other operators may share the old one.
+
+    `place` is the input's place, `name` ends the new tensor's name, if the operator has no such input of its own.
+    """
+    (graph,) = model.subgraphs
+    index = int(operator.inputs[place]) if place < len(operator.inputs) else -1
+    if index < 0 or sum(list(other.inputs).count(index) for other in graph.operators) > 1:
+        tensor = schema.TensorT()
+        tensor.name = graph.tensors[operator.outputs[0]].name + f"/{name}".encode()
+        tensor.type = schema.TensorType.FLOAT32
+        tensor.quantization = schema.QuantizationParametersT()
+        graph.tensors.append(tensor)
+        operator.inputs = [*operator.inputs[:place], len(graph.tensors) - 1, *operator.inputs[place + 1 :]]
+    else:
+        tensor = graph.tensors[index]
+        if sum(other.buffer == tensor.buffer for other in graph.tensors) == 1:
+            model.buffers[tensor.buffer].data = None
+    buffer = schema.BufferT()
+    buffer.data = np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint8)
+    model.buffers.append(buffer)
+    tensor.buffer = len(model.buffers) - 1
+    tensor.shape = list(values.shape)
 
 
 def taps(model: Any) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from edgefeat import ExportError
 from edgefeat._engines.device.cores import available_cores
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
-from edgefeat_export._convert.tflite import flatbuffer, tail
+from edgefeat_export._convert.tflite import delegate, flatbuffer, tail
 
-__all__ = ["Ranges", "int8", "ranges"]
+__all__ = ["Ranges", "int8", "ranges", "ranges_by_recipe", "use_grids"]
 
 _OP = schema.BuiltinOperator
 
@@ -32,7 +33,14 @@ Ranges = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
 def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int] = ()) -> Ranges:
-    """Return the range of every tensor of the trunk over `pictures` (N, H, W, 3).
+    """Return the range of every tensor of the trunk over `pictures` (N, H, W, 3)."""
+    return ranges_by_recipe(float32, pictures, _recipe(float32, kept))
+
+
+def ranges_by_recipe(
+    float32: Path, inputs: Sequence[npt.NDArray[Any]] | npt.NDArray[Any], recipe: recipe_manager.RecipeManager
+) -> Ranges:
+    """Return the range over `inputs`, each (H, W, 3), of every tensor that the recipe quantizes.
 
     Quantizer.calibrate would take a moving average of each image's range instead, which depends on the order. It runs
     only on the first image, to find the tensors that matter; this function measures the other images, which takes half
@@ -40,13 +48,13 @@ def ranges(float32: Path, pictures: npt.NDArray[np.uint8], kept: Collection[int]
     """
     model, threads = float32.read_bytes(), available_cores()
     first = calibrator.Calibrator(model, num_threads=threads, qsv_update_func=qsv_utils.min_max_update)
-    first.calibrate({flatbuffer.SIGNATURE: [{INPUT: pictures[:1]}]}, _recipe(float32, kept))
+    first.calibrate({flatbuffer.SIGNATURE: [{INPUT: inputs[0][np.newaxis]}]}, recipe)
     found: dict[str, dict[str, npt.NDArray[Any]]] = first.get_model_qsvs()
     del first
     interpreter = tfl_interpreter_utils.create_tfl_interpreter(model, num_threads=threads)
     places = {name: index for name, index in _computed(float32).items() if name in found}
     (given,) = interpreter.get_input_details()
-    for picture in pictures[1:]:
+    for picture in itertools.islice(inputs, 1, None):
         interpreter.set_tensor(given["index"], picture[np.newaxis])
         interpreter.invoke()
         for name, index in places.items():
@@ -87,12 +95,12 @@ def int8(
     result = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
     model = flatbuffer.parse(result.quantized_model)
     source = flatbuffer.read(float32)
-    _use_grids(model, source)
+    use_grids(model, source)
     flatbuffer.label(model, flatbuffer.taps(source))
     output.write_bytes(flatbuffer.serialize(model))
 
 
-def _use_grids(model: Any, source: Any) -> None:
+def use_grids(model: Any, source: Any) -> None:
     """Write integers and scales of the weights of `source` that lie on a grid to the int8 `model`, in place."""
     floats = {tensor.name: tensor for tensor in source.subgraphs[0].tensors}
     (graph,) = model.subgraphs
@@ -112,7 +120,8 @@ def _use_grids(model: Any, source: Any) -> None:
         bias = graph.tensors[operator.inputs[2]] if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
         if bias is not None and bias.name in floats:
             scales = scales * float(graph.tensors[operator.inputs[0]].quantization.scale[0])
-            _write(model, bias, _floats(source, floats[bias.name]) / scales, np.int32, scales)
+            kind = np.int64 if bias.type == schema.TensorType.INT64 else np.int32
+            _write(model, bias, _floats(source, floats[bias.name]) / scales, kind, scales)
 
 
 def _floats(model: Any, tensor: Any) -> npt.NDArray[np.float32]:
@@ -131,14 +140,17 @@ def _write(model: Any, tensor: Any, levels: npt.NDArray[Any], kind: type[Any], s
 
 
 def _recipe(float32: Path, kept: Collection[int]) -> recipe_manager.RecipeManager:
-    """Return a recipe of 8-bit weights per channel and 8-bit activations except in the head, the tail and `kept`."""
+    """Return a recipe of 8-bit weights per channel and 8-bit activations except in the head, the tail and `kept`.
+
+    Operators that XNNPACK does not compute in int8 stay in float, too: there they cost less.
+    """
     model = flatbuffer.read(float32)
     (graph,) = model.subgraphs
     recipe = recipe_manager.RecipeManager()
     recipe.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
     scopes = [
         tfl_flatbuffer_utils.get_op_scope(graph.operators[i], graph.tensors)
-        for i in sorted({*tail.float_operators(model), *kept})
+        for i in sorted({*tail.float_operators(model), *delegate.outside(model), *kept})
     ]
     if scopes:
         recipe.add_quantization_config(

@@ -53,14 +53,14 @@ def write_tflite(
         if layer.weight in changed:
             axes = _AXES[flatbuffer.op_code(tflite, operator)]
             weights = changed[layer.weight].T if layer.kind == "MatMul" else changed[layer.weight]
-            _replace(tflite, operator, 1, weights.transpose(np.argsort(axes)))
+            flatbuffer.replace_constant(tflite, operator, 1, weights.transpose(np.argsort(axes)), "weights")
             _set_channels(graph.tensors[operator.outputs[0]], len(weights))
         if layer.bias in changed:
             bias = _bias(tflite, operator, len(known[layer.bias]))
             # Do not always write the sum: if both files have a bias, it must stay identical in both.
             same = np.array_equal(bias, known[layer.bias])
             values = changed[layer.bias] if same else bias + changed[layer.bias] - known[layer.bias]
-            _replace(tflite, operator, 2, values)
+            flatbuffer.replace_constant(tflite, operator, 2, values, "bias")
 
 
 def _weights(tflite: Any, operator: Any) -> Floats | None:
@@ -81,28 +81,6 @@ def _bias(tflite: Any, operator: Any, outputs: int) -> Floats:
         return np.zeros(outputs, np.float32)
     content = flatbuffer.constant(tflite, tflite.subgraphs[0].tensors[operator.inputs[2]])
     return np.zeros(outputs, np.float32) if content is None else np.frombuffer(content, np.float32)
-
-
-def _replace(tflite: Any, operator: Any, place: int, values: Floats) -> None:
-    """Replace the operator's constant with a new one, because other operators may share the old one."""
-    (graph,) = tflite.subgraphs
-    index = int(operator.inputs[place]) if place < len(operator.inputs) else -1
-    if index < 0 or sum(list(other.inputs).count(index) for other in graph.operators) > 1:
-        tensor = schema.TensorT()
-        tensor.name = graph.tensors[operator.outputs[0]].name + (b"/weights" if place == 1 else b"/bias")
-        tensor.type = schema.TensorType.FLOAT32
-        tensor.quantization = schema.QuantizationParametersT()
-        graph.tensors.append(tensor)
-        operator.inputs = [*operator.inputs[:place], len(graph.tensors) - 1, *operator.inputs[place + 1 :]]
-    else:
-        tensor = graph.tensors[index]
-        if sum(other.buffer == tensor.buffer for other in graph.tensors) == 1:
-            tflite.buffers[tensor.buffer].data = None
-    buffer = schema.BufferT()
-    buffer.data = np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint8)
-    tflite.buffers.append(buffer)
-    tensor.buffer = len(tflite.buffers) - 1
-    tensor.shape = list(values.shape)
 
 
 def _set_channels(tensor: Any, channels: int) -> None:

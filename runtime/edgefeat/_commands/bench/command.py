@@ -13,7 +13,7 @@ from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.bench.frames import FrameRun, bench_frames
 from edgefeat._commands.bench.measurement import DeviceRun, bench
 from edgefeat._commands.cli.options import choice_options, echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import counted
+from edgefeat._commands.cli.terminal import counted, documented
 from edgefeat._engines.device.health import Health
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import load
@@ -22,7 +22,7 @@ from edgefeat._images.sources.folders import pictures_in
 __all__ = ["command"]
 
 
-@click.command("bench", short_help="Measure the time for each step on this device.")
+@click.command("bench", short_help="Measure the time for each step on this device.", epilog=documented("engines"))
 @click.argument("bundle", type=click.Path())
 @click.argument("photos", nargs=-1, type=click.Path(), metavar="PHOTO...")
 @choice_options

@@ -10,10 +10,11 @@ import click
 
 from edgefeat._commands.cli.click_options import click_command
 from edgefeat._commands.cli.declaration import DeclaredCommand
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._errors import MissingExtraError
 from edgefeat._version import __version__
 
-__all__ = ["run"]
+__all__ = ["missing_command", "run"]
 
 ENTRY_POINTS = "edgefeat.commands"
 # The commands of this package. They are loaded without reading entry points, which takes 30 ms.
@@ -51,7 +52,7 @@ class _Commands(click.Group):
             module, _, attribute = point.partition(":")
             found: click.Command = getattr(importlib.import_module(module), attribute)
         except MissingExtraError as error:
-            return _missing(cmd_name, error)
+            return missing_command(cmd_name, error)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -89,8 +90,8 @@ def _summary(command: click.Command) -> str:
     return " ".join(first.split()).split(". ")[0].rstrip(".")
 
 
-def _missing(name: str, error: MissingExtraError) -> click.Command:
-    """Return a command for a missing extra: it only prints how to install it."""
+def missing_command(name: str, error: MissingExtraError) -> click.Command:
+    """Return a stand-in for a command that lacks a package: it only says how to install it."""
 
     def fail() -> None:
         raise error
@@ -105,7 +106,11 @@ def _missing(name: str, error: MissingExtraError) -> click.Command:
     )
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    epilog=documented("README"),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="edgefeat")
 def edgefeat() -> None:
     """Image features from a Keras backbone, checked against Keras, extracted without TensorFlow.

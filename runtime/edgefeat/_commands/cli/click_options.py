@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def click_command(declared: DeclaredCommand) -> click.Command:
-    command = click.command(declared.name, short_help=declared.short_help)(declared.run)
+    command = click.command(declared.name, short_help=declared.short_help, epilog=declared.epilog)(declared.run)
     command.params = [
         click.Argument(["bundle"], type=click.Path()),
         click.Argument(["paths"], nargs=-1, type=click.Path(), metavar="PATH..."),

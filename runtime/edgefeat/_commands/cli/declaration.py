@@ -34,6 +34,7 @@ class DeclaredCommand(NamedTuple):
 
     name: str
     short_help: str
+    epilog: str
     run: Callable[..., int]
     options: tuple[Option, ...]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from edgefeat._bundle.manifest import VARIANTS
+from edgefeat._bundle.manifest import ALL_VARIANTS
 from edgefeat._commands.cli.declaration import Option
 from edgefeat._commands.cli.terminal import echo, printable
 from edgefeat._engines.engine import ENGINES
@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 CHOICE_OPTIONS = (
-    Option("variant", ("--variant",), f"Variant to run: {', '.join(VARIANTS)}.", metavar="NAME"),
+    Option("variant", ("--variant",), f"Variant to run: {', '.join(ALL_VARIANTS)}.", metavar="NAME"),
     Option(
         "engine", ("--engine",), f"Engine to run it: {', '.join(engine.name for engine in ENGINES)}.", metavar="NAME"
     ),
@@ -39,7 +39,7 @@ LIMIT_OPTIONS = (
     Option(
         "max_pixels",
         ("--max-pixels",),
-        f"Refuse photos with more pixels, decoded.  [default: {MAX_PIXELS}]",
+        f"Refuse photos with more pixels than this.  [default: {MAX_PIXELS}]",
         "whole",
         metavar="N",
         least=1,
@@ -55,7 +55,7 @@ LIMIT_OPTIONS = (
     Option(
         "least_share",
         ("--least-share",),
-        f"Least share of rows that a truncated photo must have.  [default: {LEAST_SHARE}]",
+        f"Smallest share of its rows that a truncated photo must have.  [default: {LEAST_SHARE}]",
         "number",
         metavar="SHARE",
         least=0,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["counted", "echo", "printable"]
+from edgefeat._version import page
+
+__all__ = ["counted", "documented", "echo", "printable"]
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
@@ -12,6 +14,11 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0
 def printable(text: str) -> str:
     """Return the text on one line with control characters escaped, as a terminal may act on them."""
     return text.translate(_CONTROLS)
+
+
+def documented(name: str) -> str:
+    """Return the last line of a command's help: its page of the documentation."""
+    return f"Documentation: {page(name)}"
 
 
 def counted(number: int, what: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import printable
+from edgefeat._commands.cli.terminal import documented, printable
 from edgefeat._commands.deploy.deployment import Action, HostReport, Request, deploy
 from edgefeat._commands.deploy.services import Service, parse_service
 from edgefeat._errors import ArgumentError
@@ -17,7 +17,9 @@ from edgefeat._errors import ArgumentError
 __all__ = ["command"]
 
 
-@click.command("deploy", short_help="Put a bundle on boards by SSH, check and measure it there.")
+@click.command(
+    "deploy", short_help="Put a bundle on boards by SSH, check and measure it there.", epilog=documented("deploy")
+)
 @click.argument("bundle_and_hosts", nargs=-1, required=True, metavar="[BUNDLE] HOST...")
 @click.option("--offline", is_flag=True, help="Copy all packages too, for boards without a network.")
 @click.option("--engine", metavar="NAME", help="Engine to install.  [default: litert, on 32 bits tflite-runtime]")
@@ -33,7 +35,7 @@ __all__ = ["command"]
 @click.option("--rollback", is_flag=True, help="Go back to what ran before. Takes no BUNDLE.")
 @click.option("--remove", is_flag=True, help="Remove edgefeat and its services. Takes no BUNDLE. Databases stay.")
 @click.option("--ssh-option", "options", multiple=True, metavar="OPTION", help="An -o option for ssh. Repeatable.")
-@click.option("--fresh", is_flag=True, help="Ask the package index again instead of using the wheels of last time.")
+@click.option("--fresh", is_flag=True, help="Ask the package index again instead of reusing the last run's wheels.")
 @json_option
 def command(
     bundle_and_hosts: tuple[str, ...],

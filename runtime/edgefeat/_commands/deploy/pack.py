@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
 
-from edgefeat._bundle.manifest import MANIFEST_NAME, Variant
+from edgefeat._bundle.manifest import INTEGER, MANIFEST_NAME, Variant
 from edgefeat._bundle.reader import PART_NAME, Bundle
 from edgefeat._commands.deploy.device_wheel import device_wheel
 from edgefeat._commands.deploy.sample_photos import sample_photos
@@ -176,7 +176,8 @@ def _variants(bundle: Bundle, engine: Engine) -> list[Variant]:
 
     Its int8 takes more instructions than its float, and its int8 features are not quite those of other engines.
     """
-    found = [variant for variant in bundle.manifest.variants if variant.format == engine.format]
+    able = [variant for variant in bundle.manifest.variants if variant.format == engine.format]
+    found = [variant for variant in able if variant.base != INTEGER] or able  # a board has floats
     if engine.name == "tflite-runtime":
         return [variant for variant in found if variant.precision in ("float32", "float16")] or found
     return found

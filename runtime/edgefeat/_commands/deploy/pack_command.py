@@ -9,6 +9,7 @@ import click
 from edgefeat._bundle.atomic_files import written_file
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._commands.deploy.pack import FOLDER, Pack, make_pack
 from edgefeat._commands.deploy.services import parse_service
 from edgefeat._commands.deploy.target import TARGETS, target_named
@@ -17,7 +18,7 @@ from edgefeat._errors import ArgumentError
 __all__ = ["command"]
 
 
-@click.command("pack", short_help="Write everything that a board needs into one file.")
+@click.command("pack", short_help="Write everything that a board needs into one file.", epilog=documented("deploy"))
 @click.argument("bundle", type=click.Path())
 @click.option(
     "--for",
@@ -37,7 +38,7 @@ __all__ = ["command"]
     metavar="COMMAND",
     help="Also run this as a service, such as 'watch ~/incoming --into ~/photos.db'. Repeatable.",
 )
-@click.option("--fresh", is_flag=True, help="Ask the package index again instead of using the wheels of last time.")
+@click.option("--fresh", is_flag=True, help="Ask the package index again instead of reusing the last run's wheels.")
 @json_option
 def command(
     bundle: str,

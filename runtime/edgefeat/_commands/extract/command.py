@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgefeat._commands.cli.declaration import DeclaredCommand, Option
 from edgefeat._commands.cli.options import CHOICE_OPTIONS, JSON, LIMIT_OPTIONS, echo_json, limits_of
-from edgefeat._commands.cli.terminal import counted, echo, printable
+from edgefeat._commands.cli.terminal import counted, documented, echo, printable
 from edgefeat._commands.extract.database_options import DATABASE_OPTIONS, check_options_without_database
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import Extraction, Extractor, load
@@ -202,6 +202,7 @@ def _table(extractor: Extractor, read: list[tuple[str, list[NDArray[np.float32]]
 command = DeclaredCommand(
     "extract",
     "Write the features of images to a file or a database.",
+    documented("large-collections"),
     extract,
     (
         Option(

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import counted
+from edgefeat._commands.cli.terminal import counted, documented
 from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow, Tile
 from edgefeat._commands.neighbours.sheets.sheet_file import check_sheet, write_sheet
 from edgefeat._errors import ArgumentError
@@ -18,14 +18,16 @@ from edgefeat._store.reader import FeatureStore
 __all__ = ["command"]
 
 
-@click.command("duplicates", short_help="Group the near-duplicate photos in a database.")
+@click.command(
+    "duplicates", short_help="Group the near-duplicate photos in a database.", epilog=documented("using-features")
+)
 @click.argument("database", type=click.Path())
 @click.option(
     "--threshold",
     default=DEFAULT_THRESHOLD,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Least cosine between near-duplicates.",
+    help="Lowest cosine between near-duplicates.",
 )
 @click.option("--tap", metavar="NAME", help="Tap to compare, if the database has several.")
 @click.option("--sheet", type=click.Path(), metavar="FILE", help="Also write a contact sheet: .html or .png.")

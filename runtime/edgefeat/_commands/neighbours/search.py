@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import counted, printable
+from edgefeat._commands.cli.terminal import counted, documented, printable
 from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow, Tile
 from edgefeat._commands.neighbours.sheets.sheet_file import check_sheet, write_sheet
 from edgefeat._errors import ArgumentError
@@ -24,7 +24,7 @@ from edgefeat._store.records import StoreIdentity
 __all__ = ["command"]
 
 
-@click.command("search", short_help="Find similar photos in a database.")
+@click.command("search", short_help="Find similar photos in a database.", epilog=documented("using-features"))
 @click.argument("database", type=click.Path())
 @click.argument("queries", nargs=-1, required=True, type=click.Path(), metavar="QUERY...")
 @click.option(

@@ -9,8 +9,10 @@ import gc
 __all__ = ["allow_files", "give_memory_back"]
 
 # From mallopt(3). Otherwise glibc raises the threshold to the largest block freed so far, up to 32 MB, and such blocks
-# then leave holes in the heap; and each thread has a heap of its own.
-_M_MMAP_THRESHOLD, _THRESHOLD = -3, 1_048_576
+# then leave holes in the heap; and each thread has a heap of its own. A block above the threshold costs a page fault
+# for every 4 KB each time: with a threshold of 1 MB, a tenth of the processor time of a photo of 0.3 megapixels.
+_M_MMAP_THRESHOLD, _THRESHOLD = -3, 4 << 20
+_M_TRIM_THRESHOLD, _FREE_AT_TOP = -1, 8 << 20
 _M_ARENA_MAX, _ARENAS = -8, 2
 _COLLECT_AFTER = (700, 10, 10)
 
@@ -21,6 +23,7 @@ def give_memory_back() -> None:
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
+        library.mallopt(_M_TRIM_THRESHOLD, _FREE_AT_TOP)
         library.mallopt(_M_ARENA_MAX, _ARENAS)
 
 

@@ -11,7 +11,7 @@ import click
 
 from edgefeat._commands.cli.click_options import add_option
 from edgefeat._commands.cli.options import LIMIT_OPTIONS, choice_options, limits_of
-from edgefeat._commands.cli.terminal import echo, printable
+from edgefeat._commands.cli.terminal import documented, echo, printable
 from edgefeat._commands.services.serve.settings import SERVE_PIXELS, ServeLimits, ServeSettings
 from edgefeat._errors import ArgumentError, MissingExtraError
 from edgefeat._version import install_command
@@ -27,12 +27,12 @@ _MEGABYTE = 1_000_000
 def _limit_options(function: F) -> F:
     for option in reversed(LIMIT_OPTIONS):
         if option.parameter == "max_pixels":
-            option = option._replace(help=f"Refuse photos with more pixels, decoded.  [default: {SERVE_PIXELS}]")
+            option = option._replace(help=f"Refuse photos with more pixels than this.  [default: {SERVE_PIXELS}]")
         function = add_option(function, option)
     return function
 
 
-@click.command("serve", short_help="Serve features over HTTP.")
+@click.command("serve", short_help="Serve features over HTTP.", epilog=documented("serve"))
 @click.argument("bundle", type=click.Path())
 @click.option("--database", type=click.Path(), metavar="FILE.db", help="Also search this database, at /search.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -45,7 +45,7 @@ def _limit_options(function: F) -> F:
     "--allow-origin", "origins", multiple=True, metavar="URL", help="Web site whose pages may use the server."
 )
 @choice_options
-@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one a core, at most 4]")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per core, at most 4]")
 @click.option("--exact", is_flag=True, help="Decode photos exactly as Keras does, more slowly.")
 @_limit_options
 @click.option(
@@ -54,7 +54,7 @@ def _limit_options(function: F) -> F:
     show_default=True,
     type=click.IntRange(1, 1000),
     metavar="MB",
-    help="Refuse larger requests. All that are in memory together may have as much, at least 16 MB.",
+    help="Largest request. All requests in memory together may have the same size, or 16 MB.",
 )
 @click.option(
     "--queue",
@@ -70,7 +70,7 @@ def _limit_options(function: F) -> F:
     show_default=True,
     type=click.IntRange(1, 100_000),
     metavar="N",
-    help="Connections at a time.",
+    help="Largest number of connections at a time.",
 )
 def command(
     bundle: str,

@@ -10,6 +10,7 @@ import click
 
 from edgefeat._commands.cli.click_options import add_option
 from edgefeat._commands.cli.options import LIMIT_OPTIONS, choice_options, json_option, limits_of
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._commands.extract.database_options import DATABASE_OPTIONS
 from edgefeat._commands.services.watch.settings import WatchSettings
 
@@ -28,7 +29,7 @@ def _shared_options(function: F) -> F:
     return function
 
 
-@click.command("watch", short_help="Extract features of photos as they arrive in folders.")
+@click.command("watch", short_help="Extract features of photos as they arrive in folders.", epilog=documented("watch"))
 @click.argument("bundle", type=click.Path())
 @click.argument("folders", nargs=-1, required=True, type=click.Path(), metavar="FOLDER...")
 @click.option("-o", "--output", type=click.Path(), metavar="FILE.jsonl", help="Append to this file instead.")
@@ -44,14 +45,14 @@ def _shared_options(function: F) -> F:
     metavar="S",
     help="Take a photo when it has not changed for this many seconds.",
 )
-@click.option("--poll", is_flag=True, help="Search the folders at intervals, without notices of the system.")
+@click.option("--poll", is_flag=True, help="Search the folders at intervals, without file system events.")
 @click.option(
     "--interval",
     default=2.0,
     show_default=True,
     type=click.FloatRange(0.1, 86400),
     metavar="S",
-    help="Seconds between two such searches.",
+    help="Seconds between two searches with --poll.",
 )
 @json_option
 def command(
@@ -81,9 +82,9 @@ def command(
     Example: edgefeat watch mobilenet_v2.edgefeat incoming/ --into features.db
 
     Each photo is taken once, when it is complete. Renamed and removed photos are followed in the database. Photos that
-    cannot be read are reported with a reason. After a restart the same command continues where it was.
+    cannot be read are reported with a reason. After a restart the same command continues where it left off.
 
-    Others may search the database meanwhile.
+    The database can be searched while this runs.
     """
     settings = WatchSettings(
         bundle=bundle,

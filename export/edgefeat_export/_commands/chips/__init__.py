@@ -1,0 +1,1 @@
+"""Commands for chips without floats: `edgefeat npu` and `edgefeat micro`."""

@@ -1,0 +1,1 @@
+"""Estimate what a file costs on each engine from its operations, without timing anything."""
