@@ -89,7 +89,7 @@ def _freed(graph: onnx.GraphProto, node: Any, target: Sequence[int], shapes: Map
     if source is not None and 0 not in source and -1 in target[1:]:
         left = math.prod(source) // math.prod(side for side in target if side != -1)
         target = [left if side == -1 else side for side in target]
-    if source is not None and source[:1] == [1] and target and target[0] != 1 and 0 not in source:
+    if source is not None and source[:1] == [1] and target and target[0] not in (1, -1) and 0 not in source:
         if len(target) < len(source) and [*source] == [1] * (len(source) - len(target)) + [*target]:
             return [0, *source[1:]]  # only the batch of 1 was dropped
         if _keeps_rank(graph, node.output[0], len(target), shapes):
