@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from edgefeat._engines.engine import engine_named
@@ -59,10 +57,14 @@ def _session(network: BuiltNetwork, variant: str, picture: NDArray[np.uint8]) ->
 def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:
     """Return a call that runs one inference of `picture` (1, H, W, 3) by the file's engine, on one thread."""
     if path.suffix == ".tflite":
+        from ai_edge_litert.interpreter import Interpreter
+
         interpreter = Interpreter(str(path), num_threads=1)
         interpreter.allocate_tensors()
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.ascontiguousarray(picture))
         return interpreter.invoke  # type: ignore[no-any-return]
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -15,6 +15,7 @@ from edgefeat._bundle.fidelity import cosines
 from edgefeat._bundle.golden import KERAS, read_golden
 from edgefeat._bundle.manifest import Integers
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._engines.adapters.integers import finished
 from edgefeat._images.picture import read_picture
 from edgefeat._images.sources.folders import pictures_in
@@ -25,7 +26,7 @@ from edgefeat_export._commands.chips.variant import integer_variant
 __all__ = ["command"]
 
 
-@click.command("micro")
+@click.command("micro", epilog=documented("npu"))
 @click.argument("bundle", type=click.Path())
 @click.option(
     "--photos", type=click.Path(), metavar="FOLDER", help="Photos to compare on.  [default: the bundle's golden images]"

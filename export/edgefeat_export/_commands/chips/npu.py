@@ -11,7 +11,7 @@ from edgefeat import Bundle
 from edgefeat._bundle.atomic_files import written_file
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import printable
+from edgefeat._commands.cli.terminal import documented, printable
 from edgefeat_export._commands.chips.variant import integer_variant
 from edgefeat_export._commands.chips.vela import TARGETS, Compiled, VelaOptions, compile_file
 
@@ -20,7 +20,7 @@ __all__ = ["command"]
 _HEADER = ("target", "on the NPU", "on the CPU", "cycles", "clock", "time", "SRAM", "DRAM", "flash", "file")
 
 
-@click.command("npu")
+@click.command("npu", epilog=documented("npu"))
 @click.argument("bundle", type=click.Path())
 @click.option(
     "--target",
