@@ -133,7 +133,8 @@ def test_parquet_without_pyarrow_names_the_command_that_brings_it(
     except ImportError:
         done = edgefeat_command("extract", one_tap, photos[0], "-o", "out.parquet")
         assert done.returncode == 1
-        assert done.stderr.endswith("edgefeat: Parquet requires another package: pip install pyarrow\n")
+        said = "edgefeat: Parquet requires another package: pip install pyarrow\n  see docs/install.md\n"
+        assert done.stderr.endswith(said)
     else:
         pytest.skip("pyarrow is installed")
 
