@@ -17,7 +17,7 @@ from typing import Any
 import edgefeat
 from edgefeat import EdgefeatError, ExportError
 from edgefeat._bundle.json_records import from_json, to_json
-from edgefeat_export._spec import RANDOM, NetworkSpec, is_model_file, model_name
+from edgefeat_export._spec import RANDOM, NetworkSpec, is_hub, is_model_file, model_name
 
 __all__ = ["Layer", "LayerList", "costs", "list_layers", "listed_apart"]
 
@@ -62,12 +62,19 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     import keras
 
     from edgefeat_export._models.backbones import backbone_named
+    from edgefeat_export._models.hub.parts import is_backbone, parts_of
     from edgefeat_export._models.saved.model import load_model
     from edgefeat_export._models.saved.picture_inputs import pictures_of
+    from edgefeat_export._network.hub_trunk import hub_parts
     from edgefeat_export._network.trunk import build_trunk
 
+    if is_hub(spec.backbone):
+        loaded, parts = hub_parts(replace(spec, weights=RANDOM, layers=()))
+        return _hub_layers(loaded.name, parts)
     if is_model_file(spec.backbone):  # list all layers, even if no single cut reaches all outputs
         model = load_model(spec)
+        if is_backbone(model):
+            return _hub_layers(model_name(spec.backbone), parts_of(model))
         picture = next(iter(pictures_of(model).values()))
         return LayerList(model_name(spec.backbone), picture.height or 0, picture.width or 0, costs(model))
     trunk = build_trunk(replace(spec, weights=RANDOM, layers=()))
@@ -80,6 +87,22 @@ def list_layers(spec: NetworkSpec) -> LayerList:
         known = {layer.name for layer in layers}
         layers += tuple(replace(layer, top=True) for layer in costs(whole) if layer.name not in known)
     return LayerList(trunk.name, *trunk.size, layers)
+
+
+def _hub_layers(name: str, parts: Any) -> LayerList:
+    """Return the layers of a backbone of KerasHub, and after them the levels of its pyramid, which are cuts too."""
+    from edgefeat_export._models.saved.graph import giver, inputs_of
+
+    height, width = inputs_of(parts.model)[0].shape[1:3]
+    layers = costs(parts.model)
+    rows = {layer.name: layer for layer in layers}
+    levels = {level: giver(tensor).name for level, tensor in parts.named.items() if level not in rows}
+    named = tuple(
+        replace(rows[layer], name=level, kind="Level", shape=tuple(parts.named[level].shape[1:]))
+        for level, layer in levels.items()
+        if layer in rows
+    )
+    return LayerList(name, int(height), int(width), (*layers, *named))
 
 
 def listed_apart(spec: NetworkSpec) -> LayerList:
@@ -164,7 +187,7 @@ def _called(call: Any, sources: Sequence[_Value], values: dict[Any, _Value], her
     if any(None in shape[1:] for shape in shapes):  # inside a model that accepts images of any size
         shapes = _shapes_of(call, sources, values)
     made, weights, inputs = _work(sources)
-    made[here] = _macs(call.layer, [source.shape for source in sources], shapes[0])
+    made[here] = _macs_of(call, sources, shapes[0])
     weights.update({id(weight): _size(weight.shape) for weight in getattr(call.layer, "weights", ())})
     return [_Value(tensor, shape, made, weights, inputs) for tensor, shape in zip(call.results, shapes, strict=True)]
 
@@ -212,6 +235,20 @@ def _layer(prefix: str, layer: Any, sources: Sequence[_Value], results: Sequence
         top=False,
         inputs=tuple(inputs),
     )
+
+
+def _macs_of(call: Any, sources: Sequence[_Value], result: Sequence[int | None]) -> int:
+    """Return the multiply-accumulates of a call, from the layer's kind or, if it consists of others, as traced."""
+    from edgefeat_export._models.saved.graph import is_keras2
+
+    operation, shapes = call.layer, [source.shape for source in sources]
+    known = _macs(operation, shapes, result)
+    parts = getattr(operation, "_layers", None) or type(operation).__name__ in ("EinsumDense", "Einsum", "Matmul")
+    if known or not parts or is_keras2(operation) or any(None in shape[1:] for shape in shapes):
+        return known
+    from edgefeat_export._network.traced_macs import traced_macs
+
+    return traced_macs(operation, call.node.arguments, list(zip(call.sources, shapes, strict=True)))
 
 
 def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Sequence[int | None]) -> int:

@@ -247,5 +247,6 @@ def _with_weights_of(model: Any, like: Any) -> Any:
             np.asarray(weight, np.float32) if weight.dtype.kind not in "iub" else weight
             for weight in layer.get_weights()
         ]
-        like.get_layer(layer.name).set_weights(weights)
+        if weights:  # an input of a clone may have another name
+            like.get_layer(layer.name).set_weights(weights)
     return like
