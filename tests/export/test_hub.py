@@ -68,7 +68,7 @@ def test_blocks_are_listed_with_the_work_of_attention(vit: tuple[Any, Path, Path
 
 
 def test_what_kerashub_does_not_know_is_refused_with_similar_names() -> None:
-    done = run("layers", "hub:vit_base_patch16_22_imagenet")
+    done = run("layers", "hub:vit_base_patch16_224_imagnet")
     assert done.returncode == 2
     assert "is neither a preset, a folder nor a class of KerasHub" in done.stderr
     assert "vit_base_patch16_224_imagenet" in done.stderr
