@@ -17,7 +17,8 @@ from typing import Any
 import edgefeat
 from edgefeat import EdgefeatError, ExportError
 from edgefeat._bundle.json_records import from_json, to_json
-from edgefeat_export._spec import RANDOM, NetworkSpec, is_model_file, model_name
+from edgefeat_export._network.traced import traced_macs
+from edgefeat_export._spec import RANDOM, NetworkSpec, is_hub, is_model_file, model_name
 
 __all__ = ["Layer", "LayerList", "costs", "list_layers", "listed_apart"]
 
@@ -56,8 +57,8 @@ class LayerList:
 def list_layers(spec: NetworkSpec) -> LayerList:
     """Return every layer of the backbone or saved model, without downloading weights.
 
-    A backbone's classifier is included if it accepts images of that size. Only `backbone`, `alpha` and `size` of `spec`
-    are used. Raises the errors of `build_trunk`.
+    A backbone's classifier is included if it accepts images of that size. Only `backbone`, `alpha`, `config` and `size`
+    of `spec` are used. Raises the errors of `build_trunk`.
     """
     import keras
 
@@ -70,6 +71,8 @@ def list_layers(spec: NetworkSpec) -> LayerList:
         model = load_model(spec)
         picture = next(iter(pictures_of(model).values()))
         return LayerList(model_name(spec.backbone), picture.height or 0, picture.width or 0, costs(model))
+    if is_hub(spec.backbone):
+        return _of_hub(replace(spec, weights=RANDOM))
     trunk = build_trunk(replace(spec, weights=RANDOM, layers=()))
     layers = costs(trunk.model)
     backbone = backbone_named(spec.backbone)
@@ -80,6 +83,26 @@ def list_layers(spec: NetworkSpec) -> LayerList:
         known = {layer.name for layer in layers}
         layers += tuple(replace(layer, top=True) for layer in costs(whole) if layer.name not in known)
     return LayerList(trunk.name, *trunk.size, layers)
+
+
+def _of_hub(spec: NetworkSpec) -> LayerList:
+    """Return the layers of a backbone of KerasHub, and after them the levels of its pyramid."""
+    import keras
+
+    from edgefeat_export._models.saved.graph import giver, inputs_of
+    from edgefeat_export._network.hub_trunk import hub_parts
+
+    loaded, parts = hub_parts(spec)
+    picture = inputs_of(parts.model)[0]
+    layers = costs(parts.model)
+    known = {layer.name: layer for layer in layers}
+    for name, tensor in parts.named.items():
+        if name in known:
+            continue
+        part = {layer.name: layer for layer in costs(keras.Model(picture, tensor))}
+        last = part[giver(tensor).name]
+        layers += (replace(last, name=name, kind="level", shape=tuple(tensor.shape[1:]), parameters=0, macs=0),)
+    return LayerList(loaded.name, int(picture.shape[1]), int(picture.shape[2]), layers)
 
 
 def listed_apart(spec: NetworkSpec) -> LayerList:
@@ -165,6 +188,8 @@ def _called(call: Any, sources: Sequence[_Value], values: dict[Any, _Value], her
         shapes = _shapes_of(call, sources, values)
     made, weights, inputs = _work(sources)
     made[here] = _macs(call.layer, [source.shape for source in sources], shapes[0])
+    if _is_composite(call.layer):
+        made[here] = traced_macs(call, [source.shape for source in sources])
     weights.update({id(weight): _size(weight.shape) for weight in getattr(call.layer, "weights", ())})
     return [_Value(tensor, shape, made, weights, inputs) for tensor, shape in zip(call.results, shapes, strict=True)]
 
@@ -233,6 +258,13 @@ def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Seque
     if kinds & {"Conv2D", "Dense"}:  # the kernel's last axis is the filters
         return made * _size(operation.kernel.shape[:-1])
     return 0
+
+
+def _is_composite(operation: Any) -> bool:
+    """Return whether the called object is a layer of Keras 3 that calls layers of its own, such as attention."""
+    from edgefeat_export._models.saved.graph import is_keras2, is_layer
+
+    return is_layer(operation) and not is_keras2(operation) and len(list(operation._flatten_layers())) > 1
 
 
 def _size(shape: Sequence[int]) -> int:
