@@ -179,7 +179,7 @@ def _stock_onnx(case: Case) -> bytes:
     quantization.quantize_static(
         case.float32.onnx,
         output,
-        onnx_int8._Pictures(case.pictures),
+        onnx_int8.Pictures(case.pictures),
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,

@@ -80,6 +80,8 @@ def _variants(manifest: Manifest) -> str:
 
 def _int8_note(variant: Variant) -> str:
     corrected = f" Corrected: {', '.join(variant.correction)}." if variant.correction else ""
+    if variant.correction and variant.correction[0].startswith("dense layers"):
+        corrected = f" In int8: {variant.correction[0]} inputs. The rest of the transformer is in float."
     count = len(variant.float_operations)
     operations = "1 operation" if count == 1 else f"{count} operations"
     kept = f" Kept in float: {operations}, by name in `manifest.json`." if count else ""

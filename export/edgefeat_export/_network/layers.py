@@ -17,6 +17,7 @@ from typing import Any
 import edgefeat
 from edgefeat import EdgefeatError, ExportError
 from edgefeat._bundle.json_records import from_json, to_json
+from edgefeat_export._network.traced import traced_macs
 from edgefeat_export._spec import RANDOM, NetworkSpec, is_hub, is_model_file, model_name
 
 __all__ = ["Layer", "LayerList", "costs", "list_layers", "listed_apart"]
@@ -56,27 +57,22 @@ class LayerList:
 def list_layers(spec: NetworkSpec) -> LayerList:
     """Return every layer of the backbone or saved model, without downloading weights.
 
-    A backbone's classifier is included if it accepts images of that size. Only `backbone`, `alpha` and `size` of `spec`
-    are used. Raises the errors of `build_trunk`.
+    A backbone's classifier is included if it accepts images of that size. Only `backbone`, `alpha`, `config` and `size`
+    of `spec` are used. Raises the errors of `build_trunk`.
     """
     import keras
 
     from edgefeat_export._models.backbones import backbone_named
-    from edgefeat_export._models.hub.parts import is_backbone, parts_of
     from edgefeat_export._models.saved.model import load_model
     from edgefeat_export._models.saved.picture_inputs import pictures_of
-    from edgefeat_export._network.hub_trunk import hub_parts
     from edgefeat_export._network.trunk import build_trunk
 
-    if is_hub(spec.backbone):
-        loaded, parts = hub_parts(replace(spec, weights=RANDOM, layers=()))
-        return _hub_layers(loaded.name, parts)
     if is_model_file(spec.backbone):  # list all layers, even if no single cut reaches all outputs
         model = load_model(spec)
-        if is_backbone(model):
-            return _hub_layers(model_name(spec.backbone), parts_of(model))
         picture = next(iter(pictures_of(model).values()))
         return LayerList(model_name(spec.backbone), picture.height or 0, picture.width or 0, costs(model))
+    if is_hub(spec.backbone):
+        return _of_hub(replace(spec, weights=RANDOM))
     trunk = build_trunk(replace(spec, weights=RANDOM, layers=()))
     layers = costs(trunk.model)
     backbone = backbone_named(spec.backbone)
@@ -89,20 +85,24 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     return LayerList(trunk.name, *trunk.size, layers)
 
 
-def _hub_layers(name: str, parts: Any) -> LayerList:
-    """Return the layers of a backbone of KerasHub, and after them the levels of its pyramid, which are cuts too."""
-    from edgefeat_export._models.saved.graph import giver, inputs_of
+def _of_hub(spec: NetworkSpec) -> LayerList:
+    """Return the layers of a backbone of KerasHub, and after them the levels of its pyramid."""
+    import keras
 
-    height, width = inputs_of(parts.model)[0].shape[1:3]
+    from edgefeat_export._models.saved.graph import giver, inputs_of
+    from edgefeat_export._network.hub_trunk import hub_parts
+
+    loaded, parts = hub_parts(spec)
+    picture = inputs_of(parts.model)[0]
     layers = costs(parts.model)
-    rows = {layer.name: layer for layer in layers}
-    levels = {level: giver(tensor).name for level, tensor in parts.named.items() if level not in rows}
-    named = tuple(
-        replace(rows[layer], name=level, kind="Level", shape=tuple(parts.named[level].shape[1:]))
-        for level, layer in levels.items()
-        if layer in rows
-    )
-    return LayerList(name, int(height), int(width), (*layers, *named))
+    known = {layer.name: layer for layer in layers}
+    for name, tensor in parts.named.items():
+        if name in known:
+            continue
+        part = {layer.name: layer for layer in costs(keras.Model(picture, tensor))}
+        last = part[giver(tensor).name]
+        layers += (replace(last, name=name, kind="level", shape=tuple(tensor.shape[1:]), parameters=0, macs=0),)
+    return LayerList(loaded.name, int(picture.shape[1]), int(picture.shape[2]), layers)
 
 
 def listed_apart(spec: NetworkSpec) -> LayerList:
@@ -187,7 +187,9 @@ def _called(call: Any, sources: Sequence[_Value], values: dict[Any, _Value], her
     if any(None in shape[1:] for shape in shapes):  # inside a model that accepts images of any size
         shapes = _shapes_of(call, sources, values)
     made, weights, inputs = _work(sources)
-    made[here] = _macs_of(call, sources, shapes[0])
+    made[here] = _macs(call.layer, [source.shape for source in sources], shapes[0])
+    if _is_composite(call.layer):
+        made[here] = traced_macs(call, [source.shape for source in sources])
     weights.update({id(weight): _size(weight.shape) for weight in getattr(call.layer, "weights", ())})
     return [_Value(tensor, shape, made, weights, inputs) for tensor, shape in zip(call.results, shapes, strict=True)]
 
@@ -237,20 +239,6 @@ def _layer(prefix: str, layer: Any, sources: Sequence[_Value], results: Sequence
     )
 
 
-def _macs_of(call: Any, sources: Sequence[_Value], result: Sequence[int | None]) -> int:
-    """Return the multiply-accumulates of a call, from the layer's kind or, if it consists of others, as traced."""
-    from edgefeat_export._models.saved.graph import is_keras2
-
-    operation, shapes = call.layer, [source.shape for source in sources]
-    known = _macs(operation, shapes, result)
-    parts = getattr(operation, "_layers", None) or type(operation).__name__ in ("EinsumDense", "Einsum", "Matmul")
-    if known or not parts or is_keras2(operation) or any(None in shape[1:] for shape in shapes):
-        return known
-    from edgefeat_export._network.traced_macs import traced_macs
-
-    return traced_macs(operation, call.node.arguments, list(zip(call.sources, shapes, strict=True)))
-
-
 def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Sequence[int | None]) -> int:
     """Return the multiply-accumulates of a convolution or a dense layer, from shapes with batch; 0 for other layers."""
     from edgefeat_export._models.saved.graph import is_layer
@@ -270,6 +258,13 @@ def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Seque
     if kinds & {"Conv2D", "Dense"}:  # the kernel's last axis is the filters
         return made * _size(operation.kernel.shape[:-1])
     return 0
+
+
+def _is_composite(operation: Any) -> bool:
+    """Return whether the called object is a layer of Keras 3 that calls layers of its own, such as attention."""
+    from edgefeat_export._models.saved.graph import is_keras2, is_layer
+
+    return is_layer(operation) and not is_keras2(operation) and len(list(operation._flatten_layers())) > 1
 
 
 def _size(shape: Sequence[int]) -> int:

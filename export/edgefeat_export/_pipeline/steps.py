@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,14 @@ from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Se
 from edgefeat_export._spec import FloatLayers, IntegerInput, NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork, NetworkFacts, Workspace
 
+if TYPE_CHECKING:
+    from edgefeat_export._convert.onnx.dense_int8 import Activations
+
 __all__ = [
     "BUILD_NETWORK",
     "CHOOSE_EARLY_SECTIONS",
     "CORRECT_WEIGHTS",
+    "DENSE_INT8",
     "FLOAT_VARIANTS",
     "FRAME_VARIANT",
     "INT8_VARIANTS",
@@ -185,6 +189,13 @@ def _correct_weights(work: Workspace, rung: Rung) -> Corrected:
     return correct_weights(work, rung)
 
 
+def _dense_int8(work: Workspace, activations: Activations) -> tuple[str, ...]:
+    """Write the ONNX file with only its dense layers in int8; return the operators that stay in float."""
+    from edgefeat_export._convert.onnx.dense_int8 import quantize_dense
+
+    return quantize_dense(work.model("onnx-float32"), work.calibrating, work.model("onnx-int8"), activations)
+
+
 def _rank_sections(work: Workspace) -> Sensitivity:
     from edgefeat_export._quantize.int8_files import rank_sections
 
@@ -206,6 +217,9 @@ NEEDS = {"tflite-float16": "tflite-float32", "onnx-float32": "tflite-float32"}
 CHOOSE_EARLY_SECTIONS = Step("early layers", _choose_early_sections)
 CORRECT_WEIGHTS = Step("corrected weights", _correct_weights)
 RANK_SECTIONS = Step("sensitivity", _rank_sections)
+
+#: onnx-int8 of a transformer.
+DENSE_INT8 = Step("onnx-int8", _dense_int8)
 
 #: The variant of another with a frame as its input.
 FRAME_VARIANT = Step("frames", _frame_variant)

@@ -10,6 +10,7 @@ from edgefeat import EngineError, ExportError
 from edgefeat._bundle.manifest import ALL_VARIANTS, INTEGER, Refusal
 from edgefeat_export._bundle.figures import interval_sentence
 from edgefeat_export._convert.tflite import flatbuffer, float16
+from edgefeat_export._pipeline.attention_ladder import AttentionLadder
 from edgefeat_export._pipeline.integer_ladder import IntegerLadder
 from edgefeat_export._pipeline.ladder import Ladder
 from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, FRAME_VARIANT, INT8_VARIANTS, NEEDS
@@ -59,8 +60,9 @@ def make_variants(
     _make_float(network, wanted, workers, outcome)
     workers.close(tensorflow=True)
     ladder = Ladder(network, wanted, workers)
+    attention = AttentionLadder(network, wanted, workers, dynamic="tflite-dynamic" in outcome.made, tell=tell)
     for variant in int8:
-        result = _missing(network, outcome) or _int8(ladder, variant)
+        result = _missing(network, outcome) or _int8(ladder, attention, variant)
         if isinstance(result, str):
             outcome.reasons[variant] = result
             continue
@@ -167,9 +169,11 @@ def _missing(network: BuiltNetwork, outcome: _Outcome) -> str | None:
     return None
 
 
-def _int8(ladder: Ladder, variant: str) -> Made | str:
+def _int8(ladder: Ladder, attention: AttentionLadder, variant: str) -> Made | str:
     """Return the int8 variant, or the reason why it is refused."""
     try:
+        if attention.takes(variant):
+            return attention.climb(variant)
         if variant == INTEGER:
             return IntegerLadder(ladder.network, ladder.wanted, ladder.workers, ladder.ranked).climb()
         return ladder.climb(variant)

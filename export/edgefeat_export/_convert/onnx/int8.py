@@ -17,7 +17,7 @@ from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx.batch import check_rows
 from edgefeat_export._convert.onnx.shapes import inferred, shapes_of
 
-__all__ = ["check", "float_nodes", "int8", "quantize", "with_float"]
+__all__ = ["Pictures", "check", "float_nodes", "int8", "quantize", "with_float"]
 
 #: Images per calibration run: with 8, InceptionResNetV2 takes 5.7 GB instead of 1.7, and as much time.
 _BATCH = 1
@@ -37,7 +37,7 @@ _WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
 _GEM = frozenset({"Max", "Pow"})
 
 
-class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
+class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
     """The images in groups, in the form onnxruntime expects."""
 
     def __init__(self, pictures: npt.NDArray[np.uint8]) -> None:
@@ -76,7 +76,7 @@ def quantize(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, ke
     quantization.quantize_static(
         float32,
         output,
-        _Pictures(pictures),
+        Pictures(pictures),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,
@@ -207,5 +207,7 @@ def _is_norm(one: list[int], other: list[int]) -> bool:
 
 
 def _is_map(shape: list[int]) -> bool:
-    """Return whether a tensor [batch, ...] has positions and channels; the norm of each position has no channels."""
+    """Return whether a tensor [batch, ...] has positions or tokens, and channels; the norm of each has no channels."""
+    if len(shape) == 3:  # tokens; the norm of each has one element
+        return 1 not in shape[1:]
     return len(shape) == 4 and sum(size != 1 for size in shape[1:]) > 1 and 1 not in (shape[1], shape[3])

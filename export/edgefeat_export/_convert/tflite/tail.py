@@ -90,6 +90,8 @@ def _is_constant(model: Any, index: int) -> bool:
 
 def _is_map(model: Any, index: int) -> bool:
     shape = _shape(model, index)
+    if len(shape) == 3:  # tokens; the norm of each has one element
+        return shape[1] > 1 and shape[2] > 1
     return len(shape) == 4 and shape[1] * shape[2] > 1
 
 

@@ -50,7 +50,7 @@ def parts_of(model: Any) -> Parts:
     if isinstance(model.output, dict):
         named |= {str(name): tensor for name, tensor in model.output.items()}
         return Parts(keras.Model(pictures[0], list(named.values())), named, list(named)[-1])
-    blocks = _blocks(model, pictures[0])
+    blocks = _dino(model, pictures[0]) or _blocks(model, pictures[0])
     if blocks is not None:
         return blocks
     outputs = [*named.values(), model.outputs[0]]
@@ -70,6 +70,31 @@ def _tower(model: Any, picture: Any) -> Parts:
             "alone (allowed: a backbone with one image as its input, or two towers as in CLIP)"
         )
     return Parts(keras.Model(picture, embedding), {}, str(giver(embedding).name))
+
+
+def _dino(model: Any, picture: Any) -> Parts | None:
+    """Return DINOv2 or v3 with each block of its encoder as a layer; None for other models.
+
+    The levels of its pyramid are the blocks' results, normalized if the model does that.
+    """
+    if type(model).__name__ not in ("DINOV2Backbone", "DINOV3Backbone"):
+        return None
+    tokens = model.embeddings(picture)
+    levels = {"stem": tokens}
+    position: dict[str, Any] = {}
+    if hasattr(model, "rope_embedding"):
+        position = {"position_embeddings": model.rope_embedding(picture)}
+        position["num_prefix_tokens"] = 1 + model.num_register_tokens
+    for number, block in enumerate(model.encoder.layers, start=1):
+        tokens = block(tokens, **position)
+        levels[f"stage{number}"] = tokens
+    last = model.layernorm(tokens)
+    if model.apply_layernorm:
+        levels = {name: model.layernorm(level) for name, level in levels.items()}
+    named = {name: level for name, level in levels.items() if name in model.pyramid_outputs}
+    return Parts(
+        keras.Model(picture, [*named.values(), last]), {**named, model.layernorm.name: last}, model.layernorm.name
+    )
 
 
 def _blocks(model: Any, picture: Any) -> Parts | None:

@@ -1,0 +1,95 @@
+"""The ladder of int8 for a transformer: only its dense layers, with static inputs; if these miss the gate, dynamic.
+
+Correcting weights and searching for sections to keep in float takes minutes for a transformer and gains little: its
+layer norms, softmax and GELU stay in float from the start. "thorough" takes the ladder of other networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from ai_edge_litert import schema_py_generated as schema
+
+from edgefeat._bundle.gate import shortfall
+from edgefeat_export._convert.onnx.dense_int8 import Activations
+from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._pipeline.steps import DENSE_INT8
+from edgefeat_export._pipeline.workers import Workers
+from edgefeat_export._quantize.fidelity import ENGINES, Made, measure_variant
+from edgefeat_export._quantize.timing import milliseconds
+from edgefeat_export._spec import VariantSpec
+from edgefeat_export._workspace import BuiltNetwork
+
+__all__ = ["AttentionLadder", "is_transformer"]
+
+_OP = schema.BuiltinOperator
+_ONNX, _DYNAMIC = "onnx-int8", "tflite-dynamic"
+
+#: int8 pays if float takes at least this many times as long.
+_PAYS = 1.5
+
+
+def is_transformer(float32: Path) -> bool:
+    """Return whether a float32 TFLite model has attention, and more weights in dense layers than in convolutions."""
+    model = flatbuffer.read(float32)
+    (graph,) = model.subgraphs
+    dense = convolutions = 0
+    attention = False
+    for operator in graph.operators:
+        code = flatbuffer.op_code(model, operator)
+        content = flatbuffer.constant(model, graph.tensors[operator.inputs[1]]) if len(operator.inputs) > 1 else None
+        if code == _OP.BATCH_MATMUL and content is None:
+            attention = True
+        elif code == _OP.FULLY_CONNECTED:
+            dense += len(content or b"")
+        elif code in (_OP.CONV_2D, _OP.DEPTHWISE_CONV_2D):
+            convolutions += len(content or b"")
+    return attention and dense > convolutions
+
+
+@dataclass(slots=True)
+class AttentionLadder:
+    """The ladder of one transformer; `dynamic` says whether `tflite-dynamic` was made and is faithful."""
+
+    network: BuiltNetwork
+    wanted: VariantSpec
+    workers: Workers
+    dynamic: bool
+    tell: Callable[[str], None]
+
+    def takes(self, variant: str) -> bool:
+        """Return whether this ladder makes or refuses the variant; static int8 in TFLite is made only by name."""
+        if self.wanted.effort == "thorough" or not is_transformer(self.network.work.model("tflite-float32")):
+            return False
+        return variant == _ONNX or (variant == "tflite-int8" and self.dynamic and not self.wanted.named)
+
+    def climb(self, variant: str) -> Made | str:
+        """Return the variant at the first rung that passes the gate, or why it was not made, with figures."""
+        if variant != _ONNX:
+            return (
+                f"a transformer is quantized dynamically in TFLite: {self._speed(_DYNAMIC)} "
+                f"(static int8: --variants {variant})"
+            )
+        missed: list[str] = []
+        for activations in get_args(Activations):
+            kept = self.workers.run(DENSE_INT8, self.network.work, activations)
+            measured = measure_variant(self.network, variant)
+            short = shortfall(self.wanted.gate, measured.fidelity)
+            if short is None:
+                self.tell(f"{self._speed(variant)}; only its dense layers are in int8, with {activations} inputs")
+                return Made(variant, measured, (f"dense layers, {activations}",), kept)
+            missed.append(f"with {activations} inputs of its dense layers in int8, {short}")
+        return "; ".join(missed)
+
+    def _speed(self, variant: str) -> str:
+        """Return how long the variant and its format's float32 take here, and whether that pays."""
+        small, full = milliseconds(self.network, variant)
+        form = variant.partition("-")[0]
+        pays = "" if full >= _PAYS * small else f", so it does not pay in time ({_PAYS:g}x expected)"
+        return (
+            f"{variant} takes {small:.2f} ms here and {form}-float32 {full:.2f} ms, {full / small:.2f}x, on "
+            f"{ENGINES[form]}{pays}"
+        )
