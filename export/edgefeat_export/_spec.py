@@ -21,6 +21,7 @@ __all__ = [
     "MODEL_SUFFIXES",
     "MODES",
     "RANDOM",
+    "Activations",
     "Effort",
     "Fit",
     "FloatLayers",
@@ -44,6 +45,9 @@ Normalization = Literal["l2", "none"]
 Fit = Literal["stretch", "crop", "pad"]
 Effort = Literal["quick", "normal", "thorough"]
 IntegerInput = Literal["uint8", "int8"]
+
+#: How the inputs of a transformer's dense layers are quantized: over the range seen in calibration, or of each run.
+Activations = Literal["static", "dynamic"]
 
 #: The number of first layers that stay in float in int8 files, by format; None means as many as cost no time.
 FloatLayers = dict[str, int] | None

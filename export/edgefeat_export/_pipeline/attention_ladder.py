@@ -14,13 +14,12 @@ from typing import get_args
 from ai_edge_litert import schema_py_generated as schema
 
 from edgefeat._bundle.gate import shortfall
-from edgefeat_export._convert.onnx.dense_int8 import Activations
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._pipeline.steps import DENSE_INT8
 from edgefeat_export._pipeline.workers import Workers
 from edgefeat_export._quantize.fidelity import ENGINES, Made, measure_variant
 from edgefeat_export._quantize.timing import milliseconds
-from edgefeat_export._spec import VariantSpec
+from edgefeat_export._spec import Activations, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["AttentionLadder", "is_transformer"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,8 @@ from edgefeat._bundle.manifest import INTEGER, Integers
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import FrameForm
 from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Sensitivity
-from edgefeat_export._spec import FloatLayers, IntegerInput, NetworkSpec
+from edgefeat_export._spec import Activations, FloatLayers, IntegerInput, NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork, NetworkFacts, Workspace
-
-if TYPE_CHECKING:
-    from edgefeat_export._convert.onnx.dense_int8 import Activations
 
 __all__ = [
     "BUILD_NETWORK",

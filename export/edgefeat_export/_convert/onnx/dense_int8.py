@@ -8,7 +8,6 @@ in float, which also lets onnxruntime fuse them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +15,9 @@ import onnx
 from onnxruntime import quantization
 
 from edgefeat_export._convert.onnx.int8 import Pictures, check, float_nodes
+from edgefeat_export._spec import Activations
 
-__all__ = ["Activations", "quantize_dense"]
-
-#: How the inputs of dense layers are quantized: over the range seen in calibration, or over the range of each run.
-Activations = Literal["static", "dynamic"]
+__all__ = ["quantize_dense"]
 
 #: Images to find ranges with; more hardly widen them, and a transformer is slow.
 _MOST = 48
