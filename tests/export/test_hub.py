@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,19 @@ def test_features_are_those_of_kerashubs_model(vit: tuple[Any, Path, Path], sour
     for variant in ("tflite-float32", "onnx-float32"):
         (found,) = edgefeat.load(tmp_path / "b.edgefeat", variant=variant).run(pictures)
         assert (found * expected).sum(1).min() > 0.9999
+
+
+def test_int8_of_a_transformer_is_that_of_its_dense_layers(vit: tuple[Any, Path, Path], tmp_path: Path) -> None:
+    done = run("export", f"hub:{vit[1]}", "-o", tmp_path / "b.edgefeat")
+    assert done.returncode == 0, done.stderr
+    manifest = edgefeat.Bundle.open(tmp_path / "b.edgefeat").manifest
+    (made,) = [variant for variant in manifest.variants if variant.precision == "int8"]
+    assert (made.name, made.correction) == ("onnx-int8", ("dense layers, static",))
+    (refused,) = manifest.refusals
+    assert refused.name == "tflite-int8"
+    assert "only if it is named" in refused.reason
+    assert " ms" not in refused.reason  # a clock's figure would differ from export to export
+    assert re.search(r"tflite-dynamic takes [\d.]+ ms here", done.stderr)
 
 
 def test_blocks_are_listed_with_the_work_of_attention(vit: tuple[Any, Path, Path]) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from tests.runtime.databases import rows
+from tests.runtime.serving import Server, serving
 
 from edgefeat._engines.engine import ENGINES, Engine
 
@@ -128,6 +129,19 @@ def folder(tmp_path: Path, pictures: list[NDArray[np.uint8]]) -> Path:
     whole = (folder / "0.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     return folder
+
+
+@pytest.fixture(scope="module")
+def server(one_tap: Path) -> Iterator[Server]:
+    """`edgefeat serve` on the bundle with one tap."""
+    with serving(one_tap) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def photo(photos: list[str]) -> bytes:
+    """The file of one photo."""
+    return Path(photos[0]).read_bytes()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +17,6 @@ from tests.runtime.serving import Server, multipart, needs_serve, serving
 import edgefeat
 
 pytestmark = needs_serve
-
-
-@pytest.fixture(scope="module")
-def server(one_tap: Path) -> Iterator[Server]:
-    with serving(one_tap) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def photo(photos: list[str]) -> bytes:
-    return Path(photos[0]).read_bytes()
 
 
 def test_a_picture_gets_the_feature_that_extract_gives(server: Server, one_tap: Path, photos: list[str]) -> None:

@@ -16,17 +16,6 @@ pytestmark = needs_serve
 TOKEN = "0123456789abcdef0123456789abcdef"  # of the tests
 
 
-@pytest.fixture(scope="module")
-def server(one_tap: Path) -> Iterator[Server]:
-    with serving(one_tap) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def photo(photos: list[str]) -> bytes:
-    return Path(photos[0]).read_bytes()
-
-
 @pytest.mark.parametrize(
     ("host", "status"),
     [

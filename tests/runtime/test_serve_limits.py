@@ -15,17 +15,6 @@ from tests.runtime.serving import Answer, Server, bomb, multipart, needs_serve, 
 pytestmark = needs_serve
 
 
-@pytest.fixture(scope="module")
-def server(one_tap: Path) -> Iterator[Server]:
-    with serving(one_tap) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def photo(photos: list[str]) -> bytes:
-    return Path(photos[0]).read_bytes()
-
-
 def test_what_is_no_picture_within_the_limits_is_refused_with_its_reason(server: Server, photo: bytes) -> None:
     for body, said in (
         (b"words", "not an image in a supported format"),

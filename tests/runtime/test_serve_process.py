@@ -7,7 +7,6 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,6 @@ from tests.runtime.services import running
 from tests.runtime.serving import Server, needs_serve, serving
 
 pytestmark = needs_serve
-
-
-@pytest.fixture(scope="module")
-def server(one_tap: Path) -> Iterator[Server]:
-    with serving(one_tap) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def photo(photos: list[str]) -> bytes:
-    return Path(photos[0]).read_bytes()
 
 
 def test_a_unix_socket_is_for_the_owner_and_the_group(one_tap: Path, tmp_path: Path) -> None:

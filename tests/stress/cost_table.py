@@ -23,8 +23,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite import int8 as tflite_int8
@@ -33,11 +37,23 @@ from edgefeat_export._quantize.correction.sections import Section, prefix, secti
 from edgefeat_export._quantize.cost import operations
 from edgefeat_export._quantize.cost.estimate import terms
 from edgefeat_export._quantize.cost.table import TERMS
-from edgefeat_export._quantize.timing import runner
 
 #: Shares of the layers that are in float, from the first on; for the last one every second layer is.
 SHARES = (0.0, 0.12, 0.3, 0.6, -1.0)
 ROUNDS, SECONDS = 300, 12.0
+
+
+def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:
+    """Return a call that runs one inference of `picture` (1, H, W, 3) by the file's engine, on one thread."""
+    if path.suffix == ".tflite":
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.ascontiguousarray(picture))
+        return interpreter.invoke  # type: ignore[no-any-return]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {INPUT: picture})
 
 
 def in_float(parts: Sequence[Section], share: float) -> Sequence[Section]:

@@ -12,13 +12,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import edgefeat
 from edgefeat import EdgefeatError, ExportError
 from edgefeat._bundle.json_records import from_json, to_json
 from edgefeat_export._network.traced import traced_macs
 from edgefeat_export._spec import RANDOM, NetworkSpec, is_hub, is_model_file, model_name
+
+if TYPE_CHECKING:
+    from edgefeat_export._models.hub.parts import Parts
 
 __all__ = ["Layer", "LayerList", "costs", "list_layers", "listed_apart"]
 
@@ -63,16 +66,21 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     import keras
 
     from edgefeat_export._models.backbones import backbone_named
+    from edgefeat_export._models.hub.parts import is_backbone, parts_of
     from edgefeat_export._models.saved.model import load_model
     from edgefeat_export._models.saved.picture_inputs import pictures_of
+    from edgefeat_export._network.hub_trunk import hub_parts
     from edgefeat_export._network.trunk import build_trunk
 
     if is_model_file(spec.backbone):  # list all layers, even if no single cut reaches all outputs
         model = load_model(spec)
+        if is_backbone(model):
+            return _of_parts(model_name(spec.backbone), parts_of(model))
         picture = next(iter(pictures_of(model).values()))
         return LayerList(model_name(spec.backbone), picture.height or 0, picture.width or 0, costs(model))
     if is_hub(spec.backbone):
-        return _of_hub(replace(spec, weights=RANDOM))
+        loaded, parts = hub_parts(replace(spec, weights=RANDOM))
+        return _of_parts(loaded.name, parts)
     trunk = build_trunk(replace(spec, weights=RANDOM, layers=()))
     layers = costs(trunk.model)
     backbone = backbone_named(spec.backbone)
@@ -85,24 +93,22 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     return LayerList(trunk.name, *trunk.size, layers)
 
 
-def _of_hub(spec: NetworkSpec) -> LayerList:
+def _of_parts(name: str, parts: Parts) -> LayerList:
     """Return the layers of a backbone of KerasHub, and after them the levels of its pyramid."""
     import keras
 
     from edgefeat_export._models.saved.graph import giver, inputs_of
-    from edgefeat_export._network.hub_trunk import hub_parts
 
-    loaded, parts = hub_parts(spec)
     picture = inputs_of(parts.model)[0]
     layers = costs(parts.model)
     known = {layer.name: layer for layer in layers}
-    for name, tensor in parts.named.items():
-        if name in known:
+    for level, tensor in parts.named.items():
+        if level in known:
             continue
         part = {layer.name: layer for layer in costs(keras.Model(picture, tensor))}
         last = part[giver(tensor).name]
-        layers += (replace(last, name=name, kind="level", shape=tuple(tensor.shape[1:]), parameters=0, macs=0),)
-    return LayerList(loaded.name, int(picture.shape[1]), int(picture.shape[2]), layers)
+        layers += (replace(last, name=level, kind="level", shape=tuple(tensor.shape[1:]), parameters=0, macs=0),)
+    return LayerList(name, int(picture.shape[1]), int(picture.shape[2]), layers)
 
 
 def listed_apart(spec: NetworkSpec) -> LayerList:

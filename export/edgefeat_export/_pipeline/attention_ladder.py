@@ -6,6 +6,7 @@ layer norms, softmax and GELU stay in float from the start. "thorough" takes the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +32,15 @@ _ONNX, _DYNAMIC = "onnx-int8", "tflite-dynamic"
 _PAYS = 1.5
 
 
+@functools.cache  # the file is read whole, and asked about for each variant
 def is_transformer(float32: Path) -> bool:
-    """Return whether a float32 TFLite model has attention, and more weights in dense layers than in convolutions."""
+    """Return whether a float32 TFLite model has attention, and more weights in dense layers than in convolutions.
+
+    The first convolution does not count: it makes the patches.
+    """
     model = flatbuffer.read(float32)
     (graph,) = model.subgraphs
-    dense = convolutions = 0
-    attention = False
+    dense, convolutions, attention = 0, [], False
     for operator in graph.operators:
         code = flatbuffer.op_code(model, operator)
         content = flatbuffer.constant(model, graph.tensors[operator.inputs[1]]) if len(operator.inputs) > 1 else None
@@ -45,8 +49,8 @@ def is_transformer(float32: Path) -> bool:
         elif code == _OP.FULLY_CONNECTED:
             dense += len(content or b"")
         elif code in (_OP.CONV_2D, _OP.DEPTHWISE_CONV_2D):
-            convolutions += len(content or b"")
-    return attention and dense > convolutions
+            convolutions.append(len(content or b""))
+    return attention and dense > sum(convolutions[1:])
 
 
 @dataclass(slots=True)
@@ -66,12 +70,10 @@ class AttentionLadder:
         return variant == _ONNX or (variant == "tflite-int8" and self.dynamic and not self.wanted.named)
 
     def climb(self, variant: str) -> Made | str:
-        """Return the variant at the first rung that passes the gate, or why it was not made, with figures."""
+        """Return the variant at the first rung that passes the gate, or why it was not made."""
         if variant != _ONNX:
-            return (
-                f"a transformer is quantized dynamically in TFLite: {self._speed(_DYNAMIC)} "
-                f"(static int8: --variants {variant})"
-            )
+            self.tell(self._speed(_DYNAMIC))  # the reason goes into the manifest, which must not depend on a clock
+            return f"a transformer has static int8 in TFLite only if it is named: --variants {variant}"
         missed: list[str] = []
         for activations in get_args(Activations):
             kept = self.workers.run(DENSE_INT8, self.network.work, activations)

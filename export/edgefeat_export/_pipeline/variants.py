@@ -62,7 +62,8 @@ def make_variants(
     ladder = Ladder(network, wanted, workers)
     attention = AttentionLadder(network, wanted, workers, dynamic="tflite-dynamic" in outcome.made, tell=tell)
     for variant in int8:
-        result = _missing(network, outcome) or _int8(ladder, attention, variant)
+        is_attention = attention.takes(variant)  # that ladder tells the times itself
+        result = _missing(network, outcome) or _int8(attention if is_attention else ladder, variant)
         if isinstance(result, str):
             outcome.reasons[variant] = result
             continue
@@ -70,7 +71,7 @@ def make_variants(
         for tap, found in result.measured.intervals.items():
             if sentence := interval_sentence(variant, tap, found):
                 tell(sentence)
-        if variant != INTEGER and (slower := slower_than_float(network, variant)):
+        if not is_attention and variant != INTEGER and (slower := slower_than_float(network, variant)):
             tell(slower)
     written = [outcome.made[name] for name in ALL_VARIANTS if name in wanted.variants and name in outcome.made]
     fidelity = {one.variant: one.measured.fidelity for one in written}
@@ -169,12 +170,10 @@ def _missing(network: BuiltNetwork, outcome: _Outcome) -> str | None:
     return None
 
 
-def _int8(ladder: Ladder, attention: AttentionLadder, variant: str) -> Made | str:
+def _int8(ladder: Ladder | AttentionLadder, variant: str) -> Made | str:
     """Return the int8 variant, or the reason why it is refused."""
     try:
-        if attention.takes(variant):
-            return attention.climb(variant)
-        if variant == INTEGER:
+        if variant == INTEGER and isinstance(ladder, Ladder):
             return IntegerLadder(ladder.network, ladder.wanted, ladder.workers, ladder.ranked).climb()
         return ladder.climb(variant)
     except (EngineError, ExportError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,10 @@ from numpy.typing import NDArray
 
 from edgefeat._engines.engine import engine_named
 from edgefeat._engines.selection import default_threads
-from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._quantize.fidelity import ENGINES
 from edgefeat_export._workspace import BuiltNetwork
 
-__all__ = ["medians", "milliseconds", "runner", "slower_than_float"]
+__all__ = ["milliseconds", "slower_than_float"]
 
 #: Timed rounds, after some rounds to warm up caches and clocks; fewer for a slow network, for which these rounds
 #: would take more than a few seconds.
@@ -44,7 +42,7 @@ def milliseconds(network: BuiltNetwork, variant: str) -> tuple[float, float]:
     """
     form = variant.partition("-")[0]
     picture = np.ascontiguousarray(network.work.checking[:1])
-    small, full = medians([_session(network, name, picture) for name in (variant, f"{form}-float32")])
+    small, full = _medians([_session(network, name, picture) for name in (variant, f"{form}-float32")])
     return small * 1e3, full * 1e3
 
 
@@ -54,24 +52,7 @@ def _session(network: BuiltNetwork, variant: str, picture: NDArray[np.uint8]) ->
     return lambda: session.run(picture)
 
 
-def runner(path: Path, picture: NDArray[np.uint8]) -> Callable[[], Any]:
-    """Return a call that runs one inference of `picture` (1, H, W, 3) by the file's engine, on one thread."""
-    if path.suffix == ".tflite":
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(str(path), num_threads=1)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.ascontiguousarray(picture))
-        return interpreter.invoke  # type: ignore[no-any-return]
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, {INPUT: picture})
-
-
-def medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
+def _medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
     """Return the median seconds of each call, with all called in turn, round by round."""
     taken: list[list[float]] = []
     started = time.perf_counter()
