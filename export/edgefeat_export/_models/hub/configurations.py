@@ -12,7 +12,7 @@ from typing import Any
 
 from edgefeat_export._models.hub_package import keras_hub
 
-__all__ = ["Configuration", "configuration_of", "configurations"]
+__all__ = ["Configuration", "configuration_of"]
 
 #: Layers, heads and width; the layers between are four times as wide.
 _SIZES = {
@@ -61,12 +61,6 @@ def configuration_of(preset: str) -> Configuration | None:
         if match is not None:
             return _configuration(name, match.groupdict())
     return None
-
-
-def configurations() -> list[str]:
-    """Return the names of presets whose configuration is known here."""
-    names = (name for name in keras_hub().models.Backbone.presets if configuration_of(name) is not None)
-    return sorted(names)
 
 
 def _configuration(name: str, found: dict[str, str | None]) -> Configuration:
