@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from edgefeat import EdgefeatError
+from edgefeat._commands.cli.terminal import reason
 
 
 def child_environment() -> dict[str, str]:
@@ -23,7 +24,7 @@ def child_environment() -> dict[str, str]:
 def run_module(module: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
     """Run `python -m <module>` and return its standard output.
 
-    Raises EdgefeatError with the last line of its standard error where it fails.
+    Raises EdgefeatError with the reason that it prints where it fails.
     """
     done = subprocess.run(
         [sys.executable, "-P", "-m", module, *arguments],
@@ -34,6 +35,5 @@ def run_module(module: str, *arguments: str, environment: dict[str, str] | None 
         check=False,
     )
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise EdgefeatError(lines[-1][:200])
+        raise EdgefeatError((reason(done.stderr) or f"exit status {done.returncode}")[:200])
     return done.stdout

@@ -13,7 +13,11 @@ DOCUMENTATION = "docs"
 
 def page(name: str) -> str:
     """Return where a page of the documentation is, such as `bundle`."""
-    return f"{DOCUMENTATION}/{name}/" if "://" in DOCUMENTATION else f"{DOCUMENTATION}/{name}.md"
+    if "://" not in DOCUMENTATION:
+        return f"{DOCUMENTATION}/{name}.md"
+    # A site has the page of a folder at the folder's own address.
+    folder = name.removesuffix("README").strip("/")
+    return f"{DOCUMENTATION}/{folder}/" if folder else f"{DOCUMENTATION}/"
 
 
 def install_command(extra: str) -> str:

@@ -7,6 +7,7 @@ programs, and the board's files are the root folder. Shell, tar, Python and all 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -49,32 +50,42 @@ mount --rbind /proc {root}/proc
 mount --rbind /dev {root}/dev
 mount -t tmpfs tmp {root}/tmp
 mount --bind {home} {root}/home/pi
-exec chroot {root} /usr/bin/env -i HOME=/home/pi PATH=/usr/bin:/bin QEMU_CPU={cpu} \\
+{network}exec chroot {root} /usr/bin/env -i HOME=/home/pi PATH=/usr/bin:/bin QEMU_CPU={cpu} {variables} \\
     /bin/sh -c 'cd && exec sh -c "$1"' sh "$1"
 """
+# This machine's way to names and to the package index, for a board that is online.
+_ONLINE = """\
+for file in resolv.conf hosts; do
+    touch {root}/etc/$file
+    mount --bind /etc/$file {root}/etc/$file
+done
+"""
+_CERTIFICATES = "cp {file} {root}/tmp/certificates\n"
 
 
 def deployment_rows(system: System, processor: Processor, bundle: Path, work: Path) -> Iterator[Row]:
-    """Return a row for each claim of `edgefeat deploy` on that board. The board has no network."""
+    """Return a row for each claim of `edgefeat deploy` on that board. Only for the last claim has it a network."""
     root = _root(system, work)
     with tempfile.TemporaryDirectory(dir=work, prefix="deploy-") as folder, network(Path(folder)) as hosts:
-        board = _board(hosts, system, processor, root, work)
+        board = _board(hosts, system, processor, root, work, online=False)
 
         def row(what: str, good: bool, detail: str) -> Row:
             return Row(processor.key, system.key, f"deploy {what}", good, detail)
 
-        first = _deploy(hosts, bundle, board)
+        first = _deploy(hosts, bundle, board, "--offline")
         yield row("--offline", first.get("error") is None and first.get("engine") in system.engines, _detail(first))
-        again = _deploy(hosts, bundle, board)
+        again = _deploy(hosts, bundle, board, "--offline")
         same = again.get("error") is None and not again.get("changed") and again.get("copied") == 0
         yield row("of the same", same and again["seconds"] < 5, f"{again.get('seconds', 0):.1f} s")
         spoilt = _spoilt(bundle, Path(folder))
         kept = board.current
-        refused = _deploy(hosts, spoilt, board)
+        refused = _deploy(hosts, spoilt, board, "--offline")
         good = "verify failed" in str(refused.get("error")) and board.current == kept
         yield row("of other features", good, str(refused.get("error")))
         removed = _deploy(hosts, None, board, "--remove")
         yield row("--remove", removed.get("error") is None and not board.root.exists(), _detail(removed))
+        online = _deploy(hosts, bundle, _board(hosts, system, processor, root, work, online=True))
+        yield row("online", online.get("error") is None and online.get("engine") in system.engines, _detail(online))
 
 
 def _root(system: System, work: Path) -> Path:
@@ -96,25 +107,39 @@ def _root(system: System, work: Path) -> Path:
     return root
 
 
-def _board(hosts: Network, system: System, processor: Processor, root: Path, work: Path) -> Board:
-    home = hosts.folder / "pi"
+def _board(hosts: Network, system: System, processor: Processor, root: Path, work: Path, *, online: bool) -> Board:
+    name = f"{processor.key}-online" if online else processor.key
+    home = hosts.folder / f"home-{name}"
     emulator = qemu(work, "aarch64" if system.bits == 64 else "arm")
     registration = shlex.quote(f":board:M::{_ELF[system.bits]}:{_MASK}:{emulator}:F")
-    enter = hosts.folder / "enter"
-    enter.write_text(_ENTER.format(registration=registration, root=root, home=home, cpu=processor.cpu))
-    login = f'exec unshare --user --map-root-user --mount --net sh {enter} "$SSH_ORIGINAL_COMMAND"'
-    board = hosts.board(processor.key, home=home, before=login)
-    told = subprocess.run(
-        ["ssh", processor.key, "uname -m"], env=hosts.environment, capture_output=True, text=True, check=False
+    enter = hosts.folder / f"enter-{name}"
+    steps, variables = _way_out(root) if online else ("", "")
+    enter.write_text(
+        _ENTER.format(
+            registration=registration, root=root, home=home, cpu=processor.cpu, network=steps, variables=variables
+        )
     )
+    spaces = "--user --map-root-user --mount" + ("" if online else " --net")
+    board = hosts.board(name, home=home, before=f'exec unshare {spaces} sh {enter} "$SSH_ORIGINAL_COMMAND"')
+    told = subprocess.run(["ssh", name, "uname -m"], env=hosts.environment, capture_output=True, text=True, check=False)
     if told.returncode:
         raise UnavailableError(f"an emulated board cannot be logged in to: {told.stderr.strip()}")
     return board
 
 
+def _way_out(root: Path) -> tuple[str, str]:
+    """Return the steps and the variables that give a board this machine's network and its index of packages."""
+    steps, variables = _ONLINE.format(root=root), {}
+    if index := os.environ.get("PIP_INDEX_URL"):
+        variables["PIP_INDEX_URL"] = index
+    if file := os.environ.get("PIP_CERT"):
+        steps += _CERTIFICATES.format(file=shlex.quote(file), root=root)
+        variables["PIP_CERT"] = "/tmp/certificates"
+    return steps, shlex.join(f"{name}={value}" for name, value in variables.items())
+
+
 def _deploy(hosts: Network, bundle: Path | None, board: Board, *words: str) -> dict[str, Any]:
-    install = ["--offline"] if bundle is not None else []
-    given = [*([str(bundle)] if bundle is not None else []), board.name, *install, *words, "--json"]
+    given = [*([str(bundle)] if bundle is not None else []), board.name, *words, "--json"]
     done = hosts.deploy(*given, timeout=7200)
     try:
         found: dict[str, Any] = json.loads(done.stdout)["hosts"][0]

@@ -16,6 +16,8 @@ pytest.importorskip("psutil", reason="needs the bench extra")
 
 from tests.benchmarks.runs import BUNDLE, OURS, OWN, QUICK, measured, result
 
+from edgefeat import EdgefeatError
+from edgefeat_bench._processes import run_module
 from edgefeat_bench._records import Run
 
 
@@ -119,3 +121,9 @@ def test_a_program_that_cannot_run_here_costs_only_itself(
     assert peer.remedy.startswith("apt-get install libgles2 ")
     assert [one.name for one in run.cold_starts] == ["edgefeat extract"]
     assert run.after is not None
+
+
+def test_what_a_command_said_is_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(EdgefeatError, match="no bundle") as failure:
+        run_module("edgefeat", "verify", str(tmp_path / "no bundle"))
+    assert "see docs/" not in str(failure.value)

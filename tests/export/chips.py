@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import edgefeat
+from edgefeat._commands.cli.terminal import reason
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "npu.md"
@@ -73,7 +74,7 @@ def run(*arguments: object) -> dict[str, Any]:
         [sys.executable, "-m", "edgefeat", *map(str, arguments), "--json"], capture_output=True, text=True, check=False
     )
     if not done.stdout.strip():
-        raise SystemExit(f"edgefeat {' '.join(map(str, arguments))}: {done.stderr.strip().splitlines()[-1]}")
+        raise SystemExit(f"edgefeat {' '.join(map(str, arguments))}: {reason(done.stderr)}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from edgefeat._commands.cli.terminal import reason
+
 __all__ = ["Sampled", "sampled"]
 
 _SECONDS = 0.1
@@ -28,8 +30,7 @@ class Sampled:
     @property
     def last_words(self) -> str:
         """The last line of the errors that is not empty and does not only name the page that helps."""
-        lines = [line.strip() for line in self.errors.splitlines() if line.strip() and not line.startswith("  see ")]
-        return lines[-1] if lines else ""
+        return reason(self.errors)
 
 
 def sampled(command: Sequence[str]) -> Sampled:

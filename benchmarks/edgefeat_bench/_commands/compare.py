@@ -10,6 +10,7 @@ import click
 from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat_bench._records import Result, Run
 from edgefeat_bench._report.comparison import differences, side_by_side, unmeasured
 from edgefeat_bench._report.findings import baseline, latency, speedup
@@ -17,7 +18,7 @@ from edgefeat_bench._report.tables import tables
 from edgefeat_bench._statistics import median
 
 
-@click.command("compare")
+@click.command("compare", epilog=documented("benchmarks/README"))
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A.json B.json...")
 @json_option
 def command(results: tuple[Path, ...], as_json: bool) -> int:

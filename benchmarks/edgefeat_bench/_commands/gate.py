@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat_bench._records import Run
 from edgefeat_bench._report.regression import Check, gate
 from edgefeat_bench._statistics import Estimate
@@ -17,7 +18,7 @@ _HEADER = ("", "measure", "contender", "photos", "old", "interval", "new", "inte
 _SHARE: Any = {"show_default": True, "type": click.FloatRange(0, 1, max_open=True)}
 
 
-@click.command("gate")
+@click.command("gate", epilog=documented("benchmarks/README"))
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--tolerance", default=0.1, help="How much of a ratio may be lost.", **_SHARE)

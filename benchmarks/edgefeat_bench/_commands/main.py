@@ -11,6 +11,7 @@ import click
 import edgefeat
 from edgefeat import ArgumentError, EdgefeatError, MissingExtraError
 from edgefeat._commands.cli.click_group import missing_command
+from edgefeat._commands.cli.terminal import documented, told
 
 _COMMANDS = ("compare", "gate", "report", "run")
 #: The packages of the extra `bench`, by the name they are imported under.
@@ -41,9 +42,13 @@ def _missing_package(error: ModuleNotFoundError) -> MissingExtraError:
     return MissingExtraError(f"{package} is not installed; install it with: pip install {package}")
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    epilog=documented("benchmarks/README"),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(edgefeat.__version__, prog_name="edgefeat-bench")
-def _group() -> None:
+def group() -> None:
     """Compare edgefeat with TensorFlow and other projects, side by side in one run.
 
     \b
@@ -65,7 +70,7 @@ def exit_status(command: click.Command, name: str) -> int:
         click.echo(f"{name}: {_missing_package(error)}", err=True)
         return 1
     except EdgefeatError as error:
-        click.echo(f"{name}: {error}", err=True)
+        click.echo(f"{name}: {told(error)}", err=True)
         return 2 if isinstance(error, ArgumentError) else 1
     return status if isinstance(status, int) else 0
 
@@ -79,7 +84,7 @@ def main() -> int:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
-    return exit_status(_group, "edgefeat-bench")
+    return exit_status(group, "edgefeat-bench")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from edgefeat._commands.cli.terminal import documented
 from edgefeat_bench._report.publication import publish
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("report")
+@click.command("report", epilog=documented("benchmarks/README"))
 @click.argument("results", nargs=-1, required=True, type=_PATH, metavar="RESULT.json...")
 @click.option("-o", "--output", default="report", show_default=True, type=_PATH, help="Folder to write to.")
 @click.option("--readme", type=_PATH, help="Also update the figures in this Markdown file.")

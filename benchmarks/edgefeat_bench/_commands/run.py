@@ -14,6 +14,7 @@ import edgefeat
 from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.terminal import documented
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.selection import default_threads
 from edgefeat_bench._measure.quality import labelled_photos
@@ -27,7 +28,7 @@ from edgefeat_bench._setup.settings import FULL, SHORT, SIZES, Settings
 _PATH, _COUNT = click.Path(), click.IntRange(min=1)
 
 
-@click.command("run")
+@click.command("run", epilog=documented("benchmarks/README"))
 @click.argument("bundle", default="mobilenet_v2", type=click.Path(path_type=Path))
 @click.argument("photos", required=False, type=_PATH)
 @click.option("--short/--full", "short", default=True, help="Minutes; or hours, for narrow intervals and --costs.")

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 
 from edgefeat import EdgefeatError
+from edgefeat._commands.cli.terminal import reason
 from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, TFLITE_MODEL
 from edgefeat_bench._processes import child_environment
@@ -160,8 +161,8 @@ def run_program(program: Program, photos: str, folder: Path, environment: Mappin
             raise
         seconds = time.perf_counter() - started
     if process.returncode != 0:
-        lines = log.read_text(errors="replace").strip().splitlines() or [""]
-        raise EdgefeatError(f"{program.name} failed with exit status {process.returncode}: {lines[-1][:200]}")
+        said = reason(log.read_text(errors="replace"))
+        raise EdgefeatError(f"{program.name} failed with exit status {process.returncode}: {said[:200]}")
     if output.exists() and not (np.isfinite(found := np.load(output)).all() and found.any()):
         raise EdgefeatError(f"{program.name} wrote an invalid feature: {found.ravel()[:4]}")
     return seconds, peak

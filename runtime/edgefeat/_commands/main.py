@@ -8,9 +8,8 @@ import warnings
 from collections.abc import Sequence
 
 from edgefeat._commands.cli.declaration import DeclaredCommand, plain_values
-from edgefeat._commands.cli.terminal import echo
+from edgefeat._commands.cli.terminal import echo, told
 from edgefeat._errors import ArgumentError, EdgefeatError, EdgefeatWarning
-from edgefeat._version import page
 
 __all__ = ["main"]
 
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         echo("edgefeat: interrupted", err=True)
         return 130
     except EdgefeatError as error:
-        echo(f"edgefeat: {error}\n  see {page(error.page)}", err=True)
+        echo(f"edgefeat: {told(error)}", err=True)
         return 2 if isinstance(error, ArgumentError) else 1
     except BrokenPipeError:  # `edgefeat info | head` is not a failure
         _discard_output()

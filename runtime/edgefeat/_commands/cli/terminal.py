@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from edgefeat._errors import EdgefeatError
 from edgefeat._version import page
 
-__all__ = ["counted", "documented", "echo", "printable"]
+__all__ = ["counted", "documented", "echo", "printable", "reason", "told"]
 
+_SEE = "  see "
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
@@ -19,6 +21,17 @@ def printable(text: str) -> str:
 def documented(name: str) -> str:
     """Return the last line of a command's help: its page of the documentation."""
     return f"Documentation: {page(name)}"
+
+
+def told(error: EdgefeatError) -> str:
+    """Return what a command prints of an error: its message, and on a second line the page that helps."""
+    return f"{error}\n{_SEE}{page(error.page)}"
+
+
+def reason(said: str) -> str:
+    """Return the last line of what a command printed that is not empty and does not only name a page; '' if none."""
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith(_SEE)]
+    return lines[-1].strip() if lines else ""
 
 
 def counted(number: int, what: str) -> str:

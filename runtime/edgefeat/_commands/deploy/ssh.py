@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, cast
 
+from edgefeat._commands.cli.terminal import reason
 from edgefeat._errors import ArgumentError, EdgefeatError
 
 __all__ = ["HostError", "Ssh", "opened"]
@@ -169,6 +170,5 @@ def _has_terminal() -> bool:
 
 def _reason(said: str) -> str:
     """Return the last line of what ssh or the board said, without the prefix that this program adds itself."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(("Connection to ", "Warning: Permanently added"))] or lines
-    return lines[-1].removeprefix("edgefeat: ") if lines else ""
+    lines = [one for one in said.splitlines() if not one.startswith(("Connection to ", "Warning: Permanently added"))]
+    return (reason("\n".join(lines)) or reason(said)).removeprefix("edgefeat: ")

@@ -261,6 +261,9 @@ choose_services() {
     fi
 }
 
+# What a command of the release said last, without the line that names a page.
+last_words() { grep -v '^  see ' "$release/log" | tail -n 1; }
+
 verify() {
     say "comparing features with Keras"
     run verify bundle --json >"$release/verify.json" 2>"$release/log" && return
@@ -270,7 +273,7 @@ with open(sys.argv[1]) as stream:
     bad = [check for check in json.load(stream)["checks"] if check["status"] != "ok"]
 print("%s on %s: %s" % (bad[0]["variant"], bad[0]["engine"], bad[0]["detail"] or bad[0]["status"]))
 PYTHON
-    ) || reason=$(tail -n 1 "$release/log")
+    ) || reason=$(last_words)
     fail "verify failed on this board, so nothing was changed: ${reason#edgefeat: }"
 }
 
@@ -283,7 +286,7 @@ measure() {
 }
 
 unmeasured() {
-    say "$1 failed: $(tail -n 1 "$release/log")"
+    say "$1 failed: $(last_words)"
     rm -f "$release/$1.json"
 }
 
