@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefeat._commands.services.process import trim_heap
 from edgefeat._commands.services.serve.http.uploads import busy
 from edgefeat._engines.selection import default_threads
 from edgefeat._errors import EdgefeatError, EngineError, PictureError
@@ -158,6 +159,7 @@ class Extraction:
                 return self._extractor.prepare_with_share(data, threads=threads, limits=self._small)
         except OversizeError:
             with self._slots.all():
+                trim_heap()  # of the small photos before it
                 return self._extractor.prepare_with_share(data, threads=threads)
 
     def _reply(self, answer: asyncio.Future[Extracted | _Failure], result: Extracted | _Failure) -> None:
