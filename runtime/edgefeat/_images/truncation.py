@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Callable
@@ -67,8 +68,9 @@ def _jpeg(stream: BinaryIO, opener: Opener, error: OSError) -> tuple[Image.Image
     every_scan, every_mean = scans_begun(data)
     # If the file ends between two restart intervals, libjpeg skips data up to the next restart marker.
     noise = _NOISE + _next_restart(data) + _NOISE
-    calm, noisy = (_decoded(opener, data + rest + _END_OF_JPEG, error) for rest in (b"", noise))
-    same = _same_rows(calm, noisy)
+    noisy = _digests(_decoded(opener, data + noise + _END_OF_JPEG, error))
+    calm = _decoded(opener, data + _END_OF_JPEG, error)
+    same = _digests(calm) == noisy
     if every_scan and same.all():
         return calm, 1.0
     rows = int(np.argmin(same)) if not same.all() else len(same)  # further down, both copies are past the noise
@@ -93,10 +95,11 @@ def _decoded(opener: Opener, data: bytes, error: OSError) -> ImageFile:
 
 
 def _by_rows(stream: BinaryIO, opener: Opener, error: OSError) -> tuple[Image.Image, float]:
-    white, black = (_over(stream, opener, ground) for ground in (255, 0))
-    if white.size != black.size or white.mode != black.mode:
+    white = _digests(_over(stream, opener, 255))
+    black = _over(stream, opener, 0)
+    if len(white) != black.height:
         raise error
-    return black, float(_same_rows(white, black).mean())
+    return black, float((_digests(black) == white).mean())
 
 
 def _over(stream: BinaryIO, opener: Opener, ground: int) -> ImageFile:
@@ -114,13 +117,12 @@ def _over(stream: BinaryIO, opener: Opener, ground: int) -> ImageFile:
     return image
 
 
-def _same_rows(one: Image.Image, other: Image.Image) -> NDArray[np.bool_]:
-    """Return which rows are the same in both images."""
-    width, height = one.size
+def _digests(image: Image.Image) -> NDArray[np.uint64]:
+    """Return a digest for each row. With it, two decoded copies of an image need not be in memory together."""
+    width, height = image.size
     step = max(1, _STRIP_PIXELS // width)
-    same = []
+    found: list[bytes] = []
     for top in range(0, height, step):
-        box = (0, top, width, min(height, top + step))
-        strips = [np.asarray(image.crop(box)) for image in (one, other)]
-        same.append((strips[0] == strips[1]).reshape(box[3] - top, -1).all(axis=1))
-    return np.concatenate(same)
+        strip = np.ascontiguousarray(image.crop((0, top, width, min(height, top + step))))
+        found += (hashlib.blake2b(row, digest_size=8).digest() for row in strip)
+    return np.frombuffer(b"".join(found), np.uint64)
