@@ -45,11 +45,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundles(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def bundles(model: Path, small_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The network exported twice by the command with default options, in two processes."""
     folder = tmp_path_factory.mktemp("bundles")
     made = [folder / "first.edgefeat", folder / "second.edgefeat"]
-    options = ["--preprocess", "tf", "--layer", "last"]
+    options = ["--preprocess", "tf", "--layer", "last", "--calibration", str(small_photos)]
     running = [
         subprocess.Popen([sys.executable, "-m", "edgefeat", "export", str(model), *options, "-o", str(path)])
         for path in made
@@ -59,11 +59,11 @@ def bundles(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
 
 
 @pytest.fixture(scope="module")
-def named(model: Path, tmp_path_factory: pytest.TempPathFactory) -> edgefeat.Manifest:
+def named(model: Path, small_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> edgefeat.Manifest:
     """The network exported in int8, which is asked for by name, without corrected weights."""
     path = tmp_path_factory.mktemp("named") / "int8.edgefeat"
-    given: Any = {"preprocess": "tf", "layers": ["last"], "correction": ["mixed"], "variants": INT8}
-    return edgefeat_export.export(model, path, **given).bundle.manifest
+    given: Any = {"preprocess": "tf", "layers": ["last"], "correction": ["mixed"], "calibration": small_photos}
+    return edgefeat_export.export(model, path, variants=INT8, **given).bundle.manifest
 
 
 def test_two_exports_agree_byte_for_byte(bundles: list[Path]) -> None:
@@ -129,14 +129,15 @@ def test_more_in_float_costs_what_the_table_says(bundles: list[Path], engine: st
     assert milliseconds(graph, engine, range(count)) <= milliseconds(graph, engine, [])
 
 
-def test_float_layers_are_given_by_number_and_format(model: Path, tmp_path: Path) -> None:
+def test_float_layers_are_given_by_number_and_format(model: Path, small_photos: Path, tmp_path: Path) -> None:
     assert parse_float_layers("auto") is None
     assert parse_float_layers("3") == {"tflite": 3, "onnx": 3}
     assert parse_float_layers("onnx=2") == {"tflite": 0, "onnx": 2}
     for wrong in ("-1", "tflite", "openvino=2", "1,2", ""):
         with pytest.raises(ArgumentError, match="allowed: auto, a number"):
             parse_float_layers(wrong)
-    given: Any = {"preprocess": "tf", "layers": ["last"], "correction": ["mixed"], "float_layers": "tflite=1,onnx=2"}
-    manifest = edgefeat_export.export(model, tmp_path / "own.edgefeat", variants=INT8, **given).bundle.manifest
+    given: Any = {"preprocess": "tf", "layers": ["last"], "correction": ["mixed"], "calibration": small_photos}
+    given |= {"float_layers": "tflite=1,onnx=2", "variants": INT8}
+    manifest = edgefeat_export.export(model, tmp_path / "own.edgefeat", **given).bundle.manifest
     few, more = (variant.float_operations for variant in manifest.variants)
     assert 0 < len(few) < len(more)

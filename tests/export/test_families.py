@@ -21,11 +21,11 @@ MEMBERS = {
     "alexnet": (96, None),
     "convnext_tiny": (64, "convnext_tiny_downsampling_block_1"),
     "densenet121": (32, "pool2_pool"),
-    "efficientnet_b0": (64, "block3b_add"),
+    "efficientnet_b0": (64, "block3a_project_bn"),
     "googlenet": (64, "inception4a"),
     "inception_v3": (75, "mixed4"),
-    "mobilenet_v2": (32, None),
-    "mobilenet_v3_small": (32, None),
+    "mobilenet_v2": (32, "block_2_add"),
+    "mobilenet_v3_small": (32, "expanded_conv_4_add"),
 }
 #: Those whose operations or size the int8 quantizers have had trouble with.
 IN_INT8 = ("convnext_tiny", "densenet121", "mobilenet_v3_small")

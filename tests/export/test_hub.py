@@ -45,10 +45,13 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Path]:
 
 
 @pytest.mark.parametrize("source", ["preset", "file"])
-def test_features_are_those_of_kerashubs_model(vit: tuple[Any, Path, Path], source: str, tmp_path: Path) -> None:
+def test_features_are_those_of_kerashubs_model(
+    vit: tuple[Any, Path, Path], source: str, small_photos: Path, tmp_path: Path
+) -> None:
     backbone, preset, file = vit
     named = [f"hub:{preset}"] if source == "preset" else [file, "--preprocess", "tf"]
-    done = run("export", *named, "--variants", "tflite-float32,onnx-float32", "-o", tmp_path / "b.edgefeat")
+    named += ["--calibration", small_photos, "--variants", "tflite-float32,onnx-float32"]
+    done = run("export", *named, "-o", tmp_path / "b.edgefeat")
     assert done.returncode == 0, done.stderr
     assert "pooled by cls" in done.stderr
     pictures = np.random.default_rng(1).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
@@ -59,8 +62,10 @@ def test_features_are_those_of_kerashubs_model(vit: tuple[Any, Path, Path], sour
         assert (found * expected).sum(1).min() > 0.9999
 
 
-def test_int8_of_a_transformer_is_that_of_its_dense_layers(vit: tuple[Any, Path, Path], tmp_path: Path) -> None:
-    done = run("export", f"hub:{vit[1]}", "-o", tmp_path / "b.edgefeat")
+def test_int8_of_a_transformer_is_that_of_its_dense_layers(
+    vit: tuple[Any, Path, Path], small_photos: Path, tmp_path: Path
+) -> None:
+    done = run("export", f"hub:{vit[1]}", "--calibration", small_photos, "-o", tmp_path / "b.edgefeat")
     assert done.returncode == 0, done.stderr
     manifest = edgefeat.Bundle.open(tmp_path / "b.edgefeat").manifest
     (made,) = [variant for variant in manifest.variants if variant.precision == "int8"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -41,20 +40,7 @@ def integers_of(extractor: edgefeat.Extractor) -> Integers:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The network of the small bundles in tests/data, saved by Keras."""
-    spec = importlib.util.spec_from_file_location("make_bundles", INTEGERS.parent / "make_bundles.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    path = tmp_path_factory.mktemp("model") / "tiny.keras"
-    module.tiny_model().save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> edgefeat.Extractor:
+def mobilenet(small_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> edgefeat.Extractor:
     """The first half of MobileNet 0.25 at 96 x 96, which takes all of its arena, with floats and without."""
     output = tmp_path_factory.mktemp("bundles") / "mobilenet.edgefeat"
     # Random weights lose more in 8 bits than trained ones.
@@ -65,6 +51,7 @@ def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> edgefeat.Extractor:
         input_size=SIZE,
         weights="random",
         layers=["conv_pw_6_relu"],
+        calibration=small_photos,
         variants=["tflite-float32", "tflite-integer"],
         frames=["rgb-64x48"],
         min_fidelity=0.85,
@@ -95,10 +82,11 @@ def test_frames_are_refused_with_the_reason(mobilenet: edgefeat.Extractor) -> No
     assert "float" in refusals["tflite-integer@rgb-64x48"]
 
 
-def test_int8_pixels_and_preprocessing_of_each_channel(tiny: Path, tmp_path: Path) -> None:
+def test_int8_pixels_and_preprocessing_of_each_channel(tiny_model: Path, small_photos: Path, tmp_path: Path) -> None:
     extractor = edgefeat_export.export(
-        tiny,
+        tiny_model,
         tmp_path / "a.edgefeat",
+        calibration=small_photos,
         layers=["last"],
         variants=["tflite-integer"],
         integer_input="int8",
@@ -112,10 +100,16 @@ def test_int8_pixels_and_preprocessing_of_each_channel(tiny: Path, tmp_path: Pat
     assert (features * keras).sum(1).min() > 0.99
 
 
-def test_what_has_no_integers_is_refused_with_its_name(tiny: Path, tmp_path: Path) -> None:
+def test_what_has_no_integers_is_refused_with_its_name(tiny_model: Path, small_photos: Path, tmp_path: Path) -> None:
     with pytest.raises(edgefeat.ExportError, match=r"POW.* no integer form"):
         edgefeat_export.export(
-            tiny, tmp_path / "a.edgefeat", preprocess="tf", pooling="gem", layers=["last"], variants=["tflite-integer"]
+            tiny_model,
+            tmp_path / "a.edgefeat",
+            calibration=small_photos,
+            preprocess="tf",
+            pooling="gem",
+            layers=["last"],
+            variants=["tflite-integer"],
         )
     assert not (tmp_path / "a.edgefeat").exists()
 
