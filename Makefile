@@ -19,16 +19,19 @@ PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # tests/runtime runs whole with LiteRT alone. With another engine alone only the tests run whose outcome depends on which
 # engines are installed. Beside TensorFlow, where all engines are, these run and what needs the developers' packages or
 # every engine: the others would find nothing new there.
-RUNTIME_TESTS = $(addprefix tests/runtime/test_,$(addsuffix .py,$(1)))
-BY_ENGINE := $(call RUNTIME_TESTS,boundaries command_extract command_verify device_bench extractor greeting outputs probe \
-  selection tuning verify)
-BY_PACKAGE := $(call RUNTIME_TESTS,bundle_reading convert device_examples duplicates hostile_bundles index picture ray \
-  search sklearn watch) $(wildcard tests/runtime/test_serve*.py)
-REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/test_*.py))
+TESTS_OF = $(foreach name,$(2),tests/$(1)/$(dir $(name))test_$(notdir $(name)).py)
+BY_ENGINE := $(call TESTS_OF,runtime,bundle/command_verify bundle/verify engines/device_bench engines/probe \
+  engines/selection engines/tuning features/command_extract features/extractor features/outputs package/boundaries \
+  package/greeting)
+BY_PACKAGE := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/hostile_bundles features/ray features/sklearn \
+  images/picture package/device_examples search/duplicates search/index search/search store/convert) \
+  $(wildcard tests/runtime/services/test_*.py)
+REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/*/test_*.py))
 # Some tests of every package, for while one works: under a minute on two processors.
-QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_verify extractor fidelity formats gate \
-  manifest outputs resize search selection structure) $(addprefix tests/export/test_,convert float16 preprocessing \
-  structure workers) $(addprefix tests/benchmarks/test_,compare statistics structure))
+QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bundle/fidelity bundle/gate \
+  bundle/manifest engines/selection features/extractor features/outputs images/formats images/resize package/structure \
+  search/search) $(call TESTS_OF,export,convert/convert convert/float16 models/preprocessing package/structure \
+  pipeline/workers) $(call TESTS_OF,benchmarks,compare statistics structure)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -168,18 +171,18 @@ bench-publish: install  ## results as docs/benchmarks, and their figures into RE
 	$(BIN)/edgefeat-bench report $(RESULTS) --output docs/benchmarks --readme README.md
 
 backbones: install  ## every backbone exported whole: docs/backbones.md, for hours; resumes (NETS=a,b PHOTOS=folder SIZE=small)
-	$(BIN)/python -m tests.export.backbones $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
+	$(BIN)/python -m tests.export.tables.backbones $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
 
 # On an idle machine: it also times the stock tools.
 export-cost: install  ## time and memory of exports beside the stock tools: docs/backbones.md, for an hour; resumes (PHOTOS=folder NETS=a,b)
-	$(BIN)/python -m tests.export.cost --photos '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
+	$(BIN)/python -m tests.export.tables.cost --photos '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
 
 # ImageNet weights from KERAS_HOME or the net, others from EDGEFEAT_TEST_DATA.
 npu: install  ## networks without floats on NPUs and in TensorFlow Lite Micro: docs/npu.md (minutes; NETS=a,b PHOTOS= LABELLED=folder)
-	$(BIN)/python -m tests.export.chips $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(LABELLED),--evaluation '$(LABELLED)')
+	$(BIN)/python -m tests.export.tables.chips $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(LABELLED),--evaluation '$(LABELLED)')
 
 saved-models: install  ## saved models of every format and Keras version against their own Keras: docs/your-model.md (minutes)
-	$(BIN)/python tests/export/saved_models.py
+	$(BIN)/python tests/export/tables/saved_models.py
 
 # Downloads and what is made of them stay in .arm/. Neither root nor an environment is needed.
 test-arm:  ## tests/runtime, verify and features on emulated Raspberry Pis, one a processor, for hours (BUNDLES="a.edgefeat b.edgefeat")

@@ -22,15 +22,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: The modules that take longest, the longest first: each stays in one process.
 _LONGEST = (
-    "export/test_families.py",
+    "export/models/test_families.py",
     "benchmarks/test_contenders.py",
-    "export/test_int8.py",
-    "export/test_examples.py",
-    "export/test_export_command.py",
-    "export/test_correct_real.py",
-    "export/test_saved_models.py",
+    "export/int8/test_int8.py",
+    "export/package/test_examples.py",
+    "export/pipeline/test_export_command.py",
+    "export/int8/test_correct_real.py",
+    "export/models/test_saved_models.py",
     "arm/test_short.py",
-    "runtime/test_ray.py",
+    "runtime/features/test_ray.py",
 )
 
 
