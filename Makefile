@@ -19,7 +19,7 @@ PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # tests/runtime runs whole with LiteRT alone. With another engine alone only the tests run whose outcome depends on which
 # engines are installed. Beside TensorFlow, where all engines are, these run and what needs the developers' packages or
 # every engine: the others would find nothing new there.
-TESTS_OF = $(foreach name,$(2),tests/$(1)/$(dir $(name))test_$(notdir $(name)).py)
+TESTS_OF = $(foreach name,$(2),tests/$(1)/$(patsubst ./%,%,$(dir $(name))test_$(notdir $(name))).py)
 BY_ENGINE := $(call TESTS_OF,runtime,bundle/command_verify bundle/verify engines/device_bench engines/probe \
   engines/selection engines/tuning features/command_extract features/extractor features/outputs package/boundaries \
   package/greeting)
@@ -31,7 +31,7 @@ REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/*/t
 QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bundle/fidelity bundle/gate \
   bundle/manifest engines/selection features/extractor features/outputs images/formats images/resize package/structure \
   search/search) $(call TESTS_OF,export,convert/convert convert/float16 models/preprocessing package/structure \
-  pipeline/workers) $(call TESTS_OF,benchmarks,compare statistics structure)
+  pipeline/workers) $(call TESTS_OF,benchmarks,report/compare report/statistics structure)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -101,7 +101,7 @@ test-web: install  ## the page of examples/web in headless Chromium, against edg
 	EDGEFEAT_PLATFORM_ROWS=$(CURDIR)/results/platforms $(BIN)/python -m pytest -s tests/web
 
 check-wheels: .venv-wheels/.installed  ## do the extras resolve to wheels alone, on every platform and Python (minutes)
-	.venv-wheels/bin/python tests/wheels.py
+	.venv-wheels/bin/python tests/systems/wheels.py
 
 .venv-wheels/.installed:
 	$(PYTHON) -m venv .venv-wheels
@@ -109,13 +109,13 @@ check-wheels: .venv-wheels/.installed  ## do the extras resolve to wheels alone,
 	@touch $@
 
 test-python: .venv-wheels/.installed dist/.built  ## the device side on each Python here, oldest and newest packages (minutes; PYTHONS="3.11 3.14")
-	.venv-wheels/bin/python tests/pythons.py dist/*.whl $(PYTHONS)
+	.venv-wheels/bin/python tests/systems/pythons.py dist/*.whl $(PYTHONS)
 
 test-bare:  ## README's two commands in bare Debian systems, for an hour; needs root and debootstrap (SUITES="bookworm forky")
-	@for suite in $(SUITES); do sh tests/bare.sh $$suite || exit 1; done
+	@for suite in $(SUITES); do sh tests/systems/bare.sh $$suite || exit 1; done
 
 test-x86: install  ## features on emulated older x86 processors, without VNNI and without AVX (minutes; BUNDLES="a.edgefeat")
-	$(BIN)/python -m tests.x86 $(BUNDLES)
+	$(BIN)/python -m tests.systems.x86 $(BUNDLES)
 
 test-candidate: .venv-candidate/.installed  ## tests/export with the release candidate of the next TensorFlow
 	.venv-candidate/bin/python -m pytest $(PARALLEL) tests/export
@@ -127,10 +127,10 @@ test-candidate: .venv-candidate/.installed  ## tests/export with the release can
 platforms: test-device  ## docs/platforms.md, from what was measured here and the rows of test-arm and test-web
 	@mkdir -p results && for engine in $(DEVICE); do \
 	  .venv-$$engine/bin/edgefeat verify --json tests/data/one_tap.edgefeat > results/verify.json && \
-	  .venv-$$engine/bin/python tests/platforms.py record --how 'make platforms' --bundle one_tap \
+	  .venv-$$engine/bin/python tests/systems/platforms.py record --how 'make platforms' --bundle one_tap \
 	    --verify results/verify.json --output "results/platforms/device-$$engine.json" || exit 1; \
 	done
-	$(BIN)/python tests/platforms.py page
+	$(BIN)/python tests/systems/platforms.py page
 
 check: install  ## formatting, lint, imports between the packages, types
 	$(BIN)/ruff format --check .
@@ -223,7 +223,7 @@ watch-stress: install $(FEW)  ## kill `edgefeat watch` 30 times while 2,000 phot
 	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))' --lines
 
 containers: install  ## lint Containerfile and compose.yaml, and build and try the image where Docker or Podman is
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/containers.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/systems/containers.sh
 
 clean:  ## remove environments, caches and what was built
 	rm -rf .venv .venv-* dist build results demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,7 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 #: The modules that take longest, the longest first: each stays in one process.
 _LONGEST = (
     "export/models/test_families.py",
-    "benchmarks/test_contenders.py",
+    "benchmarks/run/test_contenders.py",
     "export/int8/test_int8.py",
     "export/package/test_examples.py",
     "export/pipeline/test_export_command.py",

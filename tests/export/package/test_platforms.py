@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).parents[3]
-SCRIPT = REPOSITORY / "tests" / "platforms.py"
+SCRIPT = REPOSITORY / "tests" / "systems" / "platforms.py"
 BUNDLE = REPOSITORY / "tests" / "data" / "one_tap.edgefeat"
 
 pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")

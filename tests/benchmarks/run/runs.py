@@ -15,7 +15,7 @@ pytest.importorskip("psutil", reason="needs the bench extra")
 
 from edgefeat_bench._records import Result, Run
 
-BUNDLE = Path(__file__).parents[1] / "data" / "one_tap.edgefeat"
+BUNDLE = Path(__file__).parents[2] / "data" / "one_tap.edgefeat"
 
 QUICK = ["--sizes", "320x240,array", "--pictures", "2", "--rounds", "2", "--no-cold", "--no-bulk", "--no-peak"]
 

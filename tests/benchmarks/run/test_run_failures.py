@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("psutil", reason="needs the bench extra")
 
-from tests.benchmarks.runs import BUNDLE, OURS, OWN, QUICK, measured, result
+from tests.benchmarks.run.runs import BUNDLE, OURS, OWN, QUICK, measured, result
 
 from edgefeat_bench._records import Run
 

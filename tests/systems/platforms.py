@@ -1,9 +1,9 @@
 """Where edgefeat was run and what came of it: rows from test runs, merged into `docs/platforms.json` and its page.
 
-    python tests/platforms.py record --platform NAME --python 3.11.2 --how "make ..." --bundle NAME \
+    python tests/systems/platforms.py record --platform NAME --python 3.11.2 --how "make ..." --bundle NAME \
         --verify verify.json --output results/platforms/NAME.json      # rows of an `edgefeat verify --json`
-    python tests/platforms.py add --platform NAME ... --cosine 0.99999 --output ...    # one row by hand of a test
-    python tests/platforms.py page                                     # results/platforms -> docs/platforms.{json,md}
+    python tests/systems/platforms.py add --platform NAME ... --cosine 0.99999 --output ...  # one row of a test
+    python tests/systems/platforms.py page                             # results/platforms -> docs/platforms.{json,md}
 
 A row's key is (platform, Python up to the minor, engine, variant, how, bundle); a newer one replaces an older. Needs
 only the standard library, so that emulated and foreign machines can write rows too.
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 RESULTS = REPOSITORY / "results" / "platforms"
 KEPT = REPOSITORY / "docs" / "platforms.json"
 WHEELS = REPOSITORY / "docs" / "wheels.json"

@@ -15,14 +15,14 @@ pytest.importorskip("scipy", reason="needs the bench extra")
 pytest.importorskip("jinja2", reason="needs the bench extra")
 pytest.importorskip("matplotlib", reason="needs the bench extra")
 
-from tests.benchmarks.plausible import FEW, MANY, plausible_run
+from tests.benchmarks.report.plausible import FEW, MANY, plausible_run
 
 from edgefeat_bench._records import Run
 from edgefeat_bench._report.documents import markdown, readme_block
 from edgefeat_bench._report.publication import figures_in
 from edgefeat_bench._report.tables import all_tables, tables
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

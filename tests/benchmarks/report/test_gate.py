@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the bench extra")
 
-from tests.benchmarks.plausible import FEW, KERAS, MANY, TUNED, plausible_run
+from tests.benchmarks.report.plausible import FEW, KERAS, MANY, TUNED, plausible_run
 
 from edgefeat import ArgumentError
 from edgefeat_bench._records import Run

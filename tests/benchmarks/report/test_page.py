@@ -19,7 +19,7 @@ pytest.importorskip("scipy", reason="needs the bench extra")
 pytest.importorskip("jinja2", reason="needs the bench extra")
 pytest.importorskip("matplotlib", reason="needs the bench extra")
 
-from tests.benchmarks.plausible import FEW, KERAS, MANY, SETS, TUNED, Plan, plausible_run
+from tests.benchmarks.report.plausible import FEW, KERAS, MANY, SETS, TUNED, Plan, plausible_run
 
 from edgefeat_bench._records import Run
 from edgefeat_bench._report.documents import page

@@ -1,6 +1,6 @@
 """The features of older x86 processors, emulated, beside this machine's: `make test-x86 [BUNDLES="a.edgefeat"]`.
 
-`python -m tests.x86 BUNDLE...` runs `edgefeat verify` with the engines of this environment on each processor of
+`python -m tests.systems.x86 BUNDLE...` runs `edgefeat verify` with the engines of this environment on each processor of
 `PROCESSORS`, by QEMU's user mode, the processes that it starts included. Exit status 1 where features differ by more
 than the processor's instructions explain or an engine ends the program.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.arm.machine import qemu
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / ".arm"
 #: Started with a script in the place of the interpreter, so that what it starts is emulated too.
 _RUN = """

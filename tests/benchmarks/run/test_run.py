@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("psutil", reason="needs the bench extra")
 
-from tests.benchmarks.runs import BUNDLE, OURS, QUICK, bench, measured, result
+from tests.benchmarks.run.runs import BUNDLE, OURS, QUICK, bench, measured, result
 
 import edgefeat
 from edgefeat_bench._contenders.interface import Task

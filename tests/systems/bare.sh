@@ -8,7 +8,7 @@ set -eu
 suite=$1
 shift
 [ $# -gt 0 ] || set -- demo test
-checkout=$(cd "$(dirname "$0")/.." && pwd)
+checkout=$(cd "$(dirname "$0")/../.." && pwd)
 root=$checkout/build/bare/$suite
 
 if [ "$(id -u)" != 0 ]; then

@@ -18,7 +18,7 @@ import psutil
 import edgefeat
 from edgefeat_bench._setup.tuning import is_tuned
 
-BUNDLE = Path(__file__).parents[1] / "data" / "one_tap.edgefeat"
+BUNDLE = Path(__file__).parents[2] / "data" / "one_tap.edgefeat"
 
 
 def test_frozen_contenders_take_no_time_from_the_one_whose_turn_it_is(tmp_path: Path) -> None:

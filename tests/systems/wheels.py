@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 OUTPUT = REPOSITORY / "docs" / "wheels.json"
 
 EXTRAS = ("litert", "onnx", "openvino", "tflite", "serve", "watch", "export", "bench", "all")

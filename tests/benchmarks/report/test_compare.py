@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the bench extra")
 
-from tests.benchmarks.plausible import FEW, MANY, plausible_run
+from tests.benchmarks.report.plausible import FEW, MANY, plausible_run
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
