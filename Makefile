@@ -35,7 +35,7 @@ QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bun
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost npu saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
+.PHONY: help install demo quick test test-long test-device check format bench bench-full bench-publish backbones export-cost npu saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ quick: install  ## some tests of every package, under a minute, for while you wo
 
 test: install test-device  ## run every test, the device side also without TensorFlow
 	$(BIN)/python -m pytest $(PARALLEL) $(REPEATED:%=--ignore=%)
+
+test-long: install  ## the cases that `make test` leaves out, a minute each: int8 on real weights, published recipes
+	EDGEFEAT_LONG=1 $(BIN)/python -m pytest tests/export/int8/test_correct_real.py tests/export/package/test_examples.py
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine
 	@for engine in $(DEVICE); do \
@@ -198,7 +201,7 @@ soak: install  ## 20,000 pictures through each installed engine, and no growth o
 	$(BIN)/python tests/stress/soak.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)'
 
 hostile: install  ## thousands of malformed pictures: each a picture or one clear error, soon (PHOTOS=folder to spoil)
-	$(BIN)/python tests/stress/hostile_pictures.py --keep build/hostile $(if $(PHOTOS),--seeds '$(PHOTOS)')
+	$(BIN)/python -m tests.stress.hostile_pictures --keep build/hostile $(if $(PHOTOS),--seeds '$(PHOTOS)')
 
 stress: install  ## kill, damage and fill up `extract --into` for hours, compare every row (BUNDLE=folder PHOTOS=folder)
 	test -d build/stress/photos || $(BIN)/python tests/stress/photos.py build/stress/photos 20000 $(if $(PHOTOS),--real '$(PHOTOS)')

@@ -20,6 +20,9 @@ _BESIDE_THE_REPOSITORY = Path(__file__).parents[2] / "shared" / "data"
 # A shell ignores Ctrl-C for what it runs in the background, and children of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: For a case that takes a minute and of whose kind another one runs.
+LONG = pytest.mark.skipif("EDGEFEAT_LONG" not in os.environ, reason="a minute: make test-long")
+
 #: The modules that take longest, the longest first: each stays in one process.
 _LONGEST = (
     "export/models/test_families.py",

@@ -17,6 +17,7 @@ for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "
 
 import keras
 import onnx
+from tests.conftest import LONG
 
 from edgefeat._bundle.fidelity import measure
 from edgefeat._images.form import PictureForm
@@ -70,9 +71,9 @@ def operations(path: Path) -> Counter[str]:
 @pytest.mark.parametrize(
     ("file", "calibration", "mean", "minimum", "overlap"),
     [
-        (MOBILENET_V2, "photos", 0.9965, 0.988, 0.940),
+        pytest.param(MOBILENET_V2, "photos", 0.9965, 0.988, 0.940, marks=LONG),
         (MOBILENET, "photos", 0.9975, 0.990, 0.932),
-        (MOBILENET_V2, "leaves", 0.9942, 0.94, 0.927),
+        pytest.param(MOBILENET_V2, "leaves", 0.9942, 0.94, 0.927, marks=LONG),
     ],
 )
 def test_int8_is_as_near_as_it_is_held_to_and_as_fast_as_without(
