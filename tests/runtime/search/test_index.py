@@ -104,7 +104,7 @@ def test_a_small_index_misses_nothing_however_often_it_is_built(tmp_path: Path) 
     features = write_many(tmp_path / "many.db", 500, 64)
     with edgefeat.FeatureStore.open(tmp_path / "many.db") as store:
         exact = [[one.path for one in row] for row in edgefeat.search(store, features, 3)]
-        for _ in range(12):
+        for _ in range(4):
             near = edgefeat.search(store, features, 3, index=True)
             assert [[one.path for one in row] for row in near] == exact
             shutil.rmtree(tmp_path / "many.db.index")
