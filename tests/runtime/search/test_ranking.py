@@ -1,4 +1,4 @@
-"""The nearest rows of a database: the same in chunks of any length, within one chunk of memory, cosines of at most 1."""
+"""The nearest rows of a database: the same in chunks of any length, in one chunk of memory, cosines of at most 1."""
 
 from __future__ import annotations
 
