@@ -256,7 +256,7 @@ def test_every_name_and_shape_is_checked(cases: dict[str, Case], tmp_path: Path)
     whole = load_file(cases["googlenet"].file)
     key = "inception3b.branch2.1.conv.weight"
     wrong = {
-        rf"the file has no '{key}', \(192, 128, 3, 3\)": {name: whole[name] for name in whole if name != key},
+        rf"the file has no '{key}' of shape \(192, 128, 3, 3\)": {name: whole[name] for name in whole if name != key},
         rf"the network's '{key}' has \(192, 128, 3, 3\), the file's \(192, 128, 5, 5\)": {
             **whole,
             key: np.zeros((192, 128, 5, 5), np.float32),
@@ -272,7 +272,7 @@ def test_every_name_and_shape_is_checked(cases: dict[str, Case], tmp_path: Path)
         with pytest.raises(ArgumentError, match=f"do not fit googlenet: {message}"):
             case.trunk((32, 32), weights=str(tmp_path / "wrong.safetensors"))
     with pytest.raises(
-        ArgumentError, match=r"do not fit alexnet: the file has no 'features.0.weight', \(64, 3, 11, 11\)"
+        ArgumentError, match=r"do not fit alexnet: the file has no 'features.0.weight' of shape \(64, 3, 11, 11\)"
     ):
         cases["alexnet"].trunk(weights=str(case.file))
     save_file({**whole, key: np.full((192, 128, 3, 3), np.nan, np.float32)}, tmp_path / "nan.safetensors")
