@@ -15,7 +15,10 @@ LABELLED ?=
 DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.version_info < (3, 12) else "")' 2>/dev/null)
 # A module's tests stay in one process: many share an export that takes half a minute. The longest modules come first
 # (tests/conftest.py), so that no process is left alone with one at the end.
-PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
+BY_FILE := --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses auto $(BY_FILE)
+# Tests of the device side wait half of their time, for processes, servers and deadlines: two at once for each processor.
+WAITING := --numprocesses $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))' 2>/dev/null) $(BY_FILE)
 # tests/runtime runs whole with LiteRT alone. With another engine alone only the tests run whose outcome depends on which
 # engines are installed. Beside TensorFlow, where all engines are, these run and what needs the developers' packages or
 # every engine: the others would find nothing new there.
@@ -26,7 +29,6 @@ BY_ENGINE := $(call TESTS_OF,runtime,bundle/command_verify bundle/verify engines
 BY_PACKAGE := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/hostile_bundles features/ray features/sklearn \
   images/picture package/device_examples search/duplicates search/index search/search store/convert) \
   $(wildcard tests/runtime/services/test_*.py)
-REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/*/test_*.py))
 # Some tests of every package, for while one works: under a minute on two processors.
 QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bundle/fidelity bundle/gate \
   bundle/manifest engines/selection features/extractor features/outputs images/formats images/resize package/structure \
@@ -53,7 +55,8 @@ quick: install  ## some tests of every package, under a minute, for while you wo
 	$(BIN)/python -m pytest -q $(PARALLEL) $(wildcard $(QUICK))
 
 test: install test-device  ## run every test, the device side also without TensorFlow
-	$(BIN)/python -m pytest $(PARALLEL) $(REPEATED:%=--ignore=%)
+	$(BIN)/python -m pytest $(WAITING) $(BY_ENGINE) $(BY_PACKAGE)
+	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/runtime
 
 test-long: install  ## the cases that `make test` leaves out, a minute each: int8 on real weights, recipes, large models
 	EDGEFEAT_LONG=1 $(BIN)/python -m pytest tests/export/int8/test_correct_real.py \
@@ -63,7 +66,7 @@ test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built
 	@for engine in $(DEVICE); do \
 	  echo "== tests/runtime with edgefeat[$$engine] alone"; \
 	  tests=$$([ $$engine = litert ] && echo tests/runtime || echo '$(BY_ENGINE)'); \
-	  .venv-$$engine/bin/python -m pytest -q $(PARALLEL) -p no:cacheprovider $$tests || exit 1; \
+	  .venv-$$engine/bin/python -m pytest -q $(WAITING) -p no:cacheprovider $$tests || exit 1; \
 	done
 
 wheel: dist/.built  ## dist/edgefeat-...-py3-none-any.whl, to install on any machine

@@ -33,7 +33,13 @@ _LONGEST = (
     "export/int8/test_correct_real.py",
     "export/models/test_saved_models.py",
     "arm/test_short.py",
+    "export/int8/test_cost.py",
+    "export/models/test_hub.py",
+    "runtime/deploy/test_deploy.py",
+    "runtime/services/test_watch.py",
     "runtime/features/test_ray.py",
+    "runtime/search/test_index.py",
+    "runtime/engines/test_probe.py",
 )
 
 
