@@ -59,8 +59,8 @@ test: install test-device  ## run every test, the device side also without Tenso
 	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/runtime
 
 test-long: install  ## the cases that `make test` leaves out, a minute each: int8 on real weights, recipes, large models
-	EDGEFEAT_LONG=1 $(BIN)/python -m pytest tests/export/int8/test_correct_real.py \
-	  tests/export/models/test_saved_models.py tests/export/package/test_examples.py
+	EDGEFEAT_LONG=1 $(BIN)/python -m pytest tests/export/int8/test_correct_real.py tests/export/package/test_examples.py \
+	  tests/export/models/test_families.py tests/export/models/test_saved_models.py
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine
 	@for engine in $(DEVICE); do \

@@ -127,7 +127,18 @@ def refused(model: Path, small_photos: Path, tmp_path_factory: pytest.TempPathFa
     """A bundle whose int8 misses its gate, exported in a folder with a file that has the name of a module."""
     folder = tmp_path_factory.mktemp("refused")
     (folder / "random.py").write_text("raise SystemExit('the file in the folder was run')")
-    arguments = ["export", str(model), "--preprocess", "tf", "--layer", "last", "--min-fidelity", "1.0"]
+    arguments = [
+        "export",
+        str(model),
+        "--preprocess",
+        "tf",
+        "--layer",
+        "last",
+        "--min-fidelity",
+        "1.0",
+        "--effort",
+        "quick",
+    ]
     arguments += ["--variants", "tflite-float32,tflite-float16,tflite-int8", "--calibration", str(small_photos)]
     done = subprocess.run(
         [sys.executable, "-P", "-m", "edgefeat", *arguments, "-o", "refused.edgefeat"],
@@ -211,6 +222,8 @@ def test_nothing_is_written_where_all_that_was_wanted_is_refused(
         "tflite-int8",
         "--min-fidelity",
         "1.0",
+        "--effort",
+        "quick",
         "--calibration",
         str(small_photos),
     ]

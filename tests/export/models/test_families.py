@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
+from tests.conftest import LONG
+
 import edgefeat_export
 
 #: By name, the side of the pictures, small but with a last map of more than one position where ONNX needs it; and the
@@ -27,11 +29,13 @@ MEMBERS = {
     "mobilenet_v2": (32, "block_2_add"),
     "mobilenet_v3_small": (32, "expanded_conv_4_add"),
 }
+#: Those whose layers others have, wired in another way.
+ALIKE = ("googlenet", "mobilenet_v2")
 #: Those whose operations or size the int8 quantizers have had trouble with.
 IN_INT8 = ("convnext_tiny", "densenet121", "mobilenet_v3_small")
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG if name in ALIKE else ()) for name in MEMBERS])
 def test_a_member_of_the_family_converts_and_its_float_files_are_keras(
     name: str, small_photos: Path, tmp_path: Path
 ) -> None:

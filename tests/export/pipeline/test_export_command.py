@@ -29,8 +29,10 @@ import edgefeat
 import edgefeat_export
 from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat._version import device_install_command
+from edgefeat_export._network.trunk import build_trunk
 from edgefeat_export._quantize.fidelity import measure_variant
 from edgefeat_export._quantize.gates import unfaithful
+from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork, Workspace
 
 Done: TypeAlias = "subprocess.CompletedProcess[str]"
@@ -127,12 +129,12 @@ def test_a_bundle_is_replaced_if_told_to(
         again,
         preprocess="tf",
         layers=["last"],
-        variants=["tflite-int8"],
+        variants=["tflite-float32"],
         calibration=small_photos,
         overwrite=True,
     )
-    assert extractor.variant == "tflite-int8"
-    names = ["README.md", "golden.npz", "manifest.json", "tflite-int8.tflite"]
+    assert extractor.variant == "tflite-float32"
+    names = ["README.md", "golden.npz", "manifest.json", "tflite-float32.tflite"]
     assert sorted(path.name for path in again.iterdir()) == names
     assert [path.name for path in tmp_path.iterdir()] == ["again.edgefeat"]
 
@@ -172,9 +174,7 @@ def test_photos_calibrate_and_unreadable_ones_are_reported(run: Run, model: Path
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [
-        (["mobilnet_v2"], 2, "backbone 'mobilnet_v2' is unknown (similar: mobilenet_v2, mobilenet"),
         (["MODEL", "--layer", "lst"], 2, "layer 'lst' is not in tiny (similar: last, stem; the last are: "),
-        (["MODEL", "--input-size", "64"], 2, "takes 32x32 images, not 64x64"),
         (["MODEL", "--input-size", "64x"], 2, "input size '64x' (allowed: N or HEIGHTxWIDTH, each 1 to 2048)"),
         (["MODEL", "--variants", "tflite-int4"], 2, "variant 'tflite-int4' is unknown (allowed: tflite-float32, "),
         (["MODEL", "--variants", ""], 2, "no variant was requested"),
@@ -203,6 +203,18 @@ def test_invalid_arguments_are_refused_in_one_sentence_and_nothing_is_written(
     assert reason in done.stderr
     assert done.stderr.startswith("edgefeat: ")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ({"backbone": "mobilnet_v2"}, r"backbone 'mobilnet_v2' is unknown \(similar: mobilenet_v2, mobilenet"),
+        ({"size": (64, 64)}, "takes 32x32 images, not 64x64"),
+    ],
+)
+def test_a_network_that_does_not_exist_is_refused(model: Path, named: dict[str, Any], reason: str) -> None:
+    with pytest.raises(edgefeat.ArgumentError, match=reason):
+        build_trunk(NetworkSpec(**{"backbone": str(model), **named}))
 
 
 def test_missing_weights_name_the_three_remedies(run: Run, tmp_path: Path) -> None:
