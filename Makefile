@@ -15,24 +15,29 @@ LABELLED ?=
 DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.version_info < (3, 12) else "")' 2>/dev/null)
 # A module's tests stay in one process: many share an export that takes half a minute. The longest modules come first
 # (tests/conftest.py), so that no process is left alone with one at the end.
-PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
+BY_FILE := --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses auto $(BY_FILE)
+# Tests of the device side wait half of their time, for processes, servers and deadlines: two at once for each processor.
+WAITING := --numprocesses $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))' 2>/dev/null) $(BY_FILE)
 # tests/runtime runs whole with LiteRT alone. With another engine alone only the tests run whose outcome depends on which
 # engines are installed. Beside TensorFlow, where all engines are, these run and what needs the developers' packages or
 # every engine: the others would find nothing new there.
-RUNTIME_TESTS = $(addprefix tests/runtime/test_,$(addsuffix .py,$(1)))
-BY_ENGINE := $(call RUNTIME_TESTS,boundaries command_extract command_verify device_bench extractor greeting outputs probe \
-  selection tuning verify)
-BY_PACKAGE := $(call RUNTIME_TESTS,bundle_reading convert device_examples duplicates hostile_bundles index picture ray \
-  search sklearn watch) $(wildcard tests/runtime/test_serve*.py)
-REPEATED := $(filter-out $(BY_ENGINE) $(BY_PACKAGE),$(wildcard tests/runtime/test_*.py))
+TESTS_OF = $(foreach name,$(2),tests/$(1)/$(patsubst ./%,%,$(dir $(name))test_$(notdir $(name))).py)
+BY_ENGINE := $(call TESTS_OF,runtime,bundle/command_verify bundle/verify engines/device_bench engines/probe \
+  engines/selection engines/tuning features/command_extract features/extractor features/outputs package/boundaries \
+  package/greeting)
+BY_PACKAGE := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/hostile_bundles features/ray features/sklearn \
+  images/picture package/device_examples search/duplicates search/index search/search store/convert) \
+  $(wildcard tests/runtime/services/test_*.py)
 # Some tests of every package, for while one works: under a minute on two processors.
-QUICK := $(addsuffix .py,$(addprefix tests/runtime/test_,bundle_reading command_verify extractor fidelity formats gate \
-  manifest outputs resize search selection structure) $(addprefix tests/export/test_,convert float16 preprocessing \
-  structure workers) $(addprefix tests/benchmarks/test_,compare statistics structure))
+QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bundle/fidelity bundle/gate \
+  bundle/manifest engines/selection features/extractor features/outputs images/formats images/resize package/structure \
+  search/search) $(call TESTS_OF,export,convert/convert convert/float16 models/preprocessing package/structure \
+  pipeline/workers) $(call TESTS_OF,benchmarks,report/compare report/statistics structure)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-device check format bench bench-full bench-publish backbones export-cost npu saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
+.PHONY: help install demo quick test test-long test-device check format bench bench-full bench-publish backbones export-cost npu saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -50,13 +55,18 @@ quick: install  ## some tests of every package, under a minute, for while you wo
 	$(BIN)/python -m pytest -q $(PARALLEL) $(wildcard $(QUICK))
 
 test: install test-device  ## run every test, the device side also without TensorFlow
-	$(BIN)/python -m pytest $(PARALLEL) $(REPEATED:%=--ignore=%)
+	$(BIN)/python -m pytest $(WAITING) $(BY_ENGINE) $(BY_PACKAGE)
+	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/runtime
+
+test-long: install  ## the cases that `make test` leaves out, a minute each: int8 on real weights, recipes, large models
+	EDGEFEAT_LONG=1 $(BIN)/python -m pytest tests/export/int8/test_correct_real.py tests/export/package/test_examples.py \
+	  tests/export/models/test_families.py tests/export/models/test_saved_models.py
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine
 	@for engine in $(DEVICE); do \
 	  echo "== tests/runtime with edgefeat[$$engine] alone"; \
 	  tests=$$([ $$engine = litert ] && echo tests/runtime || echo '$(BY_ENGINE)'); \
-	  .venv-$$engine/bin/python -m pytest -q $(PARALLEL) -p no:cacheprovider $$tests || exit 1; \
+	  .venv-$$engine/bin/python -m pytest -q $(WAITING) -p no:cacheprovider $$tests || exit 1; \
 	done
 
 wheel: dist/.built  ## dist/edgefeat-...-py3-none-any.whl, to install on any machine
@@ -98,7 +108,7 @@ test-web: install  ## the page of examples/web in headless Chromium, against edg
 	EDGEFEAT_PLATFORM_ROWS=$(CURDIR)/results/platforms $(BIN)/python -m pytest -s tests/web
 
 check-wheels: .venv-wheels/.installed  ## do the extras resolve to wheels alone, on every platform and Python (minutes)
-	.venv-wheels/bin/python tests/wheels.py
+	.venv-wheels/bin/python tests/systems/wheels.py
 
 .venv-wheels/.installed:
 	$(PYTHON) -m venv .venv-wheels
@@ -106,13 +116,13 @@ check-wheels: .venv-wheels/.installed  ## do the extras resolve to wheels alone,
 	@touch $@
 
 test-python: .venv-wheels/.installed dist/.built  ## the device side on each Python here, oldest and newest packages (minutes; PYTHONS="3.11 3.14")
-	.venv-wheels/bin/python tests/pythons.py dist/*.whl $(PYTHONS)
+	.venv-wheels/bin/python tests/systems/pythons.py dist/*.whl $(PYTHONS)
 
 test-bare:  ## README's two commands in bare Debian systems, for an hour; needs root and debootstrap (SUITES="bookworm forky")
-	@for suite in $(SUITES); do sh tests/bare.sh $$suite || exit 1; done
+	@for suite in $(SUITES); do sh tests/systems/bare.sh $$suite || exit 1; done
 
 test-x86: install  ## features on emulated older x86 processors, without VNNI and without AVX (minutes; BUNDLES="a.edgefeat")
-	$(BIN)/python -m tests.x86 $(BUNDLES)
+	$(BIN)/python -m tests.systems.x86 $(BUNDLES)
 
 test-candidate: .venv-candidate/.installed  ## tests/export with the release candidate of the next TensorFlow
 	.venv-candidate/bin/python -m pytest $(PARALLEL) tests/export
@@ -124,10 +134,10 @@ test-candidate: .venv-candidate/.installed  ## tests/export with the release can
 platforms: test-device  ## docs/platforms.md, from what was measured here and the rows of test-arm and test-web
 	@mkdir -p results && for engine in $(DEVICE); do \
 	  .venv-$$engine/bin/edgefeat verify --json tests/data/one_tap.edgefeat > results/verify.json && \
-	  .venv-$$engine/bin/python tests/platforms.py record --how 'make platforms' --bundle one_tap \
+	  .venv-$$engine/bin/python tests/systems/platforms.py record --how 'make platforms' --bundle one_tap \
 	    --verify results/verify.json --output "results/platforms/device-$$engine.json" || exit 1; \
 	done
-	$(BIN)/python tests/platforms.py page
+	$(BIN)/python tests/systems/platforms.py page
 
 check: install  ## formatting, lint, imports between the packages, types
 	$(BIN)/ruff format --check .
@@ -168,18 +178,18 @@ bench-publish: install  ## results as docs/benchmarks, and their figures into RE
 	$(BIN)/edgefeat-bench report $(RESULTS) --output docs/benchmarks --readme README.md
 
 backbones: install  ## every backbone exported whole: docs/backbones.md, for hours; resumes (NETS=a,b PHOTOS=folder SIZE=small)
-	$(BIN)/python -m tests.export.backbones $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
+	$(BIN)/python -m tests.export.tables.backbones $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
 
 # On an idle machine: it also times the stock tools.
 export-cost: install  ## time and memory of exports beside the stock tools: docs/backbones.md, for an hour; resumes (PHOTOS=folder NETS=a,b)
-	$(BIN)/python -m tests.export.cost --photos '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
+	$(BIN)/python -m tests.export.tables.cost --photos '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
 
 # ImageNet weights from KERAS_HOME or the net, others from EDGEFEAT_TEST_DATA.
 npu: install  ## networks without floats on NPUs and in TensorFlow Lite Micro: docs/npu.md (minutes; NETS=a,b PHOTOS= LABELLED=folder)
-	$(BIN)/python -m tests.export.chips $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(LABELLED),--evaluation '$(LABELLED)')
+	$(BIN)/python -m tests.export.tables.chips $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(LABELLED),--evaluation '$(LABELLED)')
 
 saved-models: install  ## saved models of every format and Keras version against their own Keras: docs/your-model.md (minutes)
-	$(BIN)/python tests/export/saved_models.py
+	$(BIN)/python tests/export/tables/saved_models.py
 
 # Downloads and what is made of them stay in .arm/. Neither root nor an environment is needed.
 test-arm:  ## tests/runtime, verify and features on emulated Raspberry Pis, one a processor, for hours (BUNDLES="a.edgefeat b.edgefeat")
@@ -195,7 +205,7 @@ soak: install  ## 20,000 pictures through each installed engine, and no growth o
 	$(BIN)/python tests/stress/soak.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)'
 
 hostile: install  ## thousands of malformed pictures: each a picture or one clear error, soon (PHOTOS=folder to spoil)
-	$(BIN)/python tests/stress/hostile_pictures.py --keep build/hostile $(if $(PHOTOS),--seeds '$(PHOTOS)')
+	$(BIN)/python -m tests.stress.hostile_pictures --keep build/hostile $(if $(PHOTOS),--seeds '$(PHOTOS)')
 
 stress: install  ## kill, damage and fill up `extract --into` for hours, compare every row (BUNDLE=folder PHOTOS=folder)
 	test -d build/stress/photos || $(BIN)/python tests/stress/photos.py build/stress/photos 20000 $(if $(PHOTOS),--real '$(PHOTOS)')
@@ -220,7 +230,7 @@ watch-stress: install $(FEW)  ## kill `edgefeat watch` 30 times while 2,000 phot
 	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))' --lines
 
 containers: install  ## lint Containerfile and compose.yaml, and build and try the image where Docker or Podman is
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/containers.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/systems/containers.sh
 
 clean:  ## remove environments, caches and what was built
 	rm -rf .venv .venv-* dist build results demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,17 +20,30 @@ _BESIDE_THE_REPOSITORY = Path(__file__).parents[2] / "shared" / "data"
 # A shell ignores Ctrl-C for what it runs in the background, and children of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: For a case that takes a minute and of whose kind another one runs.
+LONG = pytest.mark.skipif("EDGEFEAT_LONG" not in os.environ, reason="a minute: make test-long")
+
 #: The modules that take longest, the longest first: each stays in one process.
 _LONGEST = (
-    "export/test_families.py",
-    "benchmarks/test_contenders.py",
-    "export/test_int8.py",
-    "export/test_examples.py",
-    "export/test_export_command.py",
-    "export/test_correct_real.py",
-    "export/test_saved_models.py",
+    "benchmarks/run/test_contenders.py",
     "arm/test_short.py",
-    "runtime/test_ray.py",
+    "export/models/test_families.py",
+    "export/models/test_saved_models.py",
+    "export/pipeline/test_export_command.py",
+    "export/int8/test_int8.py",
+    "export/package/test_examples.py",
+    "export/int8/test_cost.py",
+    "export/models/test_hub.py",
+    "export/int8/test_correct_real.py",
+    "export/network/test_layers.py",
+    "export/models/test_keras2.py",
+    "export/network/test_heads.py",
+    "export/int8/test_integer.py",
+    "runtime/deploy/test_deploy.py",
+    "runtime/services/test_watch.py",
+    "runtime/features/test_ray.py",
+    "runtime/search/test_index.py",
+    "runtime/engines/test_probe.py",
 )
 
 

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar, overload
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,10 +134,6 @@ class Extractor:
     def __repr__(self) -> str:
         return f"<edgefeat.Extractor {self._bundle.manifest.name} {self.variant} on {self.engine}>"
 
-    @overload
-    def extract(self, pictures: PictureSource, /, *, channels: Channels = "rgb") -> Feature: ...
-    @overload
-    def extract(self, pictures: Sequence[PictureSource], /, *, channels: Channels = "rgb") -> Feature: ...
     def extract(self, pictures: PictureSource | Sequence[PictureSource], /, *, channels: Channels = "rgb") -> Feature:
         """Return the feature of one image, shape (D,), or of a sequence (or uint8 array (N, H, W, 3)), shape (N, D).
 
@@ -244,9 +240,7 @@ class Extractor:
         return Extraction(picture, self._shaped([rows[0] for rows in self._run(prepared[np.newaxis])]), None, share)
 
     def _extract_many(self, pictures: Sequence[PictureSource], channels: Channels) -> Feature:
-        parts: list[list[NDArray[np.float32]]] = [
-            [np.zeros((0, *tap.shape), np.float32)] for tap in self._bundle.manifest.taps
-        ]
+        parts = [[np.zeros((0, *tap.shape), np.float32)] for tap in self.taps]
         for start in range(0, len(pictures), _BATCH):
             prepared = [
                 self._prepare_named(picture, f"number {start + offset}", channels)
@@ -298,13 +292,14 @@ def load(
     limits = Limits(max_pixels, least_share)
     warn_of_old_pillow()
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    loaded = open_session(opened, variant, engine, threads, frame)
+    used = open_session(opened, variant, engine, threads, frame)
+    resizing = resize_threads(used.session, used.threads, threads or default_threads())
     return Extractor(
         opened,
-        loaded.choice,
-        loaded.session,
-        threads=loaded.threads,
-        resize_threads=resize_threads(loaded.session, loaded.threads, threads or default_threads()),
+        used.choice,
+        used.session,
+        threads=used.threads,
+        resize_threads=resizing,
         decoding=decoding,
         limits=limits,
     )

@@ -21,9 +21,9 @@ make bench-arm
 
 It runs the aarch64 wheels that a Raspberry Pi installs in an emulator that counts instructions.
 
-**Instructions are not cycles and not milliseconds.** A vector instruction counts as much as an addition, and waiting
-for memory counts nothing. int8 needs a quarter of the bytes, so on a board it gains more than the counts show. For
-milliseconds run `edgefeat bench` on the board.
+**Instructions are not cycles and not milliseconds.** A vector instruction counts as one, like an addition, and
+waiting for memory does not count. int8 needs a quarter of the bytes, so on a board it gains more than the counts show.
+For milliseconds run `edgefeat bench` on the board.
 
 The counts show how much work each engine does with each file, and what dot-product instructions save: the Cortex-A76
 has them, the Cortex-A72 does not. From version to version they show what became slower.

@@ -21,7 +21,7 @@ from tests.arm.boards import System
 from tests.arm.checks import Row
 from tests.arm.machine import complete, qemu
 from tests.arm.packages import Release, UnavailableError, sysroot
-from tests.runtime.boards import Board, Network, network
+from tests.runtime.deploy.boards import Board, Network, network
 
 __all__ = ["DEPLOYED", "deployment_rows"]
 

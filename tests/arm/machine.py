@@ -179,13 +179,14 @@ def _install(machine: Machine, x86: Machine, *, work: Path, wheel: Path, testing
     stamp = wheel.parent.name
     if done.exists() and done.read_text() == stamp:
         return
-    common = ["--force-reinstall", "--no-deps", str(wheel)]
+    is_there = any((folder / "lib").rglob("edgefeat-*.dist-info"))
     extras = f"[{','.join(machine.system.extras)}]" if machine.system.extras else ""
     wanted = [f"{wheel}{extras}", *(_TESTING if testing else ())]
     library = machine.root / "usr" / "lib"
     _compile(x86, machine, _pip(work), library / f"python{machine.system.python}", library / "python3")
     pip_install(machine, wanted, work)
-    pip_install(machine, common, work)  # of the same version, and perhaps another content
+    if is_there:  # of the same version, and perhaps with other content
+        pip_install(machine, ["--force-reinstall", "--no-deps", str(wheel)], work)
     _compile(x86, machine, folder / "lib")
     done.write_text(stamp)
 

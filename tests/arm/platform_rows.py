@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from tests.arm.boards import BOARDS, SYSTEMS
 from tests.arm.checks import Row
-from tests.platforms import RESULTS, TESTS, write_rows
-from tests.platforms import Row as PlatformRow
+from tests.systems.platforms import RESULTS, TESTS, write_rows
+from tests.systems.platforms import Row as PlatformRow
 
 __all__ = ["write_platform_rows"]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.docs.commands import PAGES, REASONS, ROOT, Command, commands, reason_against, slow
-from tests.runtime.boards import network, require_sshd
+from tests.runtime.deploy.boards import network, require_sshd
 
 ALL = os.environ.get("EDGEFEAT_DOCS") == "all"
 EVERY = [command for page in PAGES for command in commands(page)]

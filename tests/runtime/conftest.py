@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.runtime.databases import rows
-from tests.runtime.serving import Server, serving
+from tests.runtime.services.serving import Server, serving
+from tests.runtime.store.databases import rows
 
 from edgefeat._engines.engine import ENGINES, Engine
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.runtime.boards import Board, Network, network
+from tests.runtime.deploy.boards import Board, Network, network
 
 DATA = Path(__file__).parents[1] / "data"
 ENGINES = ("litert", "onnxruntime")

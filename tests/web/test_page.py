@@ -166,7 +166,7 @@ def record(bundle: Path, variant: str, lowest: float) -> None:
         return
     version = subprocess.run([str(CHROMIUM), "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
     engine = json.loads((EXAMPLE / "package.json").read_text())["dependencies"]["onnxruntime-web"]
-    command = [sys.executable, str(HERE.parent / "platforms.py"), "add", "--python", ""]
+    command = [sys.executable, str(HERE.parent / "systems" / "platforms.py"), "add", "--python", ""]
     command += ["--platform", f"Browser: Chromium {version.partition('.')[0]}", "--variant", variant]
     command += ["--engine", "onnxruntime-web", "--engine-version", engine, "--how", "make test-web"]
     command += ["--bundle", edgefeat.Bundle.open(bundle).manifest.name, "--cosine", f"{min(lowest, 1.0)}"]

@@ -60,7 +60,13 @@ _PATH, _COUNT = click.Path(), click.IntRange(min=1)
     help="A lower cosine counts as wrong.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed for the order of the contenders.")
-@click.option("-o", "--output", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    *("-o", "--output"),
+    default="results",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the results.",
+)
 @click.option("--resume", is_flag=True, help="Resume an interrupted run.")
 @json_option
 def command(bundle: Path, threads: tuple[int, ...], as_json: bool, **options: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,12 @@ from edgefeat._commands.cli.terminal import documented
 from edgefeat_export._images.calibration import SYNTHETIC
 from edgefeat_export._spec import NetworkSpec, input_size
 
+if TYPE_CHECKING:
+    from edgefeat_export._pipeline.ablation import Row
+
 __all__ = ["command"]
+
+_HEADER = ("variant", "pieces", "kept", "mean cosine", "minimum", "overlap@10", "size", "ms", "float32 ms")
 
 
 @click.command("ablation", epilog=documented("fidelity"))
@@ -45,7 +51,7 @@ def command(
     Makes int8 files without any correction, then with one more piece at a time, and shows the fidelity, size and speed
     of each. Writes no bundle. BACKBONE and the options are those of edgefeat export.
     """
-    from edgefeat_export._pipeline.ablation import Row, ablation
+    from edgefeat_export._pipeline.ablation import ablation
 
     spec = NetworkSpec(
         backbone=backbone,
@@ -62,21 +68,19 @@ def command(
     if as_json:
         echo_json(to_json(rows))
         return 0
-    echo_table(
-        ("variant", "pieces", "kept", "mean cosine", "minimum", "overlap@10", "size", "ms", "float32 ms"),
-        [
-            (
-                row.variant,
-                " ".join(row.pieces) or "none",
-                " ".join(row.kept) or "none",
-                f"{row.fidelity.mean_cosine:.5f}",
-                f"{row.fidelity.minimum_cosine:.5f}",
-                "-" if row.fidelity.overlap is None else f"{row.fidelity.overlap:.3f}",
-                f"{row.size / 1e6:.2f} MB",
-                f"{row.milliseconds:.2f}",
-                f"{row.float32_milliseconds:.2f}",
-            )
-            for row in rows
-        ],
-    )
+    echo_table(_HEADER, [_cells(row) for row in rows])
     return 0
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.variant,
+        " ".join(row.pieces) or "none",
+        " ".join(row.kept) or "none",
+        f"{row.fidelity.mean_cosine:.5f}",
+        f"{row.fidelity.minimum_cosine:.5f}",
+        "-" if row.fidelity.overlap is None else f"{row.fidelity.overlap:.3f}",
+        f"{row.size / 1e6:.2f} MB",
+        f"{row.milliseconds:.2f}",
+        f"{row.float32_milliseconds:.2f}",
+    )

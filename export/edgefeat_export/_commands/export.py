@@ -90,9 +90,8 @@ __all__ = ["command"]
 @click.option(
     "--variants",
     metavar="A,B",
-    help=f"Model files to write; exit status 1 if one cannot be written.  [default: all that can be written of "
-    f"{', '.join(VARIANTS)}, without an int8 file that would be slower than float; "
-    f"{INTEGER}, for NPUs and microcontrollers, is written only if named]",
+    help=f"Model files to write; exit status 1 if one cannot be written.  [default: all of {', '.join(VARIANTS)} that "
+    f"can be written, without an int8 file slower than float; {INTEGER}, for NPUs and microcontrollers, only if named]",
 )
 @click.option(
     "--integer-input",
@@ -275,13 +274,13 @@ def command(
         tell=tell,
         on_step=costs.append,
     )
+    manifest = extractor.bundle.manifest
     if as_json:
-        manifest = extractor.bundle.manifest
         bundle, steps = str(extractor.bundle.path), [to_json(cost) for cost in costs]
         echo_json({"bundle": bundle, "manifest": to_json(manifest), "notes": notes, "steps": steps})
     else:
         _report(extractor)
-    missing = [refusal.name for refusal in extractor.bundle.manifest.refusals]
+    missing = [refusal.name for refusal in manifest.refusals]
     if missing and variants is not None:
         click.echo(f"edgefeat: requested with --variants but not written: {', '.join(missing)}", err=True)
     return 1 if missing and (strict or variants is not None) else 0

@@ -109,7 +109,7 @@ def saved_layers(path: Path) -> Iterator[SavedLayers]:
 
     Raises ExportError for a file that is damaged, of another kind, or refers to other files.
     """
-    listing = _list_apart(path)
+    listing = from_json(_Listing, _apart("list", path))
     with ExitStack() as stack:
         with _whole_file():
             file = stack.enter_context(h5py.File(_content(path), "r"))
@@ -124,13 +124,7 @@ def hdf5_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
 
     Raises ExportError for a file that is damaged, or that has a link or an array that refers to another file.
     """
-    found = _apart("attributes", path, *names)
-    return {name: str(value) for name, value in found.items()}
-
-
-def _list_apart(path: Path) -> _Listing:
-    """Return the layers of the file that have weights, listed in a separate process."""
-    return from_json(_Listing, _apart("list", path))
+    return dict(_apart("attributes", path, *names))
 
 
 def _apart(task: str, path: Path, *names: str) -> dict[str, Any]:
@@ -163,9 +157,7 @@ def _attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
     with _whole_file(), h5py.File(path, "r") as file:
         _check_links(file)
         values = {name: file.attrs[name] for name in names if name in file.attrs}
-        return {
-            name: value.decode("utf-8") if isinstance(value, bytes) else str(value) for name, value in values.items()
-        }
+        return {name: _text(value) for name, value in values.items()}
 
 
 def _check_links(group: h5py.Group) -> None:
@@ -245,13 +237,10 @@ def _by_class(file: h5py.File, home: str, prefix: str) -> Iterator[_Listed]:
         path = f"{home}/{name}"
         layer = _group(file, path)
         arrays = _group(file, f"{path}/vars") if _has(layer, "vars") else ()
-        yield _Listed(prefix + name, tuple(f"{path}/vars/{key}" for key in sorted(arrays, key=_number)))
+        in_order = sorted(arrays, key=lambda key: (int(key) if key.isdigit() else 1 << 30, key))
+        yield _Listed(prefix + name, tuple(f"{path}/vars/{key}" for key in in_order))
         if _has(layer, "layers"):
             yield from _by_class(file, f"{path}/layers", f"{prefix}{name}/")
-
-
-def _number(key: str) -> tuple[int, str]:
-    return (int(key) if key.isdigit() else 1 << 30, key)
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:
@@ -260,7 +249,11 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     while f"{attribute}{len(pieces)}" in group.attrs:
         pieces.append(f"{attribute}{len(pieces)}")
     names = [name for piece in pieces for name in np.atleast_1d(group.attrs[piece])]
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    return [_text(name) for name in names]
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def _group(parent: h5py.Group, path: str) -> h5py.Group:

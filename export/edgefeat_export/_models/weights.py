@@ -180,7 +180,7 @@ def _check_names(
     """Raise an error unless the file has every array the network requires, in its shape, and no unknown arrays."""
     for entry in entries:
         if entry.name not in slices:
-            raise _MismatchError(f"the file has no {entry.name!r}, {entry.shape}")
+            raise _MismatchError(f"the file has no {entry.name!r} of shape {entry.shape}")
         shape = tuple(slices[entry.name].get_shape())
         if shape != entry.shape:
             raise _MismatchError(f"the network's {entry.name!r} has {entry.shape}, the file's {shape}")

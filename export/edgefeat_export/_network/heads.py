@@ -10,19 +10,21 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from edgefeat import ArgumentError
 from edgefeat._bundle.manifest import Projection, Tap
 from edgefeat_export._models.hub.tokens import KnownTokens
 from edgefeat_export._network.pooling import LayerPooling, layer_pooling, pool, pooled
 from edgefeat_export._spec import Fit, NetworkSpec
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 __all__ = ["Network", "Trunk", "build", "weights_sha256"]
 
@@ -143,6 +145,8 @@ def _fit(
 ) -> list[PCA | None]:
     if spec.project is None:
         return [None] * len(poolings)
+    from sklearn.decomposition import PCA  # importing takes more than a second, and most exports have no projection
+
     fitted: list[PCA | None] = []
     for layer, rows in zip(trunk.layers, _pooled(trunk, poolings, pictures), strict=True):
         limit = min(rows.shape)

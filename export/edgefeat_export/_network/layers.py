@@ -287,4 +287,6 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
+    import edgefeat_export._models.lean_keras  # noqa: F401
+
     sys.exit(_main())

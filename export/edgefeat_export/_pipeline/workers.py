@@ -38,7 +38,7 @@ _FULL_DISK = 1_000_000
 _MOST_HELD = {True: 1_300_000_000, False: 700_000_000}
 
 #: Modules that a worker imports before its first step, by whether it has TensorFlow.
-_IMPORTED = {True: ("tensorflow", "keras"), False: ("edgefeat_export._quantize.int8_files",)}
+_IMPORTED = {True: ("edgefeat_export._models.lean_keras",), False: ("edgefeat_export._quantize.int8_files",)}
 
 _PROGRAM = "import sys; from edgefeat_export._pipeline.worker import main; sys.exit(main(sys.argv[1:]))"
 

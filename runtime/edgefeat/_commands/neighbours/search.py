@@ -63,11 +63,7 @@ def command(
     with FeatureStore.open(database) as store:
         if sheet is not None:
             check_sheet(sheet, store.paths())
-        taps = ", ".join(one.name for one in store.taps)
-        if tap is None and len(store.taps) > 1:
-            raise ArgumentError(f"{database} has several taps ({taps}): choose one with --tap")
-        if tap is not None and tap not in {one.name for one in store.taps}:
-            raise ArgumentError(f"tap {tap!r} is not in {database} (it has: {taps})")
+        _check_tap(store, database, tap)
         extractor = extractor_for(store, bundle=bundle)
         progress = sys.stderr.isatty() and not as_json
         answers, failed = _answers(store, extractor, queries, count, tap, index, progress)
@@ -92,6 +88,14 @@ def command(
     if not photos:
         click.echo(f"edgefeat: {database} contains no features", err=True)
     return 0 if photos and not failed else 1
+
+
+def _check_tap(store: FeatureStore, database: str, tap: str | None) -> None:
+    taps = [one.name for one in store.taps]
+    if tap is None and len(taps) > 1:
+        raise ArgumentError(f"{database} has several taps ({', '.join(taps)}): choose one with --tap")
+    if tap is not None and tap not in taps:
+        raise ArgumentError(f"tap {tap!r} is not in {database} (it has: {', '.join(taps)})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def _first_convolutions(model: Any, tensor: int) -> list[Any]:
             found.append(operator)
         else:
             raise ExportError(
-                f"{OPERATOR_NAMES[code]} follows its preprocessing, which only a convolution can take over"
+                f"{OPERATOR_NAMES[code]} follows its preprocessing, which can be merged only into a convolution"
             )
     return found
 

@@ -46,7 +46,7 @@ def _limit_options(function: F) -> F:
 )
 @choice_options
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.  [default: one per core, at most 4]")
-@click.option("--exact", is_flag=True, help="Decode photos exactly as Keras does, more slowly.")
+@click.option("--exact", is_flag=True, help="Decode photos exactly as Keras does. This is slower.")
 @_limit_options
 @click.option(
     "--max-body",

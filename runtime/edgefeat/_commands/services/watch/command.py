@@ -35,7 +35,7 @@ def _shared_options(function: F) -> F:
 @click.option("-o", "--output", type=click.Path(), metavar="FILE.jsonl", help="Append to this file instead.")
 @choice_options
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of each worker.")
-@click.option("--exact", is_flag=True, help="Decode photos exactly as Keras does, more slowly.")
+@click.option("--exact", is_flag=True, help="Decode photos exactly as Keras does. This is slower.")
 @_shared_options
 @click.option(
     "--settle",

@@ -136,5 +136,5 @@ def _checked_host(name: str) -> str:
 def _checked_origin(origin: str) -> str:
     scheme, separator, host = origin.partition("://")
     if scheme not in ("http", "https") or not separator or _HOST.fullmatch(host) is None:
-        raise ArgumentError(f"--allow-origin {origin!r} is not an origin (allowed: as https://example.org:8443)")
+        raise ArgumentError(f"--allow-origin {origin!r} is not an origin (allowed: such as https://example.org:8443)")
     return origin

@@ -1,0 +1,70 @@
+"""`edgefeat-bench compare`: side by side, never merged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="needs the bench extra")
+
+from tests.benchmarks.report.plausible import FEW, MANY, plausible_run
+
+
+def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("results")
+    plausible_run(MANY, processor="Raspberry Pi 4 Model B").write(made / "pi4.json")
+    plausible_run(FEW, processor="Raspberry Pi 5 Model B", network="resnet50", seed=1).write(made / "pi5.json")
+    return made
+
+
+def test_unlike_machines_and_bundles_are_named_and_set_side_by_side(folder: Path) -> None:
+    done = bench("compare", folder / "pi4.json", folder / "pi5.json")
+    assert done.returncode == 0, done.stderr
+    assert "different machine: pi4: 2 cores of Raspberry Pi 4 Model B (x86_64); pi5: 2 cores of" in done.stdout
+    assert "different network: " in done.stdout
+    assert "not measured in pi4: broken on" in done.stdout
+    lines = done.stdout.splitlines()
+    header = next(line for line in lines if "pi4 ms" in line and "pi5 ms" in line)
+    assert header.index("pi4 ms") < header.index("pi5 ms")
+    peer = next(line for line in lines if "640x480  openvino plain" in line)
+    assert peer.split()[-1] == "-"  # the other run has no such contender: an empty place, not another's figure
+    assert "edgefeat extract" in done.stdout
+
+
+def test_json_has_each_runs_own_estimates(folder: Path) -> None:
+    done = bench("compare", "--json", folder / "pi4.json", folder / "pi5.json")
+    told = json.loads(done.stdout)
+    assert [run["machine"]["processor"] for run in told["runs"]] == ["Raspberry Pi 4 Model B", "Raspberry Pi 5 Model B"]
+    assert set(told["unlike"]) == {"machine", "network"}
+    row = next(row for row in told["rows"] if (row["photos"], row["contender"]) == ("640x480", "edgefeat tuned"))
+    for column, plans, seed in ((0, MANY, 0), (1, FEW, 1)):
+        by_name = {
+            one.contender.name: one.series[0].seconds for one in plausible_run(plans, seed=seed).results if one.series
+        }
+        ours, theirs = np.array(by_name["edgefeat tuned"]), np.array(by_name["keras predict"])
+        figures = row["runs"][column]
+        assert figures["seconds"]["median"] == pytest.approx(float(np.median(ours)))
+        assert figures["times_as_fast"]["median"] == pytest.approx(float(np.median(theirs / ours)))
+        assert figures["times_as_fast"]["low"] < figures["times_as_fast"]["high"]
+    wrong = next(row for row in told["rows"] if row["contender"].startswith("broken"))
+    assert wrong["runs"][0]["status"] == "wrong"
+    assert wrong["runs"][0]["times_as_fast"] is None
+    assert wrong["runs"][1] is None
+    assert [len(cold) for cold in told["cold_starts"]] == [3, 3]
+
+
+def test_one_run_has_nothing_beside_it(folder: Path) -> None:
+    done = bench("compare", folder / "pi4.json")
+    assert done.returncode == 2
+    assert "expected: two or more" in done.stderr

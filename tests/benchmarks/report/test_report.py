@@ -1,0 +1,147 @@
+"""`edgefeat-bench report`: Markdown, the folder, and the figures of the README."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="needs the bench extra")
+pytest.importorskip("jinja2", reason="needs the bench extra")
+pytest.importorskip("matplotlib", reason="needs the bench extra")
+
+from tests.benchmarks.report.plausible import FEW, MANY, plausible_run
+
+from edgefeat_bench._records import Run
+from edgefeat_bench._report.documents import markdown, readme_block
+from edgefeat_bench._report.publication import figures_in
+from edgefeat_bench._report.tables import all_tables, tables
+
+CHECKOUT = Path(__file__).parents[3]
+
+
+def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_rows_of_the_terminal_fit_their_header_and_name_what_is_wrong() -> None:
+    run = plausible_run(MANY)
+    (table,) = tables("terminal", run)
+    notes = [row.cells[-1] for row in table.rows]
+    assert sum(note.startswith("WRONG: ") for note in notes) == len(run.photos)
+    assert [note.partition(":")[0] for note in notes[-2:]] == ["NOT INSTALLED", "NOT INSTALLED"]
+    for one in (table, *all_tables(run)):
+        assert {len(row.cells) for row in one.rows} == {len(one.header)}
+
+
+def test_markdown_has_every_median_and_what_is_in_a_cell_cannot_break_out() -> None:
+    run = plausible_run(MANY)
+    text = markdown({Path("server.json"): run})
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(tables) > 100
+    for line in tables:
+        assert "<purpose>" not in line
+    struck = [line for line in tables if "broken on" in line]
+    assert all(
+        re.match(r"\| ~~broken on &#60;purpose&#62; &#38; \"quoted\" \\\| \\~\\~x\\~\\~ ", line) for line in struck[:4]
+    )
+    for result in run.results:
+        if result.status == "ok":
+            for series in result.series:
+                assert f"{np.median(series.seconds) * 1e3:#.3g}".rstrip(".") in text
+
+
+def test_a_report_is_a_folder_with_page_pictures_and_the_results_themselves(tmp_path: Path) -> None:
+    plausible_run(MANY).write(tmp_path / "server.json")
+    plausible_run(FEW, processor="Raspberry Pi 5 Model B").write(tmp_path / "pi5.json")
+    done = bench("report", tmp_path / "server.json", tmp_path / "pi5.json", "-o", tmp_path / "docs" / "benchmarks")
+    assert done.returncode == 0, done.stderr
+    made = {path.name for path in (tmp_path / "docs" / "benchmarks").iterdir()}
+    svgs = {f"{stem}-{tone}.svg" for stem in ("server", "pi5") for tone in ("light", "dark")}
+    assert made == {"README.md", "index.html", "server.json", "pi5.json"} | svgs
+    overview = (tmp_path / "docs" / "benchmarks" / "README.md").read_text()
+    assert [line for line in overview.splitlines() if line.startswith("## ")] == [
+        "## mobilenet_v2, alpha 0.35, 224x224, weights imagenet, 2 threads"
+    ] * 2
+    for link in re.findall(r'(?:src|srcset)="([^"]*)"|\]\(([^)]*)\)', overview):
+        assert (tmp_path / "docs" / "benchmarks" / "".join(link)).exists()
+    assert (tmp_path / "docs" / "benchmarks" / "server.json").read_bytes() == (tmp_path / "server.json").read_bytes()
+
+
+def test_made_again_from_its_own_folder_it_is_the_same(tmp_path: Path) -> None:
+    plausible_run(FEW).write(tmp_path / "server.json")
+    assert bench("report", tmp_path / "server.json", "-o", tmp_path / "made").returncode == 0
+    first = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
+    assert bench("report", tmp_path / "made" / "server.json", "-o", tmp_path / "made").returncode == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()} == first
+
+
+def test_the_figures_of_a_readme_are_replaced_between_their_marks_and_nothing_else(tmp_path: Path) -> None:
+    plausible_run(FEW).write(tmp_path / "server.json")
+    readme = tmp_path / "README.md"
+    readme.write_text("# Before\n\n<!-- figures: begin -->\nold figures\n<!-- figures: end -->\n\nAfter.\n")
+    command = ("report", tmp_path / "server.json", "-o", tmp_path / "docs" / "benchmarks", "--readme", readme)
+    assert bench(*command).returncode == 0
+    text = readme.read_text()
+    assert text.startswith("# Before\n\n<!-- figures: begin of server.json -->\n")
+    assert text.endswith("<!-- figures: end -->\n\nAfter.\n")
+    assert "old figures" not in text
+    assert 'src="docs/benchmarks/server-light.svg"' in text
+    assert "[docs/benchmarks](docs/benchmarks/README.md)" in text
+    assert "edgefeat-bench run mobilenet_v2_0.35_224.edgefeat photos/ --full" in text
+    assert re.search(r"\| keras predict \| 70\.\d ms \| 9\d\.\d ms \| 2\d\d ms \| 62\.\d ms \|", text)
+    assert bench(*command).returncode == 0
+    assert readme.read_text() == text
+
+
+def test_what_cannot_be_reported_is_one_sentence_and_nothing_is_written(tmp_path: Path) -> None:
+    result, readme = tmp_path / "a.json", tmp_path / "README.md"
+    plausible_run(FEW, extras=False).write(result)
+    readme.write_text("no marks here\n")
+    (tmp_path / "other.json").write_text('{"format": 1}')
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.json").write_bytes(result.read_bytes())
+    wrong_uses: list[tuple[list[str | Path], str]] = [
+        (["report"], "Missing argument"),
+        (["report", "nowhere.json"], "nowhere.json cannot be read"),
+        (["report", tmp_path / "other.json"], "has format 1, this edgefeat-bench reads 2"),
+        (["report", result, "--readme", readme], "no place for the figures"),
+        (["report", result, "--readme", tmp_path / "absent.md"], "cannot be read"),
+        (["report", result, tmp_path / "sub" / "a.json"], "a.json is given twice"),
+    ]
+    for arguments, said in wrong_uses:
+        done = bench(*arguments, "-o", tmp_path / "out")
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_readme_tells_the_figures_of_the_results_in_docs() -> None:
+    readme, folder = CHECKOUT / "README.md", CHECKOUT / "docs" / "benchmarks"
+    found = figures_in(readme.read_text()) if readme.exists() else None
+    if found is None:
+        pytest.skip("README.md has no figures of edgefeat-bench report yet")
+    names, text = found
+    assert text == readme_block([Run.read(folder / name) for name in names], Path(names[0]).stem, "docs/benchmarks"), (
+        "make bench-publish makes them anew"
+    )
+
+
+@pytest.mark.parametrize(("command", "package"), [("report", "matplotlib"), ("run", "psutil"), ("gate", "scipy")])
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    command: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('not here', name={package!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    plausible_run(FEW).write(tmp_path / "a.json")
+    done = bench(command, tmp_path / "a.json", *([tmp_path / "a.json"] if command == "gate" else []))
+    assert done.returncode == 1
+    assert done.stderr == f"edgefeat-bench: {package} is not installed; install it with: pip install {package}\n"
+    assert package in bench("--help").stdout or package == "scipy"

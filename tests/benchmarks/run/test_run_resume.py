@@ -1,0 +1,89 @@
+"""A run that is interrupted ends its contenders, keeps its rounds, and is resumed only where it is the same run."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("psutil", reason="needs the bench extra")
+
+from tests.benchmarks.run.runs import BUNDLE, INTERRUPTED, OURS, QUICK, bench, measured, running
+
+from edgefeat_bench._records import Run
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals are those of Linux and macOS")
+def test_a_run_that_is_told_to_end_ends_its_frozen_contenders(photos: Path, tmp_path: Path) -> None:
+    import psutil
+
+    more: list[str | Path] = ["--rounds", "100000", "--threads", "1", "-o", tmp_path]
+    with running("run", BUNDLE, photos, *QUICK, *OURS, *more) as process:
+        until = time.monotonic() + 400
+        while not (tmp_path / "tiny_last_32-1t.json").exists():
+            assert process.poll() is None
+            assert time.monotonic() < until, "no round was written"
+            time.sleep(0.2)
+        workers = psutil.Process(process.pid).children()
+        assert len(workers) == 2
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode in INTERRUPTED, said
+    assert "--resume" in said
+    assert not any(worker.is_running() for worker in workers)
+
+
+def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, tmp_path: Path) -> None:
+    quick = [*QUICK, *OURS]
+    path = tmp_path / "tiny_last_32-1t.json"
+    with running("run", BUNDLE, photos, *quick, "--rounds", "100000", "--threads", "1", "-o", tmp_path) as process:
+        until = time.monotonic() + 400
+        while not (path.exists() and Run.read(path).rounds >= 2):
+            assert time.monotonic() < until, "no round was written"
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode in INTERRUPTED, said
+    assert "--resume" in said
+    before = Run.read(path)
+    assert before.after is None
+    assert {len(series.seconds) for one in before.results for series in one.series} == {2 * before.rounds}
+    after = measured(tmp_path, photos, *quick, "--rounds", str(before.rounds + 1), "--resume")
+    assert after.rounds == before.rounds + 1
+    assert after.after is not None
+    for old, new in zip(before.results, after.results, strict=True):
+        for one, other in zip(old.series, new.series, strict=True):
+            assert other.seconds[: len(one.seconds)] == one.seconds
+            assert len(other.seconds) == 2 * after.rounds
+    refused = bench("run", BUNDLE, photos, *quick, "--threads", "1", "-o", tmp_path, "--resume", "--seed", "7")
+    assert refused.returncode == 2
+    assert "another seed" in refused.stderr
+    refused = bench("run", BUNDLE, photos, *QUICK, *OURS[:2], "--threads", "1", "-o", tmp_path, "--resume")
+    assert refused.returncode == 2
+    assert "another choice of contenders" in refused.stderr
+
+
+def test_that_others_took_the_machine_is_not_forgotten_when_a_run_is_gone_on_with(photos: Path, tmp_path: Path) -> None:
+    measured(tmp_path, photos, *QUICK, *OURS)
+    path = tmp_path / "tiny_last_32-1t.json"
+    said = "other programs used 84% of the cores during the run: stop them and repeat the run"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "unstable": [said]}))
+    assert said in measured(tmp_path, photos, *QUICK, *OURS, "--resume", "--rounds", "3").unstable
+
+
+def test_a_run_of_another_version_is_not_gone_on_with(photos: Path, tmp_path: Path) -> None:
+    measured(tmp_path, photos, *QUICK, *OURS)
+    path = tmp_path / "tiny_last_32-1t.json"
+    told = json.loads(path.read_text())
+    told["results"][0]["versions"]["numpy"] = "1.0"
+    path.write_text(json.dumps(told))
+    refused = bench("run", BUNDLE, photos, *QUICK, *OURS, "--threads", "1", "-o", tmp_path, "--resume", "--rounds", "3")
+    assert refused.returncode == 1
+    assert "numpy 1.0" in refused.stderr
+    path.write_text(json.dumps({**told, "format": 99}))
+    refused = bench("run", BUNDLE, photos, *QUICK, *OURS, "--threads", "1", "-o", tmp_path, "--resume")
+    assert refused.returncode == 2
+    assert "99" in refused.stderr

@@ -1,0 +1,244 @@
+"""Files with a camera frame as their input: their pixels are Pillow's and OpenCV's; the export says what they are."""
+
+# ruff: noqa: E402  the imports come after the question whether they are there
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+for name in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer"):
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"the export extra is not installed: {name} is missing", allow_module_level=True)
+
+import edgefeat
+from edgefeat._bundle.atomic_files import check_new_folder
+from edgefeat._images.form import PictureForm
+from edgefeat._images.frames.form import FORMATS, ROTATIONS, FrameForm, parse_frame
+from edgefeat._images.frames.pixels import frame_of, rgb_of
+from edgefeat._images.picture import read_picture
+from edgefeat_export._convert import grid
+from edgefeat_export._convert.frames import onnx as onnx_frames
+from edgefeat_export._convert.frames import tflite as tflite_frames
+from edgefeat_export._convert.frames.filters import bilinear, byte_weights
+from edgefeat_export._convert.frames.plan import enlarged, plan_frame
+
+HEIGHT, WIDTH = 24, 32
+MAKE_BUNDLES = Path(__file__).parents[2] / "data" / "make_bundles.py"
+
+frames = st.builds(
+    lambda pixels, rotation, color, width, height: parse_frame(f"{pixels}-{2 * width}x{2 * height}-{rotation}-{color}"),
+    st.sampled_from(FORMATS),
+    st.sampled_from(ROTATIONS),
+    st.sampled_from(["bt601", "bt601-full", "bt709"]),
+    st.integers(4, 60),
+    st.integers(4, 60),
+)
+fits = st.sampled_from(["stretch", "crop", "pad"])
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a network whose feature is its picture, as TFLite and ONNX."""
+    import keras
+
+    from edgefeat_export._convert.graph import save_graph
+    from edgefeat_export._convert.onnx import conversion as onnx_conversion
+    from edgefeat_export._convert.tflite import conversion as tflite_conversion
+
+    folder = tmp_path_factory.mktemp("identity")
+    picture = keras.Input((HEIGHT, WIDTH, 3))
+    graph = save_graph(keras.Model(picture, keras.layers.Rescaling(2.0)(picture)), ["picture"], folder / "graph")
+    tflite_conversion.float32(graph, folder / "net.tflite")
+    onnx_conversion.float32(folder / "net.tflite", folder / "net.onnx")
+    return folder
+
+
+def pixels(folder: Path, frame: NDArray[np.uint8], form: FrameForm, picture: PictureForm) -> list[NDArray[np.float32]]:
+    """The pictures that a TFLite and an ONNX file make of a frame."""
+    import onnxruntime
+    from ai_edge_litert.interpreter import Interpreter
+
+    plan = plan_frame(form, picture)
+    tflite_frames.with_frame(folder / "net.tflite", plan, folder / "frame.tflite")
+    onnx_frames.with_frame(folder / "net.onnx", plan, folder / "frame.onnx")
+    interpreter = Interpreter(str(folder / "frame.tflite"), num_threads=1)
+    one = interpreter.get_signature_runner()(image=frame[np.newaxis])["picture"]
+    session = onnxruntime.InferenceSession(str(folder / "frame.onnx"), providers=["CPUExecutionProvider"])
+    two = session.run(None, {"image": np.stack([frame, np.full_like(frame, 128)])})[0]
+    return [one[0] / 2, two[0] / 2]
+
+
+@given(frames, fits, st.integers(0, 5))
+@settings(deadline=None, max_examples=12)
+def test_both_formats_make_the_picture_that_pillow_makes(identity: Path, form: FrameForm, fit: Any, seed: int) -> None:
+    picture = PictureForm(HEIGHT, WIDTH, fit=fit)
+    if form.upright == (WIDTH, HEIGHT):
+        return
+    # Colours that no format clips: YUV is clipped before the second pass, not before the first.
+    coarse = np.random.default_rng(seed).integers(80, 176, (5, 6, 3), np.uint8)
+    frame = frame_of(np.asarray(Image.fromarray(coarse).resize(form.upright, Image.Resampling.BICUBIC)), form)
+    expected = read_picture(rgb_of(frame, form), picture).astype(int)
+    for found in pixels(identity, frame, form, picture):
+        difference = np.abs(found - expected)
+        assert difference.max() <= 3, form.name
+        assert difference.mean() <= 0.5, form.name
+
+
+@pytest.mark.parametrize("pixel_format", ["bgr", "rgba", "bgra", "gray", "nv12", "nv21", "i420", "yuyv"])
+def test_colours_alone_are_those_of_opencv_within_a_level(identity: Path, pixel_format: str) -> None:
+    cv2 = pytest.importorskip("cv2", reason="no OpenCV: pip install opencv-python-headless", exc_type=ImportError)
+    form = parse_frame(f"{pixel_format}-{WIDTH}x{HEIGHT}")
+    code = f"{pixel_format.upper()}2RGB" if not form.is_yuv else f"YUV2RGB_{pixel_format.upper()}"
+    noise = np.random.default_rng(2).integers(0, 256, form.shape, np.uint8)
+    expected = cv2.cvtColor(noise, getattr(cv2, f"COLOR_{code}")).astype(int)
+    for found in pixels(identity, noise, form, PictureForm(HEIGHT, WIDTH)):
+        assert np.abs(found - expected).max() <= 1
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.data())
+@settings(deadline=None, max_examples=60)
+def test_the_matrix_is_pillows_resize(source: int, size: int, data: st.DataObject) -> None:
+    begin = data.draw(st.integers(0, source - 1))
+    end = data.draw(st.integers(begin + 1, source))
+    line = np.random.default_rng(source).random((1, source), np.float32)
+    box = (begin, 0, end, 1)
+    expected = np.asarray(Image.fromarray(line).resize((size, 1), Image.Resampling.BILINEAR, box=box))[0]
+    np.testing.assert_allclose(bilinear(source, size, begin, end) @ line[0], expected, atol=1e-5)
+
+
+@given(st.integers(1, 300), st.integers(1, 90), st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_byte_weights_keep_every_plain_level(source: int, size: int, pairs: bool) -> None:
+    weights = bilinear(source, size)
+    whole, total = byte_weights(weights, grid.LEVELS, pairs=pairs)
+    assert (whole.sum(axis=1) == total).all()
+    assert whole.min() >= 0
+    assert whole.max() <= grid.LEVELS
+    assert np.abs(whole / total - weights).max() <= 1 / total
+    if pairs and source > 1:
+        assert (whole[:, 1:] + whole[:, :-1]).max() <= grid.PAIR
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_model: Path, small_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A bundle with three frames, and what the command said."""
+    folder = tmp_path_factory.mktemp("frames")
+    command = [sys.executable, "-m", "edgefeat", "export", str(tiny_model), "--preprocess", "tf"]
+    command += ["--layer", "stem", "--layer", "inner/point", "--effort", "quick", "--min-fidelity", "0.9"]
+    command += ["--variants", "tflite-float32,onnx-float32,tflite-int8", "--frame-format", "nv21"]
+    command += ["--frame-rotation", "90", "--frame", "80x60", "--frame", "rgb-48x40-0", "--frame", "gray-20x16-180"]
+    command += ["--calibration", str(small_photos)]
+    done = subprocess.run([*command, "-o", str(folder / "tiny.edgefeat")], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    return folder / "tiny.edgefeat", done.stderr
+
+
+def test_every_variant_is_written_with_every_frame(exported: tuple[Path, str]) -> None:
+    bundle = edgefeat.Bundle.open(exported[0])
+    plain = ("tflite-float32", "onnx-float32", "tflite-int8")
+    names = [variant.name for variant in bundle.manifest.variants]
+    assert bundle.frames() == ("nv21-80x60-90", "rgb-48x40", "gray-20x16-180")
+    assert names == [*plain, *(f"{name}@{frame}" for frame in bundle.frames() for name in plain)]
+    for variant in bundle.manifest.variants:
+        for figures in variant.fidelity.values():
+            assert figures.mean_cosine >= (0.9995 if variant.precision == "float32" else 0.9)
+    assert "frame gray-20x16-180 is smaller than the model's input, 32x32, and is enlarged" in exported[1]
+    assert all(check.status == "ok" for check in edgefeat.verify(bundle))
+
+
+def test_the_card_and_the_metadata_describe_the_frame(exported: tuple[Path, str]) -> None:
+    from edgefeat_export._bundle.tflite_metadata import METADATA
+    from edgefeat_export._convert.tflite import flatbuffer
+
+    card = (exported[0] / "README.md").read_text()
+    assert "`tflite-int8@nv21-80x60-90.tflite`" in card
+    assert "90 x 80 bytes" in card
+    assert 'frame="nv21-80x60-90"' in card
+    model = flatbuffer.read(exported[0] / "tflite-int8@nv21-80x60-90.tflite")
+    (place,) = [entry.buffer for entry in model.metadata if bytes(entry.name) == METADATA.encode()]
+    text = bytes(model.buffers[place].data)
+    assert b"A camera frame as it is, 80 x 60 pixels, nv21, bt601: 90 x 80 bytes" in text
+    assert b"turned by 90 degrees clockwise" in text
+
+
+def test_a_frame_may_come_from_the_memory_of_a_camera(exported: tuple[Path, str]) -> None:
+    extractor = edgefeat.load(exported[0], variant="tflite-int8", frame="nv21-80x60-90")
+    assert extractor.variant == "tflite-int8@nv21-80x60-90"
+    assert extractor.frame is not None
+    frame = frame_of(np.full((80, 60, 3), 90, np.uint8), extractor.frame)
+    padded = np.pad(frame, ((0, 0), (0, 48)))
+    one, two = extractor.extract_frame(frame), extractor.extract_frame(padded.tobytes(), stride=128)
+    assert isinstance(one, dict)
+    assert isinstance(two, dict)
+    for tap, feature in one.items():
+        np.testing.assert_array_equal(feature, two[tap])
+
+
+def test_a_bundle_with_frames_may_be_replaced_and_other_folders_may_not(
+    exported: tuple[Path, str], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(exported[0], tmp_path / "copy.edgefeat")
+    check_new_folder(copy, overwrite=True)
+    (copy / "notes@home.txt").touch()
+    with pytest.raises(edgefeat.ArgumentError, match=r"contains 'notes@home\.txt'"):
+        check_new_folder(copy, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--frame", "641x480", "--frame-format", "nv12"], "even width and height"),
+        (["--frame", "640"], "allowed: WIDTHxHEIGHT"),
+    ],
+)
+def test_a_frame_that_cannot_be_is_one_line(exported: tuple[Path, str], arguments: list[str], words: str) -> None:
+    model = exported[0].parent / "tiny.keras"
+    command = [sys.executable, "-m", "edgefeat", "export", str(model), "--preprocess", "tf", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=exported[0].parent)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("edgefeat:")]) == 1
+
+
+def test_the_models_own_input_is_no_frame() -> None:
+    with pytest.raises(edgefeat.ArgumentError, match="is the model's own input"):
+        enlarged(parse_frame("rgb-32x24"), PictureForm(HEIGHT, WIDTH))
+    assert enlarged(parse_frame("bgr-32x24"), PictureForm(HEIGHT, WIDTH)) is None
+
+
+def test_mediapipe_takes_an_rgb_frame_at_its_own_size(exported: tuple[Path, str], tmp_path: Path) -> None:
+    folder = exported[0]
+    form = parse_frame("rgb-48x40")
+    coarse = np.random.default_rng(4).integers(0, 256, (4, 5, 3), np.uint8)
+    frame = frame_of(np.asarray(Image.fromarray(coarse).resize(form.upright)), form)
+    np.savez(tmp_path / "frames.npz", frame)
+    script = Path(__file__).parents[1] / "phones" / "mediapipe_embedder.py"
+    files = [str(tmp_path / "out.npz"), str(tmp_path / "frames.npz"), str(folder / "tflite-float32@rgb-48x40.tflite")]
+    done = subprocess.run([sys.executable, str(script), *files], capture_output=True, text=True, timeout=300)
+    if done.returncode == 3:
+        pytest.skip(f"MediaPipe is not here: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    own = edgefeat.load(folder, variant="tflite-float32", frame="rgb-48x40").extract_frame(frame)
+    assert isinstance(own, dict)
+    with np.load(tmp_path / "out.npz") as found:
+        for tap, feature in own.items():
+            np.testing.assert_allclose(found[f"0/{tap}"][0], feature, atol=1e-5)
+
+
+def test_json_names_the_frame(exported: tuple[Path, str]) -> None:
+    manifest = json.loads((exported[0] / "manifest.json").read_text())
+    frame = next(one["frame"] for one in manifest["variants"] if one["name"] == "onnx-float32@nv21-80x60-90")
+    assert frame == {"format": "nv21", "width": 80, "height": 60, "rotation": 90, "color": "bt601"}

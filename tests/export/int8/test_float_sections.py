@@ -1,0 +1,72 @@
+"""Sections of a network that stay in float beside int8: which they are, in both formats."""
+
+# ruff: noqa: E402  the imports come after the question whether they are there
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer"):
+    pytest.importorskip(name, reason="the export extra is not installed")
+
+import onnx
+from tests.conftest import MadeOnce
+from tests.export.int8.correction_case import Case, Pictures, case_in, write_case
+
+from edgefeat_export._convert.onnx import int8 as onnx_int8
+from edgefeat_export._convert.tflite import flatbuffer, tail
+from edgefeat_export._convert.tflite import int8 as tflite_int8
+from edgefeat_export._quantize.correction.corrected_files import Models, correct
+from edgefeat_export._quantize.correction.sections import prefix, sections
+
+Features = Callable[[Path, Pictures], npt.NDArray[np.float32]]
+
+
+@pytest.fixture(scope="module")
+def case(made_once: MadeOnce) -> Case:
+    return case_in(made_once("correction", write_case))
+
+
+def test_sections_cover_the_trunk_once_in_both_formats(case: Case) -> None:
+    parts = sections(case.float32.onnx, case.float32.tflite)
+    assert len(parts) == 10
+    nodes, operators = prefix(parts)
+    assert len(set(nodes)) == len(nodes)
+    assert len(set(operators)) == len(operators)
+    model = onnx.load(case.float32.onnx)
+    assert {*nodes, *onnx_int8.float_nodes(model)} == {node.name for node in model.graph.node}
+    float_operators = tail.float_operators(flatbuffer.read(case.float32.tflite))
+    count = len(flatbuffer.read(case.float32.tflite).subgraphs[0].operators)
+    assert {*operators, *float_operators} == set(range(count))
+
+
+def test_sections_in_float_keep_their_weights_and_are_not_quantized(case: Case) -> None:
+    nodes, operators = prefix(sections(case.float32.onnx, case.float32.tflite)[:2])
+    target = Models(case.folder / "mixed.tflite", case.folder / "mixed.onnx")
+    report = correct(case.float32, target, case.pictures, case.checking, kept=nodes)
+    assert report.layers == 8
+    made = Models(case.folder / "mixed-int8.tflite", case.folder / "mixed-int8.onnx")
+    tflite_int8.int8(target.tflite, case.pictures, made.tflite, kept=operators)
+    onnx_int8.int8(target.onnx, case.pictures, made.onnx, kept=nodes)
+    weights = [tensor for tensor in onnx.load(made.onnx).graph.initializer if len(tensor.dims) == 4]
+    assert [tensor.data_type for tensor in weights].count(onnx.TensorProto.INT8) == 8
+    graph = flatbuffer.read(made.tflite).subgraphs[0]
+    assert len([tensor for tensor in graph.tensors if tensor.type == 9 and len(tensor.quantization.scale) > 1]) == 8
+
+
+@pytest.mark.parametrize("part", [slice(0, 3), slice(0, 6), slice(0, None)])
+def test_layers_turned_back_to_float_are_those_of_a_file_quantized_without_them(
+    case: Case, features: Features, part: slice
+) -> None:
+    whole, without, turned = (case.folder / f"{name}.onnx" for name in ("whole", "without", "turned"))
+    kept = set(prefix(sections(case.float32.onnx, case.float32.tflite)[part])[0])
+    onnx_int8.quantize(case.float32.onnx, case.pictures, whole)
+    onnx_int8.quantize(case.float32.onnx, case.pictures, without, kept=kept)
+    onnx.save(onnx_int8.with_float(onnx.load(whole), onnx.load(case.float32.onnx), kept), turned)
+    all_int8, expected, found = (features(path, case.checking) for path in (whole, without, turned))
+    assert np.linalg.norm(found - expected) < 0.5 * np.linalg.norm(all_int8 - expected)

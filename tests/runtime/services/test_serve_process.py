@@ -1,0 +1,87 @@
+"""`edgefeat serve` as a process: sockets, ports, signals and the service manager."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from tests.runtime.services.services import running
+from tests.runtime.services.serving import Server, needs_serve, serving
+
+pytestmark = needs_serve
+
+
+def test_a_unix_socket_is_for_the_owner_and_the_group(one_tap: Path, tmp_path: Path) -> None:
+    if not hasattr(socket, "AF_UNIX"):
+        pytest.skip("there are no Unix sockets")
+    path = tmp_path / "socket"
+    for _ in range(2):  # the second time over what a killed server has left
+        with running("serve", one_tap, "--unix", path) as service:
+            service.said("serving at unix:")
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.connect(str(path))
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                assert connection.makefile("rb").read().endswith(b'{"status":"ok"}')
+            with running("serve", one_tap, "--unix", path) as other:
+                assert other.process.wait(timeout=60) == 1
+                other.said("in use by another server")
+
+
+def test_sigterm_ends_the_server_during_an_upload(one_tap: Path) -> None:
+    with serving(one_tap) as server, socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"POST /features HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+        idle = socket.create_connection(("127.0.0.1", server.port))
+        assert server.ask("GET", "/health").status == 200  # so that the upload has begun
+        assert server.service.stop() == 0
+        assert connection.recv(4096).startswith(b"HTTP/1.1 503 ")
+        idle.close()
+        assert server.service.count("Traceback") == 0
+
+
+def test_a_request_under_way_is_answered_before_the_server_ends(one_tap: Path, photo: bytes) -> None:
+    with serving(one_tap) as server:
+        statuses = []
+
+        def ask() -> None:
+            with contextlib.suppress(OSError):  # the server has ended
+                while True:
+                    statuses.append(server.ask("POST", "/features", photo).status)
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while len(statuses) < 20:
+            server.ask("GET", "/health")
+        assert server.service.stop() == 0
+        for thread in threads:
+            thread.join()
+        assert set(statuses) == {200}
+
+
+def test_the_service_manager_is_told(one_tap: Path, tmp_path: Path) -> None:
+    if not hasattr(socket, "AF_UNIX"):
+        pytest.skip("there is no systemd")
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(60)
+        environment = {**os.environ, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}
+        with serving(one_tap, env=environment) as server:
+            heard: set[str] = set()
+            while not {"READY=1", "WATCHDOG=1"} <= heard:
+                heard |= set(manager.recv(4096).decode().splitlines())
+            server.service.process.terminate()
+            while "STOPPING=1" not in heard:
+                heard |= set(manager.recv(4096).decode().splitlines())
+
+
+def test_a_port_in_use_is_named(one_tap: Path, server: Server) -> None:
+    with running("serve", one_tap, "--port", str(server.port)) as service:
+        assert service.process.wait(timeout=60) == 1
+        service.said(f"port {server.port} of 127.0.0.1 cannot be used")
