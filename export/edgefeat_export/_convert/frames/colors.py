@@ -1,0 +1,97 @@
+"""The second pass of YUV frames: one matrix resizes and converts to RGB, as whole numbers of 8 bits.
+
+Its columns are the lines of the first pass, in groups: two lines of luma and their one line of U and V, or one of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat._images.frames.form import FrameForm
+from edgefeat._images.frames.pixels import BLACK, matrix
+from edgefeat_export._convert import grid
+from edgefeat_export._convert.frames.filters import whole_weights
+
+__all__ = ["LUMA", "ColorMatrix", "U", "color_matrix"]
+
+Array = NDArray[np.float64]
+
+#: The kinds of lines.
+LUMA, U, V = 0, 1, 2
+
+#: The share by which luma may have fewer levels than possible, if chroma is then nearer to its share.
+_FEWER = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class ColorMatrix:
+    """Whole `weights` (3, resized, lines) from -127 to 127, with one `unit`: a weight stands for `weight * unit`.
+
+    A level of red, green or blue is the sum of `unit * weight * (level of the line - its zero)`: the zero of luma is
+    `black`, below which luma counts as black, and that of chroma is 128. `group` has the kind of each line of a group.
+    """
+
+    weights: Array
+    unit: float
+    group: tuple[int, ...]
+    black: int
+
+    @property
+    def luma(self) -> float:
+        """What a level of luma adds to red, green and blue."""
+        kinds = np.tile(self.group, self.weights.shape[2] // len(self.group))
+        return float(self.weights[0, 0, kinds == LUMA].sum() * self.unit)
+
+    def bias(self, zero: int) -> Array:
+        """Return what to add to red, green and blue (3,), if `zero` is subtracted from each line of chroma."""
+        kinds = np.tile(self.group, self.weights.shape[2] // len(self.group))
+        shares = self.weights[:, 0, kinds != LUMA].sum(axis=1) * self.unit
+        return np.asarray((zero - 128) * shares)
+
+
+def color_matrix(form: FrameForm, down: Array) -> ColorMatrix:
+    """Return the matrix of a YUV frame whose resize along its columns is `down` (resized, height).
+
+    Each row of it has the same sum over luma, over U and over V, so plain areas keep their colour. If two rows of
+    pixels share a line of chroma, its line counts twice, which halves the weights: they would be three times as large
+    as those of luma, and leave it few levels.
+    """
+    colors, _ = matrix(form.color)
+    group = (LUMA, U, V) if form.format == "yuyv" else (LUMA, LUMA, U, V, U, V)
+    rows = group.count(LUMA)
+    chroma = down.reshape(len(down), -1, rows).sum(axis=2)
+    ratios = colors / colors[0, 0]
+    copies = group.count(U)
+    shares = np.abs(ratios[:, 1:]).max() / copies
+    largest = max(float(down.max()), float(chroma.max()) * float(shares))
+    luma = _finest(ratios, int((grid.LEVELS - 1) // largest))
+    weights = np.zeros((3, len(down), chroma.shape[1], len(group)))
+    for color, kind, places in _kinds(group):
+        total = int(np.rint(luma * ratios[color, kind]))
+        source = down if kind == LUMA else chroma
+        whole = np.sign(total) * whole_weights(source, abs(total))
+        for number, place in enumerate(places):
+            # The lines of luma are different ones; those of chroma are copies, and share the weight.
+            part = whole[:, number::rows] if kind == LUMA else (whole + number) // copies
+            weights[color, :, :, place] = part
+    black = 0 if form.color.endswith("-full") else BLACK
+    return ColorMatrix(weights.reshape(3, len(down), -1), colors[0, 0] / luma, group, black)
+
+
+def _kinds(group: tuple[int, ...]) -> Iterator[tuple[int, int, list[int]]]:
+    """Yield each colour with each kind of line and its places in the group."""
+    for color in range(3):
+        for kind in (LUMA, U, V):
+            yield color, kind, [place for place, one in enumerate(group) if one == kind]
+
+
+def _finest(ratios: Array, most: int) -> int:
+    """Return the number of levels of luma, near `most`, for which those of chroma are nearest to whole numbers."""
+    counts = np.arange(max(1, int(most * _FEWER)), most + 1)
+    exact = counts[:, np.newaxis, np.newaxis] * ratios
+    error = np.abs(exact - np.rint(exact)).max(axis=(1, 2)) / counts
+    return int(counts[np.argmin(error)])
