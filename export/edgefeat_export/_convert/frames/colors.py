@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._images.frames.form import FrameForm
-from edgefeat._images.frames.pixels import BLACK, matrix
+from edgefeat._images.frames.pixels import matrix
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.frames.filters import whole_weights
 
@@ -31,14 +31,13 @@ _FEWER = 0.85
 class ColorMatrix:
     """Whole `weights` (3, resized, lines) from -127 to 127, with one `unit`: a weight stands for `weight * unit`.
 
-    A level of red, green or blue is the sum of `unit * weight * (level of the line - its zero)`: the zero of luma is
-    `black`, below which luma counts as black, and that of chroma is 128. `group` has the kind of each line of a group.
+    Levels of red, green and blue are sums of `unit * weight * level` over lines, from which black is subtracted if they
+    are luma, and 128 if they are chroma. `group` has the kind of each line of a group.
     """
 
     weights: Array
     unit: float
     group: tuple[int, ...]
-    black: int
 
     @property
     def luma(self) -> float:
@@ -46,11 +45,11 @@ class ColorMatrix:
         kinds = np.tile(self.group, self.weights.shape[2] // len(self.group))
         return float(self.weights[0, 0, kinds == LUMA].sum() * self.unit)
 
-    def bias(self, zero: int) -> Array:
-        """Return what to add to red, green and blue (3,), if `zero` is subtracted from each line of chroma."""
+    @property
+    def bias(self) -> Array:
+        """What to add to red, green and blue (3,), if nothing is subtracted from chroma."""
         kinds = np.tile(self.group, self.weights.shape[2] // len(self.group))
-        shares = self.weights[:, 0, kinds != LUMA].sum(axis=1) * self.unit
-        return np.asarray((zero - 128) * shares)
+        return np.asarray(-128 * self.weights[:, 0, kinds != LUMA].sum(axis=1) * self.unit)
 
 
 def color_matrix(form: FrameForm, down: Array) -> ColorMatrix:
@@ -78,8 +77,7 @@ def color_matrix(form: FrameForm, down: Array) -> ColorMatrix:
             # The lines of luma are different ones; those of chroma are copies, and share the weight.
             part = whole[:, number::rows] if kind == LUMA else (whole + number) // copies
             weights[color, :, :, place] = part
-    black = 0 if form.color.endswith("-full") else BLACK
-    return ColorMatrix(weights.reshape(3, len(down), -1), colors[0, 0] / luma, group, black)
+    return ColorMatrix(weights.reshape(3, len(down), -1), colors[0, 0] / luma, group)
 
 
 def _kinds(group: tuple[int, ...]) -> Iterator[tuple[int, int, list[int]]]:

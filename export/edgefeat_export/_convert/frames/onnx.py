@@ -21,8 +21,8 @@ __all__ = ["with_frame"]
 
 #: Resized pixels in a block of the first pass, by the number of colours in it, and of the second. Measured with ONNX
 #: Runtime on frames of 640x480 and 1280x720.
-_ACROSS = {1: 28, 2: 28, 3: 16}
-_DOWN = 28
+_ACROSS = {1: 28, 3: 16}
+_DOWN = {1: 28, 3: 16}
 #: What uint8 tensors have as their zero point whose values have both signs.
 _MIDDLE = 128
 #: A tap has no `/` in its name.
@@ -54,7 +54,7 @@ def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
 def _picture(builder: _Builder, plan: FramePlan) -> str:
     """Add the nodes from the frame to the picture, uint8 (N, height, width, 3), and return its name.
 
-    Products are written as float between DequantizeLinear and QuantizeLinear, which engines merge into integer products.
+    Products are written as float between DequantizeLinear and QuantizeLinear, which engines merge.
     """
     size, across, planes = len(plan.down), plan.across, plan.planes
     if plan.colors is None:
@@ -104,7 +104,7 @@ def _packed(builder: _Builder, plan: FramePlan) -> str:
     rows = builder.node("Concat", parts, axis=2)
     whole, total = byte_weights(plan.down, 255)
     parts = []
-    for block in blocks(whole[np.newaxis], _DOWN):
+    for block in blocks(whole[np.newaxis], _DOWN[1]):
         matrix = builder.weights(block.weights[0].astype(np.uint8), 1 / total)
         window = builder.floats(builder.slice(rows, block.first, block.last, 1))
         parts.append(builder.rounded(builder.node("MatMul", [matrix, window])))
@@ -126,16 +126,14 @@ def _lines(builder: _Builder, plan: FramePlan, colors: ColorMatrix) -> str:
 
 
 def _section(builder: _Builder, rows: str, section: Section) -> list[str]:
-    """Return the first pass of a section, uint8 (N, rows, resized) for each of its planes.
-
-    What is below black saturates at 0.
-    """
+    """Return the first pass of a section, uint8 (N, rows, resized) for each of its planes."""
     planes, size, _ = section.weights.shape
     whole, total = byte_weights(section.weights.reshape(planes * size, -1), grid.LEVELS, pairs=True)
     parts: list[list[str]] = [[] for _ in range(planes)]
-    for block in blocks(whole.reshape(section.weights.shape), _ACROSS[planes]):
-        window = builder.floats(builder.slice(rows, block.first, block.last, 2), section.black)
-        for part, weights in zip(parts, block.weights, strict=True):
+    for block in blocks(whole.reshape(section.weights.shape), _ACROSS[1]):
+        part_of_rows = builder.slice(rows, block.first, block.last, 2)
+        for part, weights, black in zip(parts, block.weights, section.black, strict=True):
+            window = builder.floats(part_of_rows, black)
             part.append(builder.rounded(builder.node("MatMul", [window, _matrix(builder, weights.T, 1 / total)])))
     return [builder.node("Concat", part, axis=2) for part in parts]
 
@@ -148,7 +146,7 @@ def _converted(builder: _Builder, lines: str, colors: ColorMatrix) -> str:
     # 128 is subtracted from all lines; for luma the zero point of the result makes up for it.
     zero = int(np.rint(_MIDDLE * colors.luma))
     parts = []
-    for block in blocks(colors.weights, _DOWN):
+    for block in blocks(colors.weights, _DOWN[3]):
         shifted = block.weights.transpose(1, 0, 2).reshape(-1, block.last - block.first) + _MIDDLE
         matrix = builder.weights(shifted.astype(np.uint8), colors.unit, _MIDDLE)
         window = builder.floats(builder.slice(lines, block.first, block.last, 1), _MIDDLE)

@@ -78,6 +78,11 @@ class Builder:
         return len(self._graph.tensors) - 1
 
     def reshape(self, source: int, shape: Sequence[int]) -> int:
+        """Return a tensor in another shape; one side may be -1, and is then what is left."""
+        others = -int(np.prod(shape)) if -1 in shape else 1
+        shape = [int(np.prod(self.shape(source))) // others if side == -1 else side for side in shape]
+        if shape == self.shape(source):
+            return source
         options = schema.ReshapeOptionsT()
         options.newShape = list(shape)
         return self._add(
@@ -139,12 +144,10 @@ class Builder:
         scale: float,
         bias: npt.NDArray[np.float64] | None = None,
         zero: int = BYTES,
-        positive: bool = False,
     ) -> int:
         """Return int8 `rows` (N, window) times `weights` (resized, window) times `scale`: int8 (N, resized).
 
-        `bias` (resized,), or of 1 for all, is added. `zero` is the zero point of the result; if `positive`, nothing is
-        below 0.
+        `bias` (resized,), or of 1 for all, is added. `zero` is the zero point of the result.
         """
         matrix = self.tensor(weights.shape, np.int8, np.ascontiguousarray(weights).tobytes(), scale=scale)
         inputs = [rows, matrix, -1]
@@ -152,8 +155,6 @@ class Builder:
             sums = np.rint(np.broadcast_to(bias, len(weights)) / scale).astype(np.int32)
             inputs[2] = self.tensor(sums.shape, np.int32, sums.tobytes(), scale=scale)
         options = schema.FullyConnectedOptionsT()
-        if positive:
-            options.fusedActivationFunction = schema.ActivationFunctionType.RELU
         shape = [self.shape(rows)[0], len(weights)]
         kind = _OPTIONS.FullyConnectedOptions
         return self._add("FULLY_CONNECTED", inputs, shape, np.int8, options, kind, zero=zero)

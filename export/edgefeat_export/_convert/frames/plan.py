@@ -33,14 +33,14 @@ class Section:
     """A part of the frame's bytes, `rows` x `row_bytes` from byte `start`, and the first pass over its rows.
 
     `weights` (planes, resized, row_bytes) give a row of each plane: red, green and blue, or gray, or luma, or chroma.
-    Each of them sums to 1. From what is below `black`, black is left.
+    Each of them sums to 1. For each plane, `black` is subtracted from the result, and 0 is what is left below it.
     """
 
     start: int
     rows: int
     row_bytes: int
     weights: Array
-    black: int = 0
+    black: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ def _packed(form: FrameForm, along: Array) -> Section:
     """Return the section of a format whose bytes are red, green and blue, or gray."""
     order = {"rgb": (0, 1, 2), "rgba": (0, 1, 2), "bgr": (2, 1, 0), "bgra": (2, 1, 0), "gray": (0,)}[form.format]
     step = CHANNELS[form.format]
-    return Section(0, form.height, form.width * step, np.stack([_spread(along, place, step) for place in order]))
+    weights = np.stack([_spread(along, place, step) for place in order])
+    return Section(0, form.height, form.width * step, weights, (0,) * len(order))
 
 
 def _yuv(form: FrameForm, along: Array) -> tuple[Section, ...]:
@@ -144,17 +145,15 @@ def _yuv(form: FrameForm, along: Array) -> tuple[Section, ...]:
     shared = along[:, 0::2] + along[:, 1::2]
     black = 0 if form.color.endswith("-full") else BLACK
     if form.format == "yuyv":
-        chroma = np.stack([_spread(shared, 1, 4), _spread(shared, 3, 4)])
-        return (
-            Section(0, height, 2 * width, _spread(along, 0, 2)[np.newaxis], black),
-            Section(0, height, 2 * width, chroma),
-        )
-    luma, half = Section(0, height, width, along[np.newaxis], black), height // 2
+        planes = np.stack([_spread(along, 0, 2), _spread(shared, 1, 4), _spread(shared, 3, 4)])
+        return (Section(0, height, 2 * width, planes, (black, 0, 0)),)
+    luma, half = Section(0, height, width, along[np.newaxis], (black,)), height // 2
     if form.format == "i420":
         starts = (pixels, pixels + pixels // 4)
-        return (luma, *(Section(start, half, width // 2, shared[np.newaxis]) for start in starts))
+        return (luma, *(Section(start, half, width // 2, shared[np.newaxis], (0,)) for start in starts))
     order = (1, 0) if form.format == "nv21" else (0, 1)
-    return luma, Section(pixels, half, width, np.stack([_spread(shared, place, 2) for place in order]))
+    pairs = np.stack([_spread(shared, place, 2) for place in order])
+    return luma, Section(pixels, half, width, pairs, (0, 0))
 
 
 def _spread(weights: Array, place: int, step: int) -> Array:

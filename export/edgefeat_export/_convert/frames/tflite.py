@@ -16,9 +16,11 @@ from edgefeat_export._convert.tflite import flatbuffer
 
 __all__ = ["with_frame"]
 
-#: Resized pixels in a block of the first and of the second pass. Measured with LiteRT on frames of 640x480 and
-#: 1280x720: smaller blocks are more operators, larger ones more products with zero.
-_ACROSS, _DOWN = 32, 32
+#: Resized pixels in a block of the first and of the second pass, by the number of planes in it; the second makes three
+#: of YUV. Measured with LiteRT on frames of 640x480 and 1280x720: smaller blocks are more operators, larger
+#: ones more products with zero.
+_ACROSS = {1: 32, 2: 16, 3: 16}
+_DOWN = {1: 32, 3: 8}
 
 
 def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
@@ -80,10 +82,12 @@ def _picture(builder: Builder, levels: int, plan: FramePlan, zero: int) -> int:
     else:
         columns = builder.transpose(_lines(builder, levels, plan, plan.colors), [1, 0])
         result = _converted(builder, columns, plan, plan.colors, zero)
-    if plan.turned and plan.colors is None:
-        result = builder.transpose(builder.reshape(result, [across, planes, size]), [0, 2, 1])
+    if plan.colors is None:
+        # The planes of a pixel are neighbours along the frame's rows, and have to be again in the picture.
+        kept = [across * planes, size] if not plan.turned else [across, planes, size]
+        result = builder.transpose(builder.reshape(result, kept), [0, 2, 1] if plan.turned else [1, 0])
     elif not plan.turned:
-        result = builder.transpose(builder.reshape(result, [across * planes, size]), [1, 0])
+        result = builder.transpose(builder.reshape(result, [across, size, planes]), [1, 0, 2])
     height, width = (across, size) if plan.turned else (size, across)
     result = builder.reshape(result, [1, height, width, planes])
     if planes == 1:
@@ -101,7 +105,7 @@ def _packed(builder: Builder, levels: int, plan: FramePlan, zero: int) -> int:
     planes, size, _ = section.weights.shape
     whole, total = byte_weights(section.weights.reshape(planes * size, -1), grid.LEVELS)
     parts = []
-    for block in blocks(whole.reshape(section.weights.shape), _ACROSS // 2 if planes > 1 else _ACROSS):
+    for block in blocks(whole.reshape(section.weights.shape), _ACROSS[planes]):
         window = builder.window(rows, 0, section.rows, block.first, block.last)
         pixels = block.weights.transpose(1, 0, 2).reshape(-1, block.last - block.first)  # plane after plane of a pixel
         parts.append(builder.dense(window, pixels.astype(np.int8), scale=1 / total))
@@ -109,7 +113,7 @@ def _packed(builder: Builder, levels: int, plan: FramePlan, zero: int) -> int:
     whole, total = byte_weights(plan.down, grid.LEVELS)
     bias = np.full(1, float(BYTES - zero))
     parts = []
-    for block in blocks(whole[np.newaxis], _DOWN):
+    for block in blocks(whole[np.newaxis], _DOWN[1]):
         window = builder.window(columns, 0, size * planes, block.first, block.last)
         weights = block.weights[0].astype(np.int8)
         parts.append(builder.dense(window, weights, scale=1 / total, bias=bias, zero=zero))
@@ -117,51 +121,44 @@ def _packed(builder: Builder, levels: int, plan: FramePlan, zero: int) -> int:
 
 
 def _lines(builder: Builder, levels: int, plan: FramePlan, colors: ColorMatrix) -> int:
-    """Return the first pass of YUV: (lines, resized), group by group. Black is the zero of luma and chroma."""
+    """Return the first pass of YUV: (lines, resized), group by group; black is subtracted from luma."""
     form = plan.form
     row = form.size // form.shape[0]
-    whole = halves = builder.reshape(levels, [form.shape[0], row])
-    if form.format == "i420":
-        chroma = builder.window(whole, form.height, form.shape[0], 0, row)
-        halves = builder.reshape(chroma, [form.height, row // 2])
-    kinds: list[int] = []
+    whole = builder.reshape(levels, [form.shape[0], row])
+    sections: list[int] = []
     for section in plan.sections:
-        start = section.start - (0 if section.row_bytes == row else row * form.height)
-        kinds += _section(builder, whole if section.row_bytes == row else halves, start, section, colors.black)
-    counts = [builder.shape(one)[0] // plan.groups for one in kinds]
-    grouped = zip(kinds, counts, strict=True)
-    luma, *rest = (builder.reshape(one, [plan.groups, count, plan.across]) for one, count in grouped)
-    lines = builder.concatenated([luma, *rest * colors.group.count(U)], 1)
+        rows, start = whole, section.start
+        if section.row_bytes != row:  # the half rows of I420's chroma
+            rows = builder.reshape(builder.window(whole, form.height, form.shape[0], 0, row), [form.height, row // 2])
+            start -= form.height * row
+        planes = _section(builder, rows, start // section.row_bytes, section)
+        sections.append(builder.reshape(planes, [plan.groups, -1, plan.across]))
+    luma, *chroma = sections
+    lines = builder.concatenated([luma, *chroma * colors.group.count(U)], 1)
     return builder.reshape(lines, [plan.groups * len(colors.group), plan.across])
 
 
-def _section(builder: Builder, rows: int, start: int, section: Section, black: int) -> list[int]:
-    """Return the first pass of a section from byte `start` of `rows`: for each of its planes (rows, resized)."""
+def _section(builder: Builder, rows: int, first: int, section: Section) -> int:
+    """Return the first pass of a section, from the row `first` of `rows`: (rows, planes, resized)."""
     planes, size, _ = section.weights.shape
     whole, total = byte_weights(section.weights.reshape(planes * size, -1), grid.LEVELS)
-    parts: list[list[int]] = [[] for _ in range(planes)]
-    first = start // section.row_bytes
-    bias = np.full(1, -float(black)) if black else None
-    for block in blocks(whole.reshape(section.weights.shape), _ACROSS):
+    parts = []
+    for block in blocks(whole.reshape(section.weights.shape), _ACROSS[planes]):
         window = builder.window(rows, first, first + section.rows, block.first, block.last)
-        for part, weights in zip(parts, block.weights.astype(np.int8), strict=True):
-            positive = section.black > 0
-            product = builder.dense(window, weights, scale=1 / total, bias=bias, zero=BYTES + black, positive=positive)
-            part.append(product)
-    return [builder.concatenated(part, 1) for part in parts]
+        _, count, width = block.weights.shape
+        bias = np.repeat(-np.array(section.black, np.float64), count)
+        product = builder.dense(window, block.weights.reshape(-1, width).astype(np.int8), scale=1 / total, bias=bias)
+        parts.append(builder.reshape(product, [section.rows, planes, count]) if planes > 1 else product)
+    return builder.concatenated(parts, 2 if planes > 1 else 1)
 
 
 def _converted(builder: Builder, columns: int, plan: FramePlan, colors: ColorMatrix, zero: int) -> int:
-    """Return the second pass of YUV, with its conversion: (across, 3 x resized), or (across, resized x 3) if turned."""
-    parts: list[list[int]] = [[], [], []]
-    biases = colors.bias(colors.black) + BYTES - zero
-    for block in blocks(colors.weights, _DOWN):
+    """Return the second pass of YUV, with its conversion: (resized across, resized down x 3)."""
+    parts = []
+    biases = colors.bias + BYTES - zero
+    for block in blocks(colors.weights, _DOWN[3]):
         window = builder.window(columns, 0, plan.across, block.first, block.last)
-        if plan.turned:
-            weights = block.weights.transpose(1, 0, 2).reshape(-1, block.last - block.first).astype(np.int8)
-            bias = np.tile(biases, block.weights.shape[1])
-            parts[0].append(builder.dense(window, weights, scale=colors.unit, bias=bias, zero=zero))
-            continue
-        for part, weights, bias in zip(parts, block.weights.astype(np.int8), biases, strict=True):
-            part.append(builder.dense(window, weights, scale=colors.unit, bias=np.full(1, bias), zero=zero))
-    return builder.concatenated([one for part in parts for one in part], 1)
+        weights = block.weights.transpose(1, 0, 2).reshape(-1, block.last - block.first).astype(np.int8)
+        bias = np.tile(biases, block.weights.shape[1])
+        parts.append(builder.dense(window, weights, scale=colors.unit, bias=bias, zero=zero))
+    return builder.concatenated(parts, 1)
