@@ -46,10 +46,6 @@ class Builder:
         found = self._graph.tensors[tensor].quantization
         return int(found.zeroPoint[0]) if found is not None and found.zeroPoint is not None else 0
 
-    def relabel(self, tensor: int, zero: int) -> None:
-        """Let the bytes of a tensor stand for levels with another zero point."""
-        self._graph.tensors[tensor].quantization.zeroPoint = [zero]
-
     def tensor(
         self,
         shape: Sequence[int],

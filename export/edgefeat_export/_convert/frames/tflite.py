@@ -38,7 +38,8 @@ def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
     own, graph.operators = graph.operators, []
     builder = Builder(model)
     graph.tensors[picture].name = b"edgefeat/picture"
-    frame = builder.tensor([1, *plan.form.shape], builder.kind(picture), zero=builder.zero(picture))
+    kind = builder.kind(picture)
+    frame = builder.tensor([1, *plan.form.shape], kind, zero=BYTES if kind is np.int8 else 0)
     levels = builder.levels_of(own, picture)
     if levels is None:
         floats = builder.converted(frame, np.float32)
@@ -46,7 +47,6 @@ def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
     else:
         # Pixels less the level that the network takes for 0: the same bytes, with another zero point.
         signed = frame if levels == picture else builder.converted(frame, np.int8)
-        builder.relabel(signed, BYTES)
         builder.replace(own, levels, _picture(builder, signed, plan, builder.zero(levels)))
     graph.operators = [*graph.operators, *own]
     graph.inputs = [frame]
