@@ -16,12 +16,15 @@ from edgefeat._images.frames.pixels import matrix
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.frames.filters import whole_weights
 
-__all__ = ["LUMA", "ColorMatrix", "U", "color_matrix"]
+__all__ = ["LUMA", "SHARED", "SINGLE", "ColorMatrix", "U", "color_matrix"]
 
 Array = NDArray[np.float64]
 
 #: The kinds of lines.
 LUMA, U, V = 0, 1, 2
+
+#: Groups: two lines of luma that share their chroma, and one that has its own.
+SHARED, SINGLE = (LUMA, LUMA, U, V, U, V), (LUMA, U, V)
 
 #: The share by which luma may have fewer levels than possible, if chroma is then nearer to its share.
 _FEWER = 0.85
@@ -52,32 +55,31 @@ class ColorMatrix:
         return np.asarray(-128 * self.weights[:, 0, kinds != LUMA].sum(axis=1) * self.unit)
 
 
-def color_matrix(form: FrameForm, down: Array) -> ColorMatrix:
-    """Return the matrix of a YUV frame whose resize along its columns is `down` (resized, height).
+def color_matrix(form: FrameForm, resize: Array, group: tuple[int, ...]) -> ColorMatrix:
+    """Return the matrix for lines in such groups, whose luma `resize` (resized, lines of luma) resizes.
 
     Each row of it has the same sum over luma, over U and over V, so plain areas keep their colour. If two rows of
-    pixels share a line of chroma, its line counts twice, which halves the weights: they would be three times as large
+    pixels share a line of chroma, the group has it twice, which halves the weights: they would be three times as large
     as those of luma, and leave it few levels.
     """
     colors, _ = matrix(form.color)
-    group = (LUMA, U, V) if form.format == "yuyv" else (LUMA, LUMA, U, V, U, V)
     rows = group.count(LUMA)
-    chroma = down.reshape(len(down), -1, rows).sum(axis=2)
+    chroma = resize.reshape(len(resize), -1, rows).sum(axis=2)
     ratios = colors / colors[0, 0]
     copies = group.count(U)
     shares = np.abs(ratios[:, 1:]).max() / copies
-    largest = max(float(down.max()), float(chroma.max()) * float(shares))
+    largest = max(float(resize.max()), float(chroma.max()) * float(shares))
     luma = _finest(ratios, int((grid.LEVELS - 1) // largest))
-    weights = np.zeros((3, len(down), chroma.shape[1], len(group)))
+    weights = np.zeros((3, len(resize), chroma.shape[1], len(group)))
     for color, kind, places in _kinds(group):
         total = int(np.rint(luma * ratios[color, kind]))
-        source = down if kind == LUMA else chroma
+        source = resize if kind == LUMA else chroma
         whole = np.sign(total) * whole_weights(source, abs(total))
         for number, place in enumerate(places):
             # The lines of luma are different ones; those of chroma are copies, and share the weight.
             part = whole[:, number::rows] if kind == LUMA else (whole + number) // copies
             weights[color, :, :, place] = part
-    return ColorMatrix(weights.reshape(3, len(down), -1), colors[0, 0] / luma, group)
+    return ColorMatrix(weights.reshape(3, len(resize), -1), colors[0, 0] / luma, group)
 
 
 def _kinds(group: tuple[int, ...]) -> Iterator[tuple[int, int, list[int]]]:

@@ -20,7 +20,7 @@ from edgefeat import ArgumentError
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import CHANNELS, FrameForm
 from edgefeat._images.frames.pixels import BLACK
-from edgefeat_export._convert.frames.colors import ColorMatrix, color_matrix
+from edgefeat_export._convert.frames.colors import SHARED, SINGLE, ColorMatrix, color_matrix
 from edgefeat_export._convert.frames.filters import axes
 
 __all__ = ["Block", "FramePlan", "Section", "blocks", "enlarged", "plan_frame"]
@@ -47,13 +47,14 @@ class Section:
 class FramePlan:
     """The sections of the first pass, the second pass, and the end.
 
-    For RGB and gray, the second pass is `down` (resized, height of the frame) for each plane. For YUV it is `colors`,
-    whose lines are the rows of all planes, group by group. `turned` says that the rows of the frame become columns.
-    `padding` is before and after, for height and width.
+    `along` (resized, width of the frame) and `down` (resized, height) resize its rows and its columns. The second pass
+    is `down` for each plane of RGB and gray. For YUV it is `colors`, whose lines are the rows of all planes, group by
+    group. `turned` says that the rows of the frame become columns. `padding` is before and after, for height and width.
     """
 
     form: FrameForm
     sections: tuple[Section, ...]
+    along: Array
     down: Array
     colors: ColorMatrix | None
     turned: bool
@@ -123,8 +124,9 @@ def plan_frame(form: FrameForm, picture: PictureForm) -> FramePlan:
     return FramePlan(
         form=form,
         sections=sections,
+        along=along,
         down=down,
-        colors=color_matrix(form, down) if form.is_yuv else None,
+        colors=color_matrix(form, down, SINGLE if form.format == "yuyv" else SHARED) if form.is_yuv else None,
         turned=turned,
         padding=((vertical.before, vertical.after), (horizontal.before, horizontal.after)),
     )

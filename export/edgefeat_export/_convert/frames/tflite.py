@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgefeat_export._convert import grid
-from edgefeat_export._convert.frames.colors import ColorMatrix, U
+from edgefeat_export._convert.frames.colors import SHARED, ColorMatrix, U, color_matrix
 from edgefeat_export._convert.frames.filters import byte_weights
 from edgefeat_export._convert.frames.operators import BYTES, Builder
 from edgefeat_export._convert.frames.plan import FramePlan, Section, blocks
@@ -79,15 +79,18 @@ def _picture(builder: Builder, levels: int, plan: FramePlan, zero: int) -> int:
     size, across, planes = len(plan.down), plan.across, plan.planes
     if plan.colors is None:
         result = _packed(builder, levels, plan, zero)
+    elif plan.form.format == "yuyv":
+        result = _pairs(builder, levels, plan, zero)
     else:
         columns = builder.transpose(_lines(builder, levels, plan, plan.colors), [1, 0])
-        result = _converted(builder, columns, plan, plan.colors, zero)
+        result = _converted(builder, columns, plan.colors, zero)
     if plan.colors is None:
         # The planes of a pixel are neighbours along the frame's rows, and have to be again in the picture.
         kept = [across * planes, size] if not plan.turned else [across, planes, size]
         result = builder.transpose(builder.reshape(result, kept), [0, 2, 1] if plan.turned else [1, 0])
-    elif not plan.turned:
-        result = builder.transpose(builder.reshape(result, [across, size, planes]), [1, 0, 2])
+    elif plan.turned == (plan.form.format == "yuyv"):
+        sides = [size, across] if plan.turned else [across, size]
+        result = builder.transpose(builder.reshape(result, [*sides, planes]), [1, 0, 2])
     height, width = (across, size) if plan.turned else (size, across)
     result = builder.reshape(result, [1, height, width, planes])
     if planes == 1:
@@ -152,12 +155,33 @@ def _section(builder: Builder, rows: int, first: int, section: Section) -> int:
     return builder.concatenated(parts, 2 if planes > 1 else 1)
 
 
-def _converted(builder: Builder, columns: int, plan: FramePlan, colors: ColorMatrix, zero: int) -> int:
-    """Return the second pass of YUV, with its conversion: (resized across, resized down x 3)."""
+def _pairs(builder: Builder, levels: int, plan: FramePlan, zero: int) -> int:
+    """Return both passes of YUYV: (resized down, resized across x 3).
+
+    It is resized along its columns first: these are luma or chroma as a whole, and along its rows, where bytes of luma
+    and chroma alternate, most products would be with zero.
+    """
+    height, width = plan.form.height, plan.form.width
+    columns = builder.transpose(builder.reshape(levels, [height, 2 * width]), [1, 0])
+    columns = builder.reshape(columns, [width, 2, height])
+    groups = []
+    for number, black in enumerate((plan.sections[0].black[0], 0)):
+        section = Section(0, width, height, plan.down[np.newaxis], (black,))
+        kind = builder.slice(columns, [0, number, 0], [width, 1, height])
+        first = _section(builder, builder.reshape(kind, [width, height]), 0, section)
+        groups.append(builder.reshape(first, [width // 2, 2, len(plan.down)]))
+    colors = color_matrix(plan.form, plan.along, SHARED)
+    lines = builder.concatenated([groups[0], *groups[1:] * colors.group.count(U)], 1)
+    rows = builder.transpose(builder.reshape(lines, [width // 2 * len(colors.group), len(plan.down)]), [1, 0])
+    return _converted(builder, rows, colors, zero)
+
+
+def _converted(builder: Builder, columns: int, colors: ColorMatrix, zero: int) -> int:
+    """Return the second pass of YUV, with its conversion, of `columns` (N, lines): (N, resized x 3)."""
     parts = []
     biases = colors.bias + BYTES - zero
     for block in blocks(colors.weights, _DOWN[3]):
-        window = builder.window(columns, 0, plan.across, block.first, block.last)
+        window = builder.window(columns, 0, builder.shape(columns)[0], block.first, block.last)
         weights = block.weights.transpose(1, 0, 2).reshape(-1, block.last - block.first).astype(np.int8)
         bias = np.tile(biases, block.weights.shape[1])
         parts.append(builder.dense(window, weights, scale=colors.unit, bias=bias, zero=zero))
