@@ -1,6 +1,7 @@
 """Runs on the emulated board: one stage after another, with marks between them that the emulator's plugin counts at.
 
     python marking.py '{"kind": "edgefeat", "bundle": ..., "variant": ..., "engine": ..., "photo": ..., "turns": N}'
+    python marking.py '{"kind": "frame", "bundle": ..., "variant": ..., "turns": N}'
     python marking.py '{"kind": "plain", "model": ..., "preprocessing": "tf", "size": [H, W], "engine": ..., ...}'
 
 `plain` is what one writes without edgefeat: Pillow decodes and resizes, NumPy preprocesses as keras.applications does,
@@ -27,7 +28,7 @@ Stages = dict[str, Callable[[], object]]
 
 def main(task: dict[str, Any]) -> None:
     """Each stage `turns` times between two marks, after two turns of all to warm up."""
-    stages = _edgefeat(task) if task["kind"] == "edgefeat" else _plain(task)
+    stages = {"edgefeat": _edgefeat, "plain": _plain, "frame": _frame}[task["kind"]](task)
     kernel = ctypes.CDLL(None)
     for _ in range(2):
         for stage in stages.values():
@@ -60,6 +61,41 @@ def _edgefeat(task: dict[str, Any]) -> Stages:
         return fitted(image, form)
 
     return {"decode": decode, "resize": resize, "inference": lambda: extractor.run(picture)}
+
+
+def _frame(task: dict[str, Any]) -> Stages:
+    """From a camera's frame to the feature, in three ways."""
+    import cv2
+
+    import edgefeat
+
+    file = edgefeat.load(task["bundle"], variant=task["variant"], threads=1)
+    plain = edgefeat.load(task["bundle"], variant=task["variant"].partition("@")[0], threads=1)
+    form, picture = file.frame, plain.bundle.manifest.picture
+    assert form is not None
+    cv2.setNumThreads(1)
+    frame = np.random.default_rng(0).integers(16, 236, form.shape, np.uint8)
+    name = f"COLOR_YUV2RGB_{form.format.upper()}" if form.is_yuv else f"COLOR_{form.format.upper()}2RGB"
+    code = getattr(cv2, name, None)
+    turn = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}.get(form.rotation)
+    size = (picture.width, picture.height)
+    small = size if form.rotation in (0, 180) else size[::-1]
+
+    def turned(image: Any) -> Any:
+        return image if turn is None else cv2.rotate(image, turn)
+
+    def converted() -> Any:
+        return frame if code is None else cv2.cvtColor(frame, code)
+
+    def by_opencv() -> Any:
+        resized = cv2.resize(converted(), small, interpolation=cv2.INTER_AREA)
+        return plain.run(np.ascontiguousarray(turned(resized))[np.newaxis])
+
+    return {
+        "file": lambda: file.extract_frame(frame),
+        "python": lambda: plain.extract(turned(converted())),
+        "opencv": by_opencv,
+    }
 
 
 def _plain(task: dict[str, Any]) -> Stages:

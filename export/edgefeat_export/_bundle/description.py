@@ -34,17 +34,22 @@ def about(network: BuiltNetwork, variant: str, integers: Integers | None = None)
         height=height,
         width=width,
         outputs=tuple(Output(tap.name, _words(tap, integers)) for tap in facts.taps),
-        input=_picture_words(facts.picture, integers) if frame is None else frame_words(frame, facts.picture),
+        input=_picture_words(facts.picture, integers)
+        if frame is None
+        else frame_words(frame, facts.picture) + _less(integers),
         color_space=color_space,
     )
 
 
 def _picture_words(picture: PictureForm, integers: Integers | None) -> str:
-    less = ", less 128 (int8)" if integers is not None and integers.input == "int8" else ""
     return (
-        f"A photo, upright, resized to {picture.height} x {picture.width}: RGB, 0 to 255{less}. "
-        "Preprocessing is inside the model."
+        f"A photo, upright, resized to {picture.height} x {picture.width}: RGB, 0 to 255. "
+        f"Preprocessing is inside the model.{_less(integers)}"
     )
+
+
+def _less(integers: Integers | None) -> str:
+    return " Each byte less 128, as int8." if integers is not None and integers.input == "int8" else ""
 
 
 def _words(tap: Tap, integers: Integers | None) -> str:

@@ -38,10 +38,15 @@ def integer_section(manifest: Manifest) -> str:
             f" {len(integers.wide_operations)} operations have 16-bit activations: Ethos-U and TensorFlow Lite Micro "
             "run them, Coral does not."
         )
+    framed = ""
+    if any(one.integers is not None and one.frame is not None for one in manifest.variants):
+        framed = (
+            " Files with a camera frame as their input convert and resize it in integers, and have the same output."
+        )
     return f"""### NPUs and microcontrollers
 
 `{variant.file.name}` has no float operation, from the pixels ({pixels}) to the output.{wide} A value is
-(integer - zero point) x scale; the L2 norm is left to you. edgefeat does both by itself.
+(integer - zero point) x scale; the L2 norm is left to you. edgefeat does both by itself.{framed}
 
 {chr(10).join(rows)}
 

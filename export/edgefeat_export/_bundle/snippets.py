@@ -124,9 +124,14 @@ with vision.ImageEmbedder.create_from_model_path("{name}") as embedder:
 
 
 def _opens(manifest: Manifest) -> str:
-    """Return which files open in MediaPipe: it reads outputs of float32 and uint8 alone."""
-    refused = [one.file.name for one in manifest.variants if one.integers is not None]
-    return f"Every `.tflite` file{f' but `{refused[0]}`, whose output is int8,' if refused else ''} opens"
+    """Return which files open in MediaPipe: RGB as their input, and outputs of float32 and uint8 alone."""
+    refused = []
+    if any(one.integers is not None for one in manifest.variants):
+        refused.append("`tflite-integer`, whose output is int8,")
+    if any(one.frame is not None and one.frame.format != "rgb" for one in manifest.variants):
+        refused.append("those with a frame that is not RGB")
+    but = f" but {' and '.join(refused)}" if refused else ""
+    return f"Every `.tflite` file{but} opens"
 
 
 def _outputs(manifest: Manifest) -> str:

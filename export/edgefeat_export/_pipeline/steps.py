@@ -152,18 +152,24 @@ def _tflite_integer(
     return integers
 
 
-def _frame_variant(network: BuiltNetwork, variant: str, frame: FrameForm) -> None:
-    """Write the file of a variant with a frame as its input, from the variant's own file."""
+def _frame_variant(network: BuiltNetwork, variant: str, frame: FrameForm) -> Integers | None:
+    """Write the file of a variant with a frame as its input, from the variant's own file.
+
+    Return the facts of a file without floats.
+    """
     from edgefeat_export._convert.frames import onnx, tflite
     from edgefeat_export._convert.frames.plan import plan_frame
+    from edgefeat_export._convert.tflite.integer.facts import integer_facts
 
     plan, name = plan_frame(frame, network.facts.picture), f"{variant}@{frame.name}"
     source, output = network.work.model(variant), network.work.model(name)
     if variant.startswith("onnx"):
         onnx.with_frame(source, plan, output)
-    else:
-        tflite.with_frame(source, plan, output)
-        _describe(network, name)
+        return None
+    tflite.with_frame(source, plan, output)
+    integers = integer_facts(output) if variant == INTEGER else None
+    _describe(network, name, integers)
+    return integers
 
 
 def _describe(network: BuiltNetwork, variant: str, integers: Integers | None = None) -> None:

@@ -95,18 +95,15 @@ def _make_frames(
     for frame in network.spec.frames:
         for one in written:
             name = f"{one.variant}@{frame.name}"
-            if one.variant == INTEGER:
-                reasons[name] = "a frame is converted in float, which it is made to do without"
-                continue
             try:
-                workers.run(FRAME_VARIANT, network, one.variant, frame)
-                measured = measure_frame(network, name, frame)
+                integers = workers.run(FRAME_VARIANT, network, one.variant, frame)
+                measured = measure_frame(network, name, frame, integers)
             except (EngineError, ExportError) as error:
                 reasons[name] = str(error)
                 continue
             missed = unfaithful(name, measured.fidelity, wanted.gate)
             if missed is None:
-                made.append(replace(one, variant=name, measured=measured, frame=frame))
+                made.append(replace(one, variant=name, measured=measured, frame=frame, integers=integers))
             else:
                 reasons[name] = missed
     return made, reasons

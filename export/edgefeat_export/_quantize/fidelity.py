@@ -65,16 +65,16 @@ def measure_variant(network: BuiltNetwork, variant: str, integers: Integers | No
     return Measured(engine, features, fidelity, {tap: spread for tap, (_, spread) in found.items()})
 
 
-def measure_frame(network: BuiltNetwork, variant: str, frame: FrameForm) -> Measured:
+def measure_frame(network: BuiltNetwork, variant: str, frame: FrameForm, integers: Integers | None = None) -> Measured:
     """Return the features of the golden frames, made from the images in `checking`, and the fidelity of camera frames.
 
     The reference of a camera frame is the Keras feature of the frame converted, turned and resized without the file.
-    Raises EngineError if the engine cannot run the file.
+    `integers` are those of a variant without floats. Raises EngineError if the engine cannot run the file.
     """
     engine = engine_named(ENGINES[variant.partition("-")[0]])
     work, taps = network.work, network.facts.taps
     reference = network.reference(frame.name)
-    session = engine.open(work.model(variant).read_bytes(), taps, default_threads())
+    session = engine.open(work.model(variant).read_bytes(), taps, default_threads(), integers)
     found = _features(session, work.frames(frame.name), taps)
     golden = np.stack([frame_of(picture, frame) for picture in work.checking[:GOLDEN_PICTURES]])
     fidelity = {tap: measure(found[tap], reference[tap]) for tap in reference}

@@ -62,12 +62,12 @@ def verify(
     golden = read_golden(opened)
     choices = list(candidates(opened, variant, engine))
     if variant is None:
+        choices += [choice for frame in opened.frames() for choice in candidates(opened, engine=engine, frame=frame)]
         listed = {choice.variant.name for choice in choices}
         for one in opened.manifest.variants:  # it is chosen only by its name
             asked = engine is None or engine_named(engine).format == one.format
             if one.base == INTEGER and one.name not in listed and asked:
                 choices += candidates(opened, one.name, engine)
-        choices += [choice for frame in opened.frames() for choice in candidates(opened, engine=engine, frame=frame)]
     return tuple(_check(opened, golden, choice) for choice in choices)
 
 

@@ -14,10 +14,16 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+from PIL import Image
 
 import edgefeat
 import edgefeat_export
 from edgefeat._bundle.manifest import Fidelity, Gate, Integers
+from edgefeat._images.frames.form import parse_frame
+from edgefeat._images.frames.pixels import frame_of, rgb_of
+from edgefeat._images.picture import read_picture
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite.integer import conversion
 from edgefeat_export._convert.tflite.integer.facts import integer_facts
@@ -53,7 +59,7 @@ def mobilenet(small_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> e
         layers=["conv_pw_6_relu"],
         calibration=small_photos,
         variants=["tflite-float32", "tflite-integer"],
-        frames=["rgb-64x48"],
+        frames=["rgb-160x120", "nv21-128x96-90"],
         min_fidelity=0.85,
         correction=["bias", "rounding"],
     )
@@ -77,9 +83,49 @@ def test_features_are_those_of_keras(mobilenet: edgefeat.Extractor) -> None:
     assert (features * keras).sum(1).mean() > 0.85
 
 
-def test_frames_are_refused_with_the_reason(mobilenet: edgefeat.Extractor) -> None:
-    refusals = {one.name: one.reason for one in mobilenet.bundle.manifest.refusals}
-    assert "float" in refusals["tflite-integer@rgb-64x48"]
+def first_convolution_input(file: Path, frame: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """What the first convolution of a file reads, run as far as that."""
+    model = flatbuffer.read(file)
+    (graph,) = model.subgraphs
+    codes = [flatbuffer.op_code(model, one) for one in graph.operators]
+    first = codes.index(schema.BuiltinOperator.CONV_2D)
+    found = int(graph.operators[first].inputs[0])
+    graph.operators, graph.outputs, model.signatureDefs = graph.operators[:first], [found], []
+    interpreter = Interpreter(model_content=bytes(flatbuffer.serialize(model)), num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], frame[np.newaxis])
+    interpreter.invoke()
+    levels: NDArray[np.int8] = interpreter.get_tensor(found)
+    return levels
+
+
+@pytest.mark.parametrize("frame", ["rgb-160x120", "nv21-128x96-90"])
+def test_a_frame_is_converted_without_floats(mobilenet: edgefeat.Extractor, frame: str) -> None:
+    file = mobilenet.bundle.path / f"tflite-integer@{frame}.tflite"
+    kinds = schema.TensorType
+    found = {tensor.type for tensor in flatbuffer.read(file).subgraphs[0].tensors}
+    assert found <= {kinds.UINT8, kinds.INT8, kinds.INT32}
+    form = parse_frame(frame)
+    # Colours that no format clips.
+    coarse = np.random.default_rng(3).integers(80, 176, (5, 6, 3), np.uint8)
+    pixels = frame_of(np.asarray(Image.fromarray(coarse).resize(form.upright, Image.Resampling.BICUBIC)), form)
+    expected = read_picture(rgb_of(pixels, form), mobilenet.bundle.manifest.picture, "exact").astype(int)
+    levels = first_convolution_input(file, pixels)[0].astype(int) + 128
+    assert np.abs(levels - expected).max() <= 3
+    assert np.abs(levels - expected).mean() <= 0.5
+
+
+def test_the_facts_of_a_frame_without_floats_are_those_of_its_file(mobilenet: edgefeat.Extractor) -> None:
+    plain, *framed = [one for one in mobilenet.bundle.manifest.variants if one.integers is not None]
+    assert [one.name for one in framed] == ["tflite-integer@rgb-160x120", "tflite-integer@nv21-128x96-90"]
+    for one in framed:
+        assert one.integers is not None
+        assert plain.integers is not None
+        assert one.integers.outputs == plain.integers.outputs
+        assert set(one.integers.operators) > {"FULLY_CONNECTED", "TRANSPOSE", "SLICE", "QUANTIZE"}
+        assert min(figures.mean_cosine for figures in one.fidelity.values()) >= 0.85
+    assert all(check.status == "ok" for check in edgefeat.verify(mobilenet.bundle))
+    assert "resize it in integers" in (mobilenet.bundle.path / "README.md").read_text()
 
 
 def test_int8_pixels_and_preprocessing_of_each_channel(tiny_model: Path, small_photos: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgefeat._images.form import PictureForm
 from edgefeat_export._convert import grid
 
-__all__ = ["Axis", "axes", "bilinear", "byte_weights"]
+__all__ = ["Axis", "axes", "bilinear", "byte_weights", "whole_weights"]
 
 Array = NDArray[np.float64]
 
@@ -77,8 +77,16 @@ def byte_weights(weights: Array, most: int, *, pairs: bool = False) -> tuple[Arr
         # Rounding up both neighbours adds less than 2.
         largest = float((weights[:, 1:] + weights[:, :-1]).max()) if weights.shape[1] > 1 else 0.0
         total = min(total, int((grid.PAIR - 2) // max(largest, 1e-9)))
+    return whole_weights(weights, total), total
+
+
+def whole_weights(weights: Array, total: int) -> Array:
+    """Return `weights` (rows, source), of at least 0, whose rows sum to 1, as whole numbers that sum to `total`.
+
+    The remainders go to the weights with the largest ones.
+    """
     scaled = weights * total
     whole = np.floor(scaled + 1e-9)
     missing = np.rint(total - whole.sum(axis=1)).astype(int)
     order = np.argsort(np.argsort(whole - scaled, axis=1, kind="stable"), axis=1)
-    return whole + (order < missing[:, np.newaxis]), total
+    return np.asarray(whole + (order < missing[:, np.newaxis]))

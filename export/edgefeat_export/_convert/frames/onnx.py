@@ -12,15 +12,19 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefeat_export._convert import grid
+from edgefeat_export._convert.frames.colors import LUMA, ColorMatrix, U
 from edgefeat_export._convert.frames.filters import byte_weights
-from edgefeat_export._convert.frames.plan import FramePlan, blocks
+from edgefeat_export._convert.frames.plan import FramePlan, Section, blocks
 from edgefeat_export._convert.graph import INPUT
 
 __all__ = ["with_frame"]
 
-#: Resized pixels in a block, by the number of planes. Measured with ONNX Runtime on frames of 640x480 and 1920x1080.
-_BLOCK = {1: 28, 3: 16}
-_DOWN_BLOCK = 28
+#: Resized pixels in a block of the first pass, by the number of colours in it, and of the second. Measured with ONNX
+#: Runtime on frames of 640x480 and 1280x720.
+_ACROSS = {1: 28, 3: 16}
+_DOWN = {1: 28, 3: 16}
+#: What uint8 tensors have as their zero point whose values have both signs.
+_MIDDLE = 128
 #: A tap has no `/` in its name.
 _PICTURE = "edgefeat/picture"
 
@@ -48,15 +52,25 @@ def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
 
 
 def _picture(builder: _Builder, plan: FramePlan) -> str:
-    """Add the nodes from the frame to the picture, uint8 (N, height, width, 3), and return its name."""
-    planes = plan.planes
-    if plan.rounded:
-        (section,) = plan.sections
-        rows = builder.reshape(INPUT, [0, section.rows, section.row_bytes])
-        mixed = _bytes_product(builder, rows, section.weights)
+    """Add the nodes from the frame to the picture, uint8 (N, height, width, 3), and return its name.
+
+    Products are written as float between DequantizeLinear and QuantizeLinear, which engines merge.
+    """
+    size, across, planes = len(plan.down), plan.across, plan.planes
+    if plan.colors is None:
+        result = _packed(builder, plan)
+        if plan.turned:
+            pixels = builder.reshape(result, [0, size, across, planes])
+            result = _fixed(builder, builder.transpose(pixels, [0, 2, 1, 3]), [across, size, planes])
+        else:
+            result = builder.reshape(result, [0, size, across, planes])
     else:
-        mixed = _converted(builder, plan)
-    result = _turned(builder, mixed, plan) if plan.turned else _upright(builder, mixed, plan)
+        result = _converted(builder, _lines(builder, plan, plan.colors), plan.colors)
+        if plan.turned:
+            result = _fixed(builder, builder.transpose(result, [0, 2, 1]), [across, size, planes])
+        else:
+            pixels = builder.reshape(result, [0, size, planes, across])
+            result = _fixed(builder, builder.transpose(pixels, [0, 1, 3, 2]), [size, across, planes])
     if planes == 1:
         result = builder.node("Concat", [result] * 3, axis=3)
     (above, below), (left, right) = plan.padding
@@ -66,82 +80,82 @@ def _picture(builder: _Builder, plan: FramePlan) -> str:
     return result
 
 
-def _upright(builder: _Builder, mixed: str, plan: FramePlan) -> str:
-    """Return the second pass of `mixed` (N, rows, planes, resized): uint8 (N, height, width, planes).
+def _fixed(builder: _Builder, transposed: str, shape: list[int]) -> str:
+    """Return the result of a transposition in `shape`, height, width and planes.
 
-    Weights times pixels: the pixels need no transposition. uint8 times uint8 is exact on every processor.
+    ONNX Runtime would move the transposition behind the network's first operators, where it takes ten times as long;
+    it does not move one past a change of shape.
     """
-    rows = builder.reshape(mixed, [0, plan.form.height, plan.planes * plan.across])
+    height, width, planes = shape
+    return builder.reshape(builder.reshape(transposed, [0, height, width * planes]), [0, *shape])
+
+
+def _packed(builder: _Builder, plan: FramePlan) -> str:
+    """Return both passes of RGB or gray: (N, resized down, resized across x planes)."""
+    (section,) = plan.sections
+    planes, size, _ = section.weights.shape
+    whole, total = byte_weights(section.weights.reshape(planes * size, -1), grid.LEVELS, pairs=True)
+    values = builder.reshape(INPUT, [0, section.rows, section.row_bytes])
+    parts = []
+    for block in blocks(whole.reshape(section.weights.shape), _ACROSS[planes]):
+        window = builder.floats(builder.slice(values, block.first, block.last, 2))
+        pixels = block.weights.transpose(2, 1, 0).reshape(block.last - block.first, -1)  # pixel after pixel
+        parts.append(builder.rounded(builder.node("MatMul", [window, _matrix(builder, pixels, 1 / total)])))
+    rows = builder.node("Concat", parts, axis=2)
     whole, total = byte_weights(plan.down, 255)
     parts = []
-    for block in blocks(whole[np.newaxis], _DOWN_BLOCK):
+    for block in blocks(whole[np.newaxis], _DOWN[1]):
         matrix = builder.weights(block.weights[0].astype(np.uint8), 1 / total)
         window = builder.floats(builder.slice(rows, block.first, block.last, 1))
         parts.append(builder.rounded(builder.node("MatMul", [matrix, window])))
-    height, across = len(plan.down), plan.across
-    resized = builder.reshape(builder.node("Concat", parts, axis=1), [0, height, plan.planes, across])
-    result = builder.transpose(resized, [0, 1, 3, 2])
-    # ONNX Runtime would move the transposition behind the network's first operators, where it takes ten times as long;
-    # it does not move one past a change of shape.
-    return builder.reshape(builder.reshape(result, [0, height, across * plan.planes]), [0, height, across, plan.planes])
+    return builder.node("Concat", parts, axis=1)
 
 
-def _turned(builder: _Builder, mixed: str, plan: FramePlan) -> str:
-    """Return the second pass of `mixed` (N, rows, planes, resized), turned: uint8 (N, height, width, planes)."""
-    planes, across, size = plan.planes, plan.across, len(plan.down)
-    rows = builder.reshape(mixed, [0, plan.form.height, planes * across])
-    resized = _bytes_product(builder, builder.transpose(rows, [0, 2, 1]), plan.down[np.newaxis])
-    pixels = builder.transpose(builder.reshape(resized, [0, planes, across * size]), [0, 2, 1])
-    return builder.reshape(pixels, [0, across, size, planes])
-
-
-def _bytes_product(builder: _Builder, rows: str, weights: npt.NDArray[np.float64]) -> str:
-    """Return uint8 `rows` (N, rows, source) times `weights` (planes, resized, source): (N, rows, planes, resized).
-
-    Written as float between DequantizeLinear and QuantizeLinear, which engines merge into an integer product.
-    """
-    planes, size, _ = weights.shape
-    whole, total = byte_weights(weights.reshape(planes * size, -1), grid.LEVELS, pairs=True)
-    parts = []
-    for block in blocks(whole.reshape(weights.shape), _BLOCK[planes]):
-        window = builder.floats(builder.slice(rows, block.first, block.last, 2))
-        columns = block.weights.reshape(-1, block.last - block.first).T.astype(np.int8)
-        matrix = builder.weights(np.ascontiguousarray(columns), 1 / total)
-        product = builder.rounded(builder.node("MatMul", [window, matrix]))
-        parts.append(builder.reshape(product, [0, 0, planes, block.weights.shape[1]]))
-    return builder.node("Concat", parts, axis=3)
-
-
-def _converted(builder: _Builder, plan: FramePlan) -> str:
-    """Return the first pass of YUV: RGB, uint8 (N, rows / 2, 2, 3, resized) or (N, rows, 1, 3, resized)."""
-    frame = INPUT
-    if plan.separated:
-        frame = builder.transpose(builder.reshape(frame, [0, plan.form.size // 2, 2]), [0, 2, 1])
-    flat = builder.reshape(frame, [0, plan.form.size])
-    repeat = max(section.repeat for section in plan.sections)
-    total = ""
+def _lines(builder: _Builder, plan: FramePlan, colors: ColorMatrix) -> str:
+    """Return the first pass of YUV: uint8 (N, lines, resized), group by group; black is subtracted from luma."""
+    flat = builder.reshape(INPUT, [0, plan.form.size])
+    kinds: list[str] = []
     for section in plan.sections:
         part = builder.slice(flat, section.start, section.start + section.rows * section.row_bytes, 1)
-        values = builder.node(
-            "Cast", [builder.reshape(part, [0, section.rows, section.row_bytes])], to=TensorProto.FLOAT
-        )
-        planes = len(section.weights)
-        parts = []
-        for block in blocks(section.weights, _BLOCK[planes]):
-            matrix = block.weights.reshape(-1, block.last - block.first).T.astype(np.float32)
-            window = builder.slice(values, block.first, block.last, 2)
-            product = builder.node("MatMul", [window, builder.constant(np.ascontiguousarray(matrix))])
-            parts.append(builder.reshape(product, [0, 0, planes, block.weights.shape[1]]))
-        joined = builder.node("Concat", parts, axis=3)
-        if section.bias.any():
-            bias = section.bias.astype(np.float32)[:, np.newaxis]
-            joined = builder.node("Add", [joined, builder.constant(bias)])
-        if section.positive:
-            joined = builder.node("Relu", [joined])
-        shape = [0, plan.form.height // repeat, repeat // section.repeat, planes, plan.across]
-        term = builder.reshape(joined, shape)
-        total = builder.node("Add", [total, term]) if total else term
-    return builder.rounded(total)
+        kinds += _section(builder, builder.reshape(part, [0, section.rows, section.row_bytes]), section)
+    counts = (colors.group.count(LUMA), 1, 1)
+    grouped = zip(kinds, counts, strict=True)
+    luma, *rest = (builder.reshape(one, [0, plan.groups, count, plan.across]) for one, count in grouped)
+    lines = builder.node("Concat", [luma, *rest * colors.group.count(U)], axis=2)
+    return builder.reshape(lines, [0, plan.groups * len(colors.group), plan.across])
+
+
+def _section(builder: _Builder, rows: str, section: Section) -> list[str]:
+    """Return the first pass of a section, uint8 (N, rows, resized) for each of its planes."""
+    planes, size, _ = section.weights.shape
+    whole, total = byte_weights(section.weights.reshape(planes * size, -1), grid.LEVELS, pairs=True)
+    parts: list[list[str]] = [[] for _ in range(planes)]
+    for block in blocks(whole.reshape(section.weights.shape), _ACROSS[1]):
+        part_of_rows = builder.slice(rows, block.first, block.last, 2)
+        for part, weights, black in zip(parts, block.weights, section.black, strict=True):
+            window = builder.floats(part_of_rows, black)
+            part.append(builder.rounded(builder.node("MatMul", [window, _matrix(builder, weights.T, 1 / total)])))
+    return [builder.node("Concat", part, axis=2) for part in parts]
+
+
+def _converted(builder: _Builder, lines: str, colors: ColorMatrix) -> str:
+    """Return the second pass of YUV, with its conversion: uint8 (N, resized x 3, across).
+
+    Weights times pixels: the pixels need no transposition. uint8 times uint8 is exact on every processor.
+    """
+    # 128 is subtracted from all lines; for luma the zero point of the result makes up for it.
+    zero = int(np.rint(_MIDDLE * colors.luma))
+    parts = []
+    for block in blocks(colors.weights, _DOWN[3]):
+        shifted = block.weights.transpose(1, 0, 2).reshape(-1, block.last - block.first) + _MIDDLE
+        matrix = builder.weights(shifted.astype(np.uint8), colors.unit, _MIDDLE)
+        window = builder.floats(builder.slice(lines, block.first, block.last, 1), _MIDDLE)
+        parts.append(builder.rounded(builder.node("MatMul", [matrix, window]), zero))
+    return builder.node("Concat", parts, axis=1)
+
+
+def _matrix(builder: _Builder, weights: npt.NDArray[np.float64], scale: float) -> str:
+    return builder.weights(np.ascontiguousarray(weights.astype(np.int8)), scale)
 
 
 class _Builder:
@@ -150,7 +164,8 @@ class _Builder:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self._one, self._zero = self.constant(np.float32(1)), self.constant(np.uint8(0))
+        self._one = self.constant(np.float32(1))
+        self._zeros: dict[int, str] = {}
 
     def node(self, operator: str, inputs: Sequence[str], *, output: str = "", **attributes: Any) -> str:
         output = output or f"edgefeat/frame/{len(self.nodes)}"
@@ -174,13 +189,19 @@ class _Builder:
     def slice(self, source: str, first: int, last: int, axis: int) -> str:
         return self.node("Slice", [source, *(self.constant(np.array([value])) for value in (first, last, axis))])
 
-    def floats(self, source: str) -> str:
-        return self.node("DequantizeLinear", [source, self._one, self._zero])
+    def floats(self, source: str, zero: int = 0) -> str:
+        """Return uint8 values less `zero` as float."""
+        return self.node("DequantizeLinear", [source, self._one, self._zero(zero)])
 
-    def weights(self, values: npt.NDArray[np.integer[Any]], scale: float) -> str:
-        names = [self.constant(values), self.constant(np.float32(scale)), self.constant(values.dtype.type(0))]
+    def weights(self, values: npt.NDArray[np.integer[Any]], scale: float, zero: int = 0) -> str:
+        names = [self.constant(values), self.constant(np.float32(scale)), self.constant(values.dtype.type(zero))]
         return self.node("DequantizeLinear", names)
 
-    def rounded(self, source: str) -> str:
-        """Return float values rounded and clipped to uint8."""
-        return self.node("QuantizeLinear", [source, self._one, self._zero])
+    def rounded(self, source: str, zero: int = 0) -> str:
+        """Return float values plus `zero`, rounded and clipped to uint8."""
+        return self.node("QuantizeLinear", [source, self._one, self._zero(zero)])
+
+    def _zero(self, value: int) -> str:
+        if value not in self._zeros:
+            self._zeros[value] = self.constant(np.uint8(value))
+        return self._zeros[value]

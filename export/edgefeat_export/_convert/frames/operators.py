@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-__all__ = ["Builder"]
+__all__ = ["BYTES", "Builder"]
 
 _OP, _OPTIONS = schema.BuiltinOperator, schema.BuiltinOptions
 _TYPES: dict[type[np.generic], int] = {
@@ -20,11 +20,15 @@ _TYPES: dict[type[np.generic], int] = {
     np.int8: schema.TensorType.INT8,
 }
 
+#: The zero point of int8 tensors whose values are levels from 0 to 255.
+BYTES = -128
+
 
 class Builder:
     """Adds tensors and operators to the end of a model's graph.
 
     Levels from 0 to 255 are the values of uint8 tensors with zero point 0, and of int8 tensors with zero point -128.
+    Other zero points stand for levels less a number: the bytes are the same.
     """
 
     def __init__(self, model: Any) -> None:
@@ -34,10 +38,24 @@ class Builder:
     def shape(self, tensor: int) -> list[int]:
         return [int(side) for side in self._graph.tensors[tensor].shape]
 
+    def kind(self, tensor: int) -> type[np.generic]:
+        return next(kind for kind, number in _TYPES.items() if number == self._graph.tensors[tensor].type)
+
+    def zero(self, tensor: int) -> int:
+        """Return the zero point, 0 for a tensor that has none."""
+        found = self._graph.tensors[tensor].quantization
+        return int(found.zeroPoint[0]) if found is not None and found.zeroPoint is not None else 0
+
     def tensor(
-        self, shape: Sequence[int], kind: type[np.generic], content: bytes | None = None, scale: float = 1.0
+        self,
+        shape: Sequence[int],
+        kind: type[np.generic],
+        content: bytes | None = None,
+        *,
+        scale: float = 1.0,
+        zero: int = 0,
     ) -> int:
-        """Return a new tensor; int8 constants are weights, with zero point 0."""
+        """Return a new tensor, a constant if it has content."""
         tensor = schema.TensorT()
         tensor.shape = list(shape)
         tensor.type = _TYPES[kind]
@@ -51,31 +69,37 @@ class Builder:
         if kind in (np.uint8, np.int8):
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.scale = [scale]
-            tensor.quantization.zeroPoint = [-128 if kind is np.int8 and content is None else 0]
+            tensor.quantization.zeroPoint = [zero]
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
 
     def reshape(self, source: int, shape: Sequence[int]) -> int:
+        """Return a tensor in another shape; one side may be -1, and is then what is left."""
+        others = -int(np.prod(shape)) if -1 in shape else 1
+        shape = [int(np.prod(self.shape(source))) // others if side == -1 else side for side in shape]
+        if shape == self.shape(source):
+            return source
         options = schema.ReshapeOptionsT()
         options.newShape = list(shape)
         return self._add(
-            "RESHAPE", [source, self._integers(shape)], shape, self._kind(source), options, _OPTIONS.ReshapeOptions
+            "RESHAPE", [source, self._integers(shape)], shape, self.kind(source), options, _OPTIONS.ReshapeOptions
         )
 
     def slice(self, source: int, begin: Sequence[int], size: Sequence[int]) -> int:
         ends = [self._integers(begin), self._integers(size)]
         options = schema.SliceOptionsT()
-        return self._add("SLICE", [source, *ends], size, self._kind(source), options, _OPTIONS.SliceOptions)
+        return self._add("SLICE", [source, *ends], size, self.kind(source), options, _OPTIONS.SliceOptions)
 
-    def columns(self, source: int, first: int, last: int) -> int:
-        rows, width = self.shape(source)
-        return source if (first, last) == (0, width) else self.slice(source, [0, first], [rows, last - first])
+    def window(self, source: int, top: int, bottom: int, left: int, right: int) -> int:
+        """Return rows and columns of a matrix."""
+        whole = (top, bottom, left, right) == (0, self.shape(source)[0], 0, self.shape(source)[1])
+        return source if whole else self.slice(source, [top, left], [bottom - top, right - left])
 
     def transpose(self, source: int, order: Sequence[int]) -> int:
         shape = [self.shape(source)[axis] for axis in order]
         options = schema.TransposeOptionsT()
         inputs = [source, self._integers(order)]
-        return self._add("TRANSPOSE", inputs, shape, self._kind(source), options, _OPTIONS.TransposeOptions)
+        return self._add("TRANSPOSE", inputs, shape, self.kind(source), options, _OPTIONS.TransposeOptions)
 
     def concatenated(self, sources: Sequence[int], axis: int) -> int:
         if len(sources) == 1:
@@ -84,13 +108,18 @@ class Builder:
         options.axis = axis
         shape = self.shape(sources[0])
         shape[axis] = sum(self.shape(source)[axis] for source in sources)
-        kind = self._kind(sources[0])
+        kind = self.kind(sources[0])
         return self._add("CONCATENATION", sources, shape, kind, options, _OPTIONS.ConcatenationOptions)
 
     def pad(self, source: int, padding: Sequence[Sequence[int]]) -> int:
+        """Return int8 levels with black around them."""
         shape = [side + sum(ends) for side, ends in zip(self.shape(source), padding, strict=True)]
-        inputs = [source, self._constant(np.array(padding, np.int32))]
-        return self._add("PAD", inputs, shape, self._kind(source), schema.PadOptionsT(), _OPTIONS.PadOptions)
+        ends, zero = self._constant(np.array(padding, np.int32)), self.zero(source)
+        if zero == BYTES:
+            return self._add("PAD", [source, ends], shape, np.int8, schema.PadOptionsT(), _OPTIONS.PadOptions)
+        black = self.tensor([1], np.int8, np.array([BYTES], np.int8).tobytes(), zero=zero)
+        inputs = [source, ends, black]
+        return self._add("PADV2", inputs, shape, np.int8, schema.PadV2OptionsT(), _OPTIONS.PadV2Options, zero=zero)
 
     def converted(self, source: int, kind: type[np.generic]) -> int:
         """Return the levels as float32, or as integers: rounded and clipped to 0-255."""
@@ -98,47 +127,60 @@ class Builder:
         if kind is np.float32:
             options = schema.DequantizeOptionsT()
             return self._add("DEQUANTIZE", [source], shape, kind, options, _OPTIONS.DequantizeOptions)
-        return self._add("QUANTIZE", [source], shape, kind, schema.QuantizeOptionsT(), _OPTIONS.QuantizeOptions)
-
-    def add(self, one: int, other: int) -> int:
-        sides = zip(self.shape(one), self.shape(other), strict=True)
-        shape = [max(pair) for pair in sides]
-        return self._add("ADD", [one, other], shape, np.float32, schema.AddOptionsT(), _OPTIONS.AddOptions)
+        zero = BYTES if kind is np.int8 else 0
+        return self._add(
+            "QUANTIZE", [source], shape, kind, schema.QuantizeOptionsT(), _OPTIONS.QuantizeOptions, zero=zero
+        )
 
     def dense(
         self,
         rows: int,
-        weights: npt.NDArray[Any],
+        weights: npt.NDArray[np.int8],
         *,
-        scale: float = 1.0,
+        scale: float,
         bias: npt.NDArray[np.float64] | None = None,
-        positive: bool = False,
+        zero: int = BYTES,
     ) -> int:
-        """Return `rows` (N, window) times `weights` (planes, resized, window) plus `bias`: (N, planes, resized)."""
-        planes, size, window = weights.shape
-        kind = weights.dtype.type
-        matrix = self.tensor([planes * size, window], kind, np.ascontiguousarray(weights).tobytes(), scale)
+        """Return int8 `rows` (N, window) times `weights` (resized, window) times `scale`: int8 (N, resized).
+
+        `bias` (resized,), or of 1 for all, is added. `zero` is the zero point of the result.
+        """
+        matrix = self.tensor(weights.shape, np.int8, np.ascontiguousarray(weights).tobytes(), scale=scale)
         inputs = [rows, matrix, -1]
-        if bias is not None:
-            inputs[2] = self._constant(np.repeat(bias, size).astype(np.float32))
+        if bias is not None and bias.any():
+            sums = np.rint(np.broadcast_to(bias, len(weights)) / scale).astype(np.int32)
+            inputs[2] = self.tensor(sums.shape, np.int32, sums.tobytes(), scale=scale)
         options = schema.FullyConnectedOptionsT()
-        if positive:
-            options.fusedActivationFunction = schema.ActivationFunctionType.RELU
-        shape = [self.shape(rows)[0], planes * size]
-        product = self._add("FULLY_CONNECTED", inputs, shape, kind, options, _OPTIONS.FullyConnectedOptions)
-        return self.reshape(product, [shape[0], planes, size])
+        shape = [self.shape(rows)[0], len(weights)]
+        kind = _OPTIONS.FullyConnectedOptions
+        return self._add("FULLY_CONNECTED", inputs, shape, np.int8, options, kind, zero=zero)
+
+    def levels_of(self, operators: list[Any], picture: int) -> int | None:
+        """Return the int8 tensor of pixels that the network's `operators` read, or None if they read floats.
+
+        It is the picture itself, or what their first operator converts it to; that operator is then removed.
+        """
+        if self.kind(picture) is np.int8:
+            return picture
+        readers = [one for one in operators if picture in list(one.inputs)]
+        first = readers[0]
+        if len(readers) > 1 or self._is(first, _OP.CAST) or self.kind(int(first.outputs[0])) is not np.int8:
+            return None
+        operators.remove(first)
+        return int(first.outputs[0])
+
+    def replace(self, operators: Sequence[Any], old: int, new: int) -> None:
+        """Let `operators` read the tensor `new` instead of `old`."""
+        for one in operators:
+            one.inputs = [new if index == old else index for index in one.inputs]
 
     def is_cast_to_float(self, operator: Any) -> bool:
-        code = flatbuffer_utils.get_builtin_code_from_operator_code(self._model.operatorCodes[operator.opcodeIndex])
-        return bool(code == _OP.CAST and self._graph.tensors[operator.outputs[0]].type == schema.TensorType.FLOAT32)
+        return self._is(operator, _OP.CAST) and self.kind(int(operator.outputs[0])) is np.float32
 
     def rename_last(self, old: int, new: int) -> None:
         """Let the last operator write to the tensor `new` instead of `old`, which has the same shape and type."""
         self._graph.operators[-1].outputs = [new]
         self._graph.tensors[new].quantization = self._graph.tensors[old].quantization
-
-    def _kind(self, tensor: int) -> type[np.generic]:
-        return next(kind for kind, number in _TYPES.items() if number == self._graph.tensors[tensor].type)
 
     def _integers(self, values: Sequence[int]) -> int:
         return self._constant(np.array(values, np.int32))
@@ -147,16 +189,29 @@ class Builder:
         return self.tensor(values.shape, values.dtype.type, values.tobytes())
 
     def _add(
-        self, name: str, inputs: Sequence[int], shape: Sequence[int], kind: type[np.generic], options: Any, option: int
+        self,
+        name: str,
+        inputs: Sequence[int],
+        shape: Sequence[int],
+        kind: type[np.generic],
+        options: Any,
+        option: int,
+        *,
+        zero: int | None = None,
     ) -> int:
+        """Add an operator and return its output; without `zero`, it has the zero point of its first input."""
         operator = schema.OperatorT()
         operator.opcodeIndex = self._code(getattr(_OP, name))
         operator.inputs = list(inputs)
-        output = self.tensor(shape, kind)
+        output = self.tensor(shape, kind, zero=self.zero(inputs[0]) if zero is None else zero)
         operator.outputs = [output]
         operator.builtinOptions, operator.builtinOptionsType = options, option
         self._graph.operators.append(operator)
         return output
+
+    def _is(self, operator: Any, code: int) -> bool:
+        found = flatbuffer_utils.get_builtin_code_from_operator_code(self._model.operatorCodes[operator.opcodeIndex])
+        return bool(found == code)
 
     def _code(self, code: int) -> int:
         """Return the index of an operator's code, added if the model has none."""

@@ -1,12 +1,11 @@
 """The plan of a frame's way into a network: which bytes contribute to which pixels, independent of the file format.
 
-    bytes -> pass over each row: resize along it, separate the colours, convert YUV to RGB -> rounded to uint8
-          -> pass over each column: resize -> rounded to uint8 -> turned, padded -> the picture
+    bytes -> pass over each row: resize along it, separate the colours -> rounded to bytes
+          -> pass over each column: resize along it, convert YUV to RGB -> rounded to bytes -> turned, padded -> picture
 
-Both passes are products with banded matrices, cut into blocks, so that almost no product is with zero. Rotation only
-changes the matrices and the last transposition. Rounding between the passes and after them is what Pillow does, and
-YUV is converted between the passes because that is where RGB is first rounded: converted at the end, or with 8-bit
-weights before, features of sensitive networks moved by more than 0.0005.
+Both passes are products with banded matrices in 8 bits, cut into blocks, so that almost no product is with zero.
+Rotation only changes the matrices and the last transposition. Rounding between the passes and after them is what
+Pillow does, to luma and chroma instead of red, green and blue.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 from edgefeat import ArgumentError
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import CHANNELS, FrameForm
-from edgefeat._images.frames.pixels import BLACK, matrix
+from edgefeat._images.frames.pixels import BLACK
+from edgefeat_export._convert.frames.colors import SHARED, SINGLE, ColorMatrix, color_matrix
 from edgefeat_export._convert.frames.filters import axes
 
 __all__ = ["Block", "FramePlan", "Section", "blocks", "enlarged", "plan_frame"]
@@ -30,53 +30,50 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the frame's bytes, `rows` x `row_bytes` from byte `start`, and what it adds to the pass over the rows.
+    """A part of the frame's bytes, `rows` x `row_bytes` from byte `start`, and the first pass over its rows.
 
-    `weights` (planes, resized, row_bytes) and `bias` (planes,) give for each row its contribution to red, green and
-    blue, or to all three if there is one plane. Each row stands for `repeat` rows of the frame. If `positive`,
-    contributions below 0 count as 0: luma below black, which is black in OpenCV as well. YUYV counts as all luma, then
-    all chroma: see `separated` of the plan.
+    `weights` (planes, resized, row_bytes) give a row of each plane: red, green and blue, or gray, or luma, or chroma.
+    Each of them sums to 1. For each plane, `black` is subtracted from the result, and 0 is what is left below it.
     """
 
     start: int
     rows: int
     row_bytes: int
-    repeat: int
     weights: Array
-    bias: Array
-    positive: bool = False
+    black: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FramePlan:
-    """The sections, the matrix `down` (resized, height of the frame) of the second pass, and the end.
+    """The sections of the first pass, the second pass, and the end.
 
-    `rounded` says that the first pass is done in bytes: RGB and gray, whose planes are only separated. The result of
-    both passes is (planes, along rows, along columns); `turned` says that the first is the picture's height.
-    `padding` is before and after, for height and width.
+    `along` (resized, width of the frame) and `down` (resized, height) resize its rows and its columns. The second pass
+    is `down` for each plane of RGB and gray. For YUV it is `colors`, whose lines are the rows of all planes, group by
+    group. `turned` says that the rows of the frame become columns. `padding` is before and after, for height and width.
     """
 
     form: FrameForm
     sections: tuple[Section, ...]
-    planes: int
+    along: Array
     down: Array
+    colors: ColorMatrix | None
     turned: bool
     padding: tuple[tuple[int, int], tuple[int, int]]
 
     @property
-    def rounded(self) -> bool:
-        """Whether the first pass is done in bytes, not in float."""
-        return not self.form.is_yuv
-
-    @property
-    def separated(self) -> bool:
-        """Whether luma and chroma, which alternate, have to be separated first."""
-        return self.form.format == "yuyv"
+    def planes(self) -> int:
+        """The number of colours of the picture before gray is repeated."""
+        return 1 if self.form.format == "gray" else 3
 
     @property
     def across(self) -> int:
         """The number of resized pixels along a row of the frame."""
         return int(self.sections[0].weights.shape[1])
+
+    @property
+    def groups(self) -> int:
+        """The number of groups of lines of a YUV frame."""
+        return self.form.height if self.form.format == "yuyv" else self.form.height // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +124,9 @@ def plan_frame(form: FrameForm, picture: PictureForm) -> FramePlan:
     return FramePlan(
         form=form,
         sections=sections,
-        planes=1 if form.format == "gray" else 3,
+        along=along,
         down=down,
+        colors=color_matrix(form, down, SINGLE if form.format == "yuyv" else SHARED) if form.is_yuv else None,
         turned=turned,
         padding=((vertical.before, vertical.after), (horizontal.before, horizontal.after)),
     )
@@ -139,32 +137,25 @@ def _packed(form: FrameForm, along: Array) -> Section:
     order = {"rgb": (0, 1, 2), "rgba": (0, 1, 2), "bgr": (2, 1, 0), "bgra": (2, 1, 0), "gray": (0,)}[form.format]
     step = CHANNELS[form.format]
     weights = np.stack([_spread(along, place, step) for place in order])
-    return Section(0, form.height, form.width * step, 1, weights, np.zeros(len(weights)))
+    return Section(0, form.height, form.width * step, weights, (0,) * len(order))
 
 
 def _yuv(form: FrameForm, along: Array) -> tuple[Section, ...]:
-    colors, bias = matrix(form.color)
+    """Return the sections of luma and of chroma; U comes before V."""
     width, height, pixels = form.width, form.height, form.width * form.height
     # Two neighbours share their chroma, so its weight is the sum of both.
     shared = along[:, 0::2] + along[:, 1::2]
-    limited = not form.color.endswith("-full")
-    # All three rows of the matrix have the same weight for luma.
-    scale, black = colors[0, 0], np.array([-BLACK * colors[0, 0] if limited else 0.0])
-    bias = bias - black
-    luma = Section(0, height, width, 1, scale * along[np.newaxis], black, positive=limited)
-    half = height // 2
-    if form.format == "i420":
-        u, v = (_colored(colors[:, index], shared) for index in (1, 2))
-        return (
-            luma,
-            Section(pixels, half, width // 2, 2, u, bias),
-            Section(pixels + pixels // 4, half, width // 2, 2, v, np.zeros(3)),
-        )
-    first, second = (2, 1) if form.format == "nv21" else (1, 2)
-    pairs = _colored(colors[:, first], _spread(shared, 0, 2)) + _colored(colors[:, second], _spread(shared, 1, 2))
+    black = 0 if form.color.endswith("-full") else BLACK
     if form.format == "yuyv":
-        return luma, Section(pixels, height, width, 1, pairs, bias)
-    return luma, Section(pixels, half, width, 2, pairs, bias)
+        planes = np.stack([_spread(along, 0, 2), _spread(shared, 1, 4), _spread(shared, 3, 4)])
+        return (Section(0, height, 2 * width, planes, (black, 0, 0)),)
+    luma, half = Section(0, height, width, along[np.newaxis], (black,)), height // 2
+    if form.format == "i420":
+        starts = (pixels, pixels + pixels // 4)
+        return (luma, *(Section(start, half, width // 2, shared[np.newaxis], (0,)) for start in starts))
+    order = (1, 0) if form.format == "nv21" else (0, 1)
+    pairs = np.stack([_spread(shared, place, 2) for place in order])
+    return luma, Section(pixels, half, width, pairs, (0, 0))
 
 
 def _spread(weights: Array, place: int, step: int) -> Array:
@@ -172,8 +163,3 @@ def _spread(weights: Array, place: int, step: int) -> Array:
     spread = np.zeros((len(weights), weights.shape[1] * step))
     spread[:, place::step] = weights
     return spread
-
-
-def _colored(color: Array, weights: Array) -> Array:
-    """Return weights (resized, bytes) times the color's share (3,) in red, green and blue: (3, resized, bytes)."""
-    return np.asarray(color[:, np.newaxis, np.newaxis] * weights)
