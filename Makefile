@@ -37,7 +37,7 @@ QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bun
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-long test-device check format bench bench-full bench-publish backbones export-cost npu saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
+.PHONY: help install demo quick test test-long test-device check format bench bench-full bench-publish backbones backbone-costs hub export-cost npu saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -179,6 +179,13 @@ bench-publish: install  ## results as docs/benchmarks, and their figures into RE
 
 backbones: install  ## every backbone exported whole: docs/backbones.md, for hours; resumes (NETS=a,b PHOTOS=folder SIZE=small)
 	$(BIN)/python -m tests.export.tables.backbones $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
+
+# The times are ratios, measured in turn; an idle machine gives narrower ones.
+backbone-costs: install  ## size, MACs, time and int8 of a dozen backbones: docs/backbones.md, an hour; resumes (PHOTOS=folder NETS=a,b)
+	$(BIN)/python -m tests.export.tables.backbone_costs --photos '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
+
+hub: install  ## small networks of every kind of KerasHub with two poolings against KerasHub, half an hour (PHOTOS=folder NETS=a,b)
+	$(BIN)/python -m tests.export.tables.hub '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
 
 # On an idle machine: it also times the stock tools.
 export-cost: install  ## time and memory of exports beside the stock tools: docs/backbones.md, for an hour; resumes (PHOTOS=folder NETS=a,b)

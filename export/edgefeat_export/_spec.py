@@ -119,7 +119,8 @@ class NetworkSpec:
         if is_model_file(self.backbone):
             return f"file {os.path.basename(self.backbone)}"
         if self.weights is None and is_hub(self.backbone):
-            return f"preset {os.path.basename(os.path.normpath(self.backbone.removeprefix(HUB)))}"
+            preset = self.backbone.removeprefix(HUB)
+            return f"preset {preset if '://' in preset else os.path.basename(os.path.normpath(preset))}"
         if self.weights is None or self.weights == IMAGENET:
             return IMAGENET
         return f"random, seed {self.seed}" if self.weights == RANDOM else f"file {os.path.basename(self.weights)}"

@@ -44,7 +44,7 @@ _PATH, _COUNT = click.Path(), click.IntRange(min=1)
 @click.option("--peak/--no-peak", "peaks", default=True, help="Compare int8 inference with a matrix product.")
 @click.option("--costs/--no-costs", default=None, help="Time by input side, alpha, batch, threads and megapixels.")
 @click.option("--labelled", type=_PATH, metavar="FOLDER", help="Measure quality; a folder of photos for each label.")
-@click.option("--model", default="", type=_PATH, metavar="FILE", help="Keras file that BUNDLE was made from, if any.")
+@click.option("--model", default="", type=_PATH, metavar="FILE", help="File or preset folder that BUNDLE was made of.")
 @click.option(
     *("--calibration", "calibration"),
     default="synthetic",
@@ -112,8 +112,10 @@ def _settings(bundle: Path, options: dict[str, Any]) -> Settings:
         parsed_size(size)
     if options["labelled"] is not None:
         labelled_photos(options["labelled"])
-    if options["model"] and not Path(options["model"]).is_file():
-        raise ArgumentError(f"--model {options['model']!r} does not exist (expected: a Keras file)")
+    if options["model"] and not Path(options["model"]).exists():
+        raise ArgumentError(
+            f"--model {options['model']!r} does not exist (expected: a Keras file, or a preset's folder)"
+        )
     options["costs"] = not short if options["costs"] is None else options["costs"]
     return Settings(bundle, threads=1, extent=extent, sizes=sizes, added=_added(added), **options)
 

@@ -1,8 +1,8 @@
 """The Keras model of a bundle, built again as the export builds it, and the stock converters' files of it.
 
 Run as a process of its own, `python -m edgefeat_bench._setup.keras_model BUNDLE FOLDER MODEL CALIBRATION FILE...`: it
-needs TensorFlow, and is the one part of the benchmark that uses `edgefeat_export`. MODEL is a saved model or weights
-file, or empty; each FILE a name of `model_files`.
+needs TensorFlow, and is the one part of the benchmark that uses `edgefeat_export`. MODEL is a saved model, a weights
+file or the folder of a preset of KerasHub, or empty; each FILE a name of `model_files`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import edgefeat
 from edgefeat import ArgumentError, EdgefeatError, Manifest
 from edgefeat._bundle.fidelity import cosines
 from edgefeat._bundle.golden import KERAS, read_golden
+from edgefeat._bundle.manifest import Backbone
 from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, ModelFacts
 from edgefeat_export._images.calibration import gather
 from edgefeat_export._models.backbones import backbone_named
@@ -29,31 +30,59 @@ from edgefeat_export._network.heads import Trunk, build
 from edgefeat_export._network.layers import costs
 from edgefeat_export._network.random_weights import condition
 from edgefeat_export._network.trunk import build_trunk
-from edgefeat_export._spec import NetworkSpec, is_model_file
+from edgefeat_export._spec import HUB, NetworkSpec, Pooling, is_model_file
+
+#: The beginning of an option of a bundle that is an argument of a KerasHub class.
+_CONFIG = "config "
 
 
 def network_spec(manifest: Manifest, model: str, calibration: str) -> NetworkSpec:
     """Return what the bundle was exported from; `model` is the file it was made from, if any."""
     backbone, tap = manifest.backbone, manifest.taps[0]
-    by_file = backbone.weights.startswith("file ")
-    saved = by_file and is_model_file(model) and not _known(backbone.name)
-    own = "" if saved else backbone_named(backbone.name).preprocessing
+    by_file, preset = backbone.weights.startswith("file "), backbone.weights.startswith("preset ")
+    config = {name.removeprefix(_CONFIG): text for name, text in backbone.options.items() if name.startswith(_CONFIG)}
+    hub = preset or bool(config) or not (by_file or _known(backbone.name))
+    saved = by_file and not hub and is_model_file(model) and not _known(backbone.name)
+    own = backbone_named(backbone.name).preprocessing if not (saved or hub) else None
     alpha = backbone.options.get("alpha")
     return NetworkSpec(
-        backbone=model if saved else backbone.name,
+        backbone=_hub(backbone, model) if hub else model if saved else backbone.name,
         alpha=None if alpha is None else float(alpha),
-        weights=None if saved else model if by_file else backbone.weights.partition(",")[0],
+        weights=None if saved or preset else model if by_file else backbone.weights.partition(",")[0],
         seed=int(backbone.weights.rpartition(" ")[2]) if backbone.weights.startswith("random") else 0,
         size=(manifest.picture.height, manifest.picture.width),
-        preprocess=None if backbone.preprocessing == own else backbone.preprocessing,
+        preprocess=None
+        if backbone.preprocessing == own or _is_formula(backbone.preprocessing)
+        else backbone.preprocessing,
+        config=config,
         layers=tuple(one.layer for one in manifest.taps),
-        pooling=next((one.pooling for one in manifest.taps if one.pooling != "none"), "none"),
+        pooling=_pooling(manifest),
         normalization=tap.normalization,
         project=None if tap.projection is None else tap.projection.dimensions,
         whiten=tap.projection is not None and tap.projection.whiten,
         calibration=calibration,
         fit=manifest.picture.fit,
     )
+
+
+def _hub(backbone: Backbone, model: str) -> str:
+    """Return the backbone as `edgefeat export` takes it; `model` is the folder of its preset, if it was one."""
+    if model and Path(model).is_dir():
+        return f"{HUB}{model}"
+    return HUB + (backbone.weights.removeprefix("preset ") if backbone.weights.startswith("preset ") else backbone.name)
+
+
+def _is_formula(preprocessing: str) -> bool:
+    """Return whether only the preset's image converter knows this preprocessing."""
+    return preprocessing.startswith("RGB *")
+
+
+def _pooling(manifest: Manifest) -> Pooling | None:
+    """Return the one pooling that all taps have or can have; None if each has the one of its kind."""
+    kinds = {"avg" if one.pooling == "mean" else one.pooling for one in manifest.taps if one.pooling != "none"}
+    if len(kinds) > 1:
+        return None
+    return next((one.pooling for one in manifest.taps if one.pooling != "none"), "none")
 
 
 def _known(name: str) -> bool:
@@ -66,7 +95,7 @@ def _known(name: str) -> bool:
 
 def _built(manifest: Manifest, spec: NetworkSpec) -> tuple[Trunk, keras.Model]:
     """Return the trunk, and the model from preprocessed images to finished features."""
-    trunk = build_trunk(spec)
+    trunk = build_trunk(spec, opened=False)
     random = spec.weights == "random"
     if random or spec.project is not None:
         pictures = gather(spec.calibration, None, manifest.picture, seed=spec.seed, tell=lambda _: None).calibrating

@@ -10,9 +10,13 @@ from typing import Any
 from edgefeat import ExportError
 from edgefeat._version import install_command
 
-__all__ = ["PACKAGE", "class_named", "keras_hub", "presets_like"]
+__all__ = ["PACKAGE", "class_named", "keras_hub", "presets_like", "shape_argument"]
 
 PACKAGE = "keras_hub"
+
+#: Arguments of a class that takes images: their shape, or the part of the network that they go to.
+_SHAPES = ("image_shape", "input_shape")
+_PARTS = ("vision_encoder", "image_encoder")
 
 
 def keras_hub() -> Any:
@@ -36,6 +40,12 @@ def class_named(name: str) -> Any:
     return by_key.get(_key(name)) or by_key.get(_key(name) + "backbone")
 
 
+def shape_argument(made: Any) -> str | None:
+    """Return the argument of a class that is the shape of its images; None if it has none."""
+    parameters = inspect.signature(made.__init__).parameters
+    return next((name for name in _SHAPES if name in parameters), None)
+
+
 def presets_like(name: str) -> str:
     """Return a sentence part with similar presets of image backbones and classes."""
     known = [*_presets(), *_classes()]
@@ -51,7 +61,7 @@ def _classes() -> dict[str, Any]:
         for name, one in vars(models).items()
         if name.endswith("Backbone")
         and inspect.isclass(one)
-        and {"image_shape", "vision_encoder"} & set(inspect.signature(one.__init__).parameters)
+        and {*_SHAPES, *_PARTS} & set(inspect.signature(one.__init__).parameters)
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgefeat import ArgumentError
 from edgefeat_export._models.hub.converter import converted
-from edgefeat_export._models.hub.parts import Parts, parts_of
+from edgefeat_export._models.hub.parts import Parts, closed, parts_of
 from edgefeat_export._models.hub.source import Loaded, load_hub
 from edgefeat_export._models.hub.tokens import known_tokens
 from edgefeat_export._models.preprocessing import preprocessing_named
@@ -19,15 +19,18 @@ from edgefeat_export._spec import Fit, NetworkSpec
 __all__ = ["hub_parts", "hub_trunk"]
 
 
-def hub_trunk(spec: NetworkSpec) -> Trunk:
+def hub_trunk(spec: NetworkSpec, *, opened: bool = True) -> Trunk:
     """Return the backbone of KerasHub that `spec` names, cut at its layers.
 
+    If it is not to be `opened`, it is one layer, which Keras can save and load, unless it is cut inside.
     Raises the errors of `load_hub`, and ArgumentError for an unknown layer or preprocessing.
     """
     if spec.inputs:
         raise ArgumentError(f"backbone {spec.backbone} takes one image and no other input: leave --input out")
     loaded, parts = hub_parts(spec)
     model, layers = cut(parts.model, spec.layers or (parts.last,), parts.named)
+    if not opened and layers == (parts.last,):
+        model = closed(loaded.model)
     preprocess, preprocessing, fit, notes = _preprocessing(spec, loaded)
     height, width = inputs_of(model)[0].shape[1:3]
     return Trunk(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgefeat import ArgumentError
 from edgefeat_export._models.hub.converter import saved_converter
-from edgefeat_export._models.hub.parts import is_backbone, parts_of
+from edgefeat_export._models.hub.parts import closed, is_backbone, parts_of
 from edgefeat_export._models.hub.tokens import known_tokens
 from edgefeat_export._models.preprocessing import gray, preprocessing_named
 from edgefeat_export._models.saved.embedded import embedded
@@ -29,9 +29,10 @@ from edgefeat_export._spec import NetworkSpec, model_name
 __all__ = ["check_layers", "saved_trunk"]
 
 
-def saved_trunk(spec: NetworkSpec) -> Trunk:
+def saved_trunk(spec: NetworkSpec, *, opened: bool = True) -> Trunk:
     """Return the model saved at `spec.backbone`, cut at its layers.
 
+    A backbone of KerasHub that is not to be `opened` is one layer, as in `hub_trunk`.
     Raises ArgumentError if the cut requires more than one image, if a layer cannot be converted, or if the scaling of
     the pixels is unknown.
     """
@@ -46,6 +47,8 @@ def saved_trunk(spec: NetworkSpec) -> Trunk:
     _check_inputs(spec, whole, whole.outputs if not spec.layers else None, fixed)
     model, layers = cut(whole, spec.layers, named)
     _check_inputs(spec, whole, model.outputs, fixed)
+    if not opened and is_backbone(loaded) and layers == (parts_of(loaded).last,):
+        model = closed(loaded)
     check_layers(model)
     free = [source for source in inputs_of(model) if input_name(source) not in fixed]
     picture = picture_input(free[0])

@@ -23,18 +23,19 @@ __all__ = ["build_trunk"]
 Size = tuple[int, int]
 
 
-def build_trunk(spec: NetworkSpec) -> Trunk:
+def build_trunk(spec: NetworkSpec, *, opened: bool = True) -> Trunk:
     """Return the backbone that `spec` names, of Keras or KerasHub, or the saved model at that path, cut at its layers.
 
+    A backbone of KerasHub that is not to be `opened` stays one layer, which Keras can save and load.
     Raises ArgumentError for an invalid name, option, layer, size or weights, and ExportError if the weights are not
     available.
     """
     if spec.config and not is_hub(spec.backbone):
         raise ArgumentError(f"backbone {spec.backbone} has no config: leave --config out, it is for hub: backbones")
     if is_hub(spec.backbone):
-        return hub_trunk(spec)
+        return hub_trunk(spec, opened=opened)
     if is_model_file(spec.backbone):
-        return saved_trunk(spec)
+        return saved_trunk(spec, opened=opened)
     if spec.inputs:
         raise ArgumentError(f"backbone {spec.backbone} takes one image and no other input: leave --input out")
     backbone = backbone_named(spec.backbone)

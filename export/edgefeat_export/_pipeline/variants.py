@@ -10,7 +10,8 @@ from edgefeat import EngineError, ExportError
 from edgefeat._bundle.manifest import ALL_VARIANTS, INTEGER, Refusal
 from edgefeat_export._bundle.figures import interval_sentence
 from edgefeat_export._convert.tflite import flatbuffer, float16
-from edgefeat_export._pipeline.attention_ladder import AttentionLadder
+from edgefeat_export._convert.tflite.partitions import partitions
+from edgefeat_export._pipeline.attention_ladder import AttentionLadder, is_transformer
 from edgefeat_export._pipeline.integer_ladder import IntegerLadder
 from edgefeat_export._pipeline.ladder import Ladder
 from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, FRAME_VARIANT, INT8_VARIANTS, NEEDS
@@ -28,6 +29,9 @@ _FIRST, _CORRECTED_ON = "tflite-float32", "onnx-float32"
 
 #: The variants made from corrected weights.
 _CORRECTED = (*INT8_VARIANTS, INTEGER)
+
+#: The files of a transformer to take in TFLite.
+_SHOWN = (_FIRST, "tflite-dynamic")
 
 #: Bytes of the float32 file from which conversions run one after another: side by side they would take too much memory.
 _ALONE = 150_000_000
@@ -83,7 +87,18 @@ def make_variants(
     refusals += [refusal(name, reason, fidelity) for name, reason in unframed.items()]
     for one in refusals:
         tell(one.reason)
+    _tell_partitions(network, written, tell)
     return [*written, *framed], refusals
+
+
+def _tell_partitions(network: BuiltNetwork, written: list[Made], tell: Callable[[str], None]) -> None:
+    """Tell how much of a transformer's TFLite files XNNPACK takes: some of its operators are not in every file."""
+    names = [one.variant for one in written if one.variant in _SHOWN]
+    if names and is_transformer(network.work.model(_FIRST)):
+        found = {name: str(partitions(network.work.model(name))) for name in names}
+        same = " and ".join(found) if len(set(found.values())) == 1 else ""
+        words = {same: next(iter(found.values()))} if same else found
+        tell("in LiteRT, XNNPACK computes of " + "; of ".join(f"{name} {text}" for name, text in words.items()))
 
 
 def _make_frames(

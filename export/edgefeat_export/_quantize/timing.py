@@ -14,7 +14,7 @@ from edgefeat._engines.selection import default_threads
 from edgefeat_export._quantize.fidelity import ENGINES
 from edgefeat_export._workspace import BuiltNetwork
 
-__all__ = ["milliseconds", "slower_than_float"]
+__all__ = ["medians", "milliseconds", "slower_than_float"]
 
 #: Timed rounds, after some rounds to warm up caches and clocks; fewer for a slow network, for which these rounds
 #: would take more than a few seconds.
@@ -42,7 +42,7 @@ def milliseconds(network: BuiltNetwork, variant: str) -> tuple[float, float]:
     """
     form = variant.partition("-")[0]
     picture = np.ascontiguousarray(network.work.checking[:1])
-    small, full = _medians([_session(network, name, picture) for name in (variant, f"{form}-float32")])
+    small, full = medians([_session(network, name, picture) for name in (variant, f"{form}-float32")])
     return small * 1e3, full * 1e3
 
 
@@ -52,7 +52,7 @@ def _session(network: BuiltNetwork, variant: str, picture: NDArray[np.uint8]) ->
     return lambda: session.run(picture)
 
 
-def _medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
+def medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
     """Return the median seconds of each call, with all called in turn, round by round."""
     taken: list[list[float]] = []
     started = time.perf_counter()

@@ -16,10 +16,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.export.tables.rows import append, read, write_between
 from tests.export.tables.sampled import sampled
 
 ROOT = Path(__file__).parents[3]
@@ -119,17 +120,6 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def read(file: Path) -> list[Row]:
-    """Return the rows of earlier runs; one cut off in the middle of a line is done again."""
-    rows = []
-    for line in file.read_text().splitlines() if file.exists() else ():
-        try:
-            rows.append(Row(**json.loads(line)))
-        except (ValueError, TypeError):
-            print(f"left out of {file}: {line!r}", file=sys.stderr)
-    return rows
-
-
 def main() -> int:
     """Run what is not yet done and write the table into the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -138,8 +128,7 @@ def main() -> int:
     parser.add_argument("--photos", help="folder of photos to calibrate on; synthetic pictures without")
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "backbones.jsonl")
     given = parser.parse_args()
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    rows = {(one.backbone, one.size): one for one in read(given.results) if one.ok}
+    rows = {(one.backbone, one.size): one for one in read(given.results, Row) if one.ok}
     chosen = [name for name in given.names.split(",") if name] or names()
     failed = 0
     for small in (True, False):
@@ -152,13 +141,10 @@ def main() -> int:
             one = row(name, size, given.photos)
             failed += not one.ok
             rows[one.backbone, one.size] = one
-            with given.results.open("a") as stream:
-                stream.write(json.dumps(asdict(one)) + "\n")
+            append(given.results, one)
             print(table([one]).splitlines()[-1], flush=True)
-    page = PAGE.read_text(encoding="utf-8")
-    before, after = page.split(BEGIN)[0], page.split(END)[1]
     good = [one for one in rows.values() if one.ok]
-    PAGE.write_text(f"{before}{BEGIN}\n{table(good)}\n{END}{after}", encoding="utf-8")
+    write_between(PAGE, BEGIN, END, table(good))
     print(f"{len(good)} rows in {PAGE}, {failed} failed")
     return 1 if failed else 0
 

@@ -12,9 +12,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
+from tests.export.tables.rows import append, read, write_between
 from tests.export.tables.sampled import sampled
 
 ROOT = Path(__file__).parents[3]
@@ -145,23 +146,16 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="run the networks that already have a row, too")
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "export-cost.jsonl")
     given = parser.parse_args()
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    rows: dict[str, Row] = {}
-    for line in given.results.read_text().splitlines() if given.results.exists() else ():
-        one = Row(**json.loads(line))
-        rows[one.name] = one
+    rows = {one.name: one for one in read(given.results, Row)}
     for name in given.names.split(","):
         if name not in CASES:
             parser.error(f"{name!r}: allowed are {', '.join(CASES)}")
         if name in rows and not given.again:
             continue
         rows[name] = row(name, CASES[name], given.photos)
-        with given.results.open("a") as stream:
-            stream.write(json.dumps(asdict(rows[name])) + "\n")
+        append(given.results, rows[name])
         print(table({name: rows[name]}).splitlines()[-1], flush=True)
-    page = PAGE.read_text(encoding="utf-8")
-    before, after = page.split(BEGIN)[0], page.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
+    write_between(PAGE, BEGIN, END, table(rows))
     print(f"{len(rows)} rows in {PAGE}")
     return 0
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from edgefeat_export._convert.onnx.batch_axis import batch_axes, reshaped_axis
 from edgefeat_export._convert.onnx.shapes import inferred, shapes_of
 
 __all__ = ["BATCH", "add_constant", "constants_of", "free_batch"]
@@ -33,11 +34,12 @@ def free_batch(model: onnx.ModelProto) -> None:
     # These shapes have a batch of 1; readers infer them again.
     del graph.value_info[:]
     constants = constants_of(graph)
+    moved = batch_axes(graph, constants, shapes)
     _split_gemms(graph, constants, shapes)
     for node in graph.node:
         if node.op_type == "Reshape" and node.input[1] in constants and node.input[0] not in constants:
             old = constants[node.input[1]].reshape(-1).tolist()
-            new = _freed(graph, node, old, shapes)
+            new = _moved(node, old, shapes, moved) or _freed(graph, node, old, shapes)
             if new != old:
                 node.input[1] = add_constant(graph, node.output[0] + "/shape", new)
         elif node.op_type == "Slice" and len(node.input) > 2:
@@ -80,6 +82,17 @@ def _keep_batch(graph: onnx.GraphProto, node: Any, constants: Constants) -> None
         node.input[2] = add_constant(graph, node.output[0] + "/ends", np.where(whole, np.iinfo(np.int64).max, ends))
 
 
+def _moved(
+    node: Any, target: Sequence[int], shapes: Mapping[str, Sequence[int]], moved: Mapping[str, int]
+) -> list[int] | None:
+    """Return the target shape of a Reshape whose batch is not its first side, before or after; else None."""
+    source, made = shapes.get(node.input[0]), shapes.get(node.output[0])
+    if source is None or made is None or 0 in target or 0 in made:
+        return None
+    axis = reshaped_axis(source, moved.get(node.input[0], 0), made)
+    return None if not axis else [*made[:axis], -1, *made[axis + 1 :]]
+
+
 def _freed(graph: onnx.GraphProto, node: Any, target: Sequence[int], shapes: Mapping[str, Sequence[int]]) -> list[int]:
     """Return the target shape of a Reshape for any batch. 0 means "as in the input", -1 what is left.
 
@@ -94,6 +107,10 @@ def _freed(graph: onnx.GraphProto, node: Any, target: Sequence[int], shapes: Map
             return [0, *source[1:]]  # only the batch of 1 was dropped
         if _keeps_rank(graph, node.output[0], len(target), shapes):
             return [0, *target]
+    if source is not None and source[:1] == [1] and target[:1] == [-1] and 0 not in source and 0 not in target:
+        tokens = math.prod(source) // math.prod(target[1:])
+        if tokens > 1 and _keeps_rank(graph, node.output[0], len(target), shapes):
+            return [0, tokens, *target[1:]]  # the tokens of each image, for a dense layer
     if not target or -1 in target:
         return [*target] if not target or target[0] != 1 else [0, *target[1:]]
     known = source is not None and len(source) > 0 and 0 not in source

@@ -51,11 +51,13 @@ class Gelu:
             made: str = ctx.make_node(operator, list(inputs), shapes=[shape], dtypes=[kind], **named).output[0]
             return made
 
+        # These forms are onnxruntime's own patterns, which it fuses to one operator.
         if approximate:
-            cube = make("Mul", make("Mul", source, source), source)
-            inner = make("Add", source, make("Mul", cube, constant(0.044715)))
-            share = make("Tanh", make("Mul", inner, constant(math.sqrt(2 / math.pi))))
-        else:
-            share = make("Erf", make("Mul", source, constant(math.sqrt(0.5))))
+            cube = make("Mul", make("Pow", source, constant(3.0)), constant(0.044715))
+            share = make("Tanh", make("Mul", make("Add", source, cube), constant(math.sqrt(2 / math.pi))))
+            half = make("Mul", source, constant(0.5))
+            make("Mul", half, make("Add", share, constant(1.0)), outputs=[output], name=node.name)
+            return
+        share = make("Erf", make("Div", source, constant(math.sqrt(2))))
         doubled = make("Mul", source, make("Add", share, constant(1.0)))
         make("Mul", doubled, constant(0.5), outputs=[output], name=node.name)

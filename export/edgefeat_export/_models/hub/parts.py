@@ -13,7 +13,11 @@ from edgefeat_export._models.hub_package import PACKAGE
 from edgefeat_export._models.saved.graph import giver, inputs_of
 from edgefeat_export._models.saved.picture_inputs import input_name, picture_input
 
-__all__ = ["Parts", "is_backbone", "parts_of"]
+__all__ = ["Parts", "closed", "is_backbone", "parts_of"]
+
+
+#: Attributes of models with more inputs that are the part for images.
+_TOWERS = ("vision_encoder", "image_encoder", "vit_encoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,26 @@ def parts_of(model: Any) -> Parts:
     return Parts(whole, named, str(giver(model.outputs[0]).name))
 
 
+def closed(model: Any) -> Any:
+    """Return the same as the last of `parts_of`, from the image, with the backbone or its tower as one layer.
+
+    Keras can save and load this one. Of some layers inside, KerasHub does not write down all that builds them again.
+    """
+    (picture,) = [source for source in inputs_of(model) if picture_input(source) is not None]
+    if len(inputs_of(model)) > 1:
+        return _tower(model, picture).model
+    fresh = keras.Input(tuple(picture.shape)[1:])
+    result = model(fresh)
+    return keras.Model(fresh, list(result.values())[-1] if isinstance(result, dict) else result)
+
+
 def _tower(model: Any, picture: Any) -> Parts:
     """Return the tower for images of a model that also takes text."""
+    tower = next((getattr(model, name) for name in _TOWERS if hasattr(model, name)), None)
     if hasattr(model, "get_vision_embeddings"):
         embedding = model.get_vision_embeddings(picture)
-    elif hasattr(model, "vision_encoder"):
-        embedding = model.vision_encoder(picture)
+    elif tower is not None:
+        embedding = tower(picture)
     else:
         raise ArgumentError(
             f"{type(model).__name__} takes {', '.join(map(input_name, inputs_of(model)))}, and has no part for images "

@@ -13,7 +13,7 @@ import keras
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.hub.configurations import Configuration, configuration_of
-from edgefeat_export._models.hub_package import class_named, keras_hub, presets_like
+from edgefeat_export._models.hub_package import class_named, keras_hub, presets_like, shape_argument
 from edgefeat_export._models.saved.content import first_line
 from edgefeat_export._models.saved.graph import inputs_of
 from edgefeat_export._models.saved.picture_inputs import picture_input
@@ -66,7 +66,8 @@ def _of_class(spec: NetworkSpec, made: Any) -> Loaded:
             f"{spec.backbone} is a class of KerasHub, without weights: name a preset instead "
             f"({_some_presets(made)}), or add --weights random or --weights FILE.weights.h5"
         )
-    arguments = {"image_shape": [*(spec.size or (_SIZE, _SIZE)), 3]} if _takes(made, "image_shape") else {}
+    argument = shape_argument(made)
+    arguments = {} if argument is None else {argument: [*(spec.size or (_SIZE, _SIZE)), 3]}
     model = _built(spec, made, arguments | _config(spec))
     if spec.weights == RANDOM:
         return Loaded(model, _snake(made.__name__), None, "tf")
@@ -92,29 +93,32 @@ def _of_preset(spec: NetworkSpec, preset: str) -> Loaded:
         raise ArgumentError(
             f"weights {spec.weights} with preset {preset} (allowed: random, or its own: leave --weights out)"
         )
-    arguments = _config(spec)
-    if spec.size is not None and "image_shape" not in arguments:
-        arguments["image_shape"] = (*spec.size, 3)
+    arguments, converter = _config(spec), _converter(preset)
+    load = hub.models.Backbone.from_preset
     try:
-        model = hub.models.Backbone.from_preset(preset, load_weights=spec.weights is None, dtype="float32", **arguments)
+        # Without weights, to know whether images have a fixed size.
+        empty = load(preset, load_weights=False, dtype="float32", **arguments)
+        arguments |= _size(spec, empty, None if converter is None else converter.image_size)
+        model = load(preset, load_weights=spec.weights is None, dtype="float32", **arguments)
+    except ArgumentError:
+        raise
     except Exception as error:  # KerasHub, Keras and the download raise many types
         raise _no_preset(spec, preset, error) from error
-    converter = _converter(preset)
-    own = None if converter is None else converter.image_size
     name = os.path.basename(os.path.normpath(preset)) if os.path.isdir(preset) else preset.rpartition("/")[2]
-    return Loaded(_of_size(model, spec.size or own or (_SIZE, _SIZE)), name, converter, None)
+    return Loaded(model, name, converter, None)
 
 
-def _of_size(model: Any, size: Sequence[int]) -> Any:
-    """Return the model for images of `size`, if it accepts images of any size; else the model itself."""
-    pictures = [source for source in inputs_of(model) if picture_input(source) is not None]
-    if all(None not in tuple(source.shape)[1:3] for source in pictures):
-        return model
-    if not _takes(type(model), "image_shape"):
-        raise ArgumentError(f"{type(model).__name__} has no fixed size of images, and none can be set")
-    sized = type(model).from_config({**model.get_config(), "image_shape": [*size, 3]})
-    sized.set_weights(model.get_weights())
-    return sized
+def _size(spec: NetworkSpec, model: Any, own: Sequence[int] | None) -> dict[str, Any]:
+    """Return the argument that gives the model images of the size asked for, or of `own` if it takes any; else none."""
+    shapes = [tuple(source.shape)[1:3] for source in inputs_of(model) if picture_input(source) is not None]
+    size = spec.size or ((own or (_SIZE, _SIZE)) if any(None in shape for shape in shapes) else None)
+    if size is None or shapes == [tuple(size)]:
+        return {}
+    argument = shape_argument(type(model))
+    if argument is None:
+        has = " or ".join("x".join(map(str, shape)) for shape in shapes)
+        raise ArgumentError(f"{spec.backbone} takes images of {has}, and no other size: leave --input-size out")
+    return {argument: (*size, 3)}
 
 
 def _converter(preset: str) -> Any:
@@ -162,10 +166,6 @@ def _load_weights(model: Any, weights: str) -> None:
 
 def _config(spec: NetworkSpec) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in spec.config.items()}
-
-
-def _takes(made: Any, name: str) -> bool:
-    return name in inspect.signature(made.__init__).parameters
 
 
 def _some_presets(made: Any) -> str:
