@@ -52,12 +52,17 @@ def load_hub(spec: NetworkSpec) -> Loaded:
             f"weights {IMAGENET} (allowed for {spec.backbone}: leave --weights out for the preset's own, or {RANDOM}, "
             "or a file .weights.h5)"
         )
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(spec.seed)
+    _start(spec)
     if not os.path.isdir(what) and (made := class_named(what)) is not None:
         return _of_class(spec, made)
     known = configuration_of(what) if spec.weights == RANDOM and not os.path.isdir(what) else None
     return _of_configuration(spec, known, what) if known is not None else _of_preset(spec, what)
+
+
+def _start(spec: NetworkSpec) -> None:
+    """Let Keras number the layers that it names from the start, and draw the same random weights."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(spec.seed)
 
 
 def _of_class(spec: NetworkSpec, made: Any) -> Loaded:
@@ -99,6 +104,8 @@ def _of_preset(spec: NetworkSpec, preset: str) -> Loaded:
         # Without weights, to know whether images have a fixed size.
         empty = load(preset, load_weights=False, dtype="float32", **arguments)
         arguments |= _size(spec, empty, None if converter is None else converter.image_size)
+        del empty
+        _start(spec)
         model = load(preset, load_weights=spec.weights is None, dtype="float32", **arguments)
     except ArgumentError:
         raise
