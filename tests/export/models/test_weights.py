@@ -16,6 +16,7 @@ from tests.export.models.weight_files import KINDS, network, same, spec, with_al
 
 import edgefeat_export
 from edgefeat import ArgumentError
+from edgefeat._bundle.json_records import to_json
 from edgefeat_export._models import hdf5 as _hdf5
 from edgefeat_export._models.weights import load_weights
 from edgefeat_export._network.trunk import build_trunk
@@ -24,7 +25,7 @@ from edgefeat_export._network.trunk import build_trunk
 @pytest.fixture(autouse=True)
 def _in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """List files in this process: a process for each file would take longer than everything else."""
-    monkeypatch.setattr(_hdf5, "_list_apart", _hdf5._list)
+    monkeypatch.setattr(_hdf5, "_apart", lambda _, path: to_json(_hdf5._list(path)))
 
 
 @pytest.mark.parametrize("top", [False, True], ids=["bare", "with a top"])
