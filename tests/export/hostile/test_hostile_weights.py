@@ -33,11 +33,15 @@ def apart() -> None:
     """List files in a separate process, as outside of these tests."""
 
 
+def _in_this_process(task: str, path: Path, *names: str) -> Any:
+    return to_json(_hdf5._list(path)) if task == "list" else _hdf5._attributes(path, names)
+
+
 @pytest.fixture(autouse=True)
 def _in_one_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """List files in this process: a process for each file would take longer than everything else."""
     if "apart" not in request.fixturenames:
-        monkeypatch.setattr(_hdf5, "_apart", lambda _, path: to_json(_hdf5._list(path)))
+        monkeypatch.setattr(_hdf5, "_apart", _in_this_process)
 
 
 class Canary:

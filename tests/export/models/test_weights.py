@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +23,14 @@ from edgefeat_export._models.weights import load_weights
 from edgefeat_export._network.trunk import build_trunk
 
 
+def _in_this_process(task: str, path: Path, *names: str) -> Any:
+    return to_json(_hdf5._list(path)) if task == "list" else _hdf5._attributes(path, names)
+
+
 @pytest.fixture(autouse=True)
 def _in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """List files in this process: a process for each file would take longer than everything else."""
-    monkeypatch.setattr(_hdf5, "_apart", lambda _, path: to_json(_hdf5._list(path)))
+    monkeypatch.setattr(_hdf5, "_apart", _in_this_process)
 
 
 @pytest.mark.parametrize("top", [False, True], ids=["bare", "with a top"])
