@@ -230,7 +230,7 @@ serve-speed: install $(FEW)  ## `edgefeat serve` beside `Extractor.stream`: phot
 	$(BIN)/python tests/stress/serve_speed.py '$(BUNDLE)' '$(or $(PHOTOS),$(FEW))'
 
 serve-stress: install $(FEW)  ## good, hostile, slow and silent clients on one server for ten minutes (BUNDLE=folder PHOTOS=folder)
-	$(BIN)/python tests/stress/serve_hostile.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
+	$(BIN)/python -m tests.stress.serve_hostile '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
 
 watch-stress: install $(FEW)  ## kill `edgefeat watch` 30 times while 2,000 photos arrive (BUNDLE=folder PHOTOS=folder)
 	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'

@@ -1,6 +1,6 @@
 """Good, malformed, huge, slow and silent clients on one `edgefeat serve`, for minutes.
 
-    python tests/stress/serve_hostile.py BUNDLE PHOTOS [--seconds 600] [--connections 64]
+    python -m tests.stress.serve_hostile BUNDLE PHOTOS [--seconds 600] [--connections 64]
 
 Every good request must get the feature that `extract` gives, or 503 with Retry-After; every other request a refusal.
 The server's memory must stay below that of a process that extracts the same pictures, plus 40 MB, and its descriptors
@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tests.runtime.services.serving import bomb
 
 import edgefeat
 from edgefeat._images.sources.folders import pictures_in
@@ -154,7 +154,7 @@ class Load:
                     await client.send(b"10000\r\n" + bytes(65536) + b"\r\n")
             self.note("huge body", (await client.answer())[0], (413, 503))
         elif kind == 2:
-            status, _, _ = await client.post(bomb())
+            status, _, _ = await client.post(bomb(20_000))
             self.note("bomb", status, (422, 503))
         else:
             status, _, _ = await client.post(bytes(15_000_000))
@@ -219,17 +219,6 @@ FORGED = [
 ]
 
 
-def bomb() -> bytes:
-    """A PNG of 20,000 x 20,000 pixels in 50 KB."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    header = (20000).to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
-    pixels = zlib.compress(bytes(2501 * 20000), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
 def large() -> bytes:
     """A progressive JPEG of 20 million pixels, about the largest that is allowed."""
     stream = io.BytesIO()
@@ -254,10 +243,8 @@ async def attack(load: Load, connections: int, pid: int, rng: int) -> None:
         if time.monotonic() - shown > 15:
             shown = time.monotonic()
             now, most, files = memory(pid)
-            print(
-                f"memory {now:.0f} MB, at most {most:.0f}; {files} descriptors; {load.counts['good 200']} good",
-                flush=True,
-            )
+            held = f"memory {now:.0f} MB, at most {most:.0f}; {files} descriptors"
+            print(f"{held}; {load.counts['good 200']} good", flush=True)
     await asyncio.gather(*tasks)
 
 

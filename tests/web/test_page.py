@@ -19,6 +19,7 @@ import PIL
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from tests.web.photos import make_photos
 
 import edgefeat
 from edgefeat._images.form import PictureForm
@@ -81,31 +82,6 @@ def use_page(url: str, **asked: Any) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     given: dict[str, Any] = json.loads(done.stdout)
     return given
-
-
-def make_photos(folder: Path, bundle: edgefeat.Bundle) -> dict[str, Path]:
-    """A picture of the model's own size, and photos larger than it: JPEG, turned by EXIF, transparent, odd sizes."""
-    rng = np.random.default_rng(5)
-    with np.load(bundle.path / "golden.npz") as golden:
-        own = golden["pictures"][0]
-    rough = Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)).resize((1203, 901), Image.Resampling.BICUBIC)
-    turned = {}
-    for orientation in (3, 6):
-        turned[orientation] = Image.Exif()
-        turned[orientation][0x0112] = orientation
-    seethrough = rough.resize((301, 207)).convert("RGBA")
-    seethrough.putalpha(Image.linear_gradient("L").resize((301, 207)))
-    photos = {
-        name: folder / name
-        for name in ("own.png", "large.jpg", "turned.jpg", "quarter.jpg", "seethrough.png", "small.png")
-    }
-    Image.fromarray(own).save(photos["own.png"])
-    rough.save(photos["large.jpg"], quality=90)
-    rough.save(photos["turned.jpg"], quality=90, exif=turned[3])
-    rough.save(photos["quarter.jpg"], quality=90, exif=turned[6])
-    seethrough.save(photos["seethrough.png"])
-    rough.resize((19, 23)).save(photos["small.png"])
-    return photos
 
 
 def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -149,8 +149,7 @@ def _apart(task: str, path: Path, *names: str) -> dict[str, Any]:
     said = json.loads(done.stdout)
     if "error" in said:
         raise ExportError(said["error"])
-    found: dict[str, Any] = said["found"]
-    return found
+    return dict(said["found"])
 
 
 def _attributes(path: Path, names: Sequence[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -151,8 +151,9 @@ class Workers:
     def _start(self, tensorflow: bool) -> _Worker:
         if self._stopped:
             raise ExportError("the export was stopped")
-        worker = _Worker(self._folder, _IMPORTED[tensorflow])
-        self._all.add(worker)
+        with _uninterrupted():
+            worker = _Worker(self._folder, _IMPORTED[tensorflow])
+            self._all.add(worker)
         return worker
 
     def _end(self, worker: _Worker, patience: float = 0.0) -> int:
@@ -209,6 +210,24 @@ class _Worker:
                 with contextlib.suppress(OSError):
                     stream.close()
         return status
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM until the block ends: otherwise a process that just started would never be stopped."""
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def _error(folder: Path, step: str, reply: Reply | None, status: int, log: Path) -> EdgefeatError:

@@ -22,6 +22,7 @@ from keras import layers
 from tests.export.models.weight_files import KINDS, network, same, save_new, spec, write_old
 
 from edgefeat import ArgumentError, ExportError
+from edgefeat._bundle.json_records import to_json
 from edgefeat_export._models import hdf5 as _hdf5
 from edgefeat_export._models.weights import load_weights
 from edgefeat_export._network.trunk import build_trunk
@@ -32,11 +33,15 @@ def apart() -> None:
     """List files in a separate process, as outside of these tests."""
 
 
+def _in_this_process(task: str, path: Path, *names: str) -> Any:
+    return to_json(_hdf5._list(path)) if task == "list" else _hdf5._attributes(path, names)
+
+
 @pytest.fixture(autouse=True)
 def _in_one_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """List files in this process: a process for each file would take longer than everything else."""
     if "apart" not in request.fixturenames:
-        monkeypatch.setattr(_hdf5, "_list_apart", _hdf5._list)
+        monkeypatch.setattr(_hdf5, "_apart", _in_this_process)
 
 
 class Canary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,15 +17,20 @@ from tests.export.models.weight_files import KINDS, network, same, spec, with_al
 
 import edgefeat_export
 from edgefeat import ArgumentError
+from edgefeat._bundle.json_records import to_json
 from edgefeat_export._models import hdf5 as _hdf5
 from edgefeat_export._models.weights import load_weights
 from edgefeat_export._network.trunk import build_trunk
 
 
+def _in_this_process(task: str, path: Path, *names: str) -> Any:
+    return to_json(_hdf5._list(path)) if task == "list" else _hdf5._attributes(path, names)
+
+
 @pytest.fixture(autouse=True)
 def _in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """List files in this process: a process for each file would take longer than everything else."""
-    monkeypatch.setattr(_hdf5, "_list_apart", _hdf5._list)
+    monkeypatch.setattr(_hdf5, "_apart", _in_this_process)
 
 
 @pytest.mark.parametrize("top", [False, True], ids=["bare", "with a top"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -98,3 +100,34 @@ def test_no_process_is_left_when_the_export_ends(tmp_path: Path) -> None:
         os.kill(process, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+#: Starts a worker forty times, each time with an interrupt some moments later, and prints the processes that are left.
+INTERRUPTED = """
+import os, pathlib, signal, tempfile, threading, time
+from edgefeat_export._pipeline.workers import Workers
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main, children = threading.main_thread().ident, pathlib.Path(f"/proc/self/task/{os.getpid()}/children")
+def interrupt(delay):
+    time.sleep(delay)
+    signal.pthread_kill(main, signal.SIGINT)
+for number in range(40):
+    thread = threading.Thread(target=interrupt, args=(number / 4000,))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with Workers(pathlib.Path(folder), began=print) as workers:
+                thread.start()
+                workers.warm(tensorflow=False)
+                thread.join()
+                time.sleep(60)
+        except KeyboardInterrupt:
+            pass
+    thread.join()
+print(children.read_text())
+"""
+
+
+@pytest.mark.skipif(not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="looks in Linux's /proc")
+def test_an_interrupt_while_a_process_starts_leaves_none() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
