@@ -28,12 +28,14 @@ class Builder:
     """Adds tensors and operators to the end of a model's graph.
 
     Levels from 0 to 255 are the values of uint8 tensors with zero point 0, and of int8 tensors with zero point -128.
-    Other zero points stand for levels less a number: the bytes are the same.
+    Other zero points stand for levels less a number: the bytes are the same. No concatenation has more inputs than
+    `most_joined`.
     """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         (self._graph,) = model.subgraphs
+        self.most_joined: int | None = None
 
     def shape(self, tensor: int) -> list[int]:
         return [int(side) for side in self._graph.tensors[tensor].shape]
@@ -104,6 +106,10 @@ class Builder:
     def concatenated(self, sources: Sequence[int], axis: int) -> int:
         if len(sources) == 1:
             return sources[0]
+        if self.most_joined is not None and len(sources) > self.most_joined:
+            starts = range(0, len(sources), self.most_joined)
+            parts = [self.concatenated(sources[start : start + self.most_joined], axis) for start in starts]
+            return self.concatenated(parts, axis)
         options = schema.ConcatenationOptionsT()
         options.axis = axis
         shape = self.shape(sources[0])
@@ -132,6 +138,12 @@ class Builder:
             "QUANTIZE", [source], shape, kind, schema.QuantizeOptionsT(), _OPTIONS.QuantizeOptions, zero=zero
         )
 
+    def signed(self, source: int) -> int:
+        """Return levels as int8; uint8 ones pass through float."""
+        if self.kind(source) is np.int8:
+            return source
+        return self.converted(self.converted(source, np.float32), np.int8)
+
     def dense(
         self,
         rows: int,
@@ -141,7 +153,7 @@ class Builder:
         bias: npt.NDArray[np.float64] | None = None,
         zero: int = BYTES,
     ) -> int:
-        """Return int8 `rows` (N, window) times `weights` (resized, window) times `scale`: int8 (N, resized).
+        """Return int8 `rows` (..., window) times `weights` (resized, window) times `scale`: int8 (N, resized).
 
         `bias` (resized,), or of 1 for all, is added. `zero` is the zero point of the result.
         """
@@ -151,7 +163,7 @@ class Builder:
             sums = np.rint(np.broadcast_to(bias, len(weights)) / scale).astype(np.int32)
             inputs[2] = self.tensor(sums.shape, np.int32, sums.tobytes(), scale=scale)
         options = schema.FullyConnectedOptionsT()
-        shape = [self.shape(rows)[0], len(weights)]
+        shape = [int(np.prod(self.shape(rows)[:-1])), len(weights)]
         kind = _OPTIONS.FullyConnectedOptions
         return self._add("FULLY_CONNECTED", inputs, shape, np.int8, options, kind, zero=zero)
 

@@ -21,6 +21,8 @@ __all__ = ["with_frame"]
 #: ones more products with zero.
 _ACROSS = {1: 32, 2: 16, 3: 16}
 _DOWN = {1: 32, 3: 8}
+#: The most inputs of a concatenation in TensorFlow Lite Micro, which runs files without floats.
+_MICRO_JOINED = 10
 
 
 def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
@@ -28,8 +30,8 @@ def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
 
     All weights of the file stay as they are, and all operators but the first, if it only converts the image's type.
     The frame's operators are standard ones that XNNPACK runs; its int8 products are the fastest that processors have,
-    and TFLite has them for int8 only. So the frame passes through float on its way from uint8, which is faster than
-    the direct way. A file without floats gets the direct way, or none if its input is int8.
+    and TFLite has them for int8 only. So the frame passes through float on its way from uint8, part by part, which is
+    faster than the direct way. A file without floats gets the direct way, or none if its input is int8.
     """
     model = flatbuffer.read(source)
     names = flatbuffer.taps(model)
@@ -42,9 +44,9 @@ def with_frame(source: Path, plan: FramePlan, output: Path) -> None:
     frame = builder.tensor([1, *plan.form.shape], kind, zero=BYTES if kind is np.int8 else 0)
     levels = builder.levels_of(own, picture)
     if levels is None:
-        floats = builder.converted(frame, np.float32)
-        _feed(builder, own, picture, _picture(builder, builder.converted(floats, np.int8), plan, BYTES))
+        _feed(builder, own, picture, _picture(builder, frame, plan, BYTES))
     else:
+        builder.most_joined = _MICRO_JOINED
         # Pixels less the level that the network takes for 0: the same bytes, with another zero point.
         signed = frame if levels == picture else builder.converted(frame, np.int8)
         builder.replace(own, levels, _picture(builder, signed, plan, builder.zero(levels)))
@@ -72,7 +74,7 @@ def _feed(builder: Builder, operators: list[Any], picture: int, result: int) -> 
 
 
 def _picture(builder: Builder, levels: int, plan: FramePlan, zero: int) -> int:
-    """Add the operators from the frame, int8, to the picture, int8 (1, height, width, 3), and return its tensor.
+    """Add the operators from the frame to the picture, int8 (1, height, width, 3), and return its tensor.
 
     A level of 0 is -128 in all tensors. `zero` is the zero point of the last ones, for who reads them.
     """
@@ -109,7 +111,7 @@ def _packed(builder: Builder, levels: int, plan: FramePlan, zero: int) -> int:
     whole, total = byte_weights(section.weights.reshape(planes * size, -1), grid.LEVELS)
     parts = []
     for block in blocks(whole.reshape(section.weights.shape), _ACROSS[planes]):
-        window = builder.window(rows, 0, section.rows, block.first, block.last)
+        window = builder.signed(builder.window(rows, 0, section.rows, block.first, block.last))
         pixels = block.weights.transpose(1, 0, 2).reshape(-1, block.last - block.first)  # plane after plane of a pixel
         parts.append(builder.dense(window, pixels.astype(np.int8), scale=1 / total))
     columns = builder.transpose(builder.concatenated(parts, 1), [1, 0])
@@ -142,12 +144,19 @@ def _lines(builder: Builder, levels: int, plan: FramePlan, colors: ColorMatrix) 
 
 
 def _section(builder: Builder, rows: int, first: int, section: Section) -> int:
-    """Return the first pass of a section, from the row `first` of `rows`: (rows, planes, resized)."""
+    """Return the first pass of a section: (rows, planes, resized).
+
+    It begins at the row `first` of `rows`, or has every second one from there if `rows` are pairs.
+    """
     planes, size, _ = section.weights.shape
     whole, total = byte_weights(section.weights.reshape(planes * size, -1), grid.LEVELS)
     parts = []
     for block in blocks(whole.reshape(section.weights.shape), _ACROSS[planes]):
-        window = builder.window(rows, first, first + section.rows, block.first, block.last)
+        if len(builder.shape(rows)) == 3:
+            part = builder.slice(rows, [0, first, block.first], [section.rows, 1, block.last - block.first])
+        else:
+            part = builder.window(rows, first, first + section.rows, block.first, block.last)
+        window = builder.signed(part)
         _, count, width = block.weights.shape
         bias = np.repeat(-np.array(section.black, np.float64), count)
         product = builder.dense(window, block.weights.reshape(-1, width).astype(np.int8), scale=1 / total, bias=bias)
@@ -167,8 +176,7 @@ def _pairs(builder: Builder, levels: int, plan: FramePlan, zero: int) -> int:
     groups = []
     for number, black in enumerate((plan.sections[0].black[0], 0)):
         section = Section(0, width, height, plan.down[np.newaxis], (black,))
-        kind = builder.slice(columns, [0, number, 0], [width, 1, height])
-        first = _section(builder, builder.reshape(kind, [width, height]), 0, section)
+        first = _section(builder, columns, number, section)
         groups.append(builder.reshape(first, [width // 2, 2, len(plan.down)]))
     colors = color_matrix(plan.form, plan.along, SHARED)
     lines = builder.concatenated([groups[0], *groups[1:] * colors.group.count(U)], 1)
