@@ -1,9 +1,9 @@
 """What a backbone costs on a device, for docs/backbones.md: `make backbone-costs` (an hour; resumes).
 
 `python -m tests.export.tables.backbone_costs --photos FOLDER [--names a,b]` exports a dozen backbones with random
-weights and times each file in turn with MobileNetV2's, one thread, one image. Times do not depend on the weights. The table has
-multiples of MobileNetV2's time on the same engine, which differ less from machine to machine than milliseconds, and
-MobileNetV2's own milliseconds.
+weights and times each file in turn with MobileNetV2's, one thread, one image. Times do not depend on the weights. The
+table has multiples of MobileNetV2's time on the same engine, which differ less from machine to machine than
+milliseconds, and MobileNetV2's own milliseconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every kind of backbone of KerasHub, exported with two poolings and compared with KerasHub: `make hub` (minutes).
 
 `python -m tests.export.tables.hub PHOTOS [--names a,b]` exports small networks of `hub_networks` from their preset
-folders, by the authors' pooling and by another, and runs the float32 files on 12 photos. Printed is the lowest cosine to what
-KerasHub's own model gives, pooled by NumPy. The exit status is 1 if one is below 0.9999 or an export fails.
+folders, by the authors' pooling and by another, and runs the float32 files on 12 photos. Printed is the lowest cosine
+to what KerasHub's own model gives, pooled by NumPy. The exit status is 1 if one is below 0.9999 or an export fails.
 """
 
 from __future__ import annotations
