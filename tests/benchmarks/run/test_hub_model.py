@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 pytest.importorskip("keras_hub", reason="the extra hub is not installed")
 
 import keras
-from tests.export import hub_networks
+from tests.export.models import hub_networks
 
 import edgefeat
 import edgefeat_export
