@@ -67,7 +67,7 @@ def exit_status(command: click.Command, name: str) -> int:
         error.show()
         return error.exit_code
     except ModuleNotFoundError as error:
-        click.echo(f"{name}: {_missing_package(error)}", err=True)
+        click.echo(f"{name}: {told(_missing_package(error))}", err=True)
         return 1
     except EdgefeatError as error:
         click.echo(f"{name}: {told(error)}", err=True)

@@ -143,5 +143,6 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     plausible_run(FEW).write(tmp_path / "a.json")
     done = bench(command, tmp_path / "a.json", *([tmp_path / "a.json"] if command == "gate" else []))
     assert done.returncode == 1
-    assert done.stderr == f"edgefeat-bench: {package} is not installed; install it with: pip install {package}\n"
+    sentence = f"edgefeat-bench: {package} is not installed; install it with: pip install {package}"
+    assert done.stderr == f"{sentence}\n  see docs/install.md\n"
     assert package in bench("--help").stdout or package == "scipy"

@@ -108,9 +108,10 @@ def test_bad_use_is_one_clear_sentence(arguments: list[str], words: str, tmp_pat
     done = bench("run", *arguments, "-o", tmp_path / "results")
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert words in last
-    assert last.startswith("edgefeat-bench: ")
+    *_, sentence, see = done.stderr.splitlines()
+    assert words in sentence
+    assert sentence.startswith("edgefeat-bench: ")
+    assert see.startswith("  see docs/")
 
 
 def test_photos_become_upright_camera_jpegs_of_each_size_and_small_ones_give_way(tmp_path: Path) -> None:
