@@ -14,7 +14,7 @@ from mkdocs.plugins import get_plugin_logger
 #: The command groups, by the name of the program.
 GROUPS = {
     "edgefeat": ("edgefeat._commands.cli.click_group", "edgefeat"),
-    "edgefeat-bench": ("edgefeat_bench._commands.main", "_group"),
+    "edgefeat-bench": ("edgefeat_bench._commands.main", "group"),
 }
 
 _LOG = get_plugin_logger("commands")
