@@ -19,13 +19,18 @@ from edgefeat_bench._statistics import ratio
 
 
 def page(runs: Sequence[Run]) -> str:
-    """Return runs, at least one, as one HTML page that makes no request: each in a section of its own."""
+    """Return runs, at least one, as one HTML page that makes no request: a table of all, and a section for each."""
     return _rendered("page.html", runs=runs)
 
 
 def markdown(runs: Mapping[Path, Run]) -> str:
-    """Return runs by the name of their file as Markdown."""
+    """Return what runs of several networks have in common, by the name of their file, as Markdown."""
     return _rendered("benchmarks.md", runs=runs)
+
+
+def run_markdown(file: Path, run: Run) -> str:
+    """Return all of a run as Markdown."""
+    return _rendered("run.md", file=file, run=run)
 
 
 def readme_block(runs: Sequence[Run], stem: str, folder: str) -> str:

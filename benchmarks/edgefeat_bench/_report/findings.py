@@ -13,6 +13,8 @@ from edgefeat_bench._statistics import Estimate, median, ratio
 TUNED = "edgefeat-tuned"
 #: The kind that is the full TensorFlow path as most people write it.
 PREDICT = "keras-predict"
+#: The kinds that are TensorFlow compiled for one shape of images.
+_COMPILED = ("tf-function", "tf-saved-model")
 
 # The bits of a Raspberry Pi's `get_throttled`: now, and since it started.
 _THROTTLED = 0xF000F
@@ -78,6 +80,11 @@ def ours(run: Run) -> Result | None:
 def best_peer(run: Run, photos: str) -> Result | None:
     """Return the fastest contender of another project on these photos."""
     return _fastest(valid(run, "peer"), photos)
+
+
+def best_compiled(run: Run, photos: str) -> Result | None:
+    """Return the fastest compiled TensorFlow on these photos."""
+    return _fastest([one for one in valid(run, "tensorflow") if one.contender.kind in _COMPILED], photos)
 
 
 def _fastest(results: Sequence[Result], photos: str) -> Result | None:

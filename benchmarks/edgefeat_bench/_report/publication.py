@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgefeat import ArgumentError
 from edgefeat_bench._records import Run
-from edgefeat_bench._report.documents import markdown, page, readme_block
+from edgefeat_bench._report.documents import markdown, page, readme_block, run_markdown
 from edgefeat_bench._report.plots.bars import readme_plots
 
 _MARKED = re.compile(r"<!-- figures: begin[^>\n]*-->\n(.*?)<!-- figures: end -->", re.DOTALL)
@@ -18,7 +18,7 @@ _SOURCES = re.compile(r"<!-- figures: begin of ([^>\n]*) -->")
 
 
 def publish(files: Sequence[Path], folder: Path, readme: Path | None = None) -> list[Path]:
-    """Write `folder` from results, at least one, and the figures between the marks of `readme`; return the files.
+    """Write `folder` from results, at least one, with a page for each, and the figures in `readme`; return the files.
 
     Raises ArgumentError, before anything is written, for a file that is not a result, two of the same name, or a
     README without marks.
@@ -29,6 +29,7 @@ def publish(files: Sequence[Path], folder: Path, readme: Path | None = None) -> 
         raise ArgumentError(f"{' '.join(twice)} is given twice (expected: results with different file names)")
     texts = {folder / "README.md": markdown(runs), folder / "index.html": page(list(runs.values()))}
     for file, run in runs.items():
+        texts[folder / f"{file.stem}.md"] = run_markdown(file, run)
         texts |= {folder / f"{file.stem}-{tone}.svg": svg for tone, svg in readme_plots(run).items()}
     if readme is not None:
         link = Path(os.path.relpath(folder, readme.parent)).as_posix()

@@ -58,8 +58,8 @@ FEW = (KERAS, TUNED)
 MANY = (
     KERAS,
     Plan("keras call", "keras-call", "tensorflow", 38.0, 2.5, 1.0, 714e6, None),
-    Plan("keras tf.function", "keras-function", "tensorflow", 12.0, 2.5, 1.0, 720e6, None),
-    Plan("saved model, tf.io", "saved-model", "tensorflow", 11.0, 2.0, 0.9994, 690e6, 7.1e6),
+    Plan("keras tf.function", "tf-function", "tensorflow", 12.0, 2.5, 1.0, 720e6, None),
+    Plan("saved model, tf.io", "tf-saved-model", "tensorflow", 11.0, 2.0, 0.9994, 690e6, 7.1e6),
     TUNED,
     *(
         Plan(

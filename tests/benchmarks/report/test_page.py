@@ -226,7 +226,7 @@ def test_level_with_a_peer_is_called_level_and_behind_is_called_behind() -> None
 def test_two_runs_stand_one_after_the_other() -> None:
     other = plausible_run(FEW, processor="Raspberry Pi 5 Model B", threads=4)
     read = Document(page([plausible_run(FEW), other]))
-    assert [section.get("id") for section in read.all("section")] == ["run0", "run1"]
+    assert [section.get("id") for section in read.all("section")] == ["networks", "run0", "run1"]
     assert [link["href"] for link in read.all("a")] == ["#run0", "#run1"]
     assert "2 cores of Raspberry Pi 5 Model B" in read.text
 

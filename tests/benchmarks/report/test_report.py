@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ pytest.importorskip("matplotlib", reason="needs the bench extra")
 from tests.benchmarks.report.plausible import FEW, MANY, plausible_run
 
 from edgefeat_bench._records import Run
-from edgefeat_bench._report.documents import markdown, readme_block
+from edgefeat_bench._report.documents import markdown, readme_block, run_markdown
 from edgefeat_bench._report.publication import figures_in
 from edgefeat_bench._report.tables import all_tables, tables
 
@@ -42,7 +43,7 @@ def test_rows_of_the_terminal_fit_their_header_and_name_what_is_wrong() -> None:
 
 def test_markdown_has_every_median_and_what_is_in_a_cell_cannot_break_out() -> None:
     run = plausible_run(MANY)
-    text = markdown({Path("server.json"): run})
+    text = run_markdown(Path("server.json"), run)
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len(tables) > 100
     for line in tables:
@@ -64,14 +65,28 @@ def test_a_report_is_a_folder_with_page_pictures_and_the_results_themselves(tmp_
     assert done.returncode == 0, done.stderr
     made = {path.name for path in (tmp_path / "docs" / "benchmarks").iterdir()}
     svgs = {f"{stem}-{tone}.svg" for stem in ("server", "pi5") for tone in ("light", "dark")}
-    assert made == {"README.md", "index.html", "server.json", "pi5.json"} | svgs
-    overview = (tmp_path / "docs" / "benchmarks" / "README.md").read_text()
-    assert [line for line in overview.splitlines() if line.startswith("## ")] == [
-        "## mobilenet_v2, alpha 0.35, 224x224, weights imagenet, 2 threads"
-    ] * 2
-    for link in re.findall(r'(?:src|srcset)="([^"]*)"|\]\(([^)]*)\)', overview):
-        assert (tmp_path / "docs" / "benchmarks" / "".join(link)).exists()
+    assert made == {"README.md", "index.html", "server.md", "pi5.md", "server.json", "pi5.json"} | svgs
+    for name in ("README.md", "server.md", "pi5.md"):
+        text = (tmp_path / "docs" / "benchmarks" / name).read_text()
+        links = ["".join(link) for link in re.findall(r'(?:src|srcset)="([^"]*)"|\]\(([^)]*)\)', text)]
+        assert all((tmp_path / "docs" / "benchmarks" / link).exists() for link in links)
+        assert {"server.md", "pi5.md"} <= set(links) or name != "README.md"
     assert (tmp_path / "docs" / "benchmarks" / "server.json").read_bytes() == (tmp_path / "server.json").read_bytes()
+
+
+def test_the_overview_has_a_row_for_each_network_and_kind_of_photos() -> None:
+    run = plausible_run(MANY)
+    other = replace(run, network="resnet50", results=tuple(one for one in run.results if one.contender.side != "peer"))
+    text = markdown({Path("a.json"): run, Path("b.json"): other})
+    for photos in run.photos:
+        rows = text.partition(f"## {photos.name}: ")[2].partition("\n## ")[0].splitlines()
+        first, second = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows[4:6])
+        edgefeat, peer, compiled, predict = map(float, first[2:6])
+        assert edgefeat < min(peer, compiled, predict)
+        # The ratio of medians is near the median of ratios.
+        assert float(first[6].partition("x")[0]) == pytest.approx(peer / edgefeat, rel=0.1)
+        assert float(first[8].partition("x")[0]) == pytest.approx(predict / edgefeat, rel=0.1)
+        assert (second[0], second[3], second[6]) == ("resnet50", "-", "-")
 
 
 def test_made_again_from_its_own_folder_it_is_the_same(tmp_path: Path) -> None:
