@@ -167,11 +167,15 @@ bench: install  ## MobileNetV2 against the full TensorFlow path and the peers, h
 	$(BIN)/edgefeat-bench run mobilenet_v2 $(if $(PHOTOS),'$(PHOTOS)') --output results
 	$(BIN)/edgefeat-bench report results/*.json --output results/report
 
-bench-full: install  ## MobileNetV2 and ResNet50, one thread and two, cost curves, for hours (PHOTOS= LABELLED=folder)
-	@for network in mobilenet_v2 resnet50; do \
-	  $(BIN)/edgefeat-bench run $$network $(if $(PHOTOS),'$(PHOTOS)') --full --threads 1 --threads 2 \
+# A part an hour: each network with each number of threads has a file of its own, and what is done is not done again.
+NETWORKS := mobilenet_v2 resnet50 mobilenet_v3_small vgg16 efficientnet_lite0 hub:vit_base_patch16_224_imagenet
+comma := ,
+
+bench-full: install  ## six networks, one thread and two, cost curves, for hours; resumes (NETS=a,b.edgefeat THREADS=1 PHOTOS= LABELLED=folder)
+	@for network in $(or $(subst $(comma), ,$(NETS)),$(NETWORKS)); do for threads in $(or $(THREADS),1 2); do \
+	  $(BIN)/edgefeat-bench run "$$network" $(if $(PHOTOS),'$(PHOTOS)') --full --threads $$threads \
 	    $(if $(LABELLED),--labelled '$(LABELLED)') --resume --output results || exit 1; \
-	done
+	done; done
 	$(BIN)/edgefeat-bench report results/*.json --output results/report
 
 bench-publish: install  ## results as docs/benchmarks, and their figures into README.md (RESULTS=files, the first gives the tables)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from edgefeat import EdgefeatError, ExportError, MissingExtraError
 from edgefeat_bench._processes import run_module
 
+_HUB = "hub:"
 _RANDOM = "its weights are random: times are valid, features mean nothing"
 
 
 def is_backbone_name(text: str) -> bool:
-    """Return whether `text` can only be the name of a backbone, such as `mobilenet_v2`: no folder, no suffix."""
-    return not Path(text).exists() and text.replace("_", "").replace("-", "").isalnum()
+    """Return whether `text` can only be the name of a backbone: `hub:PRESET`, or as `mobilenet_v2` without a suffix."""
+    return text.startswith(_HUB) or (not Path(text).exists() and text.replace("_", "").replace("-", "").isalnum())
 
 
 def export(path: Path, *options: str) -> Path:
@@ -28,22 +30,26 @@ def export(path: Path, *options: str) -> Path:
 
 
 def exported_bundle(backbone: str, folder: Path, tell: Callable[[str], None]) -> Path:
-    """Return the bundle of `backbone` below `folder`, with ImageNet weights if available, or else random ones.
+    """Return the bundle of `backbone` below `folder`, with its trained weights if available, or else random ones.
 
     It is calibrated on generated photos. Raises MissingExtraError without the extra `export`, ExportError if the
     export fails.
     """
-    imagenet, random = (folder / f"{backbone}-{weights}.edgefeat" for weights in ("imagenet", "random"))
-    if imagenet.is_dir():
-        return imagenet
+    own = [] if backbone.startswith(_HUB) else ["--weights", "imagenet"]  # a preset has its own
+    name = re.sub(r"\W+", "-", backbone.removeprefix(_HUB))
+    trained, random = (
+        folder / f"{name}-{weights}.edgefeat" for weights in ("trained" if not own else own[1], "random")
+    )
+    if trained.is_dir():
+        return trained
     if not random.is_dir():
         try:
             import edgefeat_export  # noqa: F401  to learn what is missing
         except MissingExtraError as error:
             raise MissingExtraError(f"no bundle was given, and to export one {error}") from error
         try:
-            tell(f"exporting {backbone} with ImageNet weights")
-            return export(imagenet, backbone, "--weights", "imagenet")
+            tell(f"exporting {backbone} with {'ImageNet' if own else 'its own'} weights")
+            return export(trained, backbone, *own)
         except ExportError as error:
             tell(f"{error}; exporting it with random weights")
     tell(f"{backbone}: {_RANDOM}")
