@@ -174,6 +174,27 @@ def test_the_card_and_the_metadata_describe_the_frame(exported: tuple[Path, str]
     assert b"turned by 90 degrees clockwise" in text
 
 
+@pytest.mark.parametrize("frame", ["nv21-80x60-90", "rgb-48x40"])
+def test_every_bias_has_a_scale(exported: tuple[Path, str], frame: str) -> None:
+    """Without one, LiteRT crashes on a Cortex-A72, the processor of a Raspberry Pi 4."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from edgefeat_export._convert.tflite import flatbuffer
+
+    model = flatbuffer.read(exported[0] / f"tflite-float32@{frame}.tflite")
+    (graph,) = model.subgraphs
+    checked = 0
+    for operator in graph.operators:
+        tensors = [graph.tensors[index] for index in operator.inputs if index >= 0]
+        if flatbuffer.op_code(model, operator) != schema.BuiltinOperator.FULLY_CONNECTED or len(tensors) < 3:
+            continue
+        rows, weights, bias = tensors
+        if bias.type == schema.TensorType.INT32:
+            assert bias.quantization.scale == pytest.approx(rows.quantization.scale * weights.quantization.scale)
+            checked += 1
+    assert (checked > 0) == frame.startswith("nv21")
+
+
 def test_a_frame_may_come_from_the_memory_of_a_camera(exported: tuple[Path, str]) -> None:
     extractor = edgefeat.load(exported[0], variant="tflite-int8", frame="nv21-80x60-90")
     assert extractor.variant == "tflite-int8@nv21-80x60-90"

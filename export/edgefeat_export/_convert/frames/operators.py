@@ -54,10 +54,10 @@ class Builder:
         kind: type[np.generic],
         content: bytes | None = None,
         *,
-        scale: float = 1.0,
+        scale: float | None = None,
         zero: int = 0,
     ) -> int:
-        """Return a new tensor, a constant if it has content."""
+        """Return a new tensor, a constant if it has content; bytes have the scale 1 without another."""
         tensor = schema.TensorT()
         tensor.shape = list(shape)
         tensor.type = _TYPES[kind]
@@ -68,9 +68,10 @@ class Builder:
             buffer.data = np.frombuffer(content, np.uint8)
             tensor.buffer = len(self._model.buffers)
             self._model.buffers.append(buffer)
-        if kind in (np.uint8, np.int8):
+        # Without a scale for the int32 bias of a dense layer, LiteRT crashes on a Cortex-A72.
+        if kind in (np.uint8, np.int8) or scale is not None:
             tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale = [scale]
+            tensor.quantization.scale = [1.0 if scale is None else scale]
             tensor.quantization.zeroPoint = [zero]
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
