@@ -18,7 +18,7 @@ DEVICE := litert onnx $(shell $(PYTHON) -c 'import sys; print("tflite" if sys.ve
 BY_FILE := --dist loadfile --no-loadscope-reorder
 PARALLEL := --numprocesses auto $(BY_FILE)
 # Tests of the device side wait half of their time, for processes, servers and deadlines: two at once for each processor.
-WAITING := --numprocesses $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))' 2>/dev/null) $(BY_FILE)
+WAITING := --numprocesses $(or $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))' 2>/dev/null),auto) $(BY_FILE)
 # tests/runtime runs whole with LiteRT alone. With another engine alone only the tests run whose outcome depends on which
 # engines are installed. Beside TensorFlow, where all engines are, these run and what needs the developers' packages or
 # every engine: the others would find nothing new there.

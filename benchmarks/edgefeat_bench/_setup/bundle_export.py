@@ -35,11 +35,10 @@ def exported_bundle(backbone: str, folder: Path, tell: Callable[[str], None]) ->
     It is calibrated on generated photos. Raises MissingExtraError without the extra `export`, ExportError if the
     export fails.
     """
-    own = [] if backbone.startswith(_HUB) else ["--weights", "imagenet"]  # a preset has its own
+    # A preset has weights of its own.
+    words, own = ("its own", []) if backbone.startswith(_HUB) else ("ImageNet", ["--weights", "imagenet"])
     name = re.sub(r"\W+", "-", backbone.removeprefix(_HUB))
-    trained, random = (
-        folder / f"{name}-{weights}.edgefeat" for weights in ("trained" if not own else own[1], "random")
-    )
+    trained, random = (folder / f"{name}-{weights}.edgefeat" for weights in (own[-1] if own else "own", "random"))
     if trained.is_dir():
         return trained
     if not random.is_dir():
@@ -48,7 +47,7 @@ def exported_bundle(backbone: str, folder: Path, tell: Callable[[str], None]) ->
         except MissingExtraError as error:
             raise MissingExtraError(f"no bundle was given, and to export one {error}") from error
         try:
-            tell(f"exporting {backbone} with {'ImageNet' if own else 'its own'} weights")
+            tell(f"exporting {backbone} with {words} weights")
             return export(trained, backbone, *own)
         except ExportError as error:
             tell(f"{error}; exporting it with random weights")

@@ -61,7 +61,9 @@ def decoded_with_share(
 
                 if not is_truncation(error):
                     raise
-                yield partly_decoded(stream, image, opening.open, limits, error)
+                # Its pixels are decoded again: the image, and the decoder in the traceback, need not keep them.
+                image.im = None  # type: ignore[assignment]
+                yield partly_decoded(stream, image, opening.open, limits, error.with_traceback(None))
             else:
                 yield _as_stored(image, form, before), 1.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,29 @@ def test_formats_of_rows_are_taken_as_far_as_they_go(kind: str) -> None:
 
 def test_a_png_that_lacks_only_its_end_is_whole() -> None:
     np.testing.assert_array_equal(read_picture(encoded("PNG")[:-6], FORM), np.asarray(scene()))
+
+
+PEAK = """
+import sys
+from edgefeat._images.form import PictureForm
+from edgefeat._images.limits import Limits
+from edgefeat._images.picture import read_picture
+read_picture(sys.argv[1], PictureForm(64, 64), limits=Limits(least_share=0.5))
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_a_cut_photo_takes_the_memory_of_one_copy(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.bmp", tmp_path / "cut.bmp"
+    Image.new("RGB", (4000, 3000), "teal").save(whole)
+    cut.write_bytes(whole.read_bytes()[:-4_000_000])
+    command = [sys.executable, "-c", PEAK]
+    kilobytes = [
+        int(subprocess.run([*command, path], check=True, capture_output=True, text=True).stdout)
+        for path in (whole, cut)
+    ]
+    assert kilobytes[1] - kilobytes[0] < 4000 * 3000 * 4 / 1000 / 2  # Pillow has 4 bytes a pixel
 
 
 @pytest.fixture
