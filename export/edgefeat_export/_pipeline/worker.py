@@ -8,7 +8,6 @@ step goes to the call's log file.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefeat import EdgefeatError
-from edgefeat._engines.device.memory import held_memory, peak_memory
+from edgefeat._engines.device.memory import held_memory, peak_memory, trim_heap
 
 __all__ = ["Call", "Reply", "main"]
 
@@ -103,9 +102,7 @@ def _print_to(log: str) -> None:
 def _release() -> None:
     """Return unused memory to the system, if the C library can."""
     gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # the C library is not glibc
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    trim_heap()
 
 
 def _forget_peak() -> None:

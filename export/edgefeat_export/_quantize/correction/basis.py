@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._quantize.correction.execution import CHUNK
-from edgefeat_export._quantize.correction.layers import Layer
+from edgefeat_export._quantize.correction.layers import Floats, Layer
 from edgefeat_export._quantize.correction.streams import streams
 
 __all__ = ["best_basis", "in_better_bases"]
@@ -55,19 +55,21 @@ def in_better_bases(
     found = streams(model, by_node)
     if not found:
         return {}
-    samples = _samples(model, sorted(set().union(*found)), pictures)
+    sampled = _samples(model, sorted(set().union(*found)), pictures)
     values = dict(known)
     for stream in found:
         own = [node for node in model.graph.node if node.name in by_node]
         readers = [by_node[node.name] for node in own if node.input[0] in stream]
         writers = [by_node[node.name] for node in own if node.output[0] in stream]
-        basis = best_basis([samples[name] for name in sorted(stream)], _reading(readers, values))
+        # In double precision one stream at a time: all at once take a gigabyte.
+        samples = {name: sampled.pop(name).astype(np.float64) for name in sorted(stream)}
+        basis = best_basis([*samples.values()], _reading(readers, values))
         _change(values, writers, readers, basis)
         copies = _REGISTER // len(basis)
         if len(stream) == 1 and copies > 1 and _can_repeat(writers, readers, values, kept):
-            (sample,) = (samples[name] @ np.linalg.inv(basis).T for name in stream)
+            (sample,) = (rows @ np.linalg.inv(basis).T for rows in samples.values())
             _repeat(values, writers[0], readers, copies, float(sample.max() - sample.min()) / 255)
-    names = {name for layer in layers for name in (layer.weight, layer.bias)}
+    names = dict.fromkeys(name for layer in layers for name in (layer.weight, layer.bias))  # in this order each time
     return {name: values[name] for name in names}
 
 
@@ -153,7 +155,7 @@ def _repeat(
         values[reader.bias] = (values[reader.bias] - offset).astype(np.float32)
 
 
-def _samples(model: onnx.ModelProto, names: Sequence[str], pictures: NDArray[np.uint8]) -> dict[str, Matrix]:
+def _samples(model: onnx.ModelProto, names: Sequence[str], pictures: NDArray[np.uint8]) -> dict[str, Floats]:
     """Return values of each named tensor (positions, channels): at random, and those of the largest magnitude."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
@@ -161,11 +163,11 @@ def _samples(model: onnx.ModelProto, names: Sequence[str], pictures: NDArray[np.
     watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
-    found: dict[str, list[Matrix]] = {name: [] for name in names}
+    found: dict[str, list[Floats]] = {name: [] for name in names}
     for start in range(0, len(pictures), CHUNK):
         for name, tensor in zip(names, session.run(None, {INPUT: pictures[start : start + CHUNK]}), strict=True):
             rows = tensor.transpose(0, 2, 3, 1).reshape(-1, tensor.shape[1])
             wanted = min(len(rows), _POSITIONS * len(tensor))
             greatest = np.argpartition(-np.abs(rows).max(1), wanted - 1)[:wanted]
             found[name] += [rows[random.permutation(len(rows))[:wanted]], rows[greatest]]
-    return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}
+    return {name: np.concatenate(found.pop(name)) for name in names}

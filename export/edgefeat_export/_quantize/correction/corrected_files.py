@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from edgefeat import ExportError
 from edgefeat._bundle.fidelity import cosines
+from edgefeat._engines.device.memory import trim_heap
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer
@@ -145,6 +146,7 @@ def write_corrected(
     set_constants(model, changed)
     del changed
     onnx.save(model, corrected.onnx)
+    trim_heap()  # a conversion follows, which takes as much again
     skipped = tuple(layer.node for layer in found if layer.node not in places and layer.node not in stay)
     return sum(layer.node not in stay for layer in layers), skipped
 
@@ -165,6 +167,7 @@ def mean_cosine(
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / f"int8{candidate.suffix}"
         convert(candidate, pictures, made, kept=kept)
+        trim_heap()
         return features_cosine(made, float32, checking)
 
 

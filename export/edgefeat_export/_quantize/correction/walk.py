@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgefeat._engines.device.memory import trim_heap
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._quantize.correction import moments, rounding
@@ -75,6 +76,7 @@ def corrected_constants(
     Correction, 2019; Finkelstein, Almog, Grobman: Fighting Quantization Bias with Bias, 2019).
     """
     based = in_better_bases(model, layers, known, kept, pictures) if correction.basis else {}
+    trim_heap()  # of the samples and the session that gave them
     known = {**known, **based}
     weights = sum(array.nbytes for array in known.values())
     held = max(_LEAST_HELD, _HELD - _COPIES * weights)

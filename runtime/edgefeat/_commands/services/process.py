@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import gc
 
-__all__ = ["allow_files", "give_memory_back", "trim_heap"]
+__all__ = ["allow_files", "give_memory_back"]
 
 # From mallopt(3). Otherwise glibc raises the threshold to the largest block freed so far, up to 32 MB, and such blocks
 # then leave holes in the heap; and each thread has a heap of its own. A block above the threshold costs a page fault
@@ -25,12 +25,6 @@ def give_memory_back() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
         library.mallopt(_M_TRIM_THRESHOLD, _FREE_AT_TOP)
         library.mallopt(_M_ARENA_MAX, _ARENAS)
-
-
-def trim_heap() -> None:
-    """Give the system what is free in the heap now, also between blocks in use: some milliseconds."""
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def allow_files(count: int) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._commands.services.process import trim_heap
 from edgefeat._commands.services.serve.http.uploads import busy
+from edgefeat._engines.device.memory import trim_heap
 from edgefeat._engines.selection import default_threads
 from edgefeat._errors import EdgefeatError, EngineError, PictureError
 from edgefeat._extractor import Extractor
