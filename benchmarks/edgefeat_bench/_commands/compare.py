@@ -9,10 +9,12 @@ import click
 
 from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import to_json
+from edgefeat._commands.bench.measurement import DeviceRun
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import documented
 from edgefeat_bench._records import Result, Run
 from edgefeat_bench._report.comparison import differences, side_by_side, unmeasured
+from edgefeat_bench._report.devices import device_differences, device_rows, device_runs
 from edgefeat_bench._report.findings import baseline, latency, speedup
 from edgefeat_bench._report.tables import tables
 from edgefeat_bench._statistics import median
@@ -24,13 +26,18 @@ from edgefeat_bench._statistics import median
 def command(results: tuple[Path, ...], as_json: bool) -> int:
     """Show runs side by side, of one machine or several. Nothing is merged; differences are listed first.
 
-    Each speed-up is relative to TensorFlow in the same run.
+    The files are results of `edgefeat-bench run`, or of `edgefeat bench --output` from several devices. Each speed-up
+    is relative to TensorFlow in the same run.
     """
     if len(results) < 2:
         raise ArgumentError(f"{len(results)} result given (expected: two or more to compare)")
-    runs, names = [Run.read(path) for path in results], [path.stem for path in results]
+    names = [path.stem for path in results]
     if len(set(names)) < len(names):
         names = [str(path) for path in results]
+    if (devices := device_runs(results)) is not None:
+        _compare_devices(devices, names, as_json=as_json)
+        return 0
+    runs = [Run.read(path) for path in results]
     if as_json:
         echo_json(_json(runs, names))
         return 0
@@ -46,6 +53,15 @@ def command(results: tuple[Path, ...], as_json: bool) -> int:
         click.echo("")
         echo_table(table.header, [row.cells for row in table.rows])
     return 0
+
+
+def _compare_devices(runs: list[DeviceRun], names: list[str], *, as_json: bool) -> None:
+    if as_json:
+        echo_json([{"name": name, **to_json(run)} for name, run in zip(names, runs, strict=True)])
+        return
+    for line in device_differences(runs, names):
+        click.echo(line)
+    echo_table(*device_rows(runs, names))
 
 
 def _json(runs: list[Run], names: list[str]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ _SIDES = (96, 128, 160, 192, 224, 256, 320)
 _ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 _BATCHES = (1, 2, 4, 8, 16, 32)
 _THREADS = (1, 2, 3, 4, 6, 8)
-_MEGAPIXELS = {1: "1152x864", 2: "1632x1224", 4: "2304x1728", 8: "3264x2448", 12: "4000x3000", 16: "4608x3456"}
+_MEGAPIXELS = {1: "1152x864", 2: "1632x1224", 4: "2304x1728", 8: "3264x2448", 12: "4000x3000", 48: "8000x6000"}
+_MEGAPIXELS |= {108: "12000x9000"}  # the most that phones take
 _SECONDS, _PASSES, _PHOTOS, _ROUNDS = 0.7, 2, 2, 5
 _BY_MEGAPIXELS = (TUNED, "keras predict", "tf SavedModel", "plain onnxruntime")
 _EXPORTED = ("tflite-float32", "tflite-int8")
@@ -107,7 +108,7 @@ def _megapixels(setup: Setup, tell: Tell) -> list[Cost]:
     with ExitStack() as stack:
         lanes = []
         for contender in chosen:
-            tell(f"photos of 1 to 16 megapixels with {contender.name}")
+            tell(f"photos of 1 to 108 megapixels with {contender.name}")
             try:
                 worker = stack.enter_context(setup.worker(contender))
             except WorkerError as error:

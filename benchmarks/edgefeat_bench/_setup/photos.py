@@ -30,8 +30,8 @@ def parsed_size(text: str) -> tuple[int, int] | None:
     if text == ARRAYS:
         return None
     match = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text)
-    if match is None or int(match[1]) * int(match[2]) > 64_000_000:
-        raise ArgumentError(f"size {text!r} (allowed: WIDTHxHEIGHT up to 64 megapixels, or {ARRAYS})")
+    if match is None or int(match[1]) * int(match[2]) > 108_000_000:
+        raise ArgumentError(f"size {text!r} (allowed: WIDTHxHEIGHT up to 108 megapixels, or {ARRAYS})")
     return int(match[1]), int(match[2])
 
 

@@ -20,7 +20,7 @@ from edgefeat._bulk.progress import Progress
 from edgefeat._bulk.rows import Rows
 from edgefeat._bulk.temperature import TemperatureWatch
 from edgefeat._bulk.worker_pool import Workers
-from edgefeat._bulk.worker_process import Event
+from edgefeat._bulk.worker_process import EarlyWorker, Event
 from edgefeat._bundle.reader import Bundle
 from edgefeat._errors import ArgumentError
 from edgefeat._store.records import StoreIdentity, StoreTap
@@ -33,20 +33,19 @@ _LOOK_SECONDS = 0.1
 _HELD = "as recorded in the database"
 
 
-def extract_into(options: BulkOptions, progress: Progress) -> BulkResult:
-    """Update the database: compute the features of new and changed photos. Nothing is removed.
+def extract_into(options: BulkOptions, progress: Progress, early: EarlyWorker) -> BulkResult:
+    """Update the database: compute the features of new and changed photos. Nothing is removed. `early` is used first.
 
     SIGINT and SIGTERM end the run early; what was computed so far is in the database. Raises ArgumentError if the
     database was made with a different bundle or options, StoreError if it cannot be written, and the errors of `load`.
     """
     bundle = Bundle.open(options.bundle)
-    events: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
     store, repaired = StoreWriter.open(options.into, check=options.check)
     try:
         if repaired:
             progress.note(repaired)
-        with _signals(events) as stopped:
-            result = _Run(options, bundle, store, events, stopped, progress).run()
+        with _signals(early.events) as stopped:
+            result = _Run(options, bundle, store, early, stopped, progress).run()
     except BaseException:
         store.abandon()
         raise
@@ -89,14 +88,14 @@ class _Run:
         options: BulkOptions,
         bundle: Bundle,
         store: StoreWriter,
-        events: queue.SimpleQueue[list[Event]],
+        early: EarlyWorker,
         stopped: _Stopped,
         progress: Progress,
     ) -> None:
         self._options = options
         self._bundle = bundle
         self._store = store
-        self._events = events
+        self._early = early
         self._stopped = stopped
         self._progress = progress
         self._plan: Plan | None = Plan()
@@ -107,7 +106,7 @@ class _Run:
         count = options.workers or default_workers()
         settings = self._settings(count)
         temperature = None if options.pause_at is None else TemperatureWatch(options.pause_at)
-        workers = Workers(settings, count, self._events, seconds=options.seconds)
+        workers = Workers(settings, count, self._early.events, seconds=options.seconds, waiting=[self._early.process])
         rows = Rows(self._store, self._progress)
         try:
             # The first worker loads the bundle while the folders are searched.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import edgefeat._errors as errors
@@ -30,15 +30,21 @@ class Workers:
     """A pool of `count` worker processes. `take` gives them photos, `answers` returns their results."""
 
     def __init__(
-        self, settings: WorkerSettings, count: int, events: queue.SimpleQueue[list[Event]], *, seconds: float
+        self,
+        settings: WorkerSettings,
+        count: int,
+        events: queue.SimpleQueue[list[Event]],
+        *,
+        seconds: float,
+        waiting: Sequence[WorkerProcess] = (),
     ) -> None:
         self.settings = settings
         self.count = count
         self._events = events
         self._seconds = seconds
         self._alive: list[WorkerProcess] = []
-        # Started early, while the first worker finds out what to load.
-        self._waiting: list[WorkerProcess] = []
+        # Started early: before the run, or while the first worker finds out what to load.
+        self._waiting: list[WorkerProcess] = [*waiting]
         self._work: Iterator[Work] = iter(())
         self._task_of: Callable[[Work], Task] = lambda work: Task(work.path, ())
         self._first: deque[Task] = deque()  # tasks of an ended worker, done before all others

@@ -19,7 +19,7 @@ from edgefeat._bulk.memory_limit import TOO_MUCH_MEMORY
 from edgefeat._bulk.messages import Task, WorkerSettings, take_records, write_records
 from edgefeat._errors import EngineError
 
-__all__ = ["PAUSE_SECONDS", "Event", "WorkerProcess"]
+__all__ = ["PAUSE_SECONDS", "EarlyWorker", "Event", "WorkerProcess"]
 
 #: How long answers may wait before they are read.
 PAUSE_SECONDS = 0.01
@@ -123,3 +123,22 @@ class WorkerProcess:
                 if not heard and len(said) < _WAITS_BELOW:
                     time.sleep(PAUSE_SECONDS)
         events.put([Event(self)])
+
+
+class EarlyWorker:
+    """A worker process started before it is known what it will load. It ends with the context, if not before.
+
+    It starts while the run's own process still imports its modules.
+    """
+
+    def __init__(self) -> None:
+        #: Where its messages arrive, and later those of all workers of the run.
+        self.events: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
+        self.process = WorkerProcess(self.events)
+
+    def __enter__(self) -> EarlyWorker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.end()
+        self.process.release()

@@ -14,6 +14,8 @@ pytest.importorskip("scipy", reason="needs the bench extra")
 
 from tests.benchmarks.report.plausible import FEW, MANY, plausible_run
 
+BUNDLE = Path(__file__).parents[2] / "data" / "one_tap.edgefeat"
+
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
@@ -68,3 +70,44 @@ def test_one_run_has_nothing_beside_it(folder: Path) -> None:
     done = bench("compare", folder / "pi4.json")
     assert done.returncode == 2
     assert "expected: two or more" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def devices(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """Results of `edgefeat bench`: of one thread, of two, and of a board that was slowed down."""
+    made = tmp_path_factory.mktemp("devices")
+    for threads in (1, 2):
+        measured = [sys.executable, "-m", "edgefeat", "bench", str(BUNDLE), str(photos), "--seconds", "0"]
+        output = made / f"{threads}-threads.json"
+        subprocess.run([*measured, "--threads", str(threads), "-o", str(output)], check=True, capture_output=True)
+    run = json.loads((made / "1-threads.json").read_text())
+    run |= {"device": "Raspberry Pi 3 Model B", "cores": 4, "identity": "0" * 64}
+    run["after"]["throttled"] = "0x50005"
+    (made / "pi3.json").write_text(json.dumps(run))
+    return made
+
+
+def test_devices_are_set_side_by_side(devices: Path) -> None:
+    done = bench("compare", *sorted(devices.glob("*.json")))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("different bundle: 1-threads: ")
+    assert lines[1] == "pi3 was throttled or had too little voltage: 0x50005"
+    header, *rows = (line.split("  ") for line in lines[2:])
+    assert header[0] == "file"
+    assert [row[0] for row in rows] == ["1-threads", "2-threads", "pi3"]
+    total = json.loads((devices / "pi3.json").read_text())["total"]["p50"]
+    assert f" {total:.2f} " in lines[-1]
+    assert "Raspberry Pi 3 Model B, 4 cores" in lines[-1]
+
+
+def test_devices_as_json_keep_every_sample(devices: Path) -> None:
+    paths = sorted(devices.glob("*.json"))
+    told = json.loads(bench("compare", "--json", *paths).stdout)
+    assert told == [{"name": path.stem, **json.loads(path.read_text())} for path in paths]
+
+
+def test_devices_and_runs_are_not_mixed(devices: Path, folder: Path) -> None:
+    done = bench("compare", devices / "pi3.json", folder / "pi4.json")
+    assert done.returncode == 2
+    assert "pi4.json is not a result of `edgefeat bench`, and the others are" in done.stderr

@@ -92,7 +92,7 @@ def test_the_tuned_contender_says_what_it_took(tmp_path: Path) -> None:
         ([str(BUNDLE), str(BUNDLE)], "no photo"),
         ([str(BUNDLE), "nowhere"], "nowhere"),
         ([str(BUNDLE), "--sizes", "12"], "WIDTHxHEIGHT"),
-        ([str(BUNDLE), "--sizes", "99999x99999"], "64 megapixels"),
+        ([str(BUNDLE), "--sizes", "99999x99999"], "108 megapixels"),
         ([str(BUNDLE), "--only", "theano"], "theano"),
         ([str(BUNDLE), "--threads", "4096"], "4096"),
         ([str(BUNDLE), "--labelled", str(BUNDLE)], "label"),

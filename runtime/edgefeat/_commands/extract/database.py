@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgefeat._bulk.options import PHOTO_SECONDS, BulkOptions
 from edgefeat._bulk.run import extract_into
+from edgefeat._bulk.worker_process import EarlyWorker
 from edgefeat._commands.cli.terminal import echo
 from edgefeat._commands.extract.database_report import report, resuming_command
 from edgefeat._commands.extract.progress import progress_for
@@ -24,6 +25,7 @@ def extract_to_database(
     paths: tuple[str, ...],
     lists: tuple[str, ...],
     into: str,
+    early: EarlyWorker,
     *,
     by_nul: bool,
     variant: str | None,
@@ -40,7 +42,7 @@ def extract_to_database(
     limits: Limits,
     as_json: bool,
 ) -> int:
-    """Run the bulk extraction and return the exit status."""
+    """Run the bulk extraction and return the exit status; `early` becomes its first worker."""
     for name, number in (("photo-seconds", photo_seconds), ("pause-when-hot", pause_when_hot)):
         if number is not None and math.isnan(number):
             raise ArgumentError(f"--{name} is nan (allowed: a number)")
@@ -65,7 +67,7 @@ def extract_to_database(
     )
     again = resuming_command(options, as_json=as_json)
     try:
-        result = extract_into(options, progress_for(as_json=as_json))
+        result = extract_into(options, progress_for(as_json=as_json), early)
     except BrokenPipeError:
         # Other commands end silently here. This one reports that the work is not finished.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
