@@ -27,7 +27,7 @@ class Extent:
 
 
 #: Some minutes on two cores; and as much as intervals of a few percent take.
-SHORT, FULL = Extent(4, 8, 5, 120, 1), Extent(6, 30, 11, 400, 3)
+SHORT, FULL = Extent(4, 8, 5, 120, 1), Extent(6, 30, 11, 1000, 3)
 
 
 @dataclass(frozen=True, slots=True)
