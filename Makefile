@@ -37,7 +37,7 @@ QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bun
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-long test-device check format bench bench-full bench-publish backbones backbone-costs hub export-cost npu saved-models stress soak hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
+.PHONY: help install demo quick test test-long test-device check format bench bench-full bench-publish backbones backbone-costs hub export-cost npu saved-models stress soak growth hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -215,6 +215,9 @@ bench-arm: install  ## instructions per picture on emulated Pi 4 and 5: docs/ben
 soak: install  ## 20,000 pictures through each installed engine, and no growth of memory (BUNDLE=folder)
 	$(BIN)/python tests/stress/soak.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)'
 
+growth: install  ## extraction, search and duplicates with 1,000 to 100,000 rows: the table of docs/large-collections.md (BUNDLE=folder)
+	$(BIN)/python -m tests.stress.growth '$(or $(BUNDLE),tests/data/one_tap.edgefeat)'
+
 hostile: install  ## thousands of malformed pictures: each a picture or one clear error, soon (PHOTOS=folder to spoil)
 	$(BIN)/python -m tests.stress.hostile_pictures --keep build/hostile $(if $(PHOTOS),--seeds '$(PHOTOS)')
 
@@ -231,14 +234,14 @@ $(FEW): | $(VENV)/.installed
 
 serve-speed: install $(FEW)  ## `edgefeat serve` beside `Extractor.stream`: photos/s, and what HTTP adds (BUNDLE=folder PHOTOS=folder)
 	@test -n '$(BUNDLE)' || { echo "name a bundle, as BUNDLE=mobilenet_v2.edgefeat: the tests' network is so small that HTTP would be half of it" >&2; exit 1; }
-	$(BIN)/python tests/stress/serve_speed.py '$(BUNDLE)' '$(or $(PHOTOS),$(FEW))'
+	$(BIN)/python tests/stress/services/serve_speed.py '$(BUNDLE)' '$(or $(PHOTOS),$(FEW))'
 
 serve-stress: install $(FEW)  ## good, hostile, slow and silent clients on one server for ten minutes (BUNDLE=folder PHOTOS=folder)
-	$(BIN)/python -m tests.stress.serve_hostile '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
+	$(BIN)/python -m tests.stress.services.serve_hostile '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
 
 watch-stress: install $(FEW)  ## kill `edgefeat watch` 30 times while 2,000 photos arrive (BUNDLE=folder PHOTOS=folder)
-	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
-	$(BIN)/python tests/stress/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))' --lines
+	$(BIN)/python tests/stress/services/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))'
+	$(BIN)/python tests/stress/services/watch_kill.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)' '$(or $(PHOTOS),$(FEW))' --lines
 
 containers: install  ## lint Containerfile and compose.yaml, and build and try the image where Docker or Podman is
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/systems/containers.sh

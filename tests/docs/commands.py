@@ -21,7 +21,7 @@ REASONS = (
     (r"^git clone <this repository>", "the address is the reader's; the tests start in such a clone"),
     (r"^make (demo|test)\b", "the whole test suite or an export: CI runs `make test`, and `make test-bare` both"),
     (r"^(make bench-arm|python -m tests\.arm\.frames)", "minutes or hours on emulated processors"),
-    (r"^make (test-|platforms|stress|hostile|soak|serve-|watch-|backbone|hub\b|saved-models)", "minutes or hours"),
+    (r"^make (test-|platforms|stress|growth|hostile|soak|serve-|watch-|backbone|hub\b|saved-models)", "minutes or hours"),
     (r"pip install .*\[export\]", "gigabytes of TensorFlow: `make install` installs the same for every test"),
     (r"pip install .*\[tflite\]", "for 32-bit boards: `make test-arm` installs it there"),
     (r"^(sudo )?apt(-get)? install|^sudo ", "changes the system"),

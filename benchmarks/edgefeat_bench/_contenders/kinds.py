@@ -45,15 +45,22 @@ KINDS: Mapping[str, Kind] = {
     "edgefeat": Kind("edgefeat:open_contender", "edgefeat"),
     "edgefeat-tuned": Kind("edgefeat:open_contender", "edgefeat"),
     "mediapipe": Kind(
-        *("mediapipe:open_contender", "peer", ("mediapipe",), "pip install mediapipe"),
+        *("peers.mediapipe:open_contender", "peer", ("mediapipe",), "pip install mediapipe"),
         trait="MediaPipe resizes images without smoothing",
         least=0.75,
     ),
-    "litert": Kind("litert:open_contender", "peer", ("ai_edge_litert",), "pip install ai-edge-litert", TFLITE_MODEL),
-    "onnxruntime": Kind("onnxruntime:open_contender", "peer", ("onnxruntime",), "pip install onnxruntime", ONNX_MODEL),
-    "openvino": Kind("openvino:open_contender", "peer", ("openvino",), "pip install openvino", ONNX_MODEL),
+    "litert": Kind(
+        "peers.litert:open_contender", "peer", ("ai_edge_litert",), "pip install ai-edge-litert", TFLITE_MODEL
+    ),
+    "onnxruntime": Kind(
+        "peers.onnxruntime:open_contender", "peer", ("onnxruntime",), "pip install onnxruntime", ONNX_MODEL
+    ),
+    "openvino": Kind("peers.openvino:open_contender", "peer", ("openvino",), "pip install openvino", ONNX_MODEL),
+    "ncnn": Kind(
+        "peers.ncnn:open_contender", "peer", ("ncnn", "pnnx"), "pip install ncnn && pip install --no-deps pnnx"
+    ),
     "torch": Kind(
-        *("torch:open_contender", "peer", ("torch", "timm"), "pip install torch torchvision timm"),
+        *("peers.torch:open_contender", "peer", ("torch", "timm"), "pip install torch torchvision timm"),
         comparable=False,
         trait="timm's network has other weights: features cannot be compared",
     ),
@@ -100,6 +107,7 @@ def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:
         Contender("plain litert", "litert", "peer"),
         Contender("plain onnxruntime", "onnxruntime", "peer"),
         Contender("openvino", "openvino", "peer"),
+        Contender("ncnn", "ncnn", "peer"),
         Contender("torch timm", "torch", "peer"),
     ]
 

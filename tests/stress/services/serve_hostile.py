@@ -1,6 +1,6 @@
 """Good, malformed, huge, slow and silent clients on one `edgefeat serve`, for minutes.
 
-    python -m tests.stress.serve_hostile BUNDLE PHOTOS [--seconds 600] [--connections 64]
+    python -m tests.stress.services.serve_hostile BUNDLE PHOTOS [--seconds 600] [--connections 64]
 
 Every good request must get the feature that `extract` gives, or 503 with Retry-After; every other request a refusal.
 The server's memory must stay below that of a process that extracts the same pictures, plus 40 MB, and its descriptors

@@ -1,6 +1,6 @@
 """Compare `edgefeat serve` with `Extractor.stream`, in turns in one run: photos/s, and what HTTP adds to one photo.
 
-    python tests/stress/serve_speed.py BUNDLE PHOTOS [--connections 8] [--rounds 5]
+    python tests/stress/services/serve_speed.py BUNDLE PHOTOS [--connections 8] [--rounds 5]
 
 The clients share the processors with the server: plain sockets in one process, Python's own HTTP client for the single
 photo. Exit status 1 if the server reaches less than 0.9 of the stream's photos/s, or adds more than 2 ms to one photo.

@@ -1,6 +1,6 @@
 """Kill `edgefeat watch` again and again while photos arrive in every way that photos do.
 
-    python tests/stress/watch_kill.py BUNDLE PHOTOS [--count 2000] [--kills 30] [--lines]
+    python tests/stress/services/watch_kill.py BUNDLE PHOTOS [--count 2000] [--kills 30] [--lines]
 
 Photos arrive by copy, by move, slowly in pieces, first empty, with a temporary name (as rsync does), through a hidden
 file; some are renamed, removed, replaced or malformed afterwards. In the end the database must hold exactly the photos

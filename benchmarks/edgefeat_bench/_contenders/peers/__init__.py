@@ -1,0 +1,1 @@
+"""Other projects, each as its own guide says to use it."""
