@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("psutil", reason="needs the bench extra")
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
+from edgefeat_bench._contenders.kinds import KINDS
 from edgefeat_bench._records import Result, Run
 from edgefeat_bench._run.benchmark import run
 from edgefeat_bench._setup.generated_photos import make_photos
@@ -79,11 +80,11 @@ def test_each_way_of_tensorflow_gives_the_features_of_keras(measured: Run, kind:
     assert [len(series.seconds) for series in found.series] == [4, 4]
 
 
-@pytest.mark.parametrize("kind", ["litert", "onnxruntime", "openvino", "mediapipe"])
+@pytest.mark.parametrize("kind", ["litert", "onnxruntime", "openvino", "mediapipe", "ncnn"])
 def test_each_peer_that_is_installed_is_right_and_any_other_has_its_remedy(measured: Run, kind: str) -> None:
     found = of_kind(measured, kind)
-    module = {"litert": "ai_edge_litert"}.get(kind, kind)
-    if find_spec(module) is None:
+    modules = KINDS[kind].modules
+    if any(find_spec(module) is None for module in modules):
         assert found.status == "absent"
         assert found.remedy.startswith("pip install")
         return
@@ -92,7 +93,11 @@ def test_each_peer_that_is_installed_is_right_and_any_other_has_its_remedy(measu
         pytest.skip(f"{found.reason} ({found.remedy})")
     assert found.minimum_cosine is not None, found.reason
     assert [len(series.seconds) for series in found.series] == [4, 4]
-    if kind in ("litert", "onnxruntime"):  # the others scale in ways of their own, which a random network makes much of
+    if kind in (
+        "litert",
+        "onnxruntime",
+        "ncnn",
+    ):  # the others scale in ways of their own, which a random network makes much of
         assert found.status == "ok", found.reason
         assert found.minimum_cosine > 0.999
 

@@ -39,7 +39,7 @@ def open_contender(task: Task) -> Opened:
         extractor = net.create_extractor()
         extractor.input(image, planar)
         feature = np.array(extractor.extract(pooled)[1]).ravel()
-        return feature / np.linalg.norm(feature)
+        return np.asarray(feature / np.linalg.norm(feature))
 
     return Opened(timed_stages(infer, form), ("ncnn", "pillow"), parameters.with_suffix(".bin").stat().st_size)
 
