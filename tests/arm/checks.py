@@ -14,6 +14,8 @@ from tests.arm.machine import Machine
 __all__ = ["CHECKOUT", "Row", "bundle_rows", "last_line", "reference_features", "test_row"]
 
 _HERE = Path(__file__).parent
+#: What runs on the board.
+_SCRIPTS = _HERE / "on_board"
 CHECKOUT = _HERE.parents[1]
 # Of a test run's last line, such as "== 3 failed, 620 passed, 5 skipped in 812.31s ==".
 _COUNTS = re.compile(r"(\d+) (passed|failed|skipped|error|deselected)")
@@ -38,11 +40,11 @@ def reference_features(x86: Machine, bundles: Sequence[Path], work: Path) -> dic
     """Return the features of each bundle on x86, with the photos in `work` that boards and x86 both prepare."""
     photos = work / "photos"
     photos.mkdir(parents=True, exist_ok=True)
-    _must(x86, [_HERE / "photos.py", photos])
+    _must(x86, [_SCRIPTS / "photos.py", photos])
     found = {}
     for index, bundle in enumerate(bundles):
         found[bundle] = work / f"x86-{index}.npz"
-        _must(x86, [_HERE / "features.py", found[bundle], photos, bundle])
+        _must(x86, [_SCRIPTS / "features.py", found[bundle], photos, bundle])
     return found
 
 
@@ -61,11 +63,11 @@ def bundle_rows(machine: Machine, x86: Machine, board: Board, bundle: Path, refe
     good = told.returncode == 0 and not absent
     rows.append(Row(board.key, machine.system.key, f"verify {bundle.name}", good, detail))
     output = work / "board.npz"
-    told = machine.run([_HERE / "features.py", output, work / "photos", bundle], board=board, environment=cache)
+    told = machine.run([_SCRIPTS / "features.py", output, work / "photos", bundle], board=board, environment=cache)
     if told.returncode:
         detail = last_line(told.stderr) or f"exit status {told.returncode}"
         return [*rows, Row(board.key, machine.system.key, f"features {bundle.name}", False, detail)]
-    for found in json.loads(_must(x86, [_HERE / "comparison.py", output, reference])):
+    for found in json.loads(_must(x86, [_SCRIPTS / "comparison.py", output, reference])):
         what = found.get("what", "features")
         engine = found.get("engine", "")
         rows.append(
@@ -89,7 +91,7 @@ def test_row(machine: Machine, board: Board, tests: Sequence[str], work: Path) -
     log = work / f"tests-{machine.system.key}-{board.key}.log"
     told = machine.run(
         # Seconds become half minutes under emulation.
-        ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.arm.unfit", "-o", "timeout=3600",
+        ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.arm.on_board.unfit", "-o", "timeout=3600",
          f"--basetemp={work / f'tmp-{machine.system.key}-{board.key}'}", *tests],
         board=board, cwd=CHECKOUT,
     )  # fmt: skip

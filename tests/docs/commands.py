@@ -20,7 +20,7 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 REASONS = (
     (r"^git clone <this repository>", "the address is the reader's; the tests start in such a clone"),
     (r"^make (demo|test)\b", "the whole test suite or an export: CI runs `make test`, and `make test-bare` both"),
-    (r"^(make bench-arm|python -m tests\.arm\.frames)", "minutes or hours on emulated processors"),
+    (r"^(make bench-arm|python -m tests\.arm\.counting\.frames)", "minutes or hours on emulated processors"),
     (r"^make (test-|platforms|stress|growth|hostile|soak|serve-|watch-)", "minutes or hours"),
     (r"^make (backbone|hub\b|saved-models)", "minutes or hours"),
     (r"pip install .*\[export\]", "gigabytes of TensorFlow: `make install` installs the same for every test"),

@@ -1,4 +1,4 @@
-"""Count the ARM instructions from a camera frame to its feature: python -m tests.arm.frames BUNDLE
+"""Count the ARM instructions from a camera frame to its feature: python -m tests.arm.counting.frames BUNDLE
 
 For each frame and variant of the bundle, on the processors of a Raspberry Pi 4 and 5, one thread, in millions:
 
@@ -18,9 +18,9 @@ from typing import Any
 
 from tests.arm.boards import BOARDS, SYSTEMS, Board
 from tests.arm.checks import CHECKOUT
+from tests.arm.counting.plugin import counting_qemu
 from tests.arm.machine import EMULATOR, Machine, arm_machine, pip_install, project_wheel, x86_machine
 from tests.arm.packages import ArmError
-from tests.arm.plugin import counting_qemu
 
 _HERE = Path(__file__).parent
 _STAGES = ("file", "python", "opencv")
@@ -28,9 +28,8 @@ _STAGES = ("file", "python", "opencv")
 
 def main() -> int:
     """Print a table in Markdown."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.arm.frames", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m tests.arm.counting.frames", description=__doc__, formatter_class=form)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--work", type=Path, default=CHECKOUT / ".arm", metavar="FOLDER", help="what is kept")
     given = parser.parse_args()
@@ -41,7 +40,7 @@ def main() -> int:
     try:
         _count(bundle, names, work)
     except ArmError as error:
-        print(f"tests.arm.frames: {error}", file=sys.stderr)
+        print(f"tests.arm.counting.frames: {error}", file=sys.stderr)
         return 1
     return 0
 

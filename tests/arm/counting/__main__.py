@@ -20,10 +20,10 @@ from typing import Any
 
 from tests.arm.boards import BOARDS, SYSTEMS, Board, System
 from tests.arm.checks import CHECKOUT, reference_features
-from tests.arm.count_report import Count, write_report
+from tests.arm.counting.plugin import counting_qemu
+from tests.arm.counting.report import Count, write_report
 from tests.arm.machine import EMULATOR, Machine, arm_machine, project_wheel, x86_machine
 from tests.arm.packages import ArmError
-from tests.arm.plugin import counting_qemu
 
 _HERE = Path(__file__).parent
 _BOARDS = [board for board in BOARDS if board.key in ("pi4", "pi5")]
@@ -175,7 +175,7 @@ def _stock(bundle: Path, here: Path) -> _Stock | None:
     if not folder.is_dir():
         folder.mkdir()
         try:
-            told = _host(["-m", "tests.arm.stock", bundle, folder])
+            told = _host(["-m", "tests.arm.counting.stock", bundle, folder])
         except ArmError as error:
             print(f"no plain contender for {bundle.name}: {error}", file=sys.stderr)
             return None

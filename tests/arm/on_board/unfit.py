@@ -1,6 +1,6 @@
 """A pytest plugin that skips tests of the device side that are meaningless under emulation, each with the reason.
 
-Use it with `-p tests.arm.unfit`.
+Use it with `-p tests.arm.on_board.unfit`.
 """
 
 from __future__ import annotations

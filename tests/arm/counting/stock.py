@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from tests.arm.marking import preprocessed
+from tests.arm.counting.marking import preprocessed
 
 from edgefeat._bundle.golden import read_golden
 from edgefeat._bundle.reader import Bundle
