@@ -1,8 +1,9 @@
 """Count the ARM instructions per image: `make bench-arm`.
 
-    python -m tests.arm.counting [--output FOLDER] [BUNDLE...]
+    python -m tests.arm.counting [--output FOLDER] [--again] [BUNDLE...]
 
-Writes FOLDER/arm.md and FOLDER/arm.json, by default docs/benchmarks. Exit status: 0 done, 1 failed.
+Writes FOLDER/arm.md and FOLDER/arm.json, by default docs/benchmarks. What is there stays, and is not counted again with
+the same version of the engine. Exit status: 0 done, 1 failed.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from typing import Any
 from tests.arm.boards import BOARDS, SYSTEMS, Board, System
 from tests.arm.checks import CHECKOUT, reference_features
 from tests.arm.counting.plugin import counting_qemu
-from tests.arm.counting.report import Count, write_report
+from tests.arm.counting.report import Count, Key, read_counts, write_report
 from tests.arm.machine import EMULATOR, Machine, arm_machine, project_wheel, x86_machine
 from tests.arm.packages import ArmError
 
 _HERE = Path(__file__).parent
-_BOARDS = [board for board in BOARDS if board.key in ("pi4", "pi5")]
+_BOARDS = [board for board in BOARDS if board.key in ("pi3", "pi4", "pi5")]
 _SYSTEMS = [system for system in SYSTEMS if system.key in ("bookworm", "bookworm-tflite")]
 _TFLITE = ("litert", "tflite-runtime")
 _PHOTO = "photo.jpg"
@@ -52,10 +53,12 @@ def main() -> int:
     try:
         bundles = [path.resolve() for path in given.bundles] or [_exported(alpha, work) for alpha in _ALPHAS]
         given.output.mkdir(parents=True, exist_ok=True)
-        counts: list[Count] = []
-        for count in _counts(bundles, work):
-            counts.append(count)
-            write_report(counts, given.output)  # as it goes: an hour's counts should not be lost with the last
+        counts = {} if given.again else {count.key: count for count in read_counts(given.output)}
+        for count in _counts(bundles, work, frozenset(counts)):
+            counts[count.key] = count
+            write_report(
+                [*counts.values()], given.output
+            )  # as it goes: hours of counts
     except ArmError as error:
         print(f"tests.arm.counting: {error}", file=sys.stderr)
         return 1
@@ -69,6 +72,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE", help="in place of MobileNetV2 exported here")
     parser.add_argument("--output", type=Path, default=CHECKOUT / "docs" / "benchmarks", metavar="FOLDER")
+    parser.add_argument("--again", action="store_true", help="count what is in the report already, too")
     parser.add_argument("--work", type=Path, default=CHECKOUT / ".arm", metavar="FOLDER", help="what is kept")
     return parser.parse_args()
 
@@ -82,7 +86,8 @@ def _exported(alpha: str, work: Path) -> Path:
     return bundle
 
 
-def _counts(bundles: Sequence[Path], work: Path) -> Iterator[Count]:
+def _counts(bundles: Sequence[Path], work: Path, known: frozenset[Key]) -> Iterator[Count]:
+    """Count what is not `known`, board by board."""
     wheel = project_wheel(CHECKOUT, work)
     emulator, plugin = counting_qemu(work)
     with tempfile.TemporaryDirectory(dir=work, prefix="count-") as folder:
@@ -96,6 +101,8 @@ def _counts(bundles: Sequence[Path], work: Path) -> Iterator[Count]:
                 stock = _stock(bundle, here)
                 for board in _BOARDS:
                     for task in _tasks(system, bundle, stock, here / "photos" / _PHOTO):
+                        if counter.key(board, bundle, task) in known:
+                            continue
                         count = counter.count(board, bundle, task)
                         print(count.line(), file=sys.stderr, flush=True)
                         yield count
@@ -109,25 +116,31 @@ class _Counter:
     here: Path
     versions: dict[str, str]
 
+    def key(self, board: Board, bundle: Path, task: dict[str, Any]) -> Key:
+        """What tells this count from others."""
+        network = json.loads((bundle / "manifest.json").read_text())["name"]
+        contender = "edgefeat" if task["kind"] == "edgefeat" else "plain TensorFlow Lite"
+        variant = task.get("variant") or f"{Path(task['model']).stem} of the stock converter"
+        return board.key, network, contender, variant, f"{task['engine']} {self.versions[task['engine']]}"
+
     def count(self, board: Board, bundle: Path, task: dict[str, Any]) -> Count:
         """The first count of each stage, and by how much the others differ from it."""
         runs = [self._run(board, task) for _ in range(_REPEATS)]
         first, *others = runs
         spread = max(abs(other[stage] / first[stage] - 1) for other in others for stage in first)
-        about = json.loads((bundle / "manifest.json").read_text())
-        photo = Path(task["photo"])
+        key, network, contender, variant, engine = self.key(board, bundle, task)
         return Count(
-            board=board.key,
+            board=key,
             processor=board.cpu,
-            network=about["name"],
-            contender="edgefeat" if task["kind"] == "edgefeat" else "plain TensorFlow Lite",
-            variant=task.get("variant") or f"{Path(task['model']).stem} of the stock converter",
-            engine=f"{task['engine']} {self.versions[task['engine']]}",
+            network=network,
+            contender=contender,
+            variant=variant,
+            engine=engine,
             decode=first["decode"],
             resize=first["resize"],
             inference=first["inference"],
             spread=spread,
-            photo_bytes=photo.stat().st_size,
+            photo_bytes=Path(task["photo"]).stat().st_size,
         )
 
     def _run(self, board: Board, task: dict[str, Any]) -> dict[str, int]:

@@ -6,14 +6,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-__all__ = ["Count", "write_report"]
+__all__ = ["Count", "Key", "read_counts", "write_report"]
 
-_PROCESSORS = {"cortex-a72": "emulated Cortex-A72, as in a Raspberry Pi 4",
+#: Board, network, contender, variant, and engine with its version.
+Key: TypeAlias = tuple[str, str, str, str, str]
+
+_PROCESSORS = {"cortex-a53": "emulated Cortex-A53, as in a Raspberry Pi 3",
+               "cortex-a72": "emulated Cortex-A72, as in a Raspberry Pi 4",
                "cortex-a76": "emulated Cortex-A76, as in a Raspberry Pi 5"}  # fmt: skip
 
 _TEXT = """\
-The number of instructions that each engine needs for one image, on the processors of a Raspberry Pi 4 and 5. Repeat it:
+The number of instructions that each engine needs for one image, on the processors of a Raspberry Pi 3, 4 and 5.
+Repeat it, or count a bundle of yours with `BUNDLES=`:
 
 ```sh
 make bench-arm
@@ -26,7 +32,7 @@ waiting for memory does not count. int8 needs a quarter of the bytes, so on a bo
 For milliseconds run `edgefeat bench` on the board.
 
 The counts show how much work each engine does with each file, and what dot-product instructions save: the Cortex-A76
-has them, the Cortex-A72 does not. From version to version they show what became slower.
+has them, the Cortex-A53 and A72 do not. From version to version they show what became slower.
 
 | | |
 |---|---|
@@ -57,11 +63,22 @@ class Count:
     spread: float
     photo_bytes: int
 
+    @property
+    def key(self) -> Key:
+        """What tells it from others."""
+        return self.board, self.network, self.contender, self.variant, self.engine
+
     def line(self) -> str:
         """For a person who waits."""
         figures = " ".join(f"{name} {getattr(self, name) / 1e6:.2f}" for name in ("decode", "resize", "inference"))
         name = f"{self.processor} {self.network} {self.contender} {self.variant} on {self.engine}"
         return f"{name}: {figures} M, +-{self.spread:.4%}"
+
+
+def read_counts(folder: Path) -> list[Count]:
+    """Return the counts of an earlier report in `folder`; none if there is none."""
+    path = folder / "arm.json"
+    return [Count(**one) for one in json.loads(path.read_text())["counts"]] if path.exists() else []
 
 
 def write_report(counts: Sequence[Count], folder: Path) -> None:
