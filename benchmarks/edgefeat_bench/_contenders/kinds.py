@@ -55,6 +55,9 @@ KINDS: Mapping[str, Kind] = {
     "onnxruntime": Kind(
         "peers.onnxruntime:open_contender", "peer", ("onnxruntime",), "pip install onnxruntime", ONNX_MODEL
     ),
+    "fastembed": Kind(
+        *("peers.fastembed:open_contender", "peer", ("fastembed", "onnx"), "pip install fastembed onnx", ONNX_MODEL)
+    ),
     "openvino": Kind("peers.openvino:open_contender", "peer", ("openvino",), "pip install openvino", ONNX_MODEL),
     "ncnn": Kind(
         "peers.ncnn:open_contender", "peer", ("ncnn", "pnnx"), "pip install ncnn && pip install --no-deps pnnx"
@@ -106,6 +109,7 @@ def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:
         ),
         Contender("plain litert", "litert", "peer"),
         Contender("plain onnxruntime", "onnxruntime", "peer"),
+        Contender("fastembed", "fastembed", "peer"),
         Contender("openvino", "openvino", "peer"),
         Contender("ncnn", "ncnn", "peer"),
         Contender("torch timm", "torch", "peer"),

@@ -56,9 +56,7 @@ def main() -> int:
         counts = {} if given.again else {count.key: count for count in read_counts(given.output)}
         for count in _counts(bundles, work, frozenset(counts)):
             counts[count.key] = count
-            write_report(
-                [*counts.values()], given.output
-            )  # as it goes: hours of counts
+            write_report([*counts.values()], given.output)  # as it goes: hours of counts
     except ArmError as error:
         print(f"tests.arm.counting: {error}", file=sys.stderr)
         return 1

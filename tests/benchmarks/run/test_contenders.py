@@ -80,7 +80,7 @@ def test_each_way_of_tensorflow_gives_the_features_of_keras(measured: Run, kind:
     assert [len(series.seconds) for series in found.series] == [4, 4]
 
 
-@pytest.mark.parametrize("kind", ["litert", "onnxruntime", "openvino", "mediapipe", "ncnn"])
+@pytest.mark.parametrize("kind", ["litert", "onnxruntime", "openvino", "mediapipe", "ncnn", "fastembed"])
 def test_each_peer_that_is_installed_is_right_and_any_other_has_its_remedy(measured: Run, kind: str) -> None:
     found = of_kind(measured, kind)
     modules = KINDS[kind].modules
