@@ -66,7 +66,7 @@ def _planar(model: onnx.ModelProto, form: PictureForm, *, reverse: bool) -> onnx
         graph.initializer.append(onnx.helper.make_tensor("backwards", kinds.INT64, [3], [2, 1, 0]))
         nodes.insert(0, onnx.helper.make_node("Gather", ["planar", "backwards"], ["ordered"], axis=1))
     del graph.input[:]
-    shape = ["batch", 3, form.height, form.width]
+    shape: list[str | int | None] = ["batch", 3, form.height, form.width]
     graph.input.append(onnx.helper.make_tensor_value_info("planar", kinds.FLOAT, shape))
     rest = list(graph.node)
     del graph.node[:]
