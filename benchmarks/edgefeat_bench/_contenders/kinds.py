@@ -59,8 +59,10 @@ KINDS: Mapping[str, Kind] = {
         *("peers.fastembed:open_contender", "peer", ("fastembed", "onnx"), "pip install fastembed onnx", ONNX_MODEL)
     ),
     "openvino": Kind("peers.openvino:open_contender", "peer", ("openvino",), "pip install openvino", ONNX_MODEL),
+    # pnnx depends on PyTorch, but its converter runs without.
     "ncnn": Kind(
-        "peers.ncnn:open_contender", "peer", ("ncnn", "pnnx"), "pip install ncnn && pip install --no-deps pnnx"
+        *("peers.ncnn:open_contender", "peer", ("ncnn", "pnnx"), "pip install ncnn && pip install --no-deps pnnx"),
+        file=KERAS_MODEL,  # its facts: the file that is converted is the bundle's
     ),
     "torch": Kind(
         *("peers.torch:open_contender", "peer", ("torch", "timm"), "pip install torch torchvision timm"),

@@ -28,7 +28,7 @@ def open_contender(task: Task) -> Opened:
     net = ncnn.Net()
     net.opt.num_threads = task.threads
     if net.load_param(str(parameters)) or net.load_model(str(parameters.with_suffix(".bin"))):
-        raise EngineError(f"ncnn cannot load {parameters}")
+        raise EngineError(f"pnnx leaves layers that ncnn does not have: {parameters}")
     order = ncnn.Mat.PixelType.PIXEL_RGB2BGR if facts.reversed else ncnn.Mat.PixelType.PIXEL_RGB
     norms = [float(scale) for scale in facts.scale]
     means = [-shift / scale for scale, shift in zip(facts.scale, facts.shift, strict=True)]
