@@ -97,6 +97,13 @@ def test_made_again_from_its_own_folder_it_is_the_same(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()} == first
 
 
+def test_each_further_run_has_a_line_of_its_own_in_a_readme() -> None:
+    runs = [plausible_run(MANY, network=name) for name in ("first", "second", "third")]
+    lines = readme_block(runs, "first", "docs").splitlines()
+    assert [line.split(",")[0] for line in lines if line.startswith("- ")] == ["- second", "- third"]
+    assert lines[-2] == ""
+
+
 def test_the_figures_of_a_readme_are_replaced_between_their_marks_and_nothing_else(tmp_path: Path) -> None:
     plausible_run(FEW).write(tmp_path / "server.json")
     readme = tmp_path / "README.md"
