@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import shutil
 import subprocess
@@ -16,35 +17,30 @@ import edgefeat
 from edgefeat import EngineError
 from edgefeat_bench._contenders.interface import Opened, Task, timed_stages
 
-#: What ncnn does not have at the two ends of the graph: the cast of the bytes, in whose place it multiplies by one, and
-#: the L2 norm, which is not used.
-_CAST = re.compile(r"^Tensor\.to(\s+\S+\s+1 1 \S+ \S+).*$", re.MULTILINE)
-_ABSENT = re.compile(r"^(ReduceSumSquare|pnnx\.Expression)(?=\s)", re.MULTILINE)
+#: What ncnn does not have, at the unused ends of the graph: the cast of the bytes, and the L2 norm.
+_ABSENT = re.compile(r"^(Tensor\.to|ReduceSumSquare|pnnx\.Expression)(?=\s)", re.MULTILINE)
 
 
 def open_contender(task: Task) -> Opened:
     """The network from the planar image to the pooled feature, as in ncnn's guide; NumPy divides by the length."""
     facts, form = task.facts(), task.form()
     parameters = _converted(Path(task.bundle), task.folder / "ncnn", (form.height, form.width))
-    image, planar, pooled = _ends(parameters.read_text())
+    text = parameters.read_text()
+    planar, pooled = _ends(text)
     net = ncnn.Net()
     net.opt.num_threads = task.threads
     if net.load_param(str(parameters)) or net.load_model(str(parameters.with_suffix(".bin"))):
         raise EngineError(f"pnnx leaves layers that ncnn does not have: {parameters}")
     order = ncnn.Mat.PixelType.PIXEL_RGB2BGR if facts.reversed else ncnn.Mat.PixelType.PIXEL_RGB
-    norms = [float(scale) for scale in facts.scale]
-    means = [-shift / scale for scale, shift in zip(facts.scale, facts.shift, strict=True)]
-    # Where the network scales its own pixels, ncnn's faster way to do so would leave that out.
-    scales_itself = set(norms) == {1.0}
+    own, added = _own_scale(text) if set(facts.scale) == {1.0} else (1.0, 0.0)
+    norms = [scale * own for scale in facts.scale]
+    means = [-(shift + added) / norm for shift, norm in zip(facts.shift, norms, strict=True)]
 
     def infer(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        given = ncnn.Mat.from_pixels(np.ascontiguousarray(pixels), order, form.width, form.height)
+        given.substract_mean_normalize(means, norms)
         extractor = net.create_extractor()
-        if scales_itself:
-            extractor.input(image, ncnn.Mat(pixels.astype(np.float32)).clone())  # a Mat alone does not hold the array
-        else:
-            given = ncnn.Mat.from_pixels(np.ascontiguousarray(pixels), order, form.width, form.height)
-            given.substract_mean_normalize(means, norms)
-            extractor.input(planar, given)
+        extractor.input(planar, given)
         feature = np.array(extractor.extract(pooled)[1]).ravel()
         return np.asarray(feature / np.linalg.norm(feature))
 
@@ -66,24 +62,40 @@ def _converted(bundle: Path, folder: Path, size: tuple[int, int]) -> Path:
     shape = f"inputshape=[1,{size[0]},{size[1]},3]u8"
     subprocess.run([str(converter), "model.onnx", shape, "fp16=0"], cwd=folder, check=True, capture_output=True)
     text = made.read_text()
-    made.write_text(_ABSENT.sub("Noop", _CAST.sub(r"BinaryOp\1 0=2 1=1 2=1.0", text)))
+    made.write_text(_ABSENT.sub("Noop", text))
     return made
 
 
-def _ends(parameters: str) -> tuple[str, str, str]:
-    """Return the names of the image, of the planar image and of the pooled feature in a `.param` file.
+def _layers(parameters: str) -> list[list[str]]:
+    """Return the words of each layer in a `.param` file: type, name, two counts, inputs, outputs, settings."""
+    return [line.split() for line in parameters.splitlines()[2:]]
 
-    The first permutation makes the planar image, the last reduction the feature. Raises EngineError without them.
+
+def _ends(parameters: str) -> tuple[str, str]:
+    """Return the names of the planar image and of the pooled feature.
+
+    The first permutation makes the image, the last reduction the feature. Raises EngineError without them.
     """
-    layers = [line.split() for line in parameters.splitlines()[2:]]
-    planar = [_output(words) for words in layers if words[0] == "Permute"]
-    (image,) = (_output(words) for words in layers if words[0] == "Input")
-    pooled = [_output(words) for words in layers if words[0] in ("Reduction", "Pooling")]
+    layers = _layers(parameters)
+    planar = [words[4 + int(words[2])] for words in layers if words[0] == "Permute"]
+    pooled = [words[4 + int(words[2])] for words in layers if words[0] in ("Reduction", "Pooling")]
     if not planar or not pooled:
         raise EngineError("pnnx converted the network to a form without a planar image or a pooled feature")
-    return image, planar[0], pooled[-1]
+    return planar[0], pooled[-1]
 
 
-def _output(words: list[str]) -> str:
-    """Return the name of a layer's first output: after its type, its name, two numbers and its inputs."""
-    return words[4 + int(words[2])]
+def _own_scale(parameters: str) -> tuple[float, float]:
+    """Return scale and shift of a network that scales its own pixels, which it does before the first permutation."""
+    scale, shift = 1.0, 0.0
+    for words in itertools.takewhile(lambda words: words[0] != "Permute", _layers(parameters)):
+        settings = dict(word.split("=") for word in words[4 + int(words[2]) + int(words[3]) :])
+        if words[0] == "BinaryOp" and settings.get("1") == "1":  # with one number
+            number = float(settings["2"])
+            operation = settings.get("0", "0")
+            if operation == "2":
+                scale, shift = scale * number, shift * number
+            elif operation in ("0", "1"):
+                shift += number if operation == "0" else -number
+            else:
+                raise EngineError(f"the network scales its pixels by an operation that is not known: {' '.join(words)}")
+    return scale, shift
