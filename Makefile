@@ -209,13 +209,13 @@ test-arm:  ## tests/runtime, verify and features on emulated Raspberry Pis, one 
 test-arm-short:  ## the least of it: LiteRT on an emulated Raspberry Pi 4, in minutes
 	$(PYTHON) -m tests.arm --short $(BUNDLES)
 
-bench-arm: install  ## instructions per picture on emulated Pi 4 and 5: docs/benchmarks/arm.md (BUNDLES=...)
+bench-arm: install  ## instructions per picture on emulated Pi 3, 4 and 5: docs/benchmarks/arm.md; resumes (BUNDLES=...)
 	$(BIN)/python -m tests.arm.counting $(BUNDLES)
 
 soak: install  ## 20,000 pictures through each installed engine, and no growth of memory (BUNDLE=folder)
 	$(BIN)/python tests/stress/soak.py '$(or $(BUNDLE),tests/data/one_tap.edgefeat)'
 
-growth: install  ## extraction, search and duplicates with 1,000 to 100,000 rows: the table of docs/large-collections.md (BUNDLE=folder)
+growth: install  ## extraction, search and duplicates with 1,000 to 100,000 rows, as a table (BUNDLE=folder)
 	$(BIN)/python -m tests.stress.growth '$(or $(BUNDLE),tests/data/one_tap.edgefeat)'
 
 hostile: install  ## thousands of malformed pictures: each a picture or one clear error, soon (PHOTOS=folder to spoil)

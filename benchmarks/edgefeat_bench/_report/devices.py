@@ -36,7 +36,9 @@ def device_runs(paths: Sequence[Path]) -> list[DeviceRun] | None:
 def _device_run(path: Path) -> DeviceRun | None:
     try:
         return from_json(DeviceRun, json.loads(path.read_text()))
-    except (OSError, ValueError, RecordError):
+    except OSError as error:
+        raise ArgumentError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecordError):
         return None  # whoever reads it as another kind says what is wrong
 
 

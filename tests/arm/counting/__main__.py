@@ -53,8 +53,8 @@ def main() -> int:
     try:
         bundles = [path.resolve() for path in given.bundles] or [_exported(alpha, work) for alpha in _ALPHAS]
         given.output.mkdir(parents=True, exist_ok=True)
-        counts = {} if given.again else {count.key: count for count in read_counts(given.output)}
-        for count in _counts(bundles, work, frozenset(counts)):
+        counts = {count.key: count for count in read_counts(given.output)}
+        for count in _counts(bundles, work, frozenset() if given.again else frozenset(counts)):
             counts[count.key] = count
             write_report([*counts.values()], given.output)  # as it goes: hours of counts
     except ArmError as error:
@@ -70,7 +70,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE", help="in place of MobileNetV2 exported here")
     parser.add_argument("--output", type=Path, default=CHECKOUT / "docs" / "benchmarks", metavar="FOLDER")
-    parser.add_argument("--again", action="store_true", help="count what is in the report already, too")
+    parser.add_argument("--again", action="store_true", help="count what the report has of these bundles, too")
     parser.add_argument("--work", type=Path, default=CHECKOUT / ".arm", metavar="FOLDER", help="what is kept")
     return parser.parse_args()
 

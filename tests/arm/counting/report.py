@@ -18,8 +18,8 @@ _PROCESSORS = {"cortex-a53": "emulated Cortex-A53, as in a Raspberry Pi 3",
                "cortex-a76": "emulated Cortex-A76, as in a Raspberry Pi 5"}  # fmt: skip
 
 _TEXT = """\
-The number of instructions that each engine needs for one image, on the processors of a Raspberry Pi 3, 4 and 5.
-Repeat it, or count a bundle of yours with `BUNDLES=`:
+The number of instructions that each engine needs for one image, on processors of Raspberry Pis. Repeat it, or count a
+bundle of yours with `BUNDLES=`:
 
 ```sh
 make bench-arm

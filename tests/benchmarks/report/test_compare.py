@@ -111,3 +111,6 @@ def test_devices_and_runs_are_not_mixed(devices: Path, folder: Path) -> None:
     done = bench("compare", devices / "pi3.json", folder / "pi4.json")
     assert done.returncode == 2
     assert "pi4.json is not a result of `edgefeat bench`, and the others are" in done.stderr
+    done = bench("compare", devices / "pi3.json", folder / "absent.json")
+    assert done.returncode == 2
+    assert "absent.json cannot be read: No such file or directory" in done.stderr
