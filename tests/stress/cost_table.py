@@ -1,12 +1,13 @@
 """Fit the table of `edgefeat_export._quantize.cost.table` to times measured here, and show how well it predicts.
 
-    python tests/stress/cost_table.py BUNDLE...
+    python tests/stress/cost_table.py [--only TERM...] BUNDLE...
 
 Each bundle holds `tflite-float32` and `onnx-float32`. For every bundle and engine, the float file, the int8 file and
 int8 files with the first part of the network in float, and with every second layer in float, are run in turn on one
 thread; the least processor time of each counts, because other work on the machine only adds. The coefficients are the
 non-negative ones with the smallest relative error
-(Lawson and Hanson: Solving Least Squares Problems, 1974, by scipy).
+(Lawson and Hanson: Solving Least Squares Problems, 1974, by scipy). With `--only` the other terms keep what the table
+says.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from edgefeat_export._images.synthetic import dead_leaves
 from edgefeat_export._quantize.correction.sections import Section, prefix, sections
 from edgefeat_export._quantize.cost import operations
 from edgefeat_export._quantize.cost.estimate import terms
-from edgefeat_export._quantize.cost.table import TERMS
+from edgefeat_export._quantize.cost.table import TABLES, TERMS
 
 #: Shares of the layers that are in float, from the first on; for the last one every second layer is.
 SHARES = (0.0, 0.12, 0.3, 0.6, -1.0)
@@ -112,14 +113,15 @@ def measured(bundle: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def fitted(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return nanoseconds by term that predict the rows of one engine best."""
-    matrix = np.array([[row["terms"].get(term, 0.0) for term in TERMS] for row in rows])
+def fitted(rows: Sequence[dict[str, Any]], known: Mapping[str, float]) -> dict[str, float]:
+    """Return nanoseconds by term that predict the rows of one engine best; the `known` ones stay as they are."""
+    free = [term for term in TERMS if term not in known]
     times = np.array([row["ns"] for row in rows])
-    relative = matrix / times[:, np.newaxis]
+    fixed = np.array([sum(value * row["terms"].get(term, 0.0) for term, value in known.items()) for row in rows])
+    relative = np.array([[row["terms"].get(term, 0.0) for term in free] for row in rows]) / times[:, np.newaxis]
     scale = np.maximum(np.abs(relative).max(0), 1e-30)
-    found, _ = nnls(relative / scale, np.ones(len(rows)))
-    return dict(zip(TERMS, (found / scale).tolist(), strict=True))
+    found, _ = nnls(relative / scale, np.maximum(1 - fixed / times, 0))
+    return {**dict(zip(free, (found / scale).tolist(), strict=True)), **known}
 
 
 @functools.cache
@@ -142,6 +144,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundles", nargs="+", type=Path)
     parser.add_argument("--measured", type=Path, help="file of measured rows; only bundles missing there are measured")
+    parser.add_argument("--only", nargs="+", choices=TERMS, metavar="TERM", help="fit these, and keep the others")
     options = parser.parse_args(arguments)
     known: Path | None = options.measured
     text = known.read_text() if known is not None and known.exists() else ""
@@ -156,8 +159,9 @@ def main(arguments: Sequence[str]) -> int:
     rows = [described(bundles[row["net"]], row) for row in rows if row["net"] in bundles]
     for engine in ("litert", "onnxruntime"):
         own = [row for row in rows if row["engine"] == engine]
-        found = fitted(own)
-        print(f"{engine}: {[float(f'{value:.3g}') for value in found.values()]}")
+        only = set(options.only or TERMS)
+        found = fitted(own, {term: value for term, value in TABLES[engine].items() if term not in only})
+        print(f"{engine}: {[float(f'{found[term]:.3g}') for term in TERMS]}")
         for term, value in found.items():
             print(f"    {term:24} {value:.3g}")
         for row in own:

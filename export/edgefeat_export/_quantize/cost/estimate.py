@@ -18,7 +18,7 @@ __all__ = ["free_prefix", "milliseconds", "terms"]
 #: The share of the sections that may stay in float because they cost nothing there.
 _MOST = 0.4
 
-_KINDS = ("pointwise", "spatial", "depthwise")
+_KINDS = ("pointwise", "shallow", "spatial", "depthwise")
 
 
 def terms(graph: Graph, engine: str, kept: Collection[int] | None) -> Mapping[str, float]:

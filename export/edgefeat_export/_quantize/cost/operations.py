@@ -15,8 +15,9 @@ __all__ = ["Graph", "Operation", "count"]
 
 _OP = schema.BuiltinOperator
 
-#: Kinds of operators that cost alike: products by the shape of their window, everything else by its elements.
-Kind = Literal["pointwise", "spatial", "depthwise", "plain", "curve"]
+#: Kinds of operators that cost alike: products by the shape of their window, everything else by its elements. A
+#: `shallow` window has too few input channels for an int8 product: it is the first one, over the image.
+Kind = Literal["pointwise", "shallow", "spatial", "depthwise", "plain", "curve"]
 
 #: Operators whose elements take a polynomial or a division each.
 _CURVES = frozenset(
@@ -120,7 +121,8 @@ def _products(model: Any, operator: Any, code: int) -> tuple[Kind, int, tuple[in
     window = int(np.prod(weights[1:-1]))
     inputs = weights[-1]
     products = positions * window * inputs * channels
-    return ("pointwise" if window == 1 else "spatial"), positions, (products, products // inputs * _whole(inputs, _DOT))
+    kind: Kind = "pointwise" if window == 1 else "shallow" if inputs < _DOT else "spatial"
+    return kind, positions, (products, products // inputs * _whole(inputs, _DOT))
 
 
 def _whole(count: int, unit: int) -> int:
