@@ -9,12 +9,14 @@ the same version of the engine. Exit status: 0 done, 1 failed.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +125,8 @@ class _Counter:
 
     def count(self, board: Board, bundle: Path, task: dict[str, Any]) -> Count:
         """The first count of each stage, and by how much the others differ from it."""
-        runs = [self._run(board, task) for _ in range(_REPEATS)]
-        first, *others = runs
+        with ThreadPoolExecutor(_REPEATS) as pool:  # another process at the same time changes no count
+            first, *others = pool.map(functools.partial(self._run, board, task), range(_REPEATS))
         spread = max(abs(other[stage] / first[stage] - 1) for other in others for stage in first)
         key, network, contender, variant, engine = self.key(board, bundle, task)
         return Count(
@@ -141,13 +143,13 @@ class _Counter:
             photo_bytes=Path(task["photo"]).stat().st_size,
         )
 
-    def _run(self, board: Board, task: dict[str, Any]) -> dict[str, int]:
-        marks = self.here / "marks"
+    def _run(self, board: Board, task: dict[str, Any], repeat: int) -> dict[str, int]:
+        marks = self.here / f"marks-{repeat}"
         # OpenBLAS and OpenMP would spin in threads of their own; hashes would differ from run to run.
         environment = {
             EMULATOR: str(self.emulator), "QEMU_PLUGIN": f"file={self.plugin},out={marks}", "QEMU_RAND_SEED": "1",
             "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0",
-            "EDGEFEAT_CACHE": str(self.here / f"cache-{self.machine.system.key}-{board.key}"),
+            "EDGEFEAT_CACHE": str(self.here / f"cache-{self.machine.system.key}-{board.key}-{repeat}"),
         }  # fmt: skip
         told = self.machine.run([_HERE / "marking.py", json.dumps(task)], board=board, environment=environment)
         if told.returncode:

@@ -44,7 +44,29 @@ has them, the Cortex-A53 and A72 do not. From version to version they show what 
 | tflite-runtime | has fast kernels for float only |
 | repeatability | counted twice; no figure differed by more than {worst} |
 
-Millions of instructions:"""
+Millions of instructions follow; [milliseconds](#milliseconds-that-others-published) are at the end."""
+
+_PUBLISHED = """\
+
+## Milliseconds that others published
+
+They are of inference alone, with other versions, compilers and clocks, and none is of edgefeat: they show the order of
+magnitude. XNNPACK is the library that LiteRT computes with. [Compare boards](boards.md) says how to add yours.
+
+| board | threads | MobileNetV2 | MobileNetV3 Small | ResNet50 | ResNet50 int8 | VGG16 | source |
+|---|--:|--:|--:|--:|--:|--:|---|
+| Raspberry Pi 3 B+, Cortex-A53 at 1.4 GHz | 4 | 79 | 23 | | | | XNNPACK, 2020 |
+| | 1 | 159 | | 980 | 894 | | ncnn |
+| | 4 | 112 | | 587 | 392 | | ncnn |
+| Raspberry Pi 4 B, Cortex-A72 | 4 | 44 | 14 | | | | XNNPACK, 2020 |
+| Raspberry Pi 4 B, Cortex-A72 at 1.8 GHz | 1 | 93 | | 534 | 424 | 1,072 | ncnn |
+| | 4 | 62 | | 263 | 197 | 547 | ncnn |
+| Rockchip RK3588, Cortex-A76 at 2.4 GHz, as in a Raspberry Pi 5 | 1 | 27 | | 187 | 226 | 334 | ncnn |
+| | 4 | 8.8 | | 54 | 66 | 107 | ncnn |
+
+Sources: [XNNPACK](https://github.com/google/XNNPACK/blob/master/README.md) (32-bit Raspbian, random weights, float32);
+[ncnn](https://github.com/Tencent/ncnn/blob/master/benchmark/README.md) (64-bit, random weights; averages; float where
+int8 is not said)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +126,7 @@ def _page(counts: Sequence[Count]) -> list[str]:
             lines += ["| | file | engine | decode | resize | inference | all |", "|---|---|---|--:|--:|--:|--:|"]
             rows.sort(key=lambda count: count.decode + count.resize + count.inference)
             lines += [_row(count) for count in rows]
-    return lines
+    return [*lines, *_PUBLISHED.splitlines()]
 
 
 def _row(count: Count) -> str:
