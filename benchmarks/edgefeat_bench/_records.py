@@ -206,6 +206,11 @@ class Run:
     peaks: tuple[Peak, ...] = ()
     unstable: tuple[str, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """The network and the number of threads."""
+        return f"{self.network}, {self.threads} thread{'s' if self.threads != 1 else ''}"
+
     def write(self, path: Path) -> None:
         """Write the run as JSON, completely or not at all."""
         partial = path.with_name(path.name + ".partial")

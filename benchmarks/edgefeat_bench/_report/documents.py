@@ -20,12 +20,13 @@ from edgefeat_bench._statistics import ratio
 
 def page(runs: Sequence[Run]) -> str:
     """Return runs, at least one, as one HTML page that makes no request: a table of all, and a section for each."""
-    return _rendered("page.html", runs=runs)
+    return _rendered("page.html", runs=runs, links=_links(runs, [f"#run{index}" for index in range(len(runs))]))
 
 
 def markdown(runs: Mapping[Path, Run]) -> str:
     """Return what runs of several networks have in common, by the name of their file, as Markdown."""
-    return _rendered("benchmarks.md", runs=runs)
+    links = _links(list(runs.values()), [f"{file.stem}.md" for file in runs])
+    return _rendered("benchmarks.md", runs=runs, links=links)
 
 
 def run_markdown(file: Path, run: Run) -> str:
@@ -33,9 +34,19 @@ def run_markdown(file: Path, run: Run) -> str:
     return _rendered("run.md", file=file, run=run)
 
 
-def readme_block(runs: Sequence[Run], stem: str, folder: str) -> str:
-    """Return the figures for a README: the first run gives the tables; its picture is `folder`/`stem`-light.svg."""
-    return _rendered("readme.md", runs=runs, stem=stem, folder=folder)
+def readme_block(runs: Sequence[Run], stems: Sequence[str], folder: str) -> str:
+    """Return the figures for a README: those of the first run, and a table of all.
+
+    `stems` are the names of the files without their suffix: a run's page is `folder`/`stem`.md.
+    """
+    links = _links(runs, [f"{folder}/{stem}.md" for stem in stems])
+    return _rendered("readme.md", runs=runs, stem=stems[0], folder=folder, links=links)
+
+
+def _links(runs: Sequence[Run], addresses: Sequence[str]) -> dict[str, str]:
+    """Return the addresses of the runs by their titles, without titles that several have."""
+    titles = findings.titles(runs)
+    return {title: link for title, link in zip(titles, addresses, strict=True) if titles.count(title) == 1}
 
 
 def _rendered(template: str, **values: Any) -> str:

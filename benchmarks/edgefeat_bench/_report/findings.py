@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from edgefeat_bench._measure.latency.stability import unsteady_alone
 from edgefeat_bench._records import Bulk, ColdStart, Cost, Peak, Photos, Quality, Result, Run, Series
 from edgefeat_bench._statistics import Estimate, median, ratio
 
@@ -155,6 +156,13 @@ def speedups(run: Run) -> dict[Photos, Estimate]:
     return {photos: factor for photos, factor in found.items() if factor}
 
 
+def titles(runs: Sequence[Run]) -> list[str]:
+    """Return the runs' titles, with the processors if they differ."""
+    if len({run.machine.processor for run in runs}) == 1:
+        return [run.title for run in runs]
+    return [f"{run.title}, {run.machine.processor}" for run in runs]
+
+
 def not_installed(run: Run) -> list[str]:
     """Return the names of absent contenders; only the engine, where edgefeat runs nothing on it."""
     used = {result.contender.engine for result in run.results if result.status != "absent"}
@@ -169,6 +177,11 @@ def throttling(run: Run) -> list[str]:
     """Return the flags of a Raspberry Pi that was throttled."""
     flags = {state.throttled for state in (run.before, run.after) if state and state.throttled}
     return sorted(flags) if any(int(flag, 16) & _THROTTLED for flag in flags) else []
+
+
+def unsteady(run: Run) -> list[str]:
+    """Return the one contender whose times vary while all others are steady, with each kind of photos."""
+    return unsteady_alone(run.results)
 
 
 def has_generated_photos(run: Run) -> bool:

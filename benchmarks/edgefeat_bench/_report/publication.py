@@ -55,7 +55,7 @@ def with_figures(text: str, files: Sequence[Path], folder: str) -> str:
     if not _MARKED.search(text):
         raise ArgumentError("no place for the figures; add the lines <!-- figures: begin --> and <!-- figures: end -->")
     names = ", ".join(file.name for file in files)
-    figures = readme_block([Run.read(file) for file in files], files[0].stem, folder)
+    figures = readme_block([Run.read(file) for file in files], [file.stem for file in files], folder)
     return _MARKED.sub(lambda _: f"<!-- figures: begin of {names} -->\n{figures}<!-- figures: end -->", text, count=1)
 
 

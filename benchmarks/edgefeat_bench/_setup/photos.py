@@ -66,7 +66,8 @@ def _written(source: str | None, index: int, size: tuple[int, int], folder: Path
             return path
         image = photo_of_size(index, size)
     else:
-        mark = hashlib.sha256(f"{source} {Path(source).stat().st_mtime_ns}".encode()).hexdigest()[:6]
+        # By content: a run resumes with a new copy of the same photos.
+        mark = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:6]
         path = folder / f"{Path(source).stem}-{mark}{suffix}"
     with written_file(path) as stream:  # complete or not at all: later runs use it again
         if array:

@@ -227,7 +227,9 @@ def test_two_runs_stand_one_after_the_other() -> None:
     other = plausible_run(FEW, processor="Raspberry Pi 5 Model B", threads=4)
     read = Document(page([plausible_run(FEW), other]))
     assert [section.get("id") for section in read.all("section")] == ["networks", "run0", "run1"]
-    assert [link["href"] for link in read.all("a")] == ["#run0", "#run1"]
+    links = [link["href"] for link in read.all("a")]
+    assert links == ["#run0", "#run1"] * (len(links) // 2)
+    assert len(links) > 2
     assert "2 cores of Raspberry Pi 5 Model B" in read.text
 
 

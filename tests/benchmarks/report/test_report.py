@@ -81,12 +81,12 @@ def test_the_overview_has_a_row_for_each_network_and_kind_of_photos() -> None:
     for photos in run.photos:
         rows = text.partition(f"## {photos.name}: ")[2].partition("\n## ")[0].splitlines()
         first, second = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows[4:6])
-        edgefeat, peer, compiled, predict = map(float, first[2:6])
+        edgefeat, peer, compiled, predict = (float(cell.split()[0]) for cell in first[1:5])
         assert edgefeat < min(peer, compiled, predict)
         # The ratio of medians is near the median of ratios.
-        assert float(first[6].partition("x")[0]) == pytest.approx(peer / edgefeat, rel=0.1)
-        assert float(first[8].partition("x")[0]) == pytest.approx(predict / edgefeat, rel=0.1)
-        assert (second[0], second[3], second[6]) == ("resnet50", "-", "-")
+        assert float(first[5].partition("x")[0]) == pytest.approx(peer / edgefeat, rel=0.1)
+        assert float(first[7].partition("x")[0]) == pytest.approx(predict / edgefeat, rel=0.1)
+        assert (second[0], second[2], second[5]) == (f"[{other.title}](b.md)", "-", "-")
 
 
 def test_made_again_from_its_own_folder_it_is_the_same(tmp_path: Path) -> None:
@@ -97,11 +97,12 @@ def test_made_again_from_its_own_folder_it_is_the_same(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()} == first
 
 
-def test_each_further_run_has_a_line_of_its_own_in_a_readme() -> None:
+def test_several_runs_are_a_table_in_a_readme_each_with_its_link() -> None:
     runs = [plausible_run(MANY, network=name) for name in ("first", "second", "third")]
-    lines = readme_block(runs, "first", "docs").splitlines()
-    assert [line.split(",")[0] for line in lines if line.startswith("- ")] == ["- second", "- third"]
-    assert lines[-2] == ""
+    lines = readme_block(runs, ["1", "2", "3"], "docs").splitlines()
+    links = [line.split(" | ")[0] for line in lines if line.startswith("| [")]
+    assert links == [f"| [{run.title}](docs/{index}.md)" for index, run in enumerate(runs, start=1)]
+    assert "docs/1.md" not in readme_block(runs[:1], ["1"], "docs")
 
 
 def test_the_figures_of_a_readme_are_replaced_between_their_marks_and_nothing_else(tmp_path: Path) -> None:
@@ -151,9 +152,8 @@ def test_the_readme_tells_the_figures_of_the_results_in_docs() -> None:
     if found is None:
         pytest.skip("README.md has no figures of edgefeat-bench report yet")
     names, text = found
-    assert text == readme_block([Run.read(folder / name) for name in names], Path(names[0]).stem, "docs/benchmarks"), (
-        "make bench-publish makes them anew"
-    )
+    runs, stems = [Run.read(folder / name) for name in names], [Path(name).stem for name in names]
+    assert text == readme_block(runs, stems, "docs/benchmarks"), "make bench-publish makes them anew"
 
 
 @pytest.mark.parametrize(("command", "package"), [("report", "matplotlib"), ("run", "psutil"), ("gate", "scipy")])

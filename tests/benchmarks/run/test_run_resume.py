@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -51,7 +52,8 @@ def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, t
     before = Run.read(path)
     assert before.after is None
     assert {len(series.seconds) for one in before.results for series in one.series} == {2 * before.rounds}
-    after = measured(tmp_path, photos, *quick, "--rounds", str(before.rounds + 1), "--resume")
+    copied = Path(shutil.copytree(photos, tmp_path / "copied", copy_function=shutil.copy))  # with times of their own
+    after = measured(tmp_path, copied, *quick, "--rounds", str(before.rounds + 1), "--resume")
     assert after.rounds == before.rounds + 1
     assert after.after is not None
     for old, new in zip(before.results, after.results, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgefeat_bench._records import Result
+from edgefeat_bench._records import Result, Series
 from edgefeat_bench._statistics import median
 
 # Halves of a run that differ by more, or an interval wider than this, each as a fraction of the median.
@@ -12,6 +12,8 @@ _DRIFT, _WIDE = 0.15, 0.25
 # The share of the machine's cores that other programs may use.
 _OTHERS = 0.1
 _FEWEST = 8
+# So many steady contenders show that the machine was steady, if one other is not.
+_STEADY = 7
 _BUSY = "other programs"
 
 
@@ -23,15 +25,10 @@ def unstable(results: tuple[Result, ...], others: float | None, *, earlier: tupl
     found = [reason for reason in earlier if reason.startswith(_BUSY)]
     if others is not None and others > _OTHERS:
         found.append(f"{_BUSY} used {others:.0%} of the cores during the run: stop them and repeat the run")
-    drifted, wide = [], []
-    for result in results:
-        for series in [one for one in result.series if len(one.seconds) >= _FEWEST]:
-            estimate, halves = median(series.seconds), np.array_split(series.seconds, [len(series.seconds) // 2])
-            before, after = (float(np.median(half)) for half in halves)
-            if abs(after - before) > _DRIFT * estimate.median:
-                drifted.append(f"{result.contender.name} on {series.photos}")
-            if estimate.high - estimate.low > _WIDE * estimate.median:
-                wide.append(f"{result.contender.name} on {series.photos}")
+    if unsteady_alone(results):
+        return tuple(found)
+    series = [(f"{one.contender.name} on {each.photos}", each) for one in results for each in one.series]
+    drifted, wide = ([name for name, each in series if varies(each)] for varies in (_has_drifted, _is_wide))
     if drifted:
         found.append(f"the first and the second half of the run differ by more than {_DRIFT:.0%}: {_some(drifted)}")
     if wide:
@@ -39,6 +36,31 @@ def unstable(results: tuple[Result, ...], others: float | None, *, earlier: tupl
             f"the 95 % interval of the median is wider than {_WIDE:.0%} of it: {_some(wide)}; use more --rounds"
         )
     return tuple(found)
+
+
+def unsteady_alone(results: tuple[Result, ...]) -> list[str]:
+    """Return on which photos the times of one contender vary while all others are steady; edgefeat's own do not count.
+
+    Contenders are called in turn, so a machine that is not steady shows in all of them.
+    """
+    varying = [one for one in results if any(_has_drifted(each) or _is_wide(each) for each in one.series)]
+    steady = [one for one in results if any(each.seconds for each in one.series) and one not in varying]
+    if len(varying) != 1 or varying[0].contender.side == "edgefeat" or len(steady) < _STEADY:
+        return []
+    alone = varying[0]
+    return [f"{alone.contender.name} on {one.photos}" for one in alone.series if _has_drifted(one) or _is_wide(one)]
+
+
+def _has_drifted(series: Series) -> bool:
+    if len(series.seconds) < _FEWEST:
+        return False
+    before, after = np.array_split(series.seconds, [len(series.seconds) // 2])
+    return abs(np.median(after) - np.median(before)) > _DRIFT * np.median(series.seconds)
+
+
+def _is_wide(series: Series) -> bool:
+    estimate = median(series.seconds) if len(series.seconds) >= _FEWEST else None
+    return estimate is not None and estimate.high - estimate.low > _WIDE * estimate.median
 
 
 def _some(names: list[str]) -> str:

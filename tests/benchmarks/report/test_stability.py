@@ -1,0 +1,76 @@
+"""A run is unstable if the machine was; one contender whose own times vary is named, and condemns no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("scipy", reason="needs the bench extra")
+
+from tests.benchmarks.report.plausible import FEW, MANY, plausible_run
+
+from edgefeat_bench._measure.latency.stability import unstable, unsteady_alone
+from edgefeat_bench._records import Result, Run
+from edgefeat_bench._report.documents import page
+
+_RUN = plausible_run(MANY, rounds=10)
+
+
+def _drifting(run: Run, chosen: Callable[[Result], bool]) -> Run:
+    """Return the run with the later half of the chosen contenders' times doubled."""
+
+    def slowed(seconds: tuple[float, ...]) -> tuple[float, ...]:
+        half = len(seconds) // 2
+        return *seconds[:half], *(2 * one for one in seconds[half:])
+
+    results = (
+        replace(one, series=tuple(replace(each, seconds=slowed(each.seconds)) for each in one.series))
+        if chosen(one)
+        else one
+        for one in run.results
+    )
+    return replace(run, results=tuple(results))
+
+
+def _is_a_peer(result: Result) -> bool:
+    return result.contender.side == "peer"
+
+
+def test_a_steady_run_has_no_reason() -> None:
+    assert unstable(_RUN.results, 0.02) == ()
+    assert unsteady_alone(_RUN.results) == []
+
+
+def test_other_programs_are_a_reason_and_stay_one() -> None:
+    (reason,) = unstable(_RUN.results, 0.4)
+    assert "other programs used 40%" in reason
+    assert unstable(_RUN.results, 0.02, earlier=(reason,)) == (reason,)
+
+
+def test_one_peer_that_varies_alone_is_named_and_the_run_can_be_quoted() -> None:
+    peer = next(one.contender.name for one in _RUN.results if _is_a_peer(one))
+    run = _drifting(_RUN, lambda one: one.contender.name == peer)
+    assert unstable(run.results, 0.02) == ()
+    assert unsteady_alone(run.results) == [f"{peer} on {photos.name}" for photos in run.photos]
+    assert f"The times of {peer} on {run.photos[0].name}" in page([run])
+    # Other programs are a reason all the same.
+    assert len(unstable(run.results, 0.4)) == 1
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [lambda _: True, _is_a_peer, lambda one: one.contender.kind == "edgefeat-tuned"],
+    ids=["all", "several", "edgefeat"],
+)
+def test_what_the_machine_may_have_done_is_a_reason(chosen: Callable[[Result], bool]) -> None:
+    run = _drifting(_RUN, chosen)
+    drift, *_ = unstable(run.results, 0.02)
+    assert "the first and the second half of the run differ by more than 15%" in drift
+    assert unsteady_alone(run.results) == []
+
+
+def test_among_few_contenders_one_that_varies_may_be_the_machine() -> None:
+    run = _drifting(plausible_run(FEW, rounds=10), lambda one: one.contender.side == "tensorflow")
+    assert unstable(run.results, 0.02)
