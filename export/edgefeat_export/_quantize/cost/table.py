@@ -25,9 +25,9 @@ def _table(*nanoseconds: float) -> Mapping[str, float]:
 #: Fitted by `python tests/stress/cost_table.py BUNDLE...` on an x86-64 processor with AVX-512 VNNI, one thread, LiteRT
 #: 2.3 and ONNX Runtime 1.31: MobileNet 0.25, MobileNetV2 0.35, MobileNetV3 Small and Large, EfficientNet B0 and
 #: EfficientNet-Lite0 at 224, each in float, in int8, and in four mixtures. Most predictions are within a tenth. What
-#: other terms explain as well is 0, such as the cost of an operation on LiteRT. These have no window over many
-#: channels: then `--only float32_spatial int8_spatial` with DenseNet121, Inception V3, ResNet50 and VGG16, on a processor
-#: with AMX. Those predictions are within a half; all say rightly how much faster int8 is, or less.
+#: other terms explain as well is 0, such as the cost of an operation on LiteRT. These networks have no window over many
+#: channels: its costs were fitted by `--only float32_spatial int8_spatial` to DenseNet121, Inception V3, ResNet50 and
+#: VGG16, on a processor with AMX. Those predictions are 0.6 to 2.2 times the time, mostly too long for int8.
 TABLES: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "litert": _table(
