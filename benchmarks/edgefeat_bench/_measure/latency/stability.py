@@ -55,7 +55,7 @@ def _has_drifted(series: Series) -> bool:
     if len(series.seconds) < _FEWEST:
         return False
     before, after = np.array_split(series.seconds, [len(series.seconds) // 2])
-    return abs(np.median(after) - np.median(before)) > _DRIFT * np.median(series.seconds)
+    return bool(abs(np.median(after) - np.median(before)) > _DRIFT * np.median(series.seconds))
 
 
 def _is_wide(series: Series) -> bool:
