@@ -180,7 +180,7 @@ def throttling(run: Run) -> list[str]:
 
 
 def unsteady(run: Run) -> list[str]:
-    """Return the one contender whose times vary while all others are steady, with each kind of photos."""
+    """Return the one peer whose times vary while all other contenders are steady, with each kind of photos."""
     return unsteady_alone(run.results)
 
 

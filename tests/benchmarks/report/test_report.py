@@ -71,6 +71,7 @@ def test_a_report_is_a_folder_with_page_pictures_and_the_results_themselves(tmp_
         links = ["".join(link) for link in re.findall(r'(?:src|srcset)="([^"]*)"|\]\(([^)]*)\)', text)]
         assert all((tmp_path / "docs" / "benchmarks" / link).exists() for link in links)
         assert {"server.md", "pi5.md"} <= set(links) or name != "README.md"
+        assert ", Raspberry Pi 5 Model B](pi5.md) |" in text or name != "README.md"
     assert (tmp_path / "docs" / "benchmarks" / "server.json").read_bytes() == (tmp_path / "server.json").read_bytes()
 
 

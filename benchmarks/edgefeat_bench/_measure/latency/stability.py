@@ -12,7 +12,7 @@ _DRIFT, _WIDE = 0.15, 0.25
 # The share of the machine's cores that other programs may use.
 _OTHERS = 0.1
 _FEWEST = 8
-# So many steady contenders show that the machine was steady, if one other is not.
+# So many steady contenders show that the machine was steady, if one peer is not.
 _STEADY = 7
 _BUSY = "other programs"
 
@@ -39,13 +39,14 @@ def unstable(results: tuple[Result, ...], others: float | None, *, earlier: tupl
 
 
 def unsteady_alone(results: tuple[Result, ...]) -> list[str]:
-    """Return on which photos the times of one contender vary while all others are steady; edgefeat's own do not count.
+    """Return on which photos the times of one peer vary while all other contenders are steady.
 
-    Contenders are called in turn, so a machine that is not steady shows in all of them.
+    Contenders are called in turn, so a machine that is not steady shows in all of them. It must be a peer: all speed-ups
+    rest on the times of edgefeat and TensorFlow.
     """
     varying = [one for one in results if any(_has_drifted(each) or _is_wide(each) for each in one.series)]
     steady = [one for one in results if any(each.seconds for each in one.series) and one not in varying]
-    if len(varying) != 1 or varying[0].contender.side == "edgefeat" or len(steady) < _STEADY:
+    if len(varying) != 1 or varying[0].contender.side != "peer" or len(steady) < _STEADY:
         return []
     alone = varying[0]
     return [f"{alone.contender.name} on {one.photos}" for one in alone.series if _has_drifted(one) or _is_wide(one)]
