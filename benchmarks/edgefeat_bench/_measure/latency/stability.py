@@ -41,7 +41,7 @@ def unstable(results: tuple[Result, ...], others: float | None, *, earlier: tupl
 def unsteady_alone(results: tuple[Result, ...]) -> list[str]:
     """Return on which photos the times of one peer vary while all other contenders are steady.
 
-    Contenders are called in turn, so a machine that is not steady shows in all of them. It must be a peer: all speed-ups
+    Contenders are called in turn, so a machine that is not steady shows in all of them. It must be a peer: speed-ups
     rest on the times of edgefeat and TensorFlow.
     """
     varying = [one for one in results if any(_has_drifted(each) or _is_wide(each) for each in one.series)]
