@@ -1,10 +1,14 @@
-"""Child processes: their environment, and running a module to its end."""
+"""Child processes: their environment, their start without interruption, and running a module to its end."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 
 from edgefeat import EdgefeatError
 from edgefeat._commands.cli.terminal import reason
@@ -19,6 +23,23 @@ def child_environment() -> dict[str, str]:
         "KERAS_BACKEND": "tensorflow",
         "ORT_DISABLE_TELEMETRY": "1",
     }
+
+
+@contextlib.contextmanager
+def interruption_deferred() -> Iterator[None]:
+    """Hold back a Ctrl-C until the end of the block: within `Popen` it would leave a process that nobody ends."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield
+        return
+    noted: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted:
+        signal.raise_signal(signal.SIGINT)
 
 
 def run_module(module: str, *arguments: str, environment: dict[str, str] | None = None) -> str:

@@ -36,6 +36,7 @@ class Kind:
 #: In a checkout. TensorFlow alone is not enough: the Keras model is built by edgefeat_export.
 EXPORT = "pip install '.[export]'"
 _KERAS = ("tensorflow", "keras")
+_TIMM = "timm's network has other weights: features cannot be compared"
 
 KINDS: Mapping[str, Kind] = {
     "keras-predict": Kind("tensorflow:open_predict", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
@@ -67,7 +68,13 @@ KINDS: Mapping[str, Kind] = {
     "torch": Kind(
         *("peers.torch:open_contender", "peer", ("torch", "timm"), "pip install torch torchvision timm"),
         comparable=False,
-        trait="timm's network has other weights: features cannot be compared",
+        trait=_TIMM,
+    ),
+    "executorch": Kind(
+        *("peers.executorch:open_contender", "peer", ("executorch", "torch", "timm")),
+        remedy="pip install executorch torch torchvision timm",
+        comparable=False,
+        trait=_TIMM,
     ),
     "keras-reference": Kind("tensorflow:open_reference", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
     "edgefeat-reference": Kind("edgefeat:open_reference", "edgefeat"),
@@ -115,6 +122,8 @@ def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:
         Contender("openvino", "openvino", "peer"),
         Contender("ncnn", "ncnn", "peer"),
         Contender("torch timm", "torch", "peer"),
+        Contender("executorch timm", "executorch", "peer", "float32", "executorch"),
+        Contender("executorch timm int8", "executorch", "peer", "int8", "executorch"),
     ]
 
 

@@ -1,10 +1,11 @@
 """A contender in a process of its own: it reads one image a line and answers with time and feature.
 
-Lines are JSON. The first answer is `{"versions": {...}, "model_bytes": N}`, optionally with `remark`, or, if it cannot
-run, `{"absent": reason}`, optionally with `remedy`, the command that helps. Each request is `{"file": path}` or
-`{"array": path}`, an .npy file of uint8 RGB (H, W, 3) that is read before the time starts. A request may also name an
-array as `"warm"`, to be extracted before, untimed. The answer is `{"seconds": s, "feature": f}`, f a list of numbers
-or base64 of little-endian float32, optionally with `laps` (seconds to decode, resize, infer) and `peak` (bytes).
+Lines are JSON. The first answer is `{"versions": {...}, "model_bytes": N}`, optionally with `remark` and with
+`making_seconds`, which are no part of its start, or, if it cannot run, `{"absent": reason}`, optionally with `remedy`,
+the command that helps. Each request is `{"file": path}` or `{"array": path}`, an .npy file of uint8 RGB (H, W, 3) that
+is read before the time starts. A request may also name an array as `"warm"`, to be extracted before, untimed. The
+answer is `{"seconds": s, "feature": f}`, f a list of numbers or base64 of little-endian float32, optionally with `laps`
+(seconds to decode, resize, infer) and `peak` (bytes).
 
 Any program that does this can be a contender: `edgefeat-bench run --add NAME=COMMAND`.
 """
@@ -59,7 +60,12 @@ def main(task_json: str) -> int:
     except (ImportError, EdgefeatError) as error:
         _answer(answers, {"absent": str(error)})
         return 0
-    facts = {"versions": _versions(opened.distributions), "model_bytes": opened.model_bytes, "remark": opened.remark}
+    facts = {
+        "versions": _versions(opened.distributions),
+        "model_bytes": opened.model_bytes,
+        "remark": opened.remark,
+        "making_seconds": opened.making_seconds,
+    }
     _answer(answers, facts)
     arrays: dict[str, Picture] = {}
     for line in sys.stdin:

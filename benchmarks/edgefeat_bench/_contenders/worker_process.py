@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edgefeat import EdgefeatError
 from edgefeat._bundle.json_records import to_json
 from edgefeat_bench._contenders.interface import Task
-from edgefeat_bench._processes import child_environment
+from edgefeat_bench._processes import child_environment, interruption_deferred
 
 
 class WorkerError(EdgefeatError):
@@ -49,31 +49,33 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         program = [sys.executable, "-P", "-m", "edgefeat_bench._contenders.worker", json.dumps(to_json(task))]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         started = time.perf_counter()
+        self._frozen = owned = False
         try:
-            self._process = subprocess.Popen(
-                command or program,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                text=True,
-                env={**child_environment(), **(environment or {}), "EDGEFEAT_THREADS": str(task.threads)},
-            )
-        except OSError as error:
-            raise WorkerError(f"cannot be started: {error}") from error
-        self.pid = self._process.pid
-        self._handle = psutil.Process(self.pid)
-        self._frozen = False
-        try:
+            with interruption_deferred():
+                self._process = subprocess.Popen(
+                    command or program,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._log,
+                    text=True,
+                    env={**child_environment(), **(environment or {}), "EDGEFEAT_THREADS": str(task.threads)},
+                )
+                self.pid = self._process.pid
+                self._handle = psutil.Process(self.pid)
+                owned = True
             first = self._read()
-        except BaseException:  # also an interruption: nobody else would end the process
-            self.close()
+        except BaseException as error:  # also an interruption: nobody else would end the process
+            if owned:
+                self.close()
+            elif isinstance(error, OSError):
+                raise WorkerError(f"cannot be started: {error}") from error
             raise
         self.absent: str | None = first.get("absent")
         self.remedy = str(first.get("remedy") or "")
         self.versions: dict[str, str] = {str(name): str(value) for name, value in first.get("versions", {}).items()}
         self.model_bytes: int | None = first.get("model_bytes")
         self.remark = str(first.get("remark") or "")
-        self.start_seconds = time.perf_counter() - started
+        self.start_seconds = time.perf_counter() - started - float(first.get("making_seconds") or 0)
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -19,7 +19,7 @@ from edgefeat import EdgefeatError
 from edgefeat._commands.cli.terminal import reason
 from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, TFLITE_MODEL
-from edgefeat_bench._processes import child_environment
+from edgefeat_bench._processes import child_environment, interruption_deferred
 from edgefeat_bench._records import Side
 from edgefeat_bench._setup.setup import Setup
 
@@ -146,18 +146,20 @@ def run_program(program: Program, photos: str, folder: Path, environment: Mappin
         left.unlink()
     log = folder / "log"
     with log.open("w") as stream:
-        started = time.perf_counter()
-        process = psutil.Popen(
-            program.command(photos, output),
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            env={**child_environment(), **environment},
-        )
+        started, process = time.perf_counter(), None
         try:
+            with interruption_deferred():
+                process = psutil.Popen(
+                    program.command(photos, output),
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=stream,
+                    env={**child_environment(), **environment},
+                )
             peak = _watch(process, started)
         except BaseException:  # also an interruption: nobody else would end the program
-            _end(process)
+            if process is not None:
+                _end(process)
             raise
         seconds = time.perf_counter() - started
     if process.returncode != 0:

@@ -40,6 +40,18 @@ def test_frozen_contenders_take_no_time_from_the_one_whose_turn_it_is(tmp_path: 
         assert process_seconds(worker.pid) == before
 
 
+def test_making_a_model_file_is_no_part_of_a_start(tmp_path: Path) -> None:
+    from edgefeat_bench._contenders.interface import Task
+    from edgefeat_bench._contenders.worker_process import Worker
+    from edgefeat_bench._records import Contender
+
+    program = "import json, time\nbegun = time.perf_counter()\ntime.sleep(1)\n"
+    program += "print(json.dumps({'making_seconds': time.perf_counter() - begun}), flush=True)"
+    begun = time.perf_counter()
+    with Worker(Task(Contender("c", "command", "peer"), "", "", 1), command=[sys.executable, "-c", program]) as worker:
+        assert 0 < worker.start_seconds <= time.perf_counter() - begun - 1
+
+
 def test_an_interrupted_tuning_is_done_again(tmp_path: Path) -> None:
     bundle = edgefeat.Bundle.open(BUNDLE)
     (tmp_path / "cut off").mkdir()

@@ -7,6 +7,7 @@ import itertools
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ _ABSENT = re.compile(r"^(Tensor\.to|ReduceSumSquare|pnnx\.Expression)(?=\s)", re
 def open_contender(task: Task) -> Opened:
     """The network from the planar image to the pooled feature, as in ncnn's guide; NumPy divides by the length."""
     facts, form = task.facts(), task.form()
+    started = time.perf_counter()
     parameters = _converted(Path(task.bundle), task.folder / "ncnn", (form.height, form.width))
+    making = time.perf_counter() - started
     text = parameters.read_text()
     planar, pooled = _ends(text)
     net = ncnn.Net()
@@ -44,7 +47,8 @@ def open_contender(task: Task) -> Opened:
         feature = np.array(extractor.extract(pooled)[1]).ravel()
         return np.asarray(feature / np.linalg.norm(feature))
 
-    return Opened(timed_stages(infer, form), ("ncnn", "pillow"), parameters.with_suffix(".bin").stat().st_size)
+    size = parameters.with_suffix(".bin").stat().st_size
+    return Opened(timed_stages(infer, form), ("ncnn", "pillow"), size, making_seconds=making)
 
 
 def _converted(bundle: Path, folder: Path, size: tuple[int, int]) -> Path:

@@ -1,0 +1,38 @@
+"""timm's network of the bundle's architecture, on random weights."""
+
+from __future__ import annotations
+
+import timm
+import torch
+
+import edgefeat
+from edgefeat import EdgefeatError
+
+_NAMES = {
+    "densenet121": "densenet121",
+    "mobilenet": "mobilenetv1_100",
+    "mobilenet_v2": "mobilenetv2_100",
+    "mobilenet_v3_large": "mobilenetv3_large_100",
+    "mobilenet_v3_small": "mobilenetv3_small_100",
+    "resnet50": "resnet50",
+    "resnet101": "resnet101",
+    "resnet152": "resnet152",
+    "efficientnet_b0": "efficientnet_b0",
+    "vgg16": "vgg16",
+    "vgg19": "vgg19",
+}
+
+
+def timm_network(bundle: str) -> torch.nn.Module:
+    """Return `create_model(..., num_classes=0)` in inference mode; nothing is downloaded.
+
+    Raises EdgefeatError if timm does not have the bundle's backbone.
+    """
+    backbone = edgefeat.Bundle.open(bundle).manifest.backbone
+    name = _NAMES.get(backbone.name, "")
+    if alpha := backbone.options.get("alpha"):
+        name = name.replace("_100", f"_{round(float(alpha) * 100):03d}")
+    if not name or not timm.is_model(name):
+        raise EdgefeatError(f"timm has no {backbone.name} {' '.join(backbone.options.values())}".rstrip())
+    network: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=0).eval()
+    return network
