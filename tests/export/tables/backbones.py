@@ -103,10 +103,12 @@ def row(name: str, size: int | None, photos: str | None) -> Row:
 
 
 def cell(one: Row, variant: str) -> str:
-    """Return a variant's cosine, with an asterisk where it is slower than float, or that it was left out."""
+    """Return a variant's cosine, with an asterisk where it is slower than float, or why it was not written."""
     if variant in one.cosines:
         return f"{one.cosines[variant]:.5f}{'*' if variant in one.slower else ''}"
-    return "left out" if variant in one.refused else "-"
+    if "slower than float" in (reason := one.refused.get(variant, "")).partition(";")[0]:
+        return "slower"
+    return "left out" if reason else "-"
 
 
 def table(rows: Sequence[Row]) -> str:
