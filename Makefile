@@ -29,6 +29,11 @@ BY_ENGINE := $(call TESTS_OF,runtime,bundle/command_verify bundle/verify engines
 BY_PACKAGE := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/hostile_bundles features/ray features/sklearn \
   images/picture package/device_examples search/duplicates search/index search/search store/convert) \
   $(wildcard tests/runtime/services/test_*.py)
+# The tests that wait for processes, servers and files.
+WAITS := $(call TESTS_OF,runtime,engines/device_bench engines/probe engines/start features/command_extract \
+  features/extractor features/inputs package/device_examples store/bulk store/bulk_ends store/bulk_stops) \
+  $(wildcard tests/runtime/services/test_*.py) $(call TESTS_OF,benchmarks,run/processes run/run_resume) \
+  $(call TESTS_OF,export,pipeline/export_interrupt pipeline/workers)
 # Some tests of every package, for while one works: under a minute on two processors.
 QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bundle/fidelity bundle/gate \
   bundle/manifest engines/selection features/extractor features/outputs images/formats images/resize package/structure \
@@ -37,7 +42,7 @@ QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bun
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-long test-device check format bench bench-full bench-publish backbones backbone-costs hub export-cost npu saved-models stress soak growth hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
+.PHONY: help install demo quick test test-long test-waiting test-device check format bench bench-full bench-publish backbones backbone-costs hub int8-calibration export-cost npu saved-models stress soak growth hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -61,6 +66,9 @@ test: install test-device  ## run every test, the device side also without Tenso
 test-long: install  ## the cases that `make test` leaves out, a minute each: int8 on real weights, recipes, large models
 	EDGEFEAT_LONG=1 $(BIN)/python -m pytest tests/export/int8/test_correct_real.py tests/export/package/test_examples.py \
 	  tests/export/models/test_families.py tests/export/models/test_saved_models.py
+
+test-waiting: install  ## the tests that wait, ten times beside two busy loops (an hour; RUNS=3)
+	$(BIN)/python tests/stress/waiting.py --runs $(or $(RUNS),10) $(WAITS)
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine
 	@for engine in $(DEVICE); do \
@@ -190,6 +198,10 @@ backbone-costs: install  ## size, MACs, time and int8 of a dozen backbones: docs
 
 hub: install  ## small networks of every kind of KerasHub with two poolings against KerasHub, half an hour (PHOTOS=folder NETS=a,b)
 	$(BIN)/python -m tests.export.tables.hub '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
+
+# ImageNet weights from KERAS_HOME or the net, others from EDGEFEAT_TEST_DATA.
+int8-calibration: install  ## int8 of trained networks by what it is calibrated on: docs/fidelity.md, half an hour; resumes (PHOTOS= EVALUATION= ALIKE=folders)
+	$(BIN)/python -m tests.export.tables.calibration --photos '$(PHOTOS)' --evaluation '$(EVALUATION)' $(if $(ALIKE),--alike '$(ALIKE)')
 
 # On an idle machine: it also times the stock tools.
 export-cost: install  ## time and memory of exports beside the stock tools: docs/backbones.md, for an hour; resumes (PHOTOS=folder NETS=a,b)
