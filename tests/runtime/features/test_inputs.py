@@ -223,7 +223,7 @@ def test_bombs_and_what_cannot_be_read_in_place_are_named(tmp_path: Path, files:
     header[124:136] = b"77777777777\0"
     header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:512]))
     (tmp_path / "x.tar").write_bytes(header)
-    assert "a header of 8,589,934,592 bytes (allowed: 1,000,000)" in refused(tmp_path / "x.tar")
+    assert "a header of more than 1,000,000 bytes" in refused(tmp_path / "x.tar")
 
 
 def test_too_many_members_are_refused_soon(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def available_cores() -> int:
 
 def cores() -> Cores:
     """Return `PYTHON_CPU_COUNT` if set, else the lower of the CPU affinity and the cgroup's quota in whole cores."""
-    present = os.cpu_count() or 1
+    present = _present()
     asked = os.environ.get("PYTHON_CPU_COUNT", "")
     if asked.isdigit() and int(asked):
         return Cores(int(asked), present, "PYTHON_CPU_COUNT")
@@ -46,6 +46,13 @@ def cores() -> Cores:
     if quota is not None and quota < usable:
         return Cores(max(1, int(quota)), present, f"cgroup quota of {quota:g}")
     return Cores(usable, present, reason)
+
+
+def _present() -> int:
+    """Return the number of cores of the machine; from Python 3.13 on, `os.cpu_count` gives `PYTHON_CPU_COUNT`."""
+    if "SC_NPROCESSORS_ONLN" in getattr(os, "sysconf_names", {}):  # not on Windows
+        return max(1, os.sysconf("SC_NPROCESSORS_ONLN"))
+    return os.cpu_count() or 1
 
 
 def memory() -> Memory | None:

@@ -188,7 +188,7 @@ class _Headers:
         if size > _MOST_HEADER:
             import tarfile
 
-            raise tarfile.HeaderError(f"a header of {size:,} bytes (allowed: {_MOST_HEADER:,})")
+            raise tarfile.HeaderError(f"a header of more than {_MOST_HEADER:,} bytes")
         return self._stream.read(size)
 
 
