@@ -100,7 +100,7 @@ def export(
     float by the cost table.
 
     "tflite-integer", made only if it is among `variants`, has no float operation at all, for NPUs and microcontrollers;
-    its pixels are of type `integer_input`, "uint8" or "int8" (the pixel less 128).
+    its pixels are of type `integer_input`, "uint8" or "int8" (the pixel minus 128).
 
     For each of `frames`, names such as "nv21-640x480", "rgba-1280x720-90" or "nv12-640x480-bt601-full", every variant
     is also written with that camera frame as its input: colours, rotation, `fit` and resize are then in the file, too.

@@ -249,8 +249,8 @@ def weights_file(weights: str) -> Path:
         )
     if suffix not in _WEIGHTS_SUFFIXES:
         raise ArgumentError(
-            f"weights {weights!r} are unknown (allowed: {IMAGENET}, {RANDOM}, or a file .h5, .weights.h5, .keras or "
-            ".safetensors)"
+            f"weights {weights!r} are unknown (allowed: {IMAGENET}, {RANDOM}, or a .h5, .weights.h5, .keras or "
+            ".safetensors file)"
         )
     if not os.path.isfile(weights):
         raise ArgumentError(f"weights {weights!r} do not exist (allowed: a file)")

@@ -29,7 +29,7 @@ def integer_section(manifest: Manifest) -> str:
     if variant is None or variant.integers is None:
         return ""
     integers = variant.integers
-    pixels = "uint8, as they are" if integers.input == "uint8" else "int8, the pixel less 128"
+    pixels = "uint8, as they are" if integers.input == "uint8" else "int8, the pixel minus 128"
     rows = ["| output | integers | scale | zero point | then |", "|---|---|---|---|---|"]
     rows += [_row(tap, integers) for tap in manifest.taps]
     wide = ""

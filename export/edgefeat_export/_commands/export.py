@@ -85,7 +85,8 @@ __all__ = ["command"]
     "--evaluation",
     type=click.Path(),
     metavar="FOLDER",
-    help="Photos to measure fidelity on, or one sub-folder per label.  [default: a fifth of the calibration photos]",
+    help="Folder of photos to measure fidelity on; with one sub-folder per label, accuracy too.  [default: a fifth of "
+    "the calibration photos]",
 )
 @click.option(
     "--variants",
@@ -98,7 +99,7 @@ __all__ = ["command"]
     default="uint8",
     show_default=True,
     type=click.Choice(get_args(IntegerInput)),
-    help=f"Pixels of {INTEGER}: uint8 as they are, or int8, the pixel less 128.",
+    help=f"Pixels of {INTEGER}: uint8 as they are, or int8, the pixel minus 128.",
 )
 @click.option(
     "--fit",
@@ -222,9 +223,9 @@ def command(
 
     Example: edgefeat export mobilenet_v2 --alpha 0.35 --calibration photos/
 
-    BACKBONE is a name such as mobilenet_v2, resnet50 or efficientnet_lite0; hub: and a preset of KerasHub, its folder
-    or a class, such as hub:dinov2_small; or a saved model: a .keras or .h5 file of Keras 2 or 3 (a Teachable Machine
-    export, for example), or a SavedModel folder.
+    BACKBONE is a name such as mobilenet_v2, resnet50 or efficientnet_lite0; a KerasHub preset, preset folder or class
+    with hub: before it, such as hub:dinov2_small; or a saved model: a .keras or .h5 file of Keras 2 or 3 (a Teachable
+    Machine export, for example), or a SavedModel folder.
 
     Each model file is compared with Keras before anything is written. Files that are not faithful are left out.
     """

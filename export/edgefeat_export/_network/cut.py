@@ -22,12 +22,12 @@ def cut(whole: Any, names: Sequence[str], outputs: Mapping[str, Any] | None = No
     name, and for two layers whose taps would have the same name.
     """
     if len(set(names)) != len(names):
-        raise ArgumentError(f"layers {', '.join(names)} contain a name twice")
+        raise ArgumentError(f"a layer is named twice: {', '.join(names)}")
     if not names:
         if len(whole.outputs) != 1:
             raise ArgumentError(
                 f"{whole.name} has {len(whole.outputs)} outputs: choose with --layer where to cut it "
-                f"(they are of: {', '.join(dict.fromkeys(_giver(output) for output in whole.outputs))})"
+                f"(the outputs come from layers {', '.join(dict.fromkeys(_giver(output) for output in whole.outputs))})"
             )
         return whole, (_giver(whole.outputs[0]),)
     _check_taps(names)

@@ -152,16 +152,16 @@ def _fit(
         limit = min(rows.shape)
         if rows.ndim != 2 or spec.project > limit:
             raise ArgumentError(
-                f"projection to {spec.project} dimensions (allowed for layer {layer!r}: pooled features, at most "
-                f"{limit} for {len(rows)} calibration images of {rows[0].size} features): use fewer dimensions "
-                "or more images"
+                f"layer {layer!r} cannot be projected to {spec.project} dimensions (allowed: pooled features, and at "
+                f"most {limit} dimensions for {len(rows)} calibration images of {rows[0].size} features): use fewer "
+                "dimensions or more images"
             )
         projection = PCA(spec.project, whiten=spec.whiten, svd_solver="full").fit(rows.astype(np.float64))
         variances = projection.explained_variance_
         varied = int(np.sum(variances > variances[0] * _LEAST_VARIANCE))
         if spec.whiten and varied < spec.project:
             raise ArgumentError(
-                f"whitening of {spec.project} dimensions (allowed for layer {layer!r}: at most {varied}, because "
+                f"layer {layer!r} cannot be whitened to {spec.project} dimensions (allowed: at most {varied}, because "
                 f"the features of {len(rows)} calibration images vary in no more): use fewer dimensions or more images"
             )
         fitted.append(projection)

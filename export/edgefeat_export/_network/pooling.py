@@ -63,7 +63,8 @@ def layer_pooling(
         name = {None: "avg", "mean": "avg"}.get(spec.pooling, spec.pooling)
         if name not in _OF_MAPS:
             raise ArgumentError(
-                f"pooling {name} of layer {layer!r}, a feature map {_told(shape)} (allowed: {', '.join(_OF_MAPS)})"
+                f"pooling {name} does not apply to layer {layer!r}, which gives a feature map {_told(shape)} "
+                f"(allowed: {', '.join(_OF_MAPS)})"
             )
         return LayerPooling(name)  # type: ignore[arg-type]  # one of the literals
     tokens, assumed = tokens_of(int(shape[1] or 0), size, known)
@@ -73,7 +74,7 @@ def layer_pooling(
     if name not in _OF_TOKENS or (name == "cls" and "class" not in tokens.special):
         allowed = [one for one in _OF_TOKENS if one != "cls" or "class" in tokens.special]
         raise ArgumentError(
-            f"pooling {name} of layer {layer!r}, {_told(shape)} tokens without a class token "
+            f"pooling {name} does not apply to layer {layer!r}: its {_told(shape)} tokens have no class token "
             f"(allowed: {', '.join(allowed)})"
         )
     if spec.pooling is None:

@@ -129,8 +129,8 @@ def _no_download(backbone: Backbone) -> str:
     name = backbone.name
     if backbone.state_dict is None:
         return (
-            f"there are no imagenet weights of {name} to download: use --weights with a file .keras, .h5 or "
-            ".weights.h5 of this network; or test with --weights random, whose features mean nothing"
+            f"there are no imagenet weights of {name} to download: use --weights with a .keras, .h5 or "
+            ".weights.h5 file of this network; or test with --weights random, whose features mean nothing"
         )
     save = f"s.save_file(torchvision.models.{name}(weights='IMAGENET1K_V1').state_dict(), '{name}.safetensors')"
     return (

@@ -89,7 +89,7 @@ class AttentionLadder:
         """Return how long the variant and its format's float32 take here, and whether that pays."""
         small, full = milliseconds(self.network, variant)
         form = variant.partition("-")[0]
-        pays = "" if full >= _PAYS * small else f", so it does not pay in time ({_PAYS:g}x expected)"
+        pays = "" if full >= _PAYS * small else f", less than the {_PAYS:g}x that makes int8 worthwhile"
         return (
             f"{variant} takes {small:.2f} ms here and {form}-float32 {full:.2f} ms, {full / small:.2f}x, on "
             f"{ENGINES[form]}{pays}"

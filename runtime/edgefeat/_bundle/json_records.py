@@ -53,7 +53,7 @@ def from_json(record: type[R], value: object, where: str = "") -> R:
     Raises RecordError, with the field's path, for anything that does not fit.
     """
     if not isinstance(value, dict):
-        raise RecordError(f"{where or 'the whole'} is {_kind(value)}, expected an object")
+        raise RecordError(f"{where or 'the file'} is {_kind(value)}, expected an object")
     hints = _hints(record)  # type: ignore[arg-type]  # a type can be hashed, whatever mypy says of its values
     fields = dataclasses.fields(record)  # type: ignore[arg-type]  # R is always a dataclass
     names = [field.name for field in fields]

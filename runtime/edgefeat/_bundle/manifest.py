@@ -239,9 +239,9 @@ def _check_file(file: File) -> None:
     if not is_plain_name(file.name):
         raise RecordError(f"file name {file.name!r} (allowed: a plain name inside the bundle)")
     if not 0 <= file.size <= _MAX_FILE_SIZE:
-        raise RecordError(f"file {file.name}: size {file.size} is not possible (allowed: 0 to {_MAX_FILE_SIZE})")
+        raise RecordError(f"file {file.name}: size {file.size} is not valid (allowed: 0 to {_MAX_FILE_SIZE})")
     if re.fullmatch("[0-9a-f]{64}", file.sha256) is None:
-        raise RecordError(f"file {file.name}: sha256 {file.sha256!r} is not possible (allowed: 64 hex digits)")
+        raise RecordError(f"file {file.name}: sha256 {file.sha256!r} is not valid (allowed: 64 hex digits)")
 
 
 def _check_variant(variant: Variant, taps: set[str]) -> None:

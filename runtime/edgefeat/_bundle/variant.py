@@ -91,7 +91,7 @@ class Quantization(Record):
 class Integers(Record):
     """How to run a variant that has no floats at all.
 
-    `input` is the type of its pixels: uint8 as they are, or int8, the pixel less 128. `outputs` are int8, by tap.
+    `input` is the type of its pixels: uint8 as they are, or int8, the pixel minus 128. `outputs` are int8, by tap.
     `operators` are those that it uses, in the schema's names, and `wide_operations` the results with 16 bits.
     """
 

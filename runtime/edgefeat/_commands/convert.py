@@ -33,8 +33,8 @@ def command(database: str, output: str, as_json: bool) -> int:
     \b
     Example: edgefeat convert features.db features.parquet
 
-    The format is chosen by the ending of OUTPUT: .npz, .npy, .csv, .jsonl or .parquet. Rows are sorted by path; photos
-    that failed are left out. Only a few rows are in memory at a time.
+    The format is chosen by the extension of OUTPUT: .npz, .npy, .csv, .jsonl or .parquet. Rows are sorted by path;
+    photos that failed are left out. Only a few rows are in memory at a time.
     """
     with FeatureStore.open(database) as store:
         check_output(output, [tap.name for tap in store.taps])

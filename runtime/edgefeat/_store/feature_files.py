@@ -76,9 +76,13 @@ def check_output(path: str | os.PathLike[str], taps: Collection[str]) -> None:
     target = Path(path)
     folder = target.absolute().parent
     if target.suffix.lower() not in _WRITERS:
-        raise ArgumentError(f"output {str(path)!r} has an unknown ending (allowed: {', '.join(OUTPUT_SUFFIXES)})")
+        raise ArgumentError(
+            f"output {str(path)!r} has an unknown file extension (allowed: {', '.join(OUTPUT_SUFFIXES)})"
+        )
     if target.is_dir() or not folder.is_dir():
-        raise ArgumentError(f"output {str(path)!r} cannot be written: its folder does not exist, or it is a folder")
+        raise ArgumentError(
+            f"output {str(path)!r} cannot be written: its folder does not exist, or a folder has this name"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ArgumentError(f"output {str(path)!r} cannot be written: {folder} is not writable")
     if target.suffix.lower() == ".npy" and len(taps) > 1:
@@ -88,7 +92,7 @@ def check_output(path: str | os.PathLike[str], taps: Collection[str]) -> None:
 
 
 def write_features(rows: FeatureRows, path: str | os.PathLike[str]) -> list[Path]:
-    """Write features to `path` in the format of its ending, and return the files written.
+    """Write features to `path` in the format of its file extension, and return the files written.
 
     Existing files are replaced atomically. Only a few rows are in memory at a time. Raises the errors of
     `check_output`, and OutputError if the disk is full or fails.

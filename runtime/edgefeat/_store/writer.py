@@ -41,7 +41,7 @@ def check_target(path: Path) -> None:
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir():
         raise ArgumentError(
-            f"--into {os.fspath(path)!r} cannot be written: its folder does not exist, or it is a folder"
+            f"--into {os.fspath(path)!r} cannot be written: its folder does not exist, or a folder has this name"
         )
     if path.exists() and not path.is_file():
         raise ArgumentError(f"--into {os.fspath(path)!r} is a pipe or device (allowed: a file)")

@@ -190,7 +190,8 @@ def test_a_model_of_several_outputs_is_listed_and_its_outputs_are_named(tmp_path
     assert (listed.backbone, listed.height, listed.width) == ("net.v1", SIZE, SIZE)
     assert [layer.name for layer in listed.layers] == ["photo", "stem", "left", "right"]
     with pytest.raises(
-        ArgumentError, match=r"2 outputs: choose with --layer where to cut it \(they are of: left, right"
+        ArgumentError,
+        match=r"2 outputs: choose with --layer where to cut it \(the outputs come from layers left, right",
     ):
         build_trunk(spec_of(path))
 

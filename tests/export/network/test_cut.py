@@ -180,7 +180,7 @@ def test_an_unknown_name_similar_to_none_is_refused() -> None:
 
 
 def test_a_name_given_twice_is_refused() -> None:
-    with pytest.raises(ArgumentError, match="classes, mean, classes contain a name twice"):
+    with pytest.raises(ArgumentError, match="a layer is named twice: classes, mean, classes"):
         cut(nested(SIZE), ["classes", "mean", "classes"])
 
 

@@ -184,24 +184,28 @@ def test_a_projection_to_more_than_is_possible_is_refused(
     pooling: Any, project: int, count: int, limit: int, trunk: Trunk, pictures: Any
 ) -> None:
     spec = replace(SPEC, pooling=pooling, project=project)
-    with pytest.raises(ArgumentError, match=rf"projection to {project} dimensions .*layer 'map'.* at most {limit} "):
+    with pytest.raises(
+        ArgumentError, match=rf"layer 'map' cannot be projected to {project} dimensions .* at most {limit} "
+    ):
         build(map_alone(trunk), spec, pictures[:count])
 
 
 def test_dimensions_in_which_nothing_varies_cannot_be_whitened(trunk: Trunk, pictures: Any) -> None:
     spec = replace(SPEC, project=8, whiten=True)
-    with pytest.raises(ArgumentError, match=r"whitening of 8 dimensions .*layer 'map': at most 7, .* 8 calibration"):
+    with pytest.raises(
+        ArgumentError, match=r"layer 'map' cannot be whitened to 8 dimensions .*at most 7, .* 8 calibration"
+    ):
         build(map_alone(trunk), spec, pictures[:8])
     (tap,) = build(map_alone(trunk), replace(spec, project=7), pictures[:8]).taps
     assert tap.shape == (7,)
     dead = layers.Concatenate()([trunk.model.outputs[0], layers.ReLU()(trunk.model.outputs[0] - 1e6)])
     half = replace(map_alone(trunk), model=keras.Model(trunk.model.inputs, dead))
-    with pytest.raises(ArgumentError, match=rf"whitening of 20 dimensions .*at most {CHANNELS}, "):
+    with pytest.raises(ArgumentError, match=rf"cannot be whitened to 20 dimensions .*at most {CHANNELS}, "):
         build(half, replace(SPEC, project=20, whiten=True), pictures)
 
 
 def test_a_feature_map_cannot_be_projected(trunk: Trunk, pictures: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"projection to 3 dimensions .*pooled features"):
+    with pytest.raises(ArgumentError, match=r"cannot be projected to 3 dimensions .*pooled features"):
         build(map_alone(trunk), replace(SPEC, pooling="none", project=3), pictures)
 
 

@@ -110,7 +110,7 @@ def test_patches_alone_keep_their_grid(trunk: Trunk, pictures: Any) -> None:
 
 def test_a_class_token_is_required_for_cls(trunk: Trunk, pictures: Any) -> None:
     model = keras.Model(trunk.model.inputs, trunk.model.get_layer("patches").output)
-    with pytest.raises(ArgumentError, match=r"without a class token \(allowed: mean, mean-patches, max"):
+    with pytest.raises(ArgumentError, match=r"have no class token \(allowed: mean, mean-patches, max"):
         build(replace(trunk, model=model, layers=("patches",)), replace(SPEC, pooling="cls"), pictures)
 
 

@@ -78,7 +78,7 @@ def test_every_value_of_a_wrong_type_is_named() -> None:
 
 @pytest.mark.parametrize("value", KINDS[:-1])
 def test_the_whole_must_be_an_object(value: object) -> None:
-    assert "the whole is" in refusal(json.dumps(value).encode())
+    assert "the file is" in refusal(json.dumps(value).encode())
 
 
 def test_a_word_that_is_not_among_those_allowed_is_refused() -> None:

@@ -230,8 +230,8 @@ def test_packing_refuses_what_it_cannot_write_and_a_board_without_an_engine(tmp_
     ("words", "reason"),
     [
         ([ONE], "no host"),
-        ([ONE, "-oProxyCommand=x"], "No such option|is not possible|-o"),
-        ([ONE, "two words"], "is not possible"),
+        ([ONE, "-oProxyCommand=x"], "No such option|is not valid|-o"),
+        ([ONE, "two words"], "is not valid"),
         (["--rollback", "--remove", "pi"], "exclude each other"),
         (["--rollback", "pi", "--offline"], "takes only hosts"),
         ([ONE, "pi", "--service", "watch a", "--service", "watch b"], "names a command twice"),

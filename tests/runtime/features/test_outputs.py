@@ -183,9 +183,9 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(
     ("output", "reason"),
     [
         ("features.txt", r"allowed: .npz, .npy, .csv, .jsonl, .parquet"),
-        ("features", "unknown ending"),
+        ("features", "unknown file extension"),
         ("nowhere/features.npz", "its folder does not exist"),
-        ("folder.npz", "or it is a folder"),
+        ("folder.npz", "or a folder has this name"),
         ("two.npy", "holds one tap, the bundle has stem, inner.point: use .npz"),
     ],
 )

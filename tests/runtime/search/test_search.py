@@ -180,7 +180,7 @@ def re_taps(database: Path) -> str:
 def test_wrong_use_is_told_before_the_work(edgefeat_command: Run, plain: Path, album: Path, tmp_path: Path) -> None:
     query = album / "00.png"
     for arguments, said in (
-        ([plain, query, "--sheet", "sheet.pdf"], "has an unknown ending (allowed: .html, .png)"),
+        ([plain, query, "--sheet", "sheet.pdf"], "has an unknown file extension (allowed: .html, .png)"),
         ([plain, query, "--sheet", "none/sheet.png"], "its folder does not exist"),
         ([plain, query, "-k", "0"], "0 is not in the range"),
         ([plain], "Missing argument"),

@@ -262,7 +262,7 @@ def test_a_database_of_another_bundle_is_refused(
     ("options", "said"),
     [
         ((), "say where the features go"),
-        (("-o", "features.csv"), "another ending"),
+        (("-o", "features.csv"), "unknown file extension"),
         (("--into", "a.db", "-o", "b.jsonl"), "say where the features go"),
     ],
 )

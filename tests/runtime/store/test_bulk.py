@@ -194,7 +194,7 @@ def test_a_file_that_is_no_feature_database_is_never_touched(
     ("arguments", "said"),
     [
         (("--into", "nowhere/f.db"), "its folder does not exist"),
-        (("--into", "in"), "or it is a folder"),
+        (("--into", "in"), "or a folder has this name"),
         (("--into", "f.db", "-o", "f.npz"), "-o and --into cannot be combined"),
         (("--retry-failed",), "--retry-failed requires --into"),
         (("--workers", "2"), "--workers requires --into"),

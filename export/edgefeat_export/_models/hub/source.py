@@ -49,8 +49,8 @@ def load_hub(spec: NetworkSpec) -> Loaded:
         raise ArgumentError(f"backbone {spec.backbone} has no alpha: leave --alpha out")
     if spec.weights == IMAGENET:
         raise ArgumentError(
-            f"weights {IMAGENET} (allowed for {spec.backbone}: leave --weights out for the preset's own, or {RANDOM}, "
-            "or a file .weights.h5)"
+            f"weights {IMAGENET} do not exist for {spec.backbone} (allowed: {RANDOM}; for a class also a .weights.h5 "
+            "file): leave --weights out for a preset's own"
         )
     _start(spec)
     if not os.path.isdir(what) and (made := class_named(what)) is not None:
@@ -96,7 +96,8 @@ def _of_preset(spec: NetworkSpec, preset: str) -> Loaded:
     hub = keras_hub()
     if spec.weights not in (None, RANDOM):
         raise ArgumentError(
-            f"weights {spec.weights} with preset {preset} (allowed: random, or its own: leave --weights out)"
+            f"weights {spec.weights} cannot be loaded into preset {preset} (allowed: {RANDOM}): leave --weights out "
+            "for its own"
         )
     arguments, converter = _config(spec), _converter(preset)
     load = hub.models.Backbone.from_preset
@@ -164,7 +165,9 @@ def _built(spec: NetworkSpec, made: Any, arguments: Mapping[str, Any]) -> Any:
 def _load_weights(model: Any, weights: str) -> None:
     path = weights_file(weights)
     if not path.name.lower().endswith(".weights.h5"):
-        raise ArgumentError(f"weights {weights} (allowed for a class of KerasHub: random, or a file .weights.h5)")
+        raise ArgumentError(
+            f"weights {weights} cannot be loaded into a class of KerasHub (allowed: {RANDOM}, or a .weights.h5 file)"
+        )
     try:
         model.load_weights(path)
     except Exception as error:  # h5py and Keras raise many types

@@ -85,7 +85,7 @@ def _entry_points() -> dict[str, str]:
 def _summary(command: click.Command) -> str:
     """Return the command's short help or the first sentence of its help, in full: click would cut it off."""
     if command.short_help:
-        return command.short_help.strip()
+        return command.short_help.strip().rstrip(".")
     first = (command.help or "").split("\n\n")[0]
     return " ".join(first.split()).split(". ")[0].rstrip(".")
 

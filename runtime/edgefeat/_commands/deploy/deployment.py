@@ -120,7 +120,7 @@ def deploy(
     """Carry out the request on every host at once and return a report for each, in the order of the hosts.
 
     `tell` gets the host and what happens there, from several threads. `options` go to ssh. A host that fails does not
-    stop the others. Raises ArgumentError if ssh is missing or a host's name is not possible.
+    stop the others. Raises ArgumentError if ssh is missing or a host's name is not valid.
     """
     reports: dict[str, HostReport] = {}
     with opened(hosts, options) as connections, ThreadPoolExecutor(min(len(hosts), _AT_ONCE)) as pool:

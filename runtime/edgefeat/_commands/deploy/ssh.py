@@ -154,7 +154,7 @@ def opened(hosts: Sequence[str], options: Sequence[str] = ()) -> Iterator[list[S
         raise ArgumentError("ssh is not installed: apt-get install openssh-client")
     for host in hosts:
         if not host or host.startswith("-") or any(not char.isprintable() or char.isspace() for char in host):
-            raise ArgumentError(f"host {host!r} is not possible (allowed: NAME or USER@NAME, as for ssh)")
+            raise ArgumentError(f"host {host!r} is not valid (allowed: NAME or USER@NAME, as for ssh)")
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
         found = [Ssh(host, options, folder) for host in hosts]
         try:

@@ -114,7 +114,10 @@ def board_target(facts: Mapping[str, str]) -> Target:
     glibc = facts.get("glibc", "0").split(".")
     machine = facts.get("machine", "")
     if glibc == ["0"]:
-        raise ArgumentError("its C library is not glibc, for which the engines are built (allowed: Debian and its kin)")
+        raise ArgumentError(
+            "its C library is not glibc, for which the engines are built "
+            "(allowed: a system with glibc, such as Debian or Ubuntu)"
+        )
     from_system = _DEBIAN_32 if machine == "armv7l" else ()
     board = Target("board", machine, (int(major), int(minor)), (int(glibc[0]), int(glibc[1])), from_system)
     return _supported(board)
@@ -160,13 +163,17 @@ def _supported(target: Target) -> Target:
 def _this() -> Target:
     machine = platform.machine()
     if not sys.platform.startswith("linux"):
-        raise ArgumentError(f"this machine runs {platform.system()} (allowed for packs: Linux); pip install it instead")
+        raise ArgumentError(
+            f"this machine runs {platform.system()} (allowed for packs: Linux): install edgefeat here with pip instead"
+        )
     if struct.calcsize("P") == 4 and machine in ("aarch64", "armv8l"):
         machine = "armv7l"  # a 64-bit kernel below a 32-bit system
     found = os.confstr("CS_GNU_LIBC_VERSION") or ""
     glibc = found.removeprefix("glibc ").split(".")
     if len(glibc) < 2:
-        raise ArgumentError("this machine's C library is not glibc (allowed: Debian and its kin)")
+        raise ArgumentError(
+            "this machine's C library is not glibc (allowed: a system with glibc, such as Debian or Ubuntu)"
+        )
     from_system = _DEBIAN_32 if machine == "armv7l" else ()
     python = sys.version_info[:2]
     return _supported(Target("this", machine, python, (int(glibc[0]), int(glibc[1])), from_system))

@@ -35,7 +35,7 @@ class InterpreterSession:
         """Return the outputs for `pictures` (N, H, W, 3): for each tap (N, *shape), float32 or the model's integers."""
         rows: list[list[NDArray[np.float32]]] = [[] for _ in self._outputs]
         if self._signed:
-            pictures = (pictures ^ 128).view(np.int8)  # the pixel less 128
+            pictures = (pictures ^ 128).view(np.int8)  # the pixel minus 128
         for picture in pictures:
             self._interpreter.set_tensor(self._input, picture[np.newaxis])
             self._interpreter.invoke()

@@ -75,7 +75,7 @@ def integer(
 ) -> None:
     """Write `float32` with integers alone, calibrated on `pictures` (N, H, W, 3).
 
-    Its input are pixels, 0 to 255, as `input_type`: int8 is the pixel less 128. Its outputs are int8 features with one
+    Its input are pixels, 0 to 255, as `input_type`: int8 is the pixel minus 128. Its outputs are int8 features with one
     scale and zero point each, without the L2 norm that the taps `normalized` have. Operators whose results are named in
     `wide` have 16-bit activations. Weights that lie on an int8 grid become the integers of that grid. Raises
     ExportError if the model has another form, or an operator that has no integer form.

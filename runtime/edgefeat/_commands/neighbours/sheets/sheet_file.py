@@ -1,4 +1,4 @@
-"""Writing a contact sheet as HTML or PNG, chosen by the file's ending."""
+"""Writing a contact sheet as HTML or PNG, chosen by the file extension."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def check_sheet(path: str | os.PathLike[str], photos: Iterable[str] = ()) -> Non
     target = Path(path)
     if target.suffix.lower() not in SHEET_SUFFIXES:
         raise ArgumentError(
-            f"contact sheet {os.fspath(path)!r} has an unknown ending (allowed: {', '.join(SHEET_SUFFIXES)})"
+            f"contact sheet {os.fspath(path)!r} has an unknown file extension (allowed: {', '.join(SHEET_SUFFIXES)})"
         )
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise ArgumentError(
-            f"contact sheet {os.fspath(path)!r} cannot be written: its folder does not exist, or it is a folder"
+            f"contact sheet {os.fspath(path)!r} cannot be written: its folder does not exist, or a folder has this name"
         )
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK):
         raise ArgumentError(f"contact sheet {os.fspath(path)!r} cannot be written: its folder is not writable")
@@ -39,7 +39,7 @@ def check_sheet(path: str | os.PathLike[str], photos: Iterable[str] = ()) -> Non
 
 
 def write_sheet(sheet: Sheet, path: str | os.PathLike[str]) -> None:
-    """Write the sheet atomically as HTML or PNG, chosen by the ending of `path`.
+    """Write the sheet atomically as HTML or PNG, chosen by the extension of `path`.
 
     A photo that cannot be read is shown as its error. Rows beyond a viewer's limit are left out, which the sheet
     mentions. Raises ArgumentError, OutputError.

@@ -54,7 +54,7 @@ def _limit_options(function: F) -> F:
     show_default=True,
     type=click.IntRange(1, 1000),
     metavar="MB",
-    help="Largest request. All requests in memory together may have the same size, or 16 MB.",
+    help="Largest request body. All bodies in memory together are limited to the same size, but at least 16 MB.",
 )
 @click.option(
     "--queue",

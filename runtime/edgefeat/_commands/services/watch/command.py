@@ -43,7 +43,7 @@ def _shared_options(function: F) -> F:
     show_default=True,
     type=click.FloatRange(0.05, 3600),
     metavar="S",
-    help="Take a photo when it has not changed for this many seconds.",
+    help="Process a photo when it has not changed for this many seconds.",
 )
 @click.option("--poll", is_flag=True, help="Search the folders at intervals, without file system events.")
 @click.option(
@@ -81,8 +81,9 @@ def command(
     \b
     Example: edgefeat watch mobilenet_v2.edgefeat incoming/ --into features.db
 
-    Each photo is taken once, when it is complete. Renamed and removed photos are followed in the database. Photos that
-    cannot be read are reported with a reason. After a restart the same command continues where it left off.
+    Each photo is processed once, when it is complete. In the database, renamed photos keep their feature and removed
+    photos are removed. Photos that cannot be read are reported with a reason. After a restart the same command
+    continues where it left off.
 
     The database can be searched while this runs.
     """

@@ -42,7 +42,9 @@ class WatchSettings:
         if (self.into is None) == (self.lines is None):
             raise ArgumentError("say where the features go: --into FILE.db, or -o FILE.jsonl")
         if self.lines is not None and self.lines.suffix.lower() != ".jsonl":
-            raise ArgumentError(f"output {str(self.lines)!r} has another ending (allowed: .jsonl; or --into FILE.db)")
+            raise ArgumentError(
+                f"output {str(self.lines)!r} has an unknown file extension (allowed: .jsonl; or --into FILE.db)"
+            )
         if self.lines is not None and self.precision is not None:
             raise ArgumentError("--precision requires --into: a .jsonl file has all digits")
         if not self.folders:
