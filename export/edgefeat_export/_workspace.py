@@ -51,13 +51,13 @@ class Workspace:
 
     def write_pictures(self, pictures: CalibrationSet) -> None:
         """Write the images to calibrate on and to measure fidelity on."""
-        np.save(self.folder / "calibrating.npy", pictures.quantizing)
+        np.save(self.folder / "quantizing.npy", pictures.quantizing)
         np.save(self.folder / "checking.npy", pictures.checking)
 
     @property
-    def calibrating(self) -> NDArray[np.uint8]:
-        """The images to calibrate on, memory-mapped."""
-        pictures: NDArray[np.uint8] = np.load(self.folder / "calibrating.npy", mmap_mode="r")
+    def quantizing(self) -> NDArray[np.uint8]:
+        """The images that calibrate int8, memory-mapped: `CalibrationSet.quantizing`, not its `calibrating`."""
+        pictures: NDArray[np.uint8] = np.load(self.folder / "quantizing.npy", mmap_mode="r")
         return pictures
 
     @property

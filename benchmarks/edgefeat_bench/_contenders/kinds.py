@@ -38,13 +38,16 @@ EXPORT = "pip install '.[export]'"
 _KERAS = ("tensorflow", "keras")
 _TIMM = "timm's network has other weights: features cannot be compared"
 
+#: The name, and the kind, of what `edgefeat.load` chooses after `edgefeat tune`.
+TUNED_NAME, TUNED_KIND = "edgefeat tuned", "edgefeat-tuned"
+
 KINDS: Mapping[str, Kind] = {
     "keras-predict": Kind("tensorflow:open_predict", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
     "keras-call": Kind("tensorflow:open_call", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
     "tf-function": Kind("tensorflow:open_function", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
     "tf-saved-model": Kind("tensorflow:open_saved_model", "tensorflow", ("tensorflow",), EXPORT, SAVED_MODEL),
     "edgefeat": Kind("edgefeat:open_contender", "edgefeat"),
-    "edgefeat-tuned": Kind("edgefeat:open_contender", "edgefeat"),
+    TUNED_KIND: Kind("edgefeat:open_contender", "edgefeat"),
     "mediapipe": Kind(
         *("peers.mediapipe:open_contender", "peer", ("mediapipe",), "pip install mediapipe"),
         trait="MediaPipe resizes images without smoothing",
@@ -82,8 +85,6 @@ KINDS: Mapping[str, Kind] = {
 
 #: A contender that is a command of the user's, which speaks the protocol of `worker`.
 COMMAND = "command"
-#: The name of what `edgefeat.load` chooses after `edgefeat tune`.
-TUNED = "edgefeat tuned"
 #: What all others are compared with, if the Keras model can be built.
 REFERENCE = Contender("keras float32, every pixel decoded", "keras-reference", "tensorflow")
 
@@ -104,7 +105,7 @@ def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:
         Contender("keras model(x)", "keras-call", "tensorflow"),
         Contender("tf.function", "tf-function", "tensorflow"),
         Contender("tf SavedModel", "tf-saved-model", "tensorflow"),
-        Contender(TUNED, "edgefeat-tuned", "edgefeat"),
+        Contender(TUNED_NAME, TUNED_KIND, "edgefeat"),
         *(
             Contender(f"edgefeat {variant.name} {engine.name}", "edgefeat", "edgefeat", variant.name, engine.name)
             for variant in variants_in_order(bundle)

@@ -196,7 +196,7 @@ def _dense_int8(work: Workspace, activations: Activations) -> tuple[str, ...]:
     """Write the ONNX file with only its dense layers in int8; return the operators that stay in float."""
     from edgefeat_export._convert.onnx.dense_int8 import quantize_dense
 
-    return quantize_dense(work.model("onnx-float32"), work.calibrating, work.model("onnx-int8"), activations)
+    return quantize_dense(work.model("onnx-float32"), work.quantizing, work.model("onnx-int8"), activations)
 
 
 def _rank_sections(work: Workspace) -> Sensitivity:

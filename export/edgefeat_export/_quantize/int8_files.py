@@ -65,7 +65,7 @@ def correct_weights(work: Workspace, rung: Rung) -> Corrected:
     folder.mkdir(exist_ok=True)
     parts = _sections(work)
     nodes, operators = prefix([part for part in parts if part.name in rung.float_sections])
-    pictures = work.calibrating
+    pictures = work.quantizing
     guards = min(_GUARDING, len(pictures) // 4)
     checking = pictures[:guards] if guards else pictures
     int8 = _models(folder, "int8")
@@ -92,7 +92,7 @@ def quantize_tflite(work: Workspace, done: Corrected) -> None:
     if made.tflite.exists():
         shutil.copyfile(made.tflite, output)
         return
-    tflite_int8.int8(_models(folder, "corrected").tflite, work.calibrating, output, kept=done.float_operators)
+    tflite_int8.int8(_models(folder, "corrected").tflite, work.quantizing, output, kept=done.float_operators)
 
 
 def quantize_onnx(work: Workspace, done: Corrected) -> None:
@@ -102,7 +102,7 @@ def quantize_onnx(work: Workspace, done: Corrected) -> None:
     if made.onnx.exists():
         shutil.copyfile(made.onnx, output)
     else:
-        onnx_int8.quantize(_models(folder, "corrected").onnx, work.calibrating, output, kept=done.float_operations)
+        onnx_int8.quantize(_models(folder, "corrected").onnx, work.quantizing, output, kept=done.float_operations)
     onnx_int8.check(output)
 
 
@@ -117,7 +117,7 @@ def quantize_integer(network: BuiltNetwork, done: Corrected, wide: Sequence[str]
     operators = prefix([part for part in _sections(work) if part.name in wide])[1] if wide else ()
     conversion.integer(
         source,
-        work.calibrating,
+        work.quantizing,
         output,
         normalized=[tap.name for tap in network.facts.taps if tap.normalization == "l2"],
         input_type=input_type,
@@ -129,7 +129,7 @@ def quantize_integer(network: BuiltNetwork, done: Corrected, wide: Sequence[str]
 def rank_sections(work: Workspace) -> Sensitivity:
     """Return the gain of each group of sections if only that group stays in float, measured without correction."""
     parts = _sections(work)
-    checking = work.calibrating[:_RANKING_CHECKS]
+    checking = work.quantizing[:_RANKING_CHECKS]
     stock = Uncorrected.of(work, _float32(work))
     groups = [
         [parts[index] for index in group] for group in np.array_split(np.arange(len(parts)), _GROUPS) if len(group)
