@@ -20,7 +20,8 @@ class Kind:
     """How a contender works: `module:function` in this package, the modules it needs, and the command for them.
 
     `file` is the model file it needs. `comparable` is False if its weights can never be the bundle's. `trait` says why
-    its features may differ without being wrong, `least` how far their cosine may then fall.
+    its features may differ without being wrong, `least` how far their cosine may then fall. `own_features` says that
+    the quality of its features is measured: those of the other kinds are Keras's, from the same pixels.
     """
 
     function: str
@@ -31,6 +32,7 @@ class Kind:
     comparable: bool = True
     trait: str = ""
     least: float = 1.0
+    own_features: bool = False
 
 
 #: In a checkout. TensorFlow alone is not enough: the Keras model is built by edgefeat_export.
@@ -46,12 +48,13 @@ KINDS: Mapping[str, Kind] = {
     "keras-call": Kind("tensorflow:open_call", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
     "tf-function": Kind("tensorflow:open_function", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
     "tf-saved-model": Kind("tensorflow:open_saved_model", "tensorflow", ("tensorflow",), EXPORT, SAVED_MODEL),
-    "edgefeat": Kind("edgefeat:open_contender", "edgefeat"),
+    "edgefeat": Kind("edgefeat:open_contender", "edgefeat", own_features=True),
     TUNED_KIND: Kind("edgefeat:open_contender", "edgefeat"),
     "mediapipe": Kind(
         *("peers.mediapipe:open_contender", "peer", ("mediapipe",), "pip install mediapipe"),
         trait="MediaPipe resizes images without smoothing",
         least=0.75,
+        own_features=True,
     ),
     "litert": Kind(
         "peers.litert:open_contender", "peer", ("ai_edge_litert",), "pip install ai-edge-litert", TFLITE_MODEL
@@ -62,7 +65,9 @@ KINDS: Mapping[str, Kind] = {
     "fastembed": Kind(
         *("peers.fastembed:open_contender", "peer", ("fastembed", "onnx"), "pip install fastembed onnx", ONNX_MODEL)
     ),
-    "openvino": Kind("peers.openvino:open_contender", "peer", ("openvino",), "pip install openvino", ONNX_MODEL),
+    "openvino": Kind(
+        *("peers.openvino:open_contender", "peer", ("openvino",), "pip install openvino", ONNX_MODEL), own_features=True
+    ),
     # pnnx depends on PyTorch, but its converter runs without.
     "ncnn": Kind(
         *("peers.ncnn:open_contender", "peer", ("ncnn", "pnnx"), "pip install ncnn && pip install --no-deps pnnx"),
@@ -87,6 +92,12 @@ KINDS: Mapping[str, Kind] = {
 COMMAND = "command"
 #: What all others are compared with, if the Keras model can be built.
 REFERENCE = Contender("keras float32, every pixel decoded", "keras-reference", "tensorflow")
+
+
+def has_own_features(contender: Contender) -> bool:
+    """Return whether the quality of a contender's features is measured."""
+    kind = KINDS.get(contender.kind)
+    return contender.kind == COMMAND or (kind is not None and kind.own_features)
 
 
 def opening_of(kind: Kind) -> Callable[[Task], Opened]:

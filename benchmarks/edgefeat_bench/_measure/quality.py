@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from edgefeat import ArgumentError
 from edgefeat._bundle.fidelity import cosines, nearest
 from edgefeat._images.sources.folders import pictures_in
-from edgefeat_bench._contenders.kinds import COMMAND, REFERENCE
+from edgefeat_bench._contenders.kinds import REFERENCE, has_own_features
 from edgefeat_bench._contenders.worker_process import WorkerError
 from edgefeat_bench._records import Contender, Quality, Run
 from edgefeat_bench._setup.setup import Setup
 
 _MOST = 2000
-# Contenders of other kinds give the features of Keras, from the same pixels.
-_KINDS = ("edgefeat", "mediapipe", "openvino", COMMAND)
 
 
 def labelled_photos(folder: str) -> tuple[list[str], NDArray[np.str_]]:
@@ -41,7 +39,7 @@ def quality(setup: Setup, run: Run, tell: Callable[[str], None]) -> tuple[Qualit
     reference = _features(setup, REFERENCE, files, tell)
     found = [_measured("keras float32", REFERENCE, reference, reference, labels)]
     for result in run.results:
-        if result.contender.kind in _KINDS and result.status in ("ok", "wrong"):
+        if has_own_features(result.contender) and result.status in ("ok", "wrong"):
             try:
                 features = _features(setup, result.contender, files, tell)
             except WorkerError as error:

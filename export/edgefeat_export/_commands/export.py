@@ -17,6 +17,7 @@ from edgefeat._commands.cli.terminal import documented
 from edgefeat._images.frames.form import COLORS, FORMATS, ROTATIONS, parse_frame
 from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._images.calibration import SYNTHETIC
+from edgefeat_export._quantize.correction.record import ALL_PIECES
 from edgefeat_export._spec import Effort, Fit, IntegerInput, Normalization, Pooling, parse_config, parse_input
 
 __all__ = ["command"]
@@ -161,7 +162,7 @@ __all__ = ["command"]
     default="all",
     show_default=True,
     metavar="A,B|all|none",
-    help="Int8 corrections allowed: basis, bias, rounding, pairs, mixed. none: the stock tools' own rounding.",
+    help=f"Int8 corrections allowed: {', '.join(ALL_PIECES)}. none: the stock tools' own rounding.",
 )
 @click.option(
     "--effort",
