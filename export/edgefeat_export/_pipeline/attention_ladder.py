@@ -14,11 +14,11 @@ from typing import get_args
 
 from ai_edge_litert import schema_py_generated as schema
 
-from edgefeat._bundle.gate import shortfall
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._pipeline.steps import DENSE_INT8
 from edgefeat_export._pipeline.workers import Workers
 from edgefeat_export._quantize.fidelity import ENGINES, Made, measure_variant
+from edgefeat_export._quantize.gates import unfaithful
 from edgefeat_export._quantize.timing import milliseconds
 from edgefeat_export._spec import Activations, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
@@ -78,7 +78,7 @@ class AttentionLadder:
         for activations in get_args(Activations):
             kept = self.workers.run(DENSE_INT8, self.network.work, activations)
             measured = measure_variant(self.network, variant)
-            short = shortfall(self.wanted.gate, measured.fidelity)
+            short = unfaithful(variant, measured.fidelity, self.wanted.gate)
             if short is None:
                 self.tell(f"{self._speed(variant)}; only its dense layers are in int8, with {activations} inputs")
                 return Made(variant, measured, (f"dense layers, {activations}",), kept)

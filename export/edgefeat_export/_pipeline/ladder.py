@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from edgefeat._bundle.gate import shortfall
 from edgefeat._bundle.manifest import Fidelity
 from edgefeat_export._pipeline.steps import CHOOSE_EARLY_SECTIONS, CORRECT_WEIGHTS, INT8_VARIANTS, RANK_SECTIONS
 from edgefeat_export._pipeline.workers import Workers
 from edgefeat_export._quantize.correction.record import MIXED
 from edgefeat_export._quantize.fidelity import ENGINES, Made, measure_variant
+from edgefeat_export._quantize.gates import unfaithful
 from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
 from edgefeat_export._spec import Effort, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
@@ -89,7 +89,7 @@ class Ladder:
         done = self._corrected[rung]
         self.workers.run(INT8_VARIANTS[variant], self.network, done)
         measured = measure_variant(self.network, variant)
-        short = shortfall(self.wanted.gate, measured.fidelity)
+        short = unfaithful(variant, measured.fidelity, self.wanted.gate)
         if short is None:
             mixed = (MIXED,) if done.float_operations and MIXED in self.wanted.pieces else ()
             return Made(variant, measured, (*done.pieces, *mixed), done.float_operations)

@@ -6,7 +6,7 @@ same features. Any other variant that misses its gate is left out, and the rest 
 
 from __future__ import annotations
 
-from edgefeat._bundle.gate import shortfall
+from edgefeat._bundle.gate import GATED, shortfall
 from edgefeat._bundle.manifest import Fidelity, Gate, Refusal
 
 __all__ = ["refusal", "unfaithful"]
@@ -36,7 +36,7 @@ def unfaithful(variant: str, fidelity: dict[str, Fidelity], gate: Gate) -> str |
     """
     base, _, frame = variant.partition("@")
     precision = base.partition("-")[2]
-    if precision in ("int8", "integer"):
+    if precision in GATED:
         return shortfall(gate, fidelity)
     name, allowed = _LEAST_FRAME if frame and precision == "float32" else _LEAST[precision]
     for tap, figures in fidelity.items():
