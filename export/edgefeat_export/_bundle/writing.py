@@ -16,7 +16,7 @@ from edgefeat._bundle.golden import GOLDEN_NAME, GOLDEN_PICTURES, KERAS, Golden,
 from edgefeat._bundle.manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Gate, Refusal, Variant
 from edgefeat_export._bundle.card import CARD_NAME, card
 from edgefeat_export._bundle.figures import interval_sentence
-from edgefeat_export._quantize.fidelity import Made
+from edgefeat_export._measure.variants import Made
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork
 

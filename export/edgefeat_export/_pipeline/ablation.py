@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefeat._bundle.manifest import Fidelity
+from edgefeat_export._measure.timing import milliseconds
+from edgefeat_export._measure.variants import measure_variant
 from edgefeat_export._pipeline.steps import (
     BUILD_NETWORK,
     CHOOSE_EARLY_SECTIONS,
@@ -17,9 +19,7 @@ from edgefeat_export._pipeline.steps import (
 )
 from edgefeat_export._pipeline.workers import Workers
 from edgefeat_export._quantize.correction.record import ALL_PIECES, MIXED
-from edgefeat_export._quantize.fidelity import measure_variant
 from edgefeat_export._quantize.records import Rung
-from edgefeat_export._quantize.timing import milliseconds
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import Workspace
 

@@ -15,11 +15,11 @@ from typing import get_args
 from ai_edge_litert import schema_py_generated as schema
 
 from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._measure.gate import unfaithful
+from edgefeat_export._measure.timing import milliseconds
+from edgefeat_export._measure.variants import ENGINES, Made, measure_variant
 from edgefeat_export._pipeline.steps import DENSE_INT8
 from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.fidelity import ENGINES, Made, measure_variant
-from edgefeat_export._quantize.gates import unfaithful
-from edgefeat_export._quantize.timing import milliseconds
 from edgefeat_export._spec import Activations, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
 

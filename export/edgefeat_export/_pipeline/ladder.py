@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from edgefeat._bundle.manifest import Fidelity
+from edgefeat_export._measure.gate import unfaithful
+from edgefeat_export._measure.variants import ENGINES, Made, measure_variant
 from edgefeat_export._pipeline.steps import CHOOSE_EARLY_SECTIONS, CORRECT_WEIGHTS, INT8_VARIANTS, RANK_SECTIONS
 from edgefeat_export._pipeline.workers import Workers
 from edgefeat_export._quantize.correction.record import MIXED
-from edgefeat_export._quantize.fidelity import ENGINES, Made, measure_variant
-from edgefeat_export._quantize.gates import unfaithful
 from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
 from edgefeat_export._spec import Effort, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork

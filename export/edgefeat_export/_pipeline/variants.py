@@ -11,14 +11,15 @@ from edgefeat._bundle.manifest import ALL_VARIANTS, INTEGER, Refusal
 from edgefeat_export._bundle.figures import interval_sentence
 from edgefeat_export._convert.tflite import flatbuffer, float16
 from edgefeat_export._convert.tflite.partitions import partitions
+from edgefeat_export._measure.gate import unfaithful
+from edgefeat_export._measure.refusals import refusal
+from edgefeat_export._measure.timing import slower_than_float
+from edgefeat_export._measure.variants import Made, measure_frame, measure_variant
 from edgefeat_export._pipeline.attention_ladder import AttentionLadder, is_transformer
 from edgefeat_export._pipeline.integer_ladder import IntegerLadder
 from edgefeat_export._pipeline.ladder import Ladder
 from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, FRAME_VARIANT, INT8_VARIANTS, NEEDS
 from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.fidelity import Made, measure_frame, measure_variant
-from edgefeat_export._quantize.gates import refusal, unfaithful
-from edgefeat_export._quantize.timing import slower_than_float
 from edgefeat_export._spec import NetworkSpec, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork, Workspace
 

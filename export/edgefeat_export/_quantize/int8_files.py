@@ -16,11 +16,11 @@ from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._convert.tflite.integer import conversion
 from edgefeat_export._convert.tflite.integer.facts import integer_facts
+from edgefeat_export._measure.variants import ENGINES
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, features_cosine
 from edgefeat_export._quantize.correction.record import allowed
 from edgefeat_export._quantize.correction.sections import Section, prefix, sections
 from edgefeat_export._quantize.cost import estimate, operations
-from edgefeat_export._quantize.fidelity import ENGINES
 from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
 from edgefeat_export._quantize.uncorrected import Guard, Uncorrected
 from edgefeat_export._spec import FloatLayers, IntegerInput

@@ -15,7 +15,7 @@ from edgefeat._engines.engine import Engine, Session, engine_named, run
 from edgefeat._engines.selection import default_threads
 from edgefeat._images.frames.form import FrameForm
 from edgefeat._images.frames.pixels import frame_of
-from edgefeat_export._quantize.intervals import Intervals, intervals
+from edgefeat_export._measure.intervals import Intervals, intervals
 from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["ENGINES", "Made", "Measured", "measure_frame", "measure_variant"]
