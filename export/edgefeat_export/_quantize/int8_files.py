@@ -56,7 +56,7 @@ def choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections
         chosen[form] = tuple(part.name for part in own)
         times = (estimate.milliseconds(graph, engine, kept) for kept in (prefix(own)[1], None))
         estimates[form] = Estimate(*times)
-    return EarlySections(chosen, estimates, len(parts), sum(one.float_products for one in graph.operations))
+    return EarlySections(chosen, estimates, sum(one.float_products for one in graph.operations))
 
 
 def correct_weights(work: Workspace, rung: Rung) -> Corrected:
@@ -74,7 +74,6 @@ def correct_weights(work: Workspace, rung: Rung) -> Corrected:
         _float32(work),
         _models(folder, "corrected"),
         pictures[guards:],
-        checking,
         kept=nodes,
         ladder=allowed(rung.pieces),
         comparison=guard,
@@ -82,7 +81,7 @@ def correct_weights(work: Workspace, rung: Rung) -> Corrected:
     if not report.used:  # these files were made from weights that were not kept
         int8.tflite.unlink(missing_ok=True)
         int8.onnx.unlink(missing_ok=True)
-    return Corrected(rung, len(parts), nodes, operators, _names(report.used), report)
+    return Corrected(rung, len(parts), nodes, operators, _names(report.used))
 
 
 def quantize_tflite(work: Workspace, done: Corrected) -> None:
@@ -150,7 +149,6 @@ def rank_sections(work: Workspace) -> Sensitivity:
     ]
     return Sensitivity(
         tuple(tuple(part.name for part in group) for group in ranked),
-        tuple(gains[index] for index in order),
         (1 - without, 1 - without - gains[order[0]], *left),
     )
 

@@ -17,7 +17,7 @@ from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx.batch import check_rows
 from edgefeat_export._convert.onnx.shapes import inferred, shapes_of
 
-__all__ = ["Pictures", "check", "float_nodes", "int8", "quantize", "with_float"]
+__all__ = ["Pictures", "check", "float_nodes", "quantize", "with_float"]
 
 #: Images per calibration run: with 8, InceptionResNetV2 takes 5.7 GB instead of 1.7, and as much time.
 _BATCH = 1
@@ -30,7 +30,7 @@ _HEAD |= {"ReduceSum", "Floor", "Reshape"}
 #: Operators that always belong to the trunk.
 _TRUNK = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax"})
 
-#: Operators with weights, with the axis of their outputs: the second for a MatMul, the first for the others.
+#: Operators with weights.
 _WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
 
 #: Operators of generalised-mean pooling before the mean.
@@ -48,15 +48,6 @@ class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
         batch = next(self._batches, None)
         return None if batch is None else {INPUT: batch}
-
-
-def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
-    """Write `float32` with its trunk in int8 (QDQ), calibrated on `pictures` (N, H, W, 3); the batch stays free.
-
-    Like `quantize`, followed by `check`.
-    """
-    quantize(float32, pictures, output, kept=kept)
-    check(output)
 
 
 def check(path: Path) -> None:

@@ -27,9 +27,9 @@ from edgefeat_export._models.saved.picture_inputs import (
     why_no_picture,
 )
 from edgefeat_export._models.saved.signature import load_signature
-from edgefeat_export._spec import MODEL_SUFFIXES, NetworkSpec, is_model_file, model_name
+from edgefeat_export._spec import NetworkSpec, model_name
 
-__all__ = ["MODEL_SUFFIXES", "is_model_file", "load_model", "model_name", "scope_name"]
+__all__ = ["load_model", "scope_name"]
 
 _FLOATS = {"float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"}
 # Names that TensorFlow's name scopes accept.

@@ -58,16 +58,12 @@ class CorrectionReport:
     """The correction that was kept, and what it gained.
 
     `used` is the correction, `NONE` if nothing helped. `without` and `corrected` are mean cosines to the float features
-    on the checking images, each of the worse int8 file. `layers` were corrected on `pictures` images; `skipped` are
-    layers that could not be corrected, `kept` counts the nodes that stay in float; `seconds` is the time of all
-    attempts.
+    on the checking images, each of the worse int8 file. `layers` counts the corrected ones; `skipped` are layers that
+    could not be corrected.
     """
 
     used: Correction
     layers: int
     skipped: tuple[str, ...]
-    kept: int
-    pictures: int
     without: float
     corrected: float
-    seconds: float
