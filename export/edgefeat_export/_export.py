@@ -16,7 +16,7 @@ from edgefeat._bundle.atomic_files import check_new_folder, new_folder
 from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
 from edgefeat._bundle.manifest import ALL_VARIANTS, is_colour
 from edgefeat._images.frames.form import parse_frame
-from edgefeat_export._bundle.writing import bundle_name, write_bundle
+from edgefeat_export._bundle.writing import write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
 from edgefeat_export._models.saved.content import saved_model
 from edgefeat_export._pipeline.progress import Progress
@@ -38,7 +38,7 @@ from edgefeat_export._spec import (
     weights_file,
 )
 from edgefeat_export._spec import input_size as parsed_size
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._workspace import Workspace, bundle_name
 
 __all__ = ["export"]
 

@@ -61,7 +61,7 @@ def choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections
 
 def correct_weights(work: Workspace, rung: Rung) -> Corrected:
     """Write float32 models with corrected weights in both formats to the rung's folder, and return their record."""
-    folder = work.folder / rung.folder_name
+    folder = work.rung(rung.folder_name)
     folder.mkdir(exist_ok=True)
     parts = _sections(work)
     nodes, operators = prefix([part for part in parts if part.name in rung.float_sections])
@@ -81,25 +81,23 @@ def correct_weights(work: Workspace, rung: Rung) -> Corrected:
     if not report.used:  # these files were made from weights that were not kept
         int8.tflite.unlink(missing_ok=True)
         int8.onnx.unlink(missing_ok=True)
-    return Corrected(rung, len(parts), nodes, operators, _names(report.used))
+    return Corrected(rung, len(parts), nodes, operators, _names(report.used), rung.formats if report.used else ())
 
 
 def quantize_tflite(work: Workspace, done: Corrected) -> None:
     """Write `tflite-int8` from the corrected model, or copy it if the comparison already made it."""
-    folder, output = work.folder / done.rung.folder_name, work.model("tflite-int8")
-    made = _models(folder, "int8")
-    if made.tflite.exists():
-        shutil.copyfile(made.tflite, output)
+    folder, output = work.rung(done.rung.folder_name), work.model("tflite-int8")
+    if "tflite" in done.int8:
+        shutil.copyfile(_models(folder, "int8").tflite, output)
         return
     tflite_int8.int8(_models(folder, "corrected").tflite, work.quantizing, output, kept=done.float_operators)
 
 
 def quantize_onnx(work: Workspace, done: Corrected) -> None:
     """Write `onnx-int8` from the corrected model, or copy it if the comparison already made it; then check it."""
-    folder, output = work.folder / done.rung.folder_name, work.model("onnx-int8")
-    made = _models(folder, "int8")
-    if made.onnx.exists():
-        shutil.copyfile(made.onnx, output)
+    folder, output = work.rung(done.rung.folder_name), work.model("onnx-int8")
+    if "onnx" in done.int8:
+        shutil.copyfile(_models(folder, "int8").onnx, output)
     else:
         onnx_int8.quantize(_models(folder, "corrected").onnx, work.quantizing, output, kept=done.float_operations)
     onnx_int8.check(output)
@@ -111,7 +109,7 @@ def quantize_integer(network: BuiltNetwork, done: Corrected, wide: Sequence[str]
     The operations of the sections `wide`, by name, have activations of 16 bits.
     """
     work = network.work
-    source, output = _models(work.folder / done.rung.folder_name, "corrected").tflite, work.model(INTEGER)
+    source, output = _models(work.rung(done.rung.folder_name), "corrected").tflite, work.model(INTEGER)
     graph = flatbuffer.read(work.model("tflite-float32")).subgraphs[0]
     operators = prefix([part for part in _sections(work) if part.name in wide])[1] if wide else ()
     conversion.integer(

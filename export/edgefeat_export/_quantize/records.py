@@ -33,13 +33,17 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """Weights corrected for `rung`: the number of sections, the operations that stay in float, and the pieces kept."""
+    """Weights corrected for `rung`: the number of sections, the operations that stay in float, and the pieces kept.
+
+    `int8` are the formats whose int8 file from these weights is already in the rung's folder.
+    """
 
     rung: Rung
     sections: int
     float_operations: tuple[str, ...]
     float_operators: tuple[int, ...]
     pieces: tuple[str, ...]
+    int8: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
