@@ -18,11 +18,11 @@ from edgefeat._bundle.manifest import ALL_VARIANTS, is_colour
 from edgefeat._images.frames.form import parse_frame
 from edgefeat_export._bundle.writing import write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
-from edgefeat_export._models.saved.content import saved_model
+from edgefeat_export._models.saved.recognition import saved_model
 from edgefeat_export._pipeline.progress import Progress
 from edgefeat_export._pipeline.variants import build_network, make_variants
-from edgefeat_export._pipeline.workers import StepCost, Workers
-from edgefeat_export._quantize.correction.record import ALL_PIECES
+from edgefeat_export._pipeline.worker_pool import StepCost, Workers
+from edgefeat_export._quantize.correction.pieces import ALL_PIECES
 from edgefeat_export._spec import (
     IMAGENET,
     RANDOM,

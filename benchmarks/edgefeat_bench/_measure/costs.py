@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 from edgefeat import EdgefeatError, ExportError
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.selection import candidates
-from edgefeat_bench._contenders.kinds import TUNED_NAME, absence
 from edgefeat_bench._contenders.model_files import KERAS_MODEL
+from edgefeat_bench._contenders.registry import TUNED_NAME, absence
 from edgefeat_bench._contenders.worker_process import WorkerError
 from edgefeat_bench._measure.latency.rounds import Lane, check_round, timed_round
 from edgefeat_bench._measure.timed_calls import Work, timed_calls

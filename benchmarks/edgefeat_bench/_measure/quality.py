@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgefeat import ArgumentError
 from edgefeat._bundle.fidelity import cosines, nearest
 from edgefeat._images.sources.folders import pictures_in
-from edgefeat_bench._contenders.kinds import REFERENCE, has_own_features
+from edgefeat_bench._contenders.registry import REFERENCE, has_own_features
 from edgefeat_bench._contenders.worker_process import WorkerError
 from edgefeat_bench._records import Contender, Quality, Run
 from edgefeat_bench._setup.setup import Setup

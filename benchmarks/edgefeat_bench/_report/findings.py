@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edgefeat_bench._contenders.kinds import TUNED_KIND
+from edgefeat_bench._contenders.registry import TUNED_KIND
 from edgefeat_bench._measure.latency.stability import unsteady_alone
 from edgefeat_bench._records import Bulk, ColdStart, Cost, Peak, Photos, Quality, Result, Run, Series
 from edgefeat_bench._statistics import Estimate, median, ratio

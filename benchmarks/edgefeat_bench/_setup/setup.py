@@ -14,8 +14,8 @@ import edgefeat
 from edgefeat import EdgefeatError
 from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders.interface import Task
-from edgefeat_bench._contenders.kinds import KINDS, REFERENCE, TUNED_NAME
 from edgefeat_bench._contenders.model_files import ModelFacts
+from edgefeat_bench._contenders.registry import KINDS, REFERENCE, TUNED_NAME
 from edgefeat_bench._contenders.worker_process import Worker
 from edgefeat_bench._records import Contender, Photos
 from edgefeat_bench._setup.model_folder import model_folder

@@ -17,7 +17,7 @@ from edgefeat._commands.cli.terminal import documented
 from edgefeat._images.frames.form import COLORS, FORMATS, ROTATIONS, parse_frame
 from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._images.calibration import SYNTHETIC
-from edgefeat_export._quantize.correction.record import ALL_PIECES
+from edgefeat_export._quantize.correction.pieces import ALL_PIECES
 from edgefeat_export._spec import Effort, Fit, IntegerInput, Normalization, Pooling, parse_config, parse_input
 
 __all__ = ["command"]
@@ -230,7 +230,7 @@ def command(
     Each model file is compared with Keras before anything is written. Files that are not faithful are left out.
     """
     from edgefeat_export._export import export
-    from edgefeat_export._pipeline.workers import StepCost
+    from edgefeat_export._pipeline.worker_pool import StepCost
 
     # Handle SIGTERM like Ctrl-C: stop the converters and remove the scratch folder.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -17,8 +17,8 @@ from edgefeat_export._pipeline.steps import (
     FLOAT_VARIANTS,
     INT8_VARIANTS,
 )
-from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.correction.record import ALL_PIECES, MIXED
+from edgefeat_export._pipeline.worker_pool import Workers
+from edgefeat_export._quantize.correction.pieces import ALL_PIECES, MIXED
 from edgefeat_export._quantize.records import Rung
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import Workspace

@@ -15,7 +15,7 @@ from edgefeat_export._measure.gate import unfaithful
 from edgefeat_export._measure.timing import milliseconds
 from edgefeat_export._measure.variants import ENGINES, Made, measure_variant
 from edgefeat_export._pipeline.steps import DENSE_INT8
-from edgefeat_export._pipeline.workers import Workers
+from edgefeat_export._pipeline.worker_pool import Workers
 from edgefeat_export._spec import Activations, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
 

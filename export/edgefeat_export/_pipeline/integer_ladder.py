@@ -15,8 +15,8 @@ from edgefeat_export._measure.gate import unfaithful
 from edgefeat_export._measure.variants import Made, measure_variant
 from edgefeat_export._pipeline.ladder import float_groups
 from edgefeat_export._pipeline.steps import CORRECT_WEIGHTS, INTEGER_VARIANT
-from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.correction.record import MIXED
+from edgefeat_export._pipeline.worker_pool import Workers
+from edgefeat_export._quantize.correction.pieces import MIXED
 from edgefeat_export._quantize.records import Corrected, Rung, Sensitivity
 from edgefeat_export._spec import VariantSpec
 from edgefeat_export._workspace import BuiltNetwork

@@ -16,8 +16,8 @@ from edgefeat._bundle.manifest import Fidelity
 from edgefeat_export._measure.gate import unfaithful
 from edgefeat_export._measure.variants import ENGINES, Made, measure_variant
 from edgefeat_export._pipeline.steps import CHOOSE_EARLY_SECTIONS, CORRECT_WEIGHTS, INT8_VARIANTS, RANK_SECTIONS
-from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.correction.record import MIXED
+from edgefeat_export._pipeline.worker_pool import Workers
+from edgefeat_export._quantize.correction.pieces import MIXED
 from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
 from edgefeat_export._spec import Effort, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork

@@ -1,7 +1,7 @@
 """The steps of an export: each is a function with typed arguments that writes its file and returns a record.
 
-Each runs in a worker process, see `workers`. Heavy packages are imported inside functions, so that a worker loads only
-what its steps use.
+Each runs in a worker process, see `worker_pool`. Heavy packages are imported inside functions, so that a worker loads
+only what its steps use.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
     from edgefeat_export._convert.graph import save_graph
     from edgefeat_export._images.calibration import gather
     from edgefeat_export._images.frames import camera_frames, prepared
-    from edgefeat_export._network.heads import build, weights_sha256
+    from edgefeat_export._network.named_trunk import build_trunk
+    from edgefeat_export._network.network import build, weights_sha256
     from edgefeat_export._network.random_weights import condition
-    from edgefeat_export._network.trunk import build_trunk
 
     trunk = build_trunk(spec)
     height, width = trunk.size

@@ -19,7 +19,7 @@ from edgefeat_export._pipeline.attention_ladder import AttentionLadder
 from edgefeat_export._pipeline.integer_ladder import IntegerLadder
 from edgefeat_export._pipeline.ladder import Ladder
 from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, FRAME_VARIANT, INT8_VARIANTS, NEEDS
-from edgefeat_export._pipeline.workers import Workers
+from edgefeat_export._pipeline.worker_pool import Workers
 from edgefeat_export._spec import NetworkSpec, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork, Workspace
 

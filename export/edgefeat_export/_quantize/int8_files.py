@@ -18,7 +18,7 @@ from edgefeat_export._convert.tflite.integer import conversion
 from edgefeat_export._convert.tflite.integer.facts import integer_facts
 from edgefeat_export._measure.variants import ENGINES
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, features_cosine
-from edgefeat_export._quantize.correction.record import allowed
+from edgefeat_export._quantize.correction.pieces import allowed
 from edgefeat_export._quantize.correction.sections import Section, prefix, sections
 from edgefeat_export._quantize.cost import estimate, operations
 from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity

@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from edgefeat._errors import ArgumentError
-from edgefeat._images.colours import scale_transparency
+from edgefeat._images.color_modes import scale_transparency
 from edgefeat._images.form import PictureForm
 from edgefeat._images.formats.registry import opened_image
 from edgefeat._images.limits import DEFAULT_LIMITS, Limits

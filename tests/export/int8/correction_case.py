@@ -22,7 +22,7 @@ from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import conversion as tflite
 from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._quantize.correction.corrected_files import Models, write_corrected
-from edgefeat_export._quantize.correction.record import Correction
+from edgefeat_export._quantize.correction.pieces import Correction
 from edgefeat_export._quantize.uncorrected import Guard, Uncorrected
 
 SIZE = 32

@@ -31,7 +31,7 @@ from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._quantize.correction import basis, rounding
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, features_cosine, write_corrected
 from edgefeat_export._quantize.correction.layers import constants, find_layers
-from edgefeat_export._quantize.correction.record import LADDER, NONE, PIECES, Correction, allowed
+from edgefeat_export._quantize.correction.pieces import LADDER, NONE, PIECES, Correction, allowed
 
 Features = Callable[[Path, Pictures], npt.NDArray[np.float32]]
 

@@ -16,7 +16,7 @@ pytest.importorskip("tensorflow", reason="needs the export extra")
 import edgefeat
 import edgefeat_export
 from edgefeat_export._pipeline.ladder import float_groups
-from edgefeat_export._quantize.correction.record import ALL_PIECES
+from edgefeat_export._quantize.correction.pieces import ALL_PIECES
 from edgefeat_export._quantize.records import Sensitivity
 
 

@@ -26,8 +26,8 @@ import edgefeat
 from edgefeat_export._convert.graph import save_graph
 from edgefeat_export._convert.onnx import conversion as to_onnx
 from edgefeat_export._convert.tflite import conversion as tflite
-from edgefeat_export._network.heads import build
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._network.network import build
 from edgefeat_export._spec import NetworkSpec
 
 SIDE = 32

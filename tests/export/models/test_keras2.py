@@ -19,7 +19,7 @@ from tests.export.models.keras2_models import SIDE, close, outputs, pictures, ra
 from tf_keras import layers
 
 from edgefeat_export._network.layers import list_layers
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ from tf_keras import layers
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._network.layers import list_layers
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import to_json
 from edgefeat_export._models import hdf5 as _hdf5
 from edgefeat_export._models.weights import load_weights
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
 
 
 def _in_this_process(task: str, path: Path, *names: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgefeat_export._pipeline import ablation, steps
 from edgefeat_export._pipeline.steps import Step
-from edgefeat_export._quantize.correction.record import ALL_PIECES, NONE
+from edgefeat_export._quantize.correction.pieces import ALL_PIECES, NONE
 
 
 def test_every_step_is_in_the_list_of_steps() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edgefeat import EdgefeatError
-from edgefeat_bench._contenders.kinds import TUNED_NAME, absence
+from edgefeat_bench._contenders.registry import TUNED_NAME, absence
 from edgefeat_bench._contenders.worker_process import Sample, WorkerError
 from edgefeat_bench._measure.latency.correctness import Verdict, verdict
 from edgefeat_bench._measure.latency.rounds import Lane, check_round, timed_round

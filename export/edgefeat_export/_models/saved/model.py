@@ -15,7 +15,6 @@ import numpy as np
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.hub_package import PACKAGE, keras_hub
 from edgefeat_export._models.saved.config import MODELS, REMEDY, saved_layers
-from edgefeat_export._models.saved.content import SavedModel, first_line, saved_model
 from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model, scope_name
 from edgefeat_export._models.saved.keras2 import load_keras2
 from edgefeat_export._models.saved.picture_inputs import (
@@ -25,6 +24,7 @@ from edgefeat_export._models.saved.picture_inputs import (
     wanted_size,
     why_no_picture,
 )
+from edgefeat_export._models.saved.recognition import SavedModel, first_line, saved_model
 from edgefeat_export._models.saved.signature import load_signature
 from edgefeat_export._spec import NetworkSpec, model_name
 

@@ -22,9 +22,9 @@ from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._quantize.correction.layers import constants, find_layers, set_constants
-from edgefeat_export._quantize.correction.record import LADDER, NONE, Correction, CorrectionReport
+from edgefeat_export._quantize.correction.pieces import LADDER, NONE, Correction, CorrectionReport
+from edgefeat_export._quantize.correction.rounding_pass import corrected_constants
 from edgefeat_export._quantize.correction.tflite_weights import matched, write_tflite
-from edgefeat_export._quantize.correction.walk import corrected_constants
 
 __all__ = ["Comparison", "Models", "correct", "features_cosine", "write_corrected"]
 

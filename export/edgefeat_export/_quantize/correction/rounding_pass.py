@@ -26,7 +26,7 @@ from edgefeat_export._quantize.correction.execution import (
     uses,
 )
 from edgefeat_export._quantize.correction.layers import ACTIVATIONS, Floats, Layer
-from edgefeat_export._quantize.correction.record import Correction
+from edgefeat_export._quantize.correction.pieces import Correction
 
 __all__ = ["corrected_constants"]
 
