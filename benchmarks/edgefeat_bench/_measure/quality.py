@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ArgumentError
-from edgefeat._bundle.fidelity import cosines, nearest
+from edgefeat._bundle.fidelity import cosines, nearest, overlap
 from edgefeat._images.sources.folders import pictures_in
 from edgefeat_bench._contenders.registry import REFERENCE, has_own_features
 from edgefeat_bench._contenders.worker_process import WorkerError
@@ -64,7 +64,6 @@ def _measured(
 ) -> Quality:
     cosine, count = cosines(features, reference), min(10, len(features) - 1)
     theirs, own = nearest(reference, reference, count), nearest(features, features, count)
-    shared = [len(np.intersect1d(a, b)) for a, b in zip(own, theirs, strict=True)]
     return Quality(
         name=name,
         side=contender.side,
@@ -72,7 +71,7 @@ def _measured(
         classes=len(np.unique(labels)),
         mean_cosine=float(cosine.mean()),
         minimum_cosine=float(cosine.min()),
-        overlap=float(np.mean(shared) / count),
+        overlap=overlap(own, theirs),
         nearest_accuracy=float(np.mean(labels[own[:, 0]] == labels)),
         linear_accuracy=_linear_accuracy(features, labels),
     )

@@ -16,6 +16,7 @@ from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx.batch import check_rows
 from edgefeat_export._convert.onnx.shapes import inferred, shapes_of
+from edgefeat_export._convert.onnx.unused import drop_unused
 
 __all__ = ["Pictures", "check", "float_nodes", "quantize", "with_float"]
 
@@ -104,7 +105,7 @@ def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Colle
             f"{name}/float" if name in constant else rounded[name] if rounded.get(name) in outputs else name
             for name in node.input
         ]
-    _drop_unused(made)
+    drop_unused(made.graph)
     # Use other names: an int8 layer may have the same constant, rounded.
     needed = {name for node in made.graph.node for name in node.input}
     for tensor in float32.graph.initializer:
@@ -113,22 +114,6 @@ def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Colle
             made.graph.initializer[-1].name = f"{tensor.name}/float"
     del made.graph.value_info[:]
     return made
-
-
-def _drop_unused(model: onnx.ModelProto) -> None:
-    """Remove nodes and constants that nothing reads, in place: engines would compute them."""
-    graph = model.graph
-    ends = {output.name for output in graph.output}
-    while True:
-        used = ends | {name for node in graph.node for name in node.input}
-        nodes = [node for node in graph.node if used & set(node.output)]
-        if len(nodes) == len(graph.node):
-            break
-        del graph.node[:]
-        graph.node.extend(nodes)
-    constants = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
 
 
 def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict[str, Any]]]:
