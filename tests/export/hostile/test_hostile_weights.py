@@ -19,7 +19,7 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 import h5py
 import keras
 from keras import layers
-from tests.export.models.weight_files import KINDS, network, same, save_new, spec, write_old
+from tests.export.models.networks.weight_files import KINDS, network, same, save_new, spec, write_old
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat._bundle.json_records import to_json

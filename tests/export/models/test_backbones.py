@@ -12,7 +12,7 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import keras
 from keras import layers
-from tests.export.models.weight_files import network, same, spec, with_alpha
+from tests.export.models.networks.weight_files import network, same, spec, with_alpha
 
 from edgefeat import ArgumentError
 from edgefeat_export._models.backbones import Backbone, backbone_named, backbones

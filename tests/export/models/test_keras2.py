@@ -15,7 +15,16 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import tensorflow as tf
 import tf_keras
-from tests.export.models.keras2_models import SIDE, close, outputs, pictures, randomized, saved, spec_of, tutorial
+from tests.export.models.networks.keras2_models import (
+    SIDE,
+    close,
+    outputs,
+    pictures,
+    randomized,
+    saved,
+    spec_of,
+    tutorial,
+)
 from tf_keras import layers
 
 from edgefeat_export._network.layers import list_layers

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import tf_keras
-from tests.export.models.keras2_models import (
+from tests.export.models.networks.keras2_models import (
     SIDE,
     close,
     encoder,

@@ -13,7 +13,7 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 import keras
 from keras import layers
 from safetensors.numpy import save_file
-from tests.export.models.weight_files import KINDS, network, same, spec, with_alpha, write_old
+from tests.export.models.networks.weight_files import KINDS, network, same, spec, with_alpha, write_old
 
 import edgefeat_export
 from edgefeat import ArgumentError
