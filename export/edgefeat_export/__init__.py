@@ -29,6 +29,6 @@ if _MISSING:
     raise MissingExtraError(f"exporting requires {', '.join(_MISSING)}; install with: {install_command('export')}")
 
 from edgefeat_export._export import export  # noqa: E402  after the check for missing packages
-from edgefeat_export._pipeline.workers import StepCost  # noqa: E402
+from edgefeat_export._pipeline.worker_pool import StepCost  # noqa: E402
 
 __all__ = ["StepCost", "export"]

@@ -16,13 +16,13 @@ from edgefeat._bundle.atomic_files import check_new_folder, new_folder
 from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
 from edgefeat._bundle.manifest import ALL_VARIANTS, is_colour
 from edgefeat._images.frames.form import parse_frame
-from edgefeat_export._bundle.writing import bundle_name, write_bundle
+from edgefeat_export._bundle.writing import write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
-from edgefeat_export._models.saved.content import saved_model
-from edgefeat_export._pipeline.ladder import ALL_PIECES
+from edgefeat_export._models.saved.recognition import saved_model
 from edgefeat_export._pipeline.progress import Progress
 from edgefeat_export._pipeline.variants import build_network, make_variants
-from edgefeat_export._pipeline.workers import StepCost, Workers
+from edgefeat_export._pipeline.worker_pool import StepCost, Workers
+from edgefeat_export._quantize.correction.pieces import ALL_PIECES
 from edgefeat_export._spec import (
     IMAGENET,
     RANDOM,
@@ -38,7 +38,7 @@ from edgefeat_export._spec import (
     weights_file,
 )
 from edgefeat_export._spec import input_size as parsed_size
-from edgefeat_export._workspace import Workspace
+from edgefeat_export._workspace import Workspace, bundle_name
 
 __all__ = ["export"]
 

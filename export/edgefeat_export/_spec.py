@@ -9,10 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from edgefeat import ArgumentError
-from edgefeat._bundle.manifest import Gate
+from edgefeat._bundle.manifest import Format, Gate, IntegerInput, Normalization, Pooling
+from edgefeat._images.form import Fit
 from edgefeat._images.frames.form import FrameForm
 
 __all__ = [
@@ -40,11 +41,7 @@ __all__ = [
     "weights_file",
 ]
 
-Pooling = Literal["avg", "max", "gem", "cls", "mean", "mean-patches", "flatten", "none"]
-Normalization = Literal["l2", "none"]
-Fit = Literal["stretch", "crop", "pad"]
 Effort = Literal["quick", "normal", "thorough"]
-IntegerInput = Literal["uint8", "int8"]
 
 #: How the inputs of a transformer's dense layers are quantized: over the range seen in calibration, or of each run.
 Activations = Literal["static", "dynamic"]
@@ -58,7 +55,7 @@ IMAGENET, RANDOM = "imagenet", "random"
 #: Names of ways to scale pixels.
 MODES = ("tf", "torch", "caffe", "unit", "raw")
 
-_FORMATS = ("tflite", "onnx")
+_FORMATS = get_args(Format)
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 

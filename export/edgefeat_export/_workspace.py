@@ -14,7 +14,7 @@ from edgefeat_export._convert.graph import SavedGraph
 from edgefeat_export._images.calibration import CalibrationSet
 from edgefeat_export._spec import NetworkSpec
 
-__all__ = ["BuiltNetwork", "NetworkFacts", "Workspace"]
+__all__ = ["BuiltNetwork", "NetworkFacts", "Workspace", "bundle_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,23 @@ class Workspace:
         """Return the path of the variant's model file."""
         return self.folder / f"{variant}.{variant.partition('-')[0]}"
 
+    def rung(self, name: str) -> Path:
+        """Return the folder of the files of a rung of the int8 ladder, by its `folder_name`."""
+        return self.folder / name
+
+    def stock(self, form: str) -> Path:
+        """Return the path of what the stock tools make of the network: "onnx", int8 as a file; "json", the ranges."""
+        return self.folder / f"stock.{form}"
+
     def write_pictures(self, pictures: CalibrationSet) -> None:
         """Write the images to calibrate on and to measure fidelity on."""
-        np.save(self.folder / "calibrating.npy", pictures.quantizing)
+        np.save(self.folder / "quantizing.npy", pictures.quantizing)
         np.save(self.folder / "checking.npy", pictures.checking)
 
     @property
-    def calibrating(self) -> NDArray[np.uint8]:
-        """The images to calibrate on, memory-mapped."""
-        pictures: NDArray[np.uint8] = np.load(self.folder / "calibrating.npy", mmap_mode="r")
+    def quantizing(self) -> NDArray[np.uint8]:
+        """The images that calibrate int8, memory-mapped: `CalibrationSet.quantizing`, not its `calibrating`."""
+        pictures: NDArray[np.uint8] = np.load(self.folder / "quantizing.npy", mmap_mode="r")
         return pictures
 
     @property
@@ -100,3 +108,11 @@ class BuiltNetwork:
 
     def _reference(self, index: int, frame: str) -> Path:
         return self.work.folder / f"reference-{frame}{'-' if frame else ''}{index}.npy"
+
+
+def bundle_name(network: BuiltNetwork) -> str:
+    """Return the bundle's name, such as `mobilenet_v2_0.35_224`."""
+    spec, form = network.spec, network.facts.picture
+    size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
+    alpha = [f"{spec.alpha:g}"] if spec.alpha is not None else []
+    return "_".join([network.facts.backbone, *alpha, *spec.layers, size]).replace("/", ".")

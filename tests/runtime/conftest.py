@@ -19,7 +19,8 @@ from PIL import Image
 from tests.runtime.services.serving import Server, serving
 from tests.runtime.store.databases import rows
 
-from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._engines.engine import Engine
+from edgefeat._engines.registry import ENGINES
 
 DATA = Path(__file__).parents[1] / "data"
 # An old Pillow, such as Debian's on 32-bit boards, is warned of once by each process: what test_old_pillow.py is about,

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import edgefeat
-from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.registry import ENGINES
 
 LOT = 500
 SEVERAL = 25

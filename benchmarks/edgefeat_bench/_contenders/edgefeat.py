@@ -6,7 +6,7 @@ import time
 
 import edgefeat
 from edgefeat._commands.cli.terminal import counted
-from edgefeat._engines.engine import engine_named
+from edgefeat._engines.registry import engine_named
 from edgefeat._images.picture import decoded, fitted, read_picture
 from edgefeat_bench._contenders.interface import Answer, Opened, Picture, Task, flat
 

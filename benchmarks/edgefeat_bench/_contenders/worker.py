@@ -27,7 +27,7 @@ from edgefeat import EdgefeatError
 from edgefeat._bundle.json_records import from_json
 from edgefeat._engines.device.memory import peak_memory
 from edgefeat_bench._contenders.interface import Opened, Picture, Task
-from edgefeat_bench._contenders.kinds import KINDS, Kind, opening_of
+from edgefeat_bench._contenders.registry import KINDS, Kind, opening_of
 
 # A stopped process needs this long until the system has spread its threads over the cores again. So the timed image is
 # one of a series, not the first after a pause.

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 from edgefeat import EdgefeatError, ExportError
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.selection import candidates
-from edgefeat_bench._contenders.kinds import TUNED, absence
 from edgefeat_bench._contenders.model_files import KERAS_MODEL
+from edgefeat_bench._contenders.registry import TUNED_NAME, absence
 from edgefeat_bench._contenders.worker_process import WorkerError
 from edgefeat_bench._measure.latency.rounds import Lane, check_round, timed_round
 from edgefeat_bench._measure.timed_calls import Work, timed_calls
@@ -26,7 +26,7 @@ _THREADS = (1, 2, 3, 4, 6, 8)
 _MEGAPIXELS = {1: "1152x864", 2: "1632x1224", 4: "2304x1728", 8: "3264x2448", 12: "4000x3000", 48: "8000x6000"}
 _MEGAPIXELS |= {108: "12000x9000"}  # the most that phones take
 _SECONDS, _PASSES, _PHOTOS, _ROUNDS = 0.7, 2, 2, 5
-_BY_MEGAPIXELS = (TUNED, "keras predict", "tf SavedModel", "plain onnxruntime")
+_BY_MEGAPIXELS = (TUNED_NAME, "keras predict", "tf SavedModel", "plain onnxruntime")
 _EXPORTED = ("tflite-float32", "tflite-int8")
 
 Tell: TypeAlias = Callable[[str], None]

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ArgumentError
-from edgefeat._bundle.fidelity import cosines, nearest
+from edgefeat._bundle.fidelity import cosines, nearest, overlap
 from edgefeat._images.sources.folders import pictures_in
-from edgefeat_bench._contenders.kinds import COMMAND, REFERENCE
+from edgefeat_bench._contenders.registry import REFERENCE, has_own_features
 from edgefeat_bench._contenders.worker_process import WorkerError
 from edgefeat_bench._records import Contender, Quality, Run
 from edgefeat_bench._setup.setup import Setup
 
 _MOST = 2000
-# Contenders of other kinds give the features of Keras, from the same pixels.
-_KINDS = ("edgefeat", "mediapipe", "openvino", COMMAND)
 
 
 def labelled_photos(folder: str) -> tuple[list[str], NDArray[np.str_]]:
@@ -41,7 +39,7 @@ def quality(setup: Setup, run: Run, tell: Callable[[str], None]) -> tuple[Qualit
     reference = _features(setup, REFERENCE, files, tell)
     found = [_measured("keras float32", REFERENCE, reference, reference, labels)]
     for result in run.results:
-        if result.contender.kind in _KINDS and result.status in ("ok", "wrong"):
+        if has_own_features(result.contender) and result.status in ("ok", "wrong"):
             try:
                 features = _features(setup, result.contender, files, tell)
             except WorkerError as error:
@@ -66,7 +64,6 @@ def _measured(
 ) -> Quality:
     cosine, count = cosines(features, reference), min(10, len(features) - 1)
     theirs, own = nearest(reference, reference, count), nearest(features, features, count)
-    shared = [len(np.intersect1d(a, b)) for a, b in zip(own, theirs, strict=True)]
     return Quality(
         name=name,
         side=contender.side,
@@ -74,7 +71,7 @@ def _measured(
         classes=len(np.unique(labels)),
         mean_cosine=float(cosine.mean()),
         minimum_cosine=float(cosine.min()),
-        overlap=float(np.mean(shared) / count),
+        overlap=overlap(own, theirs),
         nearest_accuracy=float(np.mean(labels[own[:, 0]] == labels)),
         linear_accuracy=_linear_accuracy(features, labels),
     )

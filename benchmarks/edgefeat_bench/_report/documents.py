@@ -60,14 +60,14 @@ def _environment() -> Environment:
         found.globals.update(vars(module))
     found.globals |= {"peer_verdicts": _peer_verdicts, "better_cold_starts": _better_cold_starts}
     found.filters |= {"for_page": canvas.for_page, "markdown": markdown_text, "lines": _lines}
-    macros = vars(found.get_template("sentences.txt").module).items()
+    macros = vars(found.get_template("sentences.jinja").module).items()
     sentences = {name: functools.partial(_sentence, macro) for name, macro in macros if isinstance(macro, Macro)}
     found.globals["say"] = SimpleNamespace(**sentences)
     return found
 
 
 def _sentence(macro: Callable[[Run], str], run: Run) -> str:
-    """Return what a macro of `sentences.txt` says, as text that the page escapes like any other."""
+    """Return what a macro of `sentences.jinja` says, as text that the page escapes like any other."""
     return str(macro(run))
 
 

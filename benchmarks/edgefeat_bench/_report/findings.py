@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from edgefeat_bench._contenders.registry import TUNED_KIND
 from edgefeat_bench._measure.latency.stability import unsteady_alone
 from edgefeat_bench._records import Bulk, ColdStart, Cost, Peak, Photos, Quality, Result, Run, Series
 from edgefeat_bench._statistics import Estimate, median, ratio
 
-#: The kind of contender that is edgefeat's default: what `edgefeat tune` chose.
-TUNED = "edgefeat-tuned"
 #: The kind that is the full TensorFlow path as most people write it.
 PREDICT = "keras-predict"
 #: The kinds that are TensorFlow compiled for one shape of images.
@@ -75,7 +74,7 @@ def baseline(run: Run) -> Result | None:
 def ours(run: Run) -> Result | None:
     """Return edgefeat's tuned default, or else its fastest contender on the first photos."""
     mine = valid(run, "edgefeat")
-    return next((one for one in mine if one.contender.kind == TUNED), _fastest(mine, run.photos[0].name))
+    return next((one for one in mine if one.contender.kind == TUNED_KIND), _fastest(mine, run.photos[0].name))
 
 
 def best_peer(run: Run, photos: str) -> Result | None:
@@ -123,7 +122,7 @@ def quality_of(run: Run, result: Result) -> Quality | None:
     The tuned default has that of the variant it chose, recognized by its size and lowest cosine.
     """
     by_name = {quality.name: quality for quality in run.quality}
-    if result.contender.name in by_name or result.contender.kind != TUNED:
+    if result.contender.name in by_name or result.contender.kind != TUNED_KIND:
         return by_name.get(result.contender.name)
     same = [one for one in run.results if one.contender.side == "edgefeat" and _model(one) == _model(result)]
     return next((by_name[one.contender.name] for one in same if one.contender.name in by_name), None)

@@ -1,4 +1,4 @@
-"""A run's figures as tables, from `tables.txt`: the same in Markdown, on the page, in the README and the terminal."""
+"""A run's figures as tables, from `tables.jinja`: the same in Markdown, on the page, in the README and the terminal."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def all_tables(run: Run) -> list[Table]:
 def _macros() -> Any:
     found = environment(escape=lambda text: "".join(_KEPT.get(letter, letter) for letter in text))
     found.globals["struck"] = lambda result: _STRUCK if _is_invalid(result) else ""
-    return found.get_template("tables.txt").module
+    return found.get_template("tables.jinja").module
 
 
 def _is_invalid(result: Any) -> bool:

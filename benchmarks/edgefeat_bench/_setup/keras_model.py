@@ -26,10 +26,11 @@ from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, SAVE
 from edgefeat_export._images.calibration import gather
 from edgefeat_export._models.backbones import backbone_named
 from edgefeat_export._models.saved.embedded import is_embedded
-from edgefeat_export._network.heads import Trunk, build
 from edgefeat_export._network.layers import costs
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._network.network import build
 from edgefeat_export._network.random_weights import condition
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.trunk import Trunk
 from edgefeat_export._spec import HUB, NetworkSpec, Pooling, is_model_file
 
 #: The beginning of an option of a bundle that is an argument of a KerasHub class.

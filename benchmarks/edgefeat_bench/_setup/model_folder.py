@@ -12,8 +12,8 @@ from pathlib import Path
 import edgefeat
 from edgefeat import EdgefeatError
 from edgefeat._bundle.json_records import RecordError
-from edgefeat_bench._contenders.kinds import EXPORT
 from edgefeat_bench._contenders.model_files import FACTS, ModelFacts
+from edgefeat_bench._contenders.registry import EXPORT
 from edgefeat_bench._processes import run_module
 
 _NEEDED = ("tensorflow", "keras", "tf2onnx")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import edgefeat
 from edgefeat import ArgumentError
-from edgefeat_bench._contenders.kinds import COMMAND, default_contenders
+from edgefeat_bench._contenders.registry import COMMAND, default_contenders
 from edgefeat_bench._records import Contender
 
 #: VGA, 2 and 12 megapixels, and images already in memory.

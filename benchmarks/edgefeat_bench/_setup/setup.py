@@ -14,8 +14,8 @@ import edgefeat
 from edgefeat import EdgefeatError
 from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders.interface import Task
-from edgefeat_bench._contenders.kinds import KINDS, REFERENCE, TUNED
 from edgefeat_bench._contenders.model_files import ModelFacts
+from edgefeat_bench._contenders.registry import KINDS, REFERENCE, TUNED_NAME
 from edgefeat_bench._contenders.worker_process import Worker
 from edgefeat_bench._records import Contender, Photos
 from edgefeat_bench._setup.model_folder import model_folder
@@ -74,7 +74,7 @@ def set_up(settings: Settings, tell: Callable[[str], None]) -> Setup:
     given = {"model": settings.model, "calibration": settings.calibration}
     models = model_folder(bundle, settings.prepared, files=files, **given)
     cache, untuned = models / f"cache-{settings.threads}", ""
-    if any(one.name == TUNED for one in contenders) and not (settings.resume and is_tuned(bundle, cache)):
+    if any(one.name == TUNED_NAME for one in contenders) and not (settings.resume and is_tuned(bundle, cache)):
         tell(f"tuning for {settings.threads} threads")
         try:
             tune(bundle, cache, settings.threads)

@@ -9,8 +9,7 @@ from edgefeat._bundle.manifest import Integers, Tap
 from edgefeat._images.form import PictureForm
 from edgefeat_export._bundle.frames import frame_words
 from edgefeat_export._bundle.tflite_metadata import About, Output
-from edgefeat_export._bundle.writing import bundle_name
-from edgefeat_export._workspace import BuiltNetwork
+from edgefeat_export._workspace import BuiltNetwork, bundle_name
 
 __all__ = ["about"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edgefeat import Manifest
 from edgefeat._bundle.manifest import Accuracy, Fidelity, Variant
-from edgefeat_export._quantize.intervals import Interval, Intervals
+from edgefeat_export._measure.intervals import Interval, Intervals
 
 __all__ = ["FIDELITY_HEADER", "accuracies", "accuracy_sentence", "fidelities", "fidelity_row", "interval_sentence"]
 

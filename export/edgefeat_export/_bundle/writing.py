@@ -16,11 +16,11 @@ from edgefeat._bundle.golden import GOLDEN_NAME, GOLDEN_PICTURES, KERAS, Golden,
 from edgefeat._bundle.manifest import MANIFEST_NAME, SCHEMA, Backbone, File, Gate, Refusal, Variant
 from edgefeat_export._bundle.card import CARD_NAME, card
 from edgefeat_export._bundle.figures import interval_sentence
-from edgefeat_export._quantize.fidelity import Made
+from edgefeat_export._measure.variants import Made
 from edgefeat_export._spec import NetworkSpec
-from edgefeat_export._workspace import BuiltNetwork
+from edgefeat_export._workspace import BuiltNetwork, bundle_name
 
-__all__ = ["bundle_name", "write_bundle"]
+__all__ = ["write_bundle"]
 
 _GOLDEN_BYTES = 64_000_000  # of features: unpooled features of an early layer have millions of elements
 _TOOLS = (
@@ -35,14 +35,6 @@ _TOOLS = (
     "numpy",
     "pillow",
 )
-
-
-def bundle_name(network: BuiltNetwork) -> str:
-    """Return the bundle's name, such as `mobilenet_v2_0.35_224`."""
-    spec, form = network.spec, network.facts.picture
-    size = f"{form.height}" if form.height == form.width else f"{form.height}x{form.width}"
-    alpha = [f"{spec.alpha:g}"] if spec.alpha is not None else []
-    return "_".join([network.facts.backbone, *alpha, *spec.layers, size]).replace("/", ".")
 
 
 def write_bundle(

@@ -17,6 +17,7 @@ from edgefeat._commands.cli.terminal import documented
 from edgefeat._images.frames.form import COLORS, FORMATS, ROTATIONS, parse_frame
 from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
 from edgefeat_export._images.calibration import SYNTHETIC
+from edgefeat_export._quantize.correction.pieces import ALL_PIECES
 from edgefeat_export._spec import Effort, Fit, IntegerInput, Normalization, Pooling, parse_config, parse_input
 
 __all__ = ["command"]
@@ -162,7 +163,7 @@ __all__ = ["command"]
     default="all",
     show_default=True,
     metavar="A,B|all|none",
-    help="Int8 corrections allowed: basis, bias, rounding, pairs, mixed. none: the stock tools' own rounding.",
+    help=f"Int8 corrections allowed: {', '.join(ALL_PIECES)}. none: the stock tools' own rounding.",
 )
 @click.option(
     "--effort",
@@ -230,7 +231,7 @@ def command(
     Each model file is compared with Keras before anything is written. Files that are not faithful are left out.
     """
     from edgefeat_export._export import export
-    from edgefeat_export._pipeline.workers import StepCost
+    from edgefeat_export._pipeline.worker_pool import StepCost
 
     # Handle SIGTERM like Ctrl-C: stop the converters and remove the scratch folder.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

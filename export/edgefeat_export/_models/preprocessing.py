@@ -13,7 +13,7 @@ from keras import ops
 from edgefeat import ArgumentError
 from edgefeat_export._spec import MODES
 
-__all__ = ["MODES", "gray", "preprocessing_named"]
+__all__ = ["gray", "preprocessing_named"]
 
 #: The weights of red, green and blue in the gray of ITU-R 601-2, in 65536ths, as Pillow's `convert("L")` rounds them.
 _GRAY = np.array([19595, 38470, 7471], np.float32)

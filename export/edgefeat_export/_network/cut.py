@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgefeat import ArgumentError
-from edgefeat_export._models.saved.graph import calls, functional, giver, inputs_of, is_model, key, needs
-from edgefeat_export._models.saved.model import scope_name
-from edgefeat_export._network.heads import tap_name
+from edgefeat_export._models.saved.graph import calls, functional, giver, inputs_of, is_model, key, needs, scope_name
+from edgefeat_export._network.network import tap_name
 
 __all__ = ["cut", "layer_names"]
 

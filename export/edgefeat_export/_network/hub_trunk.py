@@ -13,7 +13,7 @@ from edgefeat_export._models.hub.tokens import known_tokens
 from edgefeat_export._models.preprocessing import preprocessing_named
 from edgefeat_export._models.saved.graph import inputs_of
 from edgefeat_export._network.cut import cut
-from edgefeat_export._network.heads import Trunk
+from edgefeat_export._network.trunk import Trunk
 from edgefeat_export._spec import Fit, NetworkSpec
 
 __all__ = ["hub_parts", "hub_trunk"]

@@ -70,7 +70,7 @@ def list_layers(spec: NetworkSpec) -> LayerList:
     from edgefeat_export._models.saved.model import load_model
     from edgefeat_export._models.saved.picture_inputs import pictures_of
     from edgefeat_export._network.hub_trunk import hub_parts
-    from edgefeat_export._network.trunk import build_trunk
+    from edgefeat_export._network.named_trunk import build_trunk
 
     if is_model_file(spec.backbone):  # list all layers, even if no single cut reaches all outputs
         model = load_model(spec)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgefeat_export._network.heads import Trunk
+from edgefeat_export._network.trunk import Trunk
 
 __all__ = ["condition"]
 

@@ -23,10 +23,10 @@ from edgefeat_export._models.saved.model import load_model
 from edgefeat_export._models.saved.picture_inputs import PictureInput, input_name, picture_input, pictures_of
 from edgefeat_export._models.saved.scaling import own_scaling, scaling_hint
 from edgefeat_export._network.cut import cut
-from edgefeat_export._network.heads import Trunk
+from edgefeat_export._network.trunk import Trunk, check_layers
 from edgefeat_export._spec import NetworkSpec, model_name
 
-__all__ = ["check_layers", "saved_trunk"]
+__all__ = ["saved_trunk"]
 
 
 def saved_trunk(spec: NetworkSpec, *, opened: bool = True) -> Trunk:
@@ -75,19 +75,6 @@ def saved_trunk(spec: NetworkSpec, *, opened: bool = True) -> Trunk:
         fit=None if own is None else own.fit,
         tokens=known_tokens(loaded),
     )
-
-
-def check_layers(model: Any) -> None:
-    """Raise ArgumentError, naming the layer, if a layer of the trunk is known not to convert."""
-    for call in calls(model):
-        layer = call.layer
-        if is_model(layer):
-            check_layers(layer)
-        elif type(layer).__name__ in ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM2D", "Bidirectional"):
-            raise ArgumentError(
-                f"layer {layer.name!r} ({type(layer).__name__}) contains a loop, which cannot be converted: "
-                "cut before it with --layer"
-            )
 
 
 def _fixed_inputs(spec: NetworkSpec, whole: Any) -> dict[str, NDArray[np.float32]]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefeat._bundle.manifest import Fidelity
-from edgefeat_export._pipeline.ladder import MIXED
+from edgefeat_export._measure.timing import milliseconds
+from edgefeat_export._measure.variants import measure_variant
 from edgefeat_export._pipeline.steps import (
     BUILD_NETWORK,
     CHOOSE_EARLY_SECTIONS,
@@ -16,17 +17,17 @@ from edgefeat_export._pipeline.steps import (
     FLOAT_VARIANTS,
     INT8_VARIANTS,
 )
-from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.fidelity import measure_variant
+from edgefeat_export._pipeline.worker_pool import Workers
+from edgefeat_export._quantize.correction.pieces import ALL_PIECES, MIXED
 from edgefeat_export._quantize.records import Rung
-from edgefeat_export._quantize.timing import milliseconds
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import Workspace
 
 __all__ = ["Row", "ablation"]
 
 #: The pieces in the order in which they are enabled: first those that gain most for the least time.
-_ORDER = ("bias", "rounding", "basis", "pairs", MIXED)
+_FIRST = ("bias", "rounding", "basis")
+_ORDER = (*_FIRST, *(piece for piece in ALL_PIECES if piece not in _FIRST))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,51 +6,25 @@ layer norms, softmax and GELU stay in float from the start. "thorough" takes the
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
-from ai_edge_litert import schema_py_generated as schema
-
-from edgefeat._bundle.gate import shortfall
-from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._convert.tflite.facts import is_transformer
+from edgefeat_export._measure.gate import unfaithful
+from edgefeat_export._measure.timing import milliseconds
+from edgefeat_export._measure.variants import ENGINES, Made, measure_variant
 from edgefeat_export._pipeline.steps import DENSE_INT8
-from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.fidelity import ENGINES, Made, measure_variant
-from edgefeat_export._quantize.timing import milliseconds
+from edgefeat_export._pipeline.worker_pool import Workers
 from edgefeat_export._spec import Activations, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
 
-__all__ = ["AttentionLadder", "is_transformer"]
+__all__ = ["AttentionLadder"]
 
-_OP = schema.BuiltinOperator
 _ONNX, _DYNAMIC = "onnx-int8", "tflite-dynamic"
 
 #: int8 pays if float takes at least this many times as long.
 _PAYS = 1.5
-
-
-@functools.cache  # the file is read whole, and asked about for each variant
-def is_transformer(float32: Path) -> bool:
-    """Return whether a float32 TFLite model has attention, and more weights in dense layers than in convolutions.
-
-    The first convolution does not count: it makes the patches.
-    """
-    model = flatbuffer.read(float32)
-    (graph,) = model.subgraphs
-    dense, convolutions, attention = 0, [], False
-    for operator in graph.operators:
-        code = flatbuffer.op_code(model, operator)
-        content = flatbuffer.constant(model, graph.tensors[operator.inputs[1]]) if len(operator.inputs) > 1 else None
-        if code == _OP.BATCH_MATMUL and content is None:
-            attention = True
-        elif code == _OP.FULLY_CONNECTED:
-            dense += len(content or b"")
-        elif code in (_OP.CONV_2D, _OP.DEPTHWISE_CONV_2D):
-            convolutions.append(len(content or b""))
-    return attention and dense > sum(convolutions[1:])
 
 
 @dataclass(slots=True)
@@ -78,7 +52,7 @@ class AttentionLadder:
         for activations in get_args(Activations):
             kept = self.workers.run(DENSE_INT8, self.network.work, activations)
             measured = measure_variant(self.network, variant)
-            short = shortfall(self.wanted.gate, measured.fidelity)
+            short = unfaithful(variant, measured.fidelity, self.wanted.gate)
             if short is None:
                 self.tell(f"{self._speed(variant)}; only its dense layers are in int8, with {activations} inputs")
                 return Made(variant, measured, (f"dense layers, {activations}",), kept)

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgefeat import EngineError, ExportError
-from edgefeat._bundle.gate import shortfall
 from edgefeat._bundle.manifest import INTEGER
-from edgefeat_export._pipeline.ladder import MIXED, float_groups
+from edgefeat_export._measure.gate import unfaithful
+from edgefeat_export._measure.variants import Made, measure_variant
+from edgefeat_export._pipeline.ladder import float_groups
 from edgefeat_export._pipeline.steps import CORRECT_WEIGHTS, INTEGER_VARIANT
-from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.fidelity import Made, measure_variant
+from edgefeat_export._pipeline.worker_pool import Workers
+from edgefeat_export._quantize.correction.pieces import MIXED
 from edgefeat_export._quantize.records import Corrected, Rung, Sensitivity
 from edgefeat_export._spec import VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
@@ -66,5 +67,5 @@ class IntegerLadder:
         integers = self.workers.run(INTEGER_VARIANT, self.network, done, wide, self.wanted.integer_input)
         measured = measure_variant(self.network, INTEGER, integers)
         cosine = min(figures.mean_cosine for figures in measured.fidelity.values())
-        short = shortfall(self.wanted.gate, measured.fidelity)
+        short = unfaithful(INTEGER, measured.fidelity, self.wanted.gate)
         return short or Made(INTEGER, measured, done.pieces, integers=integers), cosine

@@ -12,23 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from edgefeat._bundle.gate import shortfall
 from edgefeat._bundle.manifest import Fidelity
+from edgefeat_export._measure.gate import unfaithful
+from edgefeat_export._measure.variants import ENGINES, Made, measure_variant
 from edgefeat_export._pipeline.steps import CHOOSE_EARLY_SECTIONS, CORRECT_WEIGHTS, INT8_VARIANTS, RANK_SECTIONS
-from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.correction.record import PIECES
-from edgefeat_export._quantize.fidelity import ENGINES, Made, measure_variant
+from edgefeat_export._pipeline.worker_pool import Workers
+from edgefeat_export._quantize.correction.pieces import MIXED
 from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
 from edgefeat_export._spec import Effort, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
 
-__all__ = ["ALL_PIECES", "MIXED", "Ladder", "float_groups"]
-
-#: The piece that does not change weights: the first layers stay in float if that is not slower.
-MIXED = "mixed"
-
-#: All pieces of the correction, as named in `--correction`.
-ALL_PIECES = (*PIECES, MIXED)
+__all__ = ["Ladder", "float_groups"]
 
 #: A network with no more multiplications is corrected again with layers in float even if int8 is slower than float:
 #: it takes seconds.
@@ -95,7 +89,7 @@ class Ladder:
         done = self._corrected[rung]
         self.workers.run(INT8_VARIANTS[variant], self.network, done)
         measured = measure_variant(self.network, variant)
-        short = shortfall(self.wanted.gate, measured.fidelity)
+        short = unfaithful(variant, measured.fidelity, self.wanted.gate)
         if short is None:
             mixed = (MIXED,) if done.float_operations and MIXED in self.wanted.pieces else ()
             return Made(variant, measured, (*done.pieces, *mixed), done.float_operations)

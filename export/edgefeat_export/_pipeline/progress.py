@@ -13,21 +13,7 @@ from edgefeat_export._spec import VariantSpec
 
 __all__ = ["Progress"]
 
-#: Rough relative duration of each step, measured on ResNet50, MobileNetV2 and EfficientNetV2 B0.
-_WEIGHTS = {
-    steps.BUILD_NETWORK.name: 4,
-    "tflite-float32": 2,
-    "tflite-float16": 1,
-    "tflite-dynamic": 2,
-    "onnx-float32": 2,
-    steps.CHOOSE_EARLY_SECTIONS.name: 1,
-    steps.CORRECT_WEIGHTS.name: 8,
-    steps.RANK_SECTIONS.name: 3,
-    "tflite-int8": 1,
-    "onnx-int8": 1,
-    steps.INTEGER_VARIANT.name: 1,
-    steps.FRAME_VARIANT.name: 1,
-}
+_WEIGHTS = {step.name: step.weight for step in steps.STEPS}
 
 
 class Progress:

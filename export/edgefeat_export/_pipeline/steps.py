@@ -1,14 +1,14 @@
 """The steps of an export: each is a function with typed arguments that writes its file and returns a record.
 
-Each runs in a worker process, see `workers`. Heavy packages are imported inside functions, so that a worker loads only
-what its steps use.
+Each runs in a worker process, see `worker_pool`. Heavy packages are imported inside functions, so that a worker loads
+only what its steps use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ __all__ = [
     "INTEGER_VARIANT",
     "NEEDS",
     "RANK_SECTIONS",
+    "STEPS",
     "Step",
 ]
 
@@ -41,11 +42,15 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[P, R]):
-    """A function that a worker runs; `tensorflow` says whether the worker has TensorFlow."""
+    """A function that a worker runs; `tensorflow` says whether the worker has TensorFlow.
+
+    `weight` is its rough relative duration, measured on ResNet50, MobileNetV2 and EfficientNetV2 B0.
+    """
 
     name: str
     function: Callable[P, R]
     tensorflow: bool = False
+    weight: int = 1
 
 
 def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
@@ -53,9 +58,9 @@ def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
     from edgefeat_export._convert.graph import save_graph
     from edgefeat_export._images.calibration import gather
     from edgefeat_export._images.frames import camera_frames, prepared
-    from edgefeat_export._network.heads import build, weights_sha256
+    from edgefeat_export._network.named_trunk import build_trunk
+    from edgefeat_export._network.network import build, weights_sha256
     from edgefeat_export._network.random_weights import condition
-    from edgefeat_export._network.trunk import build_trunk
 
     trunk = build_trunk(spec)
     height, width = trunk.size
@@ -196,7 +201,7 @@ def _dense_int8(work: Workspace, activations: Activations) -> tuple[str, ...]:
     """Write the ONNX file with only its dense layers in int8; return the operators that stay in float."""
     from edgefeat_export._convert.onnx.dense_int8 import quantize_dense
 
-    return quantize_dense(work.model("onnx-float32"), work.calibrating, work.model("onnx-int8"), activations)
+    return quantize_dense(work.model("onnx-float32"), work.quantizing, work.model("onnx-int8"), activations)
 
 
 def _rank_sections(work: Workspace) -> Sensitivity:
@@ -205,21 +210,22 @@ def _rank_sections(work: Workspace) -> Sensitivity:
     return rank_sections(work)
 
 
-BUILD_NETWORK = Step("network", _build_network, tensorflow=True)
+BUILD_NETWORK = Step("network", _build_network, tensorflow=True, weight=4)
 
 FLOAT_VARIANTS = {
-    "tflite-float32": Step("tflite-float32", _tflite_float32, tensorflow=True),
+    "tflite-float32": Step("tflite-float32", _tflite_float32, tensorflow=True, weight=2),
     "tflite-float16": Step("tflite-float16", _tflite_float16),
-    "tflite-dynamic": Step("tflite-dynamic", _tflite_dynamic, tensorflow=True),
-    "onnx-float32": Step("onnx-float32", _onnx_float32, tensorflow=True),  # tf2onnx imports TensorFlow
+    "tflite-dynamic": Step("tflite-dynamic", _tflite_dynamic, tensorflow=True, weight=2),
+    # tf2onnx imports TensorFlow.
+    "onnx-float32": Step("onnx-float32", _onnx_float32, tensorflow=True, weight=2),
 }
 
 #: The variant from whose file each float variant is made; the others are made from the network.
 NEEDS = {"tflite-float16": "tflite-float32", "onnx-float32": "tflite-float32"}
 
 CHOOSE_EARLY_SECTIONS = Step("early layers", _choose_early_sections)
-CORRECT_WEIGHTS = Step("corrected weights", _correct_weights)
-RANK_SECTIONS = Step("sensitivity", _rank_sections)
+CORRECT_WEIGHTS = Step("corrected weights", _correct_weights, weight=8)
+RANK_SECTIONS = Step("sensitivity", _rank_sections, weight=3)
 
 #: onnx-int8 of a transformer.
 DENSE_INT8 = Step("onnx-int8", _dense_int8)
@@ -234,3 +240,16 @@ INT8_VARIANTS = {
     "tflite-int8": Step("tflite-int8", _tflite_int8),
     "onnx-int8": Step("onnx-int8", _onnx_int8),
 }
+
+#: All steps; of two with one name, only one runs in an export.
+STEPS: tuple[Step[..., Any], ...] = (
+    BUILD_NETWORK,
+    *FLOAT_VARIANTS.values(),
+    CHOOSE_EARLY_SECTIONS,
+    CORRECT_WEIGHTS,
+    RANK_SECTIONS,
+    *INT8_VARIANTS.values(),
+    DENSE_INT8,
+    INTEGER_VARIANT,
+    FRAME_VARIANT,
+)

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field, replace
 from edgefeat import EngineError, ExportError
 from edgefeat._bundle.manifest import ALL_VARIANTS, INTEGER, Refusal
 from edgefeat_export._bundle.figures import interval_sentence
-from edgefeat_export._convert.tflite import flatbuffer, float16
+from edgefeat_export._convert.tflite.facts import has_weights, is_transformer
 from edgefeat_export._convert.tflite.partitions import partitions
-from edgefeat_export._pipeline.attention_ladder import AttentionLadder, is_transformer
+from edgefeat_export._measure.gate import unfaithful
+from edgefeat_export._measure.refusals import refusal
+from edgefeat_export._measure.timing import slower_than_float
+from edgefeat_export._measure.variants import Made, measure_frame, measure_variant
+from edgefeat_export._pipeline.attention_ladder import AttentionLadder
 from edgefeat_export._pipeline.integer_ladder import IntegerLadder
 from edgefeat_export._pipeline.ladder import Ladder
 from edgefeat_export._pipeline.steps import BUILD_NETWORK, FLOAT_VARIANTS, FRAME_VARIANT, INT8_VARIANTS, NEEDS
-from edgefeat_export._pipeline.workers import Workers
-from edgefeat_export._quantize.fidelity import Made, measure_frame, measure_variant
-from edgefeat_export._quantize.gates import refusal, unfaithful
-from edgefeat_export._quantize.timing import slower_than_float
+from edgefeat_export._pipeline.worker_pool import Workers
 from edgefeat_export._spec import NetworkSpec, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork, Workspace
 
@@ -176,8 +177,7 @@ def _missing(network: BuiltNetwork, outcome: _Outcome) -> str | None:
     """
     if not network.work.model(_CORRECTED_ON).exists():
         return f"int8 is corrected on {_CORRECTED_ON}, which is not available: {outcome.reasons[_CORRECTED_ON]}"
-    model = flatbuffer.read(network.work.model(_FIRST))
-    if not any(flatbuffer.op_code(model, one) in float16.OUTPUT_AXIS for one in model.subgraphs[0].operators):
+    if not has_weights(network.work.model(_FIRST)):
         return "the network has no convolution or dense layer, so there is nothing to quantize"
     return None
 

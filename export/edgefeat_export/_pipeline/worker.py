@@ -1,4 +1,4 @@
-"""The process that runs steps, one after another, for `workers`.
+"""The process that runs steps, one after another, for `worker_pool`.
 
 It first imports the modules given as arguments, so that they are loaded when a step uses them. Then it reads calls from
 standard input and writes replies to its original standard output, both pickled, until the input ends. The output of a

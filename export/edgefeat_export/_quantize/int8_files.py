@@ -16,11 +16,11 @@ from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._convert.tflite.integer import conversion
 from edgefeat_export._convert.tflite.integer.facts import integer_facts
+from edgefeat_export._measure.variants import ENGINES
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, features_cosine
-from edgefeat_export._quantize.correction.record import allowed
+from edgefeat_export._quantize.correction.pieces import allowed
 from edgefeat_export._quantize.correction.sections import Section, prefix, sections
 from edgefeat_export._quantize.cost import estimate, operations
-from edgefeat_export._quantize.fidelity import ENGINES
 from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
 from edgefeat_export._quantize.uncorrected import Guard, Uncorrected
 from edgefeat_export._spec import FloatLayers, IntegerInput
@@ -56,16 +56,16 @@ def choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections
         chosen[form] = tuple(part.name for part in own)
         times = (estimate.milliseconds(graph, engine, kept) for kept in (prefix(own)[1], None))
         estimates[form] = Estimate(*times)
-    return EarlySections(chosen, estimates, len(parts), sum(one.float_products for one in graph.operations))
+    return EarlySections(chosen, estimates, sum(one.float_products for one in graph.operations))
 
 
 def correct_weights(work: Workspace, rung: Rung) -> Corrected:
     """Write float32 models with corrected weights in both formats to the rung's folder, and return their record."""
-    folder = work.folder / rung.folder_name
+    folder = work.rung(rung.folder_name)
     folder.mkdir(exist_ok=True)
     parts = _sections(work)
     nodes, operators = prefix([part for part in parts if part.name in rung.float_sections])
-    pictures = work.calibrating
+    pictures = work.quantizing
     guards = min(_GUARDING, len(pictures) // 4)
     checking = pictures[:guards] if guards else pictures
     int8 = _models(folder, "int8")
@@ -74,7 +74,6 @@ def correct_weights(work: Workspace, rung: Rung) -> Corrected:
         _float32(work),
         _models(folder, "corrected"),
         pictures[guards:],
-        checking,
         kept=nodes,
         ladder=allowed(rung.pieces),
         comparison=guard,
@@ -82,27 +81,25 @@ def correct_weights(work: Workspace, rung: Rung) -> Corrected:
     if not report.used:  # these files were made from weights that were not kept
         int8.tflite.unlink(missing_ok=True)
         int8.onnx.unlink(missing_ok=True)
-    return Corrected(rung, len(parts), nodes, operators, _names(report.used), report)
+    return Corrected(rung, len(parts), nodes, operators, _names(report.used), rung.formats if report.used else ())
 
 
 def quantize_tflite(work: Workspace, done: Corrected) -> None:
     """Write `tflite-int8` from the corrected model, or copy it if the comparison already made it."""
-    folder, output = work.folder / done.rung.folder_name, work.model("tflite-int8")
-    made = _models(folder, "int8")
-    if made.tflite.exists():
-        shutil.copyfile(made.tflite, output)
+    folder, output = work.rung(done.rung.folder_name), work.model("tflite-int8")
+    if "tflite" in done.int8:
+        shutil.copyfile(_models(folder, "int8").tflite, output)
         return
-    tflite_int8.int8(_models(folder, "corrected").tflite, work.calibrating, output, kept=done.float_operators)
+    tflite_int8.int8(_models(folder, "corrected").tflite, work.quantizing, output, kept=done.float_operators)
 
 
 def quantize_onnx(work: Workspace, done: Corrected) -> None:
     """Write `onnx-int8` from the corrected model, or copy it if the comparison already made it; then check it."""
-    folder, output = work.folder / done.rung.folder_name, work.model("onnx-int8")
-    made = _models(folder, "int8")
-    if made.onnx.exists():
-        shutil.copyfile(made.onnx, output)
+    folder, output = work.rung(done.rung.folder_name), work.model("onnx-int8")
+    if "onnx" in done.int8:
+        shutil.copyfile(_models(folder, "int8").onnx, output)
     else:
-        onnx_int8.quantize(_models(folder, "corrected").onnx, work.calibrating, output, kept=done.float_operations)
+        onnx_int8.quantize(_models(folder, "corrected").onnx, work.quantizing, output, kept=done.float_operations)
     onnx_int8.check(output)
 
 
@@ -112,12 +109,12 @@ def quantize_integer(network: BuiltNetwork, done: Corrected, wide: Sequence[str]
     The operations of the sections `wide`, by name, have activations of 16 bits.
     """
     work = network.work
-    source, output = _models(work.folder / done.rung.folder_name, "corrected").tflite, work.model(INTEGER)
+    source, output = _models(work.rung(done.rung.folder_name), "corrected").tflite, work.model(INTEGER)
     graph = flatbuffer.read(work.model("tflite-float32")).subgraphs[0]
     operators = prefix([part for part in _sections(work) if part.name in wide])[1] if wide else ()
     conversion.integer(
         source,
-        work.calibrating,
+        work.quantizing,
         output,
         normalized=[tap.name for tap in network.facts.taps if tap.normalization == "l2"],
         input_type=input_type,
@@ -129,7 +126,7 @@ def quantize_integer(network: BuiltNetwork, done: Corrected, wide: Sequence[str]
 def rank_sections(work: Workspace) -> Sensitivity:
     """Return the gain of each group of sections if only that group stays in float, measured without correction."""
     parts = _sections(work)
-    checking = work.calibrating[:_RANKING_CHECKS]
+    checking = work.quantizing[:_RANKING_CHECKS]
     stock = Uncorrected.of(work, _float32(work))
     groups = [
         [parts[index] for index in group] for group in np.array_split(np.arange(len(parts)), _GROUPS) if len(group)
@@ -150,7 +147,6 @@ def rank_sections(work: Workspace) -> Sensitivity:
     ]
     return Sensitivity(
         tuple(tuple(part.name for part in group) for group in ranked),
-        tuple(gains[index] for index in order),
         (1 - without, 1 - without - gains[order[0]], *left),
     )
 

@@ -10,7 +10,6 @@ import json
 from dataclasses import dataclass
 
 from edgefeat._bundle.json_records import to_json
-from edgefeat_export._quantize.correction.record import CorrectionReport
 
 __all__ = ["Corrected", "EarlySections", "Estimate", "Rung", "Sensitivity"]
 
@@ -34,14 +33,17 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """Weights corrected for `rung`: the number of sections, the operations that stay in float, and the pieces kept."""
+    """Weights corrected for `rung`: the number of sections, the operations that stay in float, and the pieces kept.
+
+    `int8` are the formats whose int8 file from these weights is already in the rung's folder.
+    """
 
     rung: Rung
     sections: int
     float_operations: tuple[str, ...]
     float_operators: tuple[int, ...]
     pieces: tuple[str, ...]
-    report: CorrectionReport
+    int8: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,6 @@ class Sensitivity:
     """
 
     groups: tuple[tuple[str, ...], ...]
-    gains: tuple[float, ...]
     losses: tuple[float, ...]
 
 
@@ -71,12 +72,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class EarlySections:
-    """The first sections that stay in float, by name, the number of all sections, and what the files then cost.
+    """The first sections that stay in float, by name, and what the files then cost.
 
     Sections and estimates are by format. `products` are the multiplications of one inference.
     """
 
     sections: dict[str, tuple[str, ...]]
     estimates: dict[str, Estimate]
-    count: int
     products: int

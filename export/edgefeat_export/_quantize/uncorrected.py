@@ -32,10 +32,10 @@ class Uncorrected:
     @classmethod
     def of(cls, work: Workspace, float32: Models) -> Uncorrected:
         """Return the stock tools' results in the workspace, and make them first if necessary."""
-        quantized, ranges = work.folder / "stock.onnx", work.folder / "stock.json"
+        quantized, ranges = work.stock("onnx"), work.stock("json")
         if not ranges.exists():
-            onnx_int8.quantize(float32.onnx, work.calibrating, quantized)
-            found = tflite_int8.ranges(float32.tflite, work.calibrating)
+            onnx_int8.quantize(float32.onnx, work.quantizing, quantized)
+            found = tflite_int8.ranges(float32.tflite, work.quantizing)
             text = json.dumps(found, default=lambda value: value.tolist())
             unfinished = ranges.with_suffix(".part")
             unfinished.write_text(text)

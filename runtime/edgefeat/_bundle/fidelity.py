@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgefeat._bundle.manifest import Fidelity
 
-__all__ = ["cosines", "measure", "nearest"]
+__all__ = ["cosines", "measure", "nearest", "overlap"]
 
 _NEIGHBOURS = 10
 # The share of all pairs that a user's cosine threshold would accept.
@@ -57,8 +57,8 @@ def measure(features: NDArray[np.float32], reference: NDArray[np.float32]) -> Fi
         low_cosine=float(np.percentile(cosine, 5)),
         minimum_cosine=float(cosine.min()),
         maximum_difference=float(difference) if np.isfinite(difference) else sys.float_info.max,
-        overlap=_overlap(nearest(features, features), nearest(reference, reference)) if enough else None,
-        mixed_overlap=_overlap(nearest(features, reference), nearest(reference, reference)) if enough else None,
+        overlap=overlap(nearest(features, features), nearest(reference, reference)) if enough else None,
+        mixed_overlap=overlap(nearest(features, reference), nearest(reference, reference)) if enough else None,
         threshold_shift=_threshold(features) - _threshold(reference) if enough else None,
         accuracy=None,
     )
@@ -73,7 +73,8 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rows / np.where(norms == 0, 1.0, norms))
 
 
-def _overlap(found: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
+def overlap(found: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
+    """Return the share of each row's neighbours that both have, the mean over the rows (N, neighbours)."""
     shared = [len(np.intersect1d(a, b)) for a, b in zip(found, expected, strict=True)]
     return float(np.mean(shared) / found.shape[1])
 

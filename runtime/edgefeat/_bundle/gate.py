@@ -7,9 +7,13 @@ import re
 from edgefeat._bundle.manifest import Fidelity, Gate
 from edgefeat._errors import ArgumentError
 
-__all__ = ["DEFAULT_GATE", "parse_gate", "shortfall"]
+__all__ = ["DEFAULT_GATE", "GATED", "GATED_IN_TUNE", "parse_gate", "shortfall"]
 
 DEFAULT_GATE = Gate(mean_cosine=0.98, overlap=None)
+
+#: The precisions that must reach the gate at export, and in `tune`. The export has its own threshold for dynamic.
+GATED = ("int8", "integer")
+GATED_IN_TUNE = (*GATED, "dynamic")
 
 
 def parse_gate(text: str) -> Gate:

@@ -16,6 +16,7 @@ from edgefeat._bundle.variant import (
     Fidelity,
     File,
     Format,
+    IntegerInput,
     Integers,
     Precision,
     Quantization,
@@ -39,8 +40,11 @@ __all__ = [
     "File",
     "Format",
     "Gate",
+    "IntegerInput",
     "Integers",
     "Manifest",
+    "Normalization",
+    "Pooling",
     "Precision",
     "Projection",
     "Quantization",
@@ -57,6 +61,7 @@ MANIFEST_NAME = "manifest.json"
 _MAX_FILE_SIZE = 2**31
 
 Pooling = Literal["avg", "max", "gem", "cls", "mean", "mean-patches", "flatten", "none"]
+Normalization = Literal["l2", "none"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -105,7 +110,7 @@ class Tap(Record):
     name: str
     layer: str
     pooling: Pooling
-    normalization: Literal["l2", "none"]
+    normalization: Normalization
     projection: Projection | None
     shape: tuple[int, ...]
     # Missing in bundles written before tokens were supported, and for layers without tokens.

@@ -15,6 +15,7 @@ __all__ = [
     "Fidelity",
     "File",
     "Format",
+    "IntegerInput",
     "Integers",
     "Precision",
     "Quantization",
@@ -23,6 +24,7 @@ __all__ = [
 
 Format = Literal["tflite", "onnx"]
 Precision = Literal["float32", "float16", "dynamic", "int8", "integer"]
+IntegerInput = Literal["uint8", "int8"]
 
 #: The variants that an export writes by default, in the order in which `load` prefers them. Exact ones come first:
 #: whether a smaller one is also faster can only be measured on the device.
@@ -95,7 +97,7 @@ class Integers(Record):
     `operators` are those that it uses, in the schema's names, and `wide_operations` the results with 16 bits.
     """
 
-    input: Literal["uint8", "int8"]
+    input: IntegerInput
     outputs: dict[str, Quantization]
     operators: tuple[str, ...]
     wide_operations: tuple[str, ...]

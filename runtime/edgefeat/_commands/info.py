@@ -14,7 +14,7 @@ from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import counted, documented
 from edgefeat._engines.device.cores import cores, memory
-from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.registry import ENGINES
 from edgefeat._engines.selection import default_threads
 from edgefeat._engines.session import open_session
 from edgefeat._errors import EngineError

@@ -1,7 +1,4 @@
-"""The engines that execute variants on the device: a small protocol and a table.
-
-`ENGINES` is in the order in which `load` prefers them.
-"""
+"""The protocol of the engines that execute variants on the device."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle.manifest import Format, Integers, Manifest, Tap, Variant
-from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
+from edgefeat._errors import EngineError, MissingExtraError
 from edgefeat._version import install_command
 
-__all__ = ["ENGINES", "Engine", "Session", "engine_named", "open_variant", "resize_threads", "run", "turns"]
+__all__ = ["Engine", "Session", "open_variant", "resize_threads", "run", "turns"]
 
 # `key: "location"` in TensorProto.external_data, in protobuf encoding with optional padding: it means weights outside
 # the hashed file.
@@ -109,22 +106,6 @@ def _version_beside(spec: ModuleSpec, distribution: str) -> str | None:
         return None
     found = [name[len(start) : -len(end)] for name in names if name.startswith(start) and name.endswith(end)]
     return found[0] if len(found) == 1 else None
-
-
-ENGINES = (
-    Engine("litert", "ai_edge_litert", "ai-edge-litert", "litert", "tflite"),
-    Engine("onnxruntime", "onnxruntime", "onnxruntime", "onnx", "onnx"),
-    Engine("openvino", "openvino", "openvino", "openvino", "onnx"),
-    Engine("tflite-runtime", "tflite_runtime", "tflite-runtime", "tflite", "tflite"),
-)
-
-
-def engine_named(name: str) -> Engine:
-    """Return the engine `name`. Raises ArgumentError with the available engines."""
-    for engine in ENGINES:
-        if engine.name == name:
-            return engine
-    raise ArgumentError(f"engine {name!r} is unknown (allowed: {', '.join(engine.name for engine in ENGINES)})")
 
 
 def resize_threads(session: Session, threads: int, allowed: int) -> int:

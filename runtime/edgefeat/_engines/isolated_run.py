@@ -75,7 +75,8 @@ def _main(task: dict[str, Any]) -> int:
 
     from edgefeat._bundle.golden import read_golden
     from edgefeat._bundle.reader import Bundle
-    from edgefeat._engines.engine import engine_named, open_variant, resize_threads
+    from edgefeat._engines.engine import open_variant, resize_threads
+    from edgefeat._engines.registry import engine_named
     from edgefeat._engines.selection import default_threads
     from edgefeat._errors import EdgefeatError
     from edgefeat._images.resize import resized

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from edgefeat._bundle.manifest import ALL_VARIANTS, INTEGER, Variant
 from edgefeat._bundle.reader import Bundle
 from edgefeat._engines.device.cores import available_cores
-from edgefeat._engines.engine import ENGINES, Engine, engine_named
+from edgefeat._engines.engine import Engine
+from edgefeat._engines.registry import ENGINES, engine_named
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 from edgefeat._version import install_command
 

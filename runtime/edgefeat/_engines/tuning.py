@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._bundle.gate import shortfall
+from edgefeat._bundle.gate import GATED_IN_TUNE, shortfall
 from edgefeat._bundle.json_records import to_json
 from edgefeat._bundle.manifest import Gate, Variant
 from edgefeat._bundle.reader import Bundle
@@ -130,7 +130,7 @@ def _median(passes: Sequence[Trial]) -> float:
 
 def _short(variant: Variant, gate: Gate) -> str | None:
     # Float variants meet a stricter check when they are written.
-    return shortfall(gate, variant.fidelity) if variant.precision in ("int8", "dynamic", "integer") else None
+    return shortfall(gate, variant.fidelity) if variant.precision in GATED_IN_TUNE else None
 
 
 def _candidate(choice: Choice, threads: int, status: str, detail: str, milliseconds: float | None) -> Candidate:

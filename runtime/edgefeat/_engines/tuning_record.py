@@ -9,7 +9,7 @@ from edgefeat._bundle.reader import Bundle
 from edgefeat._engines.device.cache import read_cache, tuned_file
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.device.processor import processor_key
-from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.registry import ENGINES
 from edgefeat._engines.selection import Choice
 
 __all__ = ["Candidate", "Tuning", "remembered"]

@@ -14,8 +14,9 @@ from edgefeat._bundle.fidelity import cosines
 from edgefeat._bundle.golden import KERAS, Golden, read_golden
 from edgefeat._bundle.manifest import INTEGER, Variant
 from edgefeat._bundle.reader import Bundle
-from edgefeat._engines.engine import engine_named, open_variant, run
+from edgefeat._engines.engine import open_variant, run
 from edgefeat._engines.probe import unusable
+from edgefeat._engines.registry import engine_named
 from edgefeat._engines.selection import Choice, candidates, default_threads
 from edgefeat._errors import EngineError
 from edgefeat._images.frames.pixels import frame_of

@@ -11,10 +11,10 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from edgefeat._errors import ArgumentError
-from edgefeat._images.colours import scale_transparency
+from edgefeat._images.color_modes import scale_transparency
 from edgefeat._images.form import PictureForm
 from edgefeat._images.formats.registry import opened_image
-from edgefeat._images.limits import DEFAULT_LIMITS, Limits, check_size
+from edgefeat._images.limits import DEFAULT_LIMITS, Limits
 from edgefeat._images.orientation import TRANSPOSES, orientation, tag_orientation
 from edgefeat._images.sources.streams import as_picture_errors, opened_stream
 
@@ -47,7 +47,7 @@ def decoded_with_share(
     if decoding not in ("fast", "exact"):
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
     if isinstance(source, Image.Image):
-        check_size(source, limits)
+        limits.check(source.size)
         yield source, 1.0
         return
     with as_picture_errors(), opened_stream(source) as stream:

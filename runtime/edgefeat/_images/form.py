@@ -4,7 +4,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["PictureForm"]
+__all__ = ["Fit", "PictureForm"]
+
+Fit = Literal["stretch", "crop", "pad"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class PictureForm:
 
     height: int
     width: int
-    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    fit: Fit = "stretch"
     filter: Literal["bilinear"] = "bilinear"
     orientation: Literal["exif", "ignore"] = "exif"
     transparency: str = "white"

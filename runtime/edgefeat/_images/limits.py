@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PIL import Image
-
 from edgefeat._errors import ArgumentError, PictureError
 
 __all__ = [
@@ -14,7 +12,6 @@ __all__ = [
     "MAX_PIXELS",
     "Limits",
     "OversizeError",
-    "check_size",
     "limit_advice",
     "truncation",
 ]
@@ -75,8 +72,3 @@ DEFAULT_LIMITS = Limits()
 def limit_advice(pixels: int) -> str:
     """Return advice on how to raise the limit to `pixels`."""
     return f"to read it, use --max-pixels {pixels} or load(max_pixels={pixels})"
-
-
-def check_size(image: Image.Image, limits: Limits) -> None:
-    """Raise PictureError for an image without pixels or with more than `limits` allow."""
-    limits.check(image.size)

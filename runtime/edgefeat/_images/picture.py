@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgefeat._errors import ArgumentError
-from edgefeat._images.colours import flat
+from edgefeat._images.color_modes import flat
 from edgefeat._images.decoding import Decoding, decoded, decoded_with_share, target_size
 from edgefeat._images.form import PictureForm
 from edgefeat._images.formats.registry import PICTURE_SUFFIXES

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("psutil", reason="needs the bench extra")
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
-from edgefeat_bench._contenders.kinds import KINDS
+from edgefeat_bench._contenders.registry import KINDS
 from edgefeat_bench._records import Result, Run
 from edgefeat_bench._run.benchmark import run
 from edgefeat_bench._setup.generated_photos import make_photos

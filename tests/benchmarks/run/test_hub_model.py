@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 pytest.importorskip("keras_hub", reason="the extra hub is not installed")
 
 import keras
-from tests.export.models import hub_networks
+from tests.export.models.networks import hub_models
 
 import edgefeat
 import edgefeat_export
@@ -25,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, edgefeat.Bundl
     """The folder of a small ViT's preset, and its bundle."""
     folder = tmp_path_factory.mktemp("hub_model")
     converter = {"image_size": (64, 64), "scale": 1 / 255, "offset": 0.5}  # no name of --preprocess says this
-    preset = hub_networks.save(hub_networks.build("vit"), folder / "small_vit", **converter)
+    preset = hub_models.save(hub_models.build("vit"), folder / "small_vit", **converter)
     edgefeat_export.export(f"hub:{preset}", folder / "bundle", variants=["tflite-float32"])
     return preset, edgefeat.Bundle.open(folder / "bundle")
 

@@ -15,7 +15,7 @@ from tests.benchmarks.run.runs import BUNDLE, OURS, QUICK, bench, measured, resu
 
 import edgefeat
 from edgefeat_bench._contenders.interface import Task
-from edgefeat_bench._contenders.kinds import KINDS, opening_of
+from edgefeat_bench._contenders.registry import KINDS, opening_of
 from edgefeat_bench._records import Contender, Run
 
 

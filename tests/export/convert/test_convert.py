@@ -93,7 +93,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     tflite.dynamic(graph, folder / "dynamic.tflite")
     tflite_int8.int8(folder / "float32.tflite", case.calibration, folder / "int8.tflite")
     to_onnx.float32(folder / "float32.tflite", folder / "float32.onnx")
-    onnx_int8.int8(folder / "float32.onnx", case.calibration, folder / "int8.onnx")
+    onnx_int8.quantize(folder / "float32.onnx", case.calibration, folder / "int8.onnx")
+    onnx_int8.check(folder / "int8.onnx")
     return case
 
 

@@ -45,10 +45,10 @@ def watch(event, arguments):
 import tf_keras, tensorflow, keras
 from edgefeat import EdgefeatError
 from edgefeat_export._spec import NetworkSpec
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
 from edgefeat_export._models.saved import keras2
 from edgefeat_export._models.saved import signature
-from edgefeat_export._models.saved import content
+from edgefeat_export._models.saved import recognition
 sys.addaudithook(watch)
 said = {}
 for path in sys.argv[1:]:

@@ -19,13 +19,13 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 import h5py
 import keras
 from keras import layers
-from tests.export.models.weight_files import KINDS, network, same, save_new, spec, write_old
+from tests.export.models.networks.weight_files import KINDS, network, same, save_new, spec, write_old
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat._bundle.json_records import to_json
 from edgefeat_export._models import hdf5 as _hdf5
 from edgefeat_export._models.weights import load_weights
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import conversion as tflite
 from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._quantize.correction.corrected_files import Models, write_corrected
-from edgefeat_export._quantize.correction.record import Correction
+from edgefeat_export._quantize.correction.pieces import Correction
+from edgefeat_export._quantize.uncorrected import Guard, Uncorrected
 
 SIZE = 32
 
@@ -93,4 +94,21 @@ def write_case(folder: Path) -> None:
     to_onnx.float32(case.float32.tflite, case.float32.onnx)
     write_corrected(case.float32, case.corrected, case.pictures, EVERYTHING, ())
     tflite_int8.int8(case.corrected.tflite, case.pictures, case.int8.tflite)
-    onnx_int8.int8(case.corrected.onnx, case.pictures, case.int8.onnx)
+    onnx_int8.quantize(case.corrected.onnx, case.pictures, case.int8.onnx)
+
+
+def guard_of(
+    float32: Models,
+    folder: Path,
+    pictures: Pictures,
+    checking: Pictures,
+    *,
+    nodes: tuple[str, ...] = (),
+    operators: tuple[int, ...] = (),
+) -> Guard:
+    """Return the comparison of both formats that an export makes; its files are in `folder`."""
+    quantized = folder / "stock.onnx"
+    onnx_int8.quantize(float32.onnx, pictures, quantized)
+    stock = Uncorrected(float32, quantized, tflite_int8.ranges(float32.tflite, pictures))
+    made = Models(folder / "compared.tflite", folder / "compared.onnx")
+    return Guard(stock, made, ("tflite", "onnx"), nodes, operators, pictures, checking)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import onnxruntime
 from onnx import numpy_helper
 from onnxruntime import quantization
 from tests.conftest import MadeOnce
-from tests.export.int8.correction_case import Case, Pictures, case_in, write_case
+from tests.export.int8.correction_case import Case, Pictures, case_in, guard_of, write_case
 
 from edgefeat import ExportError
 from edgefeat_export._convert import grid
@@ -28,10 +29,9 @@ from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._quantize.correction import basis, rounding
-from edgefeat_export._quantize.correction import corrected_files as files
-from edgefeat_export._quantize.correction.corrected_files import Models, correct, mean_cosine, write_corrected
+from edgefeat_export._quantize.correction.corrected_files import Models, correct, features_cosine, write_corrected
 from edgefeat_export._quantize.correction.layers import constants, find_layers
-from edgefeat_export._quantize.correction.record import LADDER, NONE, PIECES, Correction, allowed
+from edgefeat_export._quantize.correction.pieces import LADDER, NONE, PIECES, Correction, allowed
 
 Features = Callable[[Path, Pictures], npt.NDArray[np.float32]]
 
@@ -82,11 +82,11 @@ def test_bias_correction_gives_every_channel_the_mean_of_the_float_model(case: C
     only = Correction(basis=False, rounding=False, pairs=False)
     write_corrected(case.float32, target, case.pictures, only, ())
     quantized = case.folder / "bias-int8.onnx"
-    onnx_int8.int8(target.onnx, case.pictures, quantized)
+    onnx_int8.quantize(target.onnx, case.pictures, quantized)
     last = weighted_outputs(case.float32.onnx)[-1]
     expected = tensors(case.float32.onnx, [last], case.pictures)[last].mean((0, 2, 3))
     stock = case.folder / "stock-int8.onnx"
-    onnx_int8.int8(case.float32.onnx, case.pictures, stock)
+    onnx_int8.quantize(case.float32.onnx, case.pictures, stock)
     clipped = np.maximum(tensors(case.float32.onnx, [last], case.pictures)[last], 0).mean((0, 2, 3))
     found, without = (_last_map(path, case.pictures).mean((0, 2, 3)) for path in (quantized, stock))
     assert np.abs(found - clipped).max() < 0.35 * np.abs(without - clipped).max()
@@ -121,7 +121,7 @@ def test_int8_weights_are_the_corrected_ones_on_their_grid(case: Case) -> None:
 
 def test_no_pair_of_weights_saturates_sixteen_bits(case: Case) -> None:
     stock = case.folder / "unsafe.onnx"
-    onnx_int8.int8(case.float32.onnx, case.pictures, stock)
+    onnx_int8.quantize(case.float32.onnx, case.pictures, stock)
     safe, unsafe = (max(map(worst_pair, onnx_weights(path))) for path in (case.int8.onnx, stock))
     assert 255 * safe <= 32767 < 255 * unsafe
 
@@ -137,8 +137,10 @@ def worst_pair(weights: npt.NDArray[np.int8]) -> int:
 
 
 def test_features_are_nearer_with_every_correction_on(case: Case, features: Features) -> None:
-    stock = mean_cosine(case.float32.onnx, case.float32.onnx, case.pictures, case.checking)
-    ours = mean_cosine(case.float32.onnx, case.corrected.onnx, case.pictures, case.checking)
+    uncorrected = case.folder / "uncorrected.onnx"
+    onnx_int8.quantize(case.float32.onnx, case.pictures, uncorrected)
+    stock = features_cosine(uncorrected, case.float32.onnx, case.checking)
+    ours = features_cosine(case.int8.onnx, case.float32.onnx, case.checking)
     assert 1 - ours < 0.6 * (1 - stock)
     reference = features(case.float32.tflite, case.checking)
     for path in (case.int8.tflite, case.int8.onnx):
@@ -169,7 +171,8 @@ def test_another_basis_gives_constants_in_the_order_of_the_layers(case: Case) ->
 
 def test_with_everything_off_the_files_are_those_of_the_stock_tools(case: Case) -> None:
     target = Models(case.folder / "none.tflite", case.folder / "none.onnx")
-    report = correct(case.float32, target, case.pictures, case.checking, ladder=())
+    guard = guard_of(case.float32, case.folder, case.pictures, case.checking)
+    report = correct(case.float32, target, case.pictures, ladder=(), comparison=guard)
     assert (report.used, report.layers) == (NONE, 0)
     assert target.tflite.read_bytes() == case.float32.tflite.read_bytes()
     assert target.onnx.read_bytes() == case.float32.onnx.read_bytes()
@@ -177,7 +180,7 @@ def test_with_everything_off_the_files_are_those_of_the_stock_tools(case: Case) 
     tflite_int8.int8(target.tflite, case.pictures, ours)
     assert ours.read_bytes() == _stock(case)
     theirs = case.folder / "none-int8.onnx"
-    onnx_int8.int8(target.onnx, case.pictures, theirs)
+    onnx_int8.quantize(target.onnx, case.pictures, theirs)
     assert theirs.read_bytes() == _stock_onnx(case)
 
 
@@ -215,29 +218,36 @@ def test_a_correction_that_does_harm_is_not_kept(case: Case, monkeypatch: pytest
 
     monkeypatch.setattr(rounding, "round_with_feedback", turned)
     target = Models(case.folder / "harm.tflite", case.folder / "harm.onnx")
-    report = correct(case.float32, target, case.pictures, case.checking)
+    guard = guard_of(case.float32, case.folder, case.pictures, case.checking)
+    report = correct(case.float32, target, case.pictures, comparison=guard)
     assert not report.used.rounding
     assert report.used.bias
     assert report.corrected > report.without
 
 
-@pytest.mark.parametrize("harmed", [".tflite", ".onnx"])
-def test_a_correction_that_harms_one_format_beyond_noise_is_not_kept(
-    case: Case, monkeypatch: pytest.MonkeyPatch, harmed: str
-) -> None:
-    def measured(float32: Path, candidate: Path, *_: Any) -> float:
-        if candidate == float32:
-            return 0.99
-        return 1 - 0.01 * (1.03 if too_much and candidate.suffix == harmed else 1.015)
+@dataclass(frozen=True)
+class Harmed:
+    """A comparison in which the correction loses a little in each format, as noise does, and `loss` times in one."""
 
-    monkeypatch.setattr(files, "mean_cosine", measured)
+    form: str
+    loss: float
+
+    def without(self) -> Iterator[float]:
+        yield from (0.99, 0.99)
+
+    def reached(self, candidate: Models) -> Iterator[float]:
+        yield from (1 - 0.01 * (self.loss if form == self.form else 1.015) for form in ("onnx", "tflite"))
+
+
+@pytest.mark.parametrize("harmed", ["tflite", "onnx"])
+def test_a_correction_that_harms_one_format_beyond_noise_is_not_kept(case: Case, harmed: str) -> None:
     target = Models(case.folder / "one.tflite", case.folder / "one.onnx")
-    too_much = True
-    report = correct(case.float32, target, case.pictures, case.checking, ladder=LADDER[-1:])
+    last = LADDER[-1:]
+    report = correct(case.float32, target, case.pictures, ladder=last, comparison=Harmed(harmed, 1.03))
     assert (report.used, report.corrected) == (NONE, 0.99)
     assert target.onnx.read_bytes() == case.float32.onnx.read_bytes()
-    too_much = False
-    assert correct(case.float32, target, case.pictures, case.checking, ladder=LADDER[-1:]).used == LADDER[-1]
+    report = correct(case.float32, target, case.pictures, ladder=last, comparison=Harmed(harmed, 1.015))
+    assert report.used == LADDER[-1]
 
 
 def test_the_dead_channel_has_no_weights_and_a_bias_that_fits(case: Case, features: Features) -> None:
@@ -255,4 +265,4 @@ def test_pieces_allow_the_rungs_that_they_cover() -> None:
 def test_no_pictures_to_check_on_is_an_error(case: Case) -> None:
     for path in (case.float32.onnx, case.float32.tflite):
         with pytest.raises(ExportError, match="0 images"):
-            mean_cosine(path, path, case.pictures, case.checking[:0])
+            features_cosine(path, path, case.checking[:0])

@@ -18,6 +18,7 @@ for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "
 import keras
 import onnx
 from tests.conftest import LONG
+from tests.export.int8.correction_case import guard_of
 
 from edgefeat._bundle.fidelity import measure
 from edgefeat._images.form import PictureForm
@@ -31,7 +32,7 @@ from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._images.synthetic import dead_leaves
 from edgefeat_export._quantize.correction.corrected_files import Models, correct
-from edgefeat_export._quantize.correction.record import Correction
+from edgefeat_export._quantize.correction.pieces import Correction
 
 SIZE = 224
 MOBILENET_V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
@@ -98,12 +99,13 @@ def test_int8_is_as_near_as_it_is_held_to_and_as_fast_as_without(
     tflite.float32(save_graph(model, ["feature"], tmp_path / "graph"), made["float32"].tflite)
     to_onnx.float32(made["float32"].tflite, made["float32"].onnx)
     # As an export does it: a fifth of the photos is kept apart.
-    report = correct(made["float32"], made["corrected"], pictures[20:], pictures[:20])
+    guard = guard_of(made["float32"], tmp_path, pictures[20:], pictures[:20])
+    report = correct(made["float32"], made["corrected"], pictures[20:], comparison=guard)
     assert report.used == Correction()
     assert not report.skipped
     for source, target in (("corrected", "int8"), ("float32", "stock")):
         tflite_int8.int8(made[source].tflite, pictures[20:], made[target].tflite)
-        onnx_int8.int8(made[source].onnx, pictures[20:], made[target].onnx)
+        onnx_int8.quantize(made[source].onnx, pictures[20:], made[target].onnx)
     for path in (made["int8"].tflite, made["int8"].onnx):
         found = measure(features(path, flowers), expected)
         assert found.mean_cosine >= mean, path.name

@@ -16,7 +16,7 @@ for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "
 
 import onnx
 from tests.conftest import MadeOnce
-from tests.export.int8.correction_case import Case, Pictures, case_in, write_case
+from tests.export.int8.correction_case import Case, Pictures, case_in, guard_of, write_case
 
 from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer, tail
@@ -48,11 +48,12 @@ def test_sections_cover_the_trunk_once_in_both_formats(case: Case) -> None:
 def test_sections_in_float_keep_their_weights_and_are_not_quantized(case: Case) -> None:
     nodes, operators = prefix(sections(case.float32.onnx, case.float32.tflite)[:2])
     target = Models(case.folder / "mixed.tflite", case.folder / "mixed.onnx")
-    report = correct(case.float32, target, case.pictures, case.checking, kept=nodes)
+    guard = guard_of(case.float32, case.folder, case.pictures, case.checking, nodes=nodes, operators=operators)
+    report = correct(case.float32, target, case.pictures, kept=nodes, comparison=guard)
     assert report.layers == 8
     made = Models(case.folder / "mixed-int8.tflite", case.folder / "mixed-int8.onnx")
     tflite_int8.int8(target.tflite, case.pictures, made.tflite, kept=operators)
-    onnx_int8.int8(target.onnx, case.pictures, made.onnx, kept=nodes)
+    onnx_int8.quantize(target.onnx, case.pictures, made.onnx, kept=nodes)
     weights = [tensor for tensor in onnx.load(made.onnx).graph.initializer if len(tensor.dims) == 4]
     assert [tensor.data_type for tensor in weights].count(onnx.TensorProto.INT8) == 8
     graph = flatbuffer.read(made.tflite).subgraphs[0]

@@ -15,7 +15,8 @@ pytest.importorskip("tensorflow", reason="needs the export extra")
 
 import edgefeat
 import edgefeat_export
-from edgefeat_export._pipeline.ladder import ALL_PIECES, float_groups
+from edgefeat_export._pipeline.ladder import float_groups
+from edgefeat_export._quantize.correction.pieces import ALL_PIECES
 from edgefeat_export._quantize.records import Sensitivity
 
 
@@ -115,7 +116,7 @@ def test_an_effort_that_is_unknown_is_wrong_use(model: Path, small_photos: Path,
 def test_the_ladder_starts_with_the_groups_expected_to_pass(effort: Any, loss: float, tried: list[int]) -> None:
     groups = tuple((f"layer {number}",) for number in range(12))
     losses = (0.10, 0.06, 0.04, 0.03, 0.02, 0.02, 0.01)
-    found = float_groups(Sensitivity(groups, (0.0,) * 12, losses), effort, loss, 0.98)
+    found = float_groups(Sensitivity(groups, losses), effort, loss, 0.98)
     assert [len(kept) for kept in found] == tried
 
 

@@ -27,7 +27,7 @@ from edgefeat._images.picture import read_picture
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite.integer import conversion
 from edgefeat_export._convert.tflite.integer.facts import integer_facts
-from edgefeat_export._quantize.gates import unfaithful
+from edgefeat_export._measure.gate import unfaithful
 
 INTEGERS = Path(__file__).parents[2] / "data" / "integers.edgefeat"
 SIZE = 96

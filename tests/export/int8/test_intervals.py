@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the export extra")
 
-from edgefeat_export._quantize.intervals import Interval, interval, intervals
+from edgefeat_export._measure.intervals import Interval, interval, intervals
 
 
 def test_an_interval_contains_the_true_mean_about_as_often_as_it_says() -> None:

@@ -16,9 +16,9 @@ for name in ("onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer"):
 import onnx
 
 from edgefeat_export._convert import grid
-from edgefeat_export._quantize.correction import execution, rounding, walk
+from edgefeat_export._quantize.correction import execution, rounding, rounding_pass
 from edgefeat_export._quantize.correction.layers import find_layers
-from edgefeat_export._quantize.correction.record import Correction
+from edgefeat_export._quantize.correction.pieces import Correction
 
 
 def test_a_grid_is_found_again_by_its_fewest_levels() -> None:
@@ -105,11 +105,11 @@ def rounded(model: onnx.ModelProto, *, feedback: bool = True) -> dict[str, npt.N
     layers = find_layers(copy)
     known = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in copy.graph.initializer}
     wanted = Correction(basis=False, rounding=feedback, pairs=True)
-    return walk.corrected_constants(copy, layers, known, (), PICTURES, wanted)
+    return rounding_pass.corrected_constants(copy, layers, known, (), PICTURES, wanted)
 
 
 def test_a_dense_layer_rounded_by_groups_of_inputs_errs_less_than_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "_DENSE_INPUTS", 32)
+    monkeypatch.setattr(rounding_pass, "_DENSE_INPUTS", 32)
     model = dense(32, 48, 8)
     layers = find_layers(model)
     exact = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}

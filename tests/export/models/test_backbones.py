@@ -12,12 +12,12 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import keras
 from keras import layers
-from tests.export.models.weight_files import network, same, spec, with_alpha
+from tests.export.models.networks.weight_files import network, same, spec, with_alpha
 
 from edgefeat import ArgumentError
 from edgefeat_export._models.backbones import Backbone, backbone_named, backbones
-from edgefeat_export._network import trunk as _trunk
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network import named_trunk as _trunk
+from edgefeat_export._network.named_trunk import build_trunk
 
 
 def factory(calls: list[tuple[Any, ...]], *, flat: bool = False) -> Callable[..., keras.Model]:

@@ -20,14 +20,14 @@ import keras
 import keras_hub
 import onnx
 import onnxruntime
-from tests.export.models import hub_networks
+from tests.export.models.networks import hub_models, hub_networks
 
 import edgefeat
 from edgefeat_export._convert.graph import save_graph
 from edgefeat_export._convert.onnx import conversion as to_onnx
 from edgefeat_export._convert.tflite import conversion as tflite
-from edgefeat_export._network.heads import build
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._network.network import build
 from edgefeat_export._spec import NetworkSpec
 
 SIDE = 32
@@ -120,14 +120,14 @@ def test_what_kerashub_does_not_know_is_refused_with_similar_names() -> None:
 @pytest.mark.parametrize("name", ["mit", "vit_det"])
 def test_images_of_a_batch_stay_apart_where_windows_and_heads_join_it(name: str, tmp_path: Path) -> None:
     """SegFormer gives a dense layer the tokens of all images; ViTDet moves the batch behind Q, K and V."""
-    model = hub_networks.build(name)
+    model = hub_models.build(name)
     pictures = np.random.default_rng(2).integers(0, 256, (3, hub_networks.SIDE, hub_networks.SIDE, 3), np.uint8)
-    preset = hub_networks.save(model, tmp_path / name)
+    preset = hub_models.save(model, tmp_path / name)
     network = build(build_trunk(NetworkSpec(f"hub:{preset}", preprocess="tf")), NetworkSpec("x"), pictures)
     tflite.float32(save_graph(network.model, [network.taps[0].name], tmp_path / "graph"), tmp_path / "model.tflite")
     to_onnx.float32(tmp_path / "model.tflite", tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
-    maps = hub_networks.own(model, pictures)
+    maps = hub_models.own(model, pictures)
     expected = maps.reshape(3, -1, maps.shape[-1]).mean(1)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(session.run(None, {"image": pictures})[0], expected, atol=1e-5)
@@ -136,12 +136,12 @@ def test_images_of_a_batch_stay_apart_where_windows_and_heads_join_it(name: str,
 @pytest.mark.parametrize("name", ["efficientnet_lite", "sam", "retinanet", "clip"])
 def test_the_trunk_is_kerashubs_own_image_part(name: str, tmp_path: Path) -> None:
     """EfficientNet names the shape of its images otherwise, SAM and CLIP have more inputs, RetinaNet is a pyramid."""
-    model = hub_networks.build(name)
-    preset = hub_networks.save(model, tmp_path / name)
+    model = hub_models.build(name)
+    preset = hub_models.save(model, tmp_path / name)
     trunk = build_trunk(NetworkSpec(f"hub:{preset}", preprocess="tf", size=(64, 64)))
     pictures = np.random.default_rng(3).integers(0, 256, (2, 64, 64, 3), np.uint8)
     found = np.asarray(trunk.model(trunk.preprocess(pictures.astype(np.float32)), training=False))
-    np.testing.assert_allclose(found, hub_networks.own(model, pictures), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, hub_models.own(model, pictures), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_image_converter_becomes_the_preprocessing(
 ) -> None:
     """The network takes images of any size; the converter says which."""
     converter = {"image_size": (48, 64), "scale": scale, "offset": offset, "crop_to_aspect_ratio": True}
-    trunk = build_trunk(NetworkSpec(f"hub:{hub_networks.save(hub_networks.build('resnet'), tmp_path, **converter)}"))
+    trunk = build_trunk(NetworkSpec(f"hub:{hub_models.save(hub_models.build('resnet'), tmp_path, **converter)}"))
     assert (trunk.size, trunk.fit) == ((48, 64), "crop")
     assert named is None or trunk.preprocessing == named
     pictures = np.random.default_rng(4).integers(0, 256, (2, 48, 64, 3)).astype(np.float32)

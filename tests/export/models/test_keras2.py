@@ -15,11 +15,20 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import tensorflow as tf
 import tf_keras
-from tests.export.models.keras2_models import SIDE, close, outputs, pictures, randomized, saved, spec_of, tutorial
+from tests.export.models.networks.keras2_models import (
+    SIDE,
+    close,
+    outputs,
+    pictures,
+    randomized,
+    saved,
+    spec_of,
+    tutorial,
+)
 from tf_keras import layers
 
 from edgefeat_export._network.layers import list_layers
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import tf_keras
-from tests.export.models.keras2_models import (
+from tests.export.models.networks.keras2_models import (
     SIDE,
     close,
     encoder,
@@ -27,7 +27,7 @@ from tf_keras import layers
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._network.layers import list_layers
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
 
 
 @pytest.fixture(autouse=True)

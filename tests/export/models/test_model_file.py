@@ -16,12 +16,12 @@ from keras import layers
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.backbones import backbone_named
-from edgefeat_export._models.saved.model import load_model, model_name
+from edgefeat_export._models.saved.model import load_model
 from edgefeat_export._network.cut import cut
-from edgefeat_export._network.heads import tap_name
 from edgefeat_export._network.layers import list_layers
-from edgefeat_export._network.trunk import build_trunk
-from edgefeat_export._spec import NetworkSpec
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._network.network import tap_name
+from edgefeat_export._spec import NetworkSpec, model_name
 
 SIZE = 16
 

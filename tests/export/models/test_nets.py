@@ -18,8 +18,8 @@ from safetensors.numpy import load_file, save_file
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.backbones import backbone_named
-from edgefeat_export._network.heads import Trunk
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._network.trunk import Trunk
 from edgefeat_export._spec import NetworkSpec
 
 F = torch.nn.functional

@@ -12,7 +12,8 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 import keras
 
 from edgefeat import ArgumentError
-from edgefeat_export._models.preprocessing import MODES, gray, preprocessing_named
+from edgefeat_export._models.preprocessing import gray, preprocessing_named
+from edgefeat_export._spec import MODES
 
 #: A module of keras.applications for each mode.
 OWN = {

@@ -18,8 +18,8 @@ from tests.export.tables import saved_models
 from edgefeat import ArgumentError, ExportError
 from edgefeat._images.form import PictureForm
 from edgefeat._images.picture import read_picture
-from edgefeat_export._network.heads import build
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._network.network import build
 from edgefeat_export._spec import NetworkSpec
 
 tf_keras: Any = pytest.importorskip("tf_keras", reason="the export extra is not installed")

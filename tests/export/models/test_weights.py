@@ -13,14 +13,14 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 import keras
 from keras import layers
 from safetensors.numpy import save_file
-from tests.export.models.weight_files import KINDS, network, same, spec, with_alpha, write_old
+from tests.export.models.networks.weight_files import KINDS, network, same, spec, with_alpha, write_old
 
 import edgefeat_export
 from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import to_json
 from edgefeat_export._models import hdf5 as _hdf5
 from edgefeat_export._models.weights import load_weights
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
 
 
 def _in_this_process(task: str, path: Path, *names: str) -> Any:

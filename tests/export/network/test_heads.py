@@ -26,7 +26,8 @@ from edgefeat_export._convert.onnx import conversion as to_onnx
 from edgefeat_export._convert.tflite import conversion as tflite
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._models.preprocessing import preprocessing_named
-from edgefeat_export._network.heads import Network, Trunk, build
+from edgefeat_export._network.network import Network, build
+from edgefeat_export._network.trunk import Trunk
 from edgefeat_export._spec import RANDOM, NetworkSpec, Pooling
 
 HEIGHT, WIDTH, CHANNELS = 20, 28, 12

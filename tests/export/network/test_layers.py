@@ -26,9 +26,9 @@ from edgefeat_export._convert.onnx import conversion as to_onnx
 from edgefeat_export._convert.tflite import conversion as tflite
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._network.cut import cut, layer_names
-from edgefeat_export._network.heads import build
 from edgefeat_export._network.layers import costs, list_layers
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._network.network import build
 from edgefeat_export._spec import NetworkSpec
 
 SIZE = 32

@@ -25,7 +25,8 @@ from edgefeat_export._convert.tflite import conversion as tflite
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._models.hub.tokens import KnownTokens, tokens_of
 from edgefeat_export._models.preprocessing import preprocessing_named
-from edgefeat_export._network.heads import Trunk, build
+from edgefeat_export._network.network import build
+from edgefeat_export._network.trunk import Trunk
 from edgefeat_export._spec import RANDOM, NetworkSpec
 
 ROWS, COLUMNS, WIDTH = 3, 4, 12

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from edgefeat import ArgumentError
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
 from edgefeat_export._spec import NetworkSpec
 
 

@@ -29,9 +29,9 @@ import edgefeat
 import edgefeat_export
 from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat._version import device_install_command
-from edgefeat_export._network.trunk import build_trunk
-from edgefeat_export._quantize.fidelity import measure_variant
-from edgefeat_export._quantize.gates import unfaithful
+from edgefeat_export._measure.gate import unfaithful
+from edgefeat_export._measure.variants import measure_variant
+from edgefeat_export._network.named_trunk import build_trunk
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork, Workspace
 

@@ -19,7 +19,7 @@ from edgefeat import ArgumentError, ExportError
 from edgefeat._bundle.gate import parse_gate
 from edgefeat_export._images.calibration import check_source
 from edgefeat_export._pipeline.steps import Step
-from edgefeat_export._pipeline.workers import StepCost, Workers
+from edgefeat_export._pipeline.worker_pool import StepCost, Workers
 
 ADD = Step("addition", operator.add)
 PROCESS = Step("process", os.getpid)
@@ -105,7 +105,7 @@ def test_no_process_is_left_when_the_export_ends(tmp_path: Path) -> None:
 #: Starts a worker forty times, each time with an interrupt some moments later, and prints the processes that are left.
 INTERRUPTED = """
 import os, pathlib, signal, tempfile, threading, time
-from edgefeat_export._pipeline.workers import Workers
+from edgefeat_export._pipeline.worker_pool import Workers
 signal.signal(signal.SIGINT, signal.default_int_handler)
 main, children = threading.main_thread().ident, pathlib.Path(f"/proc/self/task/{os.getpid()}/children")
 def interrupt(delay):

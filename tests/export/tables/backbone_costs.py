@@ -22,7 +22,7 @@ from tests.export.tables.rows import append, read, write_between
 from tests.export.tables.sampled import sampled
 
 import edgefeat
-from edgefeat_export._quantize.timing import medians
+from edgefeat_export._measure.timing import medians
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "backbones.md"

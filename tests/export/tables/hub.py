@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from tests.export.models.hub_networks import NETWORKS, SIDE, build, own, save
+from tests.export.models.networks.hub_models import build, own, save
+from tests.export.models.networks.hub_networks import NETWORKS, SIDE
 
 from edgefeat import EdgefeatError, Extractor, load
 from edgefeat._bundle.manifest import Tap

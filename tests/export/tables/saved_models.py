@@ -189,7 +189,7 @@ def made_models(folder: Path) -> list[Path]:
 
 def row(path: Path, photos: list[Path]) -> Row:
     """Return the row of a saved model."""
-    from edgefeat_export._models.saved.content import saved_model
+    from edgefeat_export._models.saved.recognition import saved_model
 
     mode = scaling(path.name)
     saved = saved_model(path)

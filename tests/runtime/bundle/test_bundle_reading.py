@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import edgefeat
-from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._engines.engine import Engine
+from edgefeat._engines.registry import ENGINES
 
 posix = pytest.mark.skipif(os.name != "posix", reason="makes links and pipes")
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import edgefeat
-from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._engines.engine import Engine
+from edgefeat._engines.registry import ENGINES
 from edgefeat._version import install_command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

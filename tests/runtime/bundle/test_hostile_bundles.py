@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 import edgefeat
-from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._engines.engine import Engine
+from edgefeat._engines.registry import ENGINES
 
 Altered = Callable[..., Path]
 Change = Callable[[Path], object]

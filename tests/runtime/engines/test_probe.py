@@ -19,8 +19,9 @@ import pytest
 
 import edgefeat
 from edgefeat._engines import probe
-from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._engines.engine import Engine
 from edgefeat._engines.isolated_run import run_trial
+from edgefeat._engines.registry import ENGINES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Altered = Callable[..., Path]

@@ -17,7 +17,7 @@ import edgefeat
 from edgefeat._commands.cli import click_group
 from edgefeat._commands.cli.declaration import plain_values
 from edgefeat._commands.extract.command import command
-from edgefeat._engines.engine import engine_named
+from edgefeat._engines.registry import engine_named
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -17,8 +17,9 @@ import pytest
 
 import edgefeat
 from edgefeat._engines.device.processor import processor_key
-from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._engines.engine import Engine
 from edgefeat._engines.isolated_run import run_trial
+from edgefeat._engines.registry import ENGINES
 
 Altered = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]

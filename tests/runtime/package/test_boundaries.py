@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import edgefeat
-from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.registry import ENGINES
 from edgefeat._version import install_command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -134,7 +134,7 @@ def test_only_the_bundle_of_the_database_is_taken(
 def test_an_engine_that_is_not_installed_is_named(
     edgefeat_command: Run, plain: Path, album: Path, tmp_path: Path, installed: list[Any]
 ) -> None:
-    from edgefeat._engines.engine import ENGINES
+    from edgefeat._engines.registry import ENGINES
 
     absent = [engine for engine in ENGINES if engine.version() is None]
     if not absent:

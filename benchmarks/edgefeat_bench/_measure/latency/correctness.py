@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle.fidelity import cosines
-from edgefeat_bench._contenders.kinds import COMMAND, KINDS
 from edgefeat_bench._contenders.model_files import ModelFacts
+from edgefeat_bench._contenders.registry import COMMAND, KINDS
 from edgefeat_bench._records import Contender
 from edgefeat_bench._setup.setup import Features, References
 

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edgefeat import EdgefeatError
-from edgefeat_bench._contenders.kinds import TUNED, absence
+from edgefeat_bench._contenders.registry import TUNED_NAME, absence
 from edgefeat_bench._contenders.worker_process import Sample, WorkerError
 from edgefeat_bench._measure.latency.correctness import Verdict, verdict
 from edgefeat_bench._measure.latency.rounds import Lane, check_round, timed_round
@@ -68,7 +68,7 @@ def _entered(setup: Setup, contender: Contender, run: Run, stack: ExitStack, tel
     if before is not None and before.status in ("absent", "died"):
         return _Entry(contender, result=before)
     away = absence(contender, setup.facts)
-    if away is None and contender.name == TUNED and setup.untuned:
+    if away is None and contender.name == TUNED_NAME and setup.untuned:
         away = setup.untuned, ""
     if away is not None:
         return _Entry(contender, result=_without_series(contender, *away))

@@ -16,8 +16,9 @@ from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx.batch import check_rows
 from edgefeat_export._convert.onnx.shapes import inferred, shapes_of
+from edgefeat_export._convert.onnx.unused import drop_unused
 
-__all__ = ["Pictures", "check", "float_nodes", "int8", "quantize", "with_float"]
+__all__ = ["Pictures", "check", "float_nodes", "quantize", "with_float"]
 
 #: Images per calibration run: with 8, InceptionResNetV2 takes 5.7 GB instead of 1.7, and as much time.
 _BATCH = 1
@@ -30,7 +31,7 @@ _HEAD |= {"ReduceSum", "Floor", "Reshape"}
 #: Operators that always belong to the trunk.
 _TRUNK = frozenset({"Conv", "ConvTranspose", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax"})
 
-#: Operators with weights, with the axis of their outputs: the second for a MatMul, the first for the others.
+#: Operators with weights.
 _WEIGHTED = frozenset({"Conv", "MatMul", "Gemm"})
 
 #: Operators of generalised-mean pooling before the mean.
@@ -48,15 +49,6 @@ class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
         batch = next(self._batches, None)
         return None if batch is None else {INPUT: batch}
-
-
-def int8(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
-    """Write `float32` with its trunk in int8 (QDQ), calibrated on `pictures` (N, H, W, 3); the batch stays free.
-
-    Like `quantize`, followed by `check`.
-    """
-    quantize(float32, pictures, output, kept=kept)
-    check(output)
 
 
 def check(path: Path) -> None:
@@ -113,7 +105,7 @@ def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Colle
             f"{name}/float" if name in constant else rounded[name] if rounded.get(name) in outputs else name
             for name in node.input
         ]
-    _drop_unused(made)
+    drop_unused(made.graph)
     # Use other names: an int8 layer may have the same constant, rounded.
     needed = {name for node in made.graph.node for name in node.input}
     for tensor in float32.graph.initializer:
@@ -122,22 +114,6 @@ def with_float(quantized: onnx.ModelProto, float32: onnx.ModelProto, kept: Colle
             made.graph.initializer[-1].name = f"{tensor.name}/float"
     del made.graph.value_info[:]
     return made
-
-
-def _drop_unused(model: onnx.ModelProto) -> None:
-    """Remove nodes and constants that nothing reads, in place: engines would compute them."""
-    graph = model.graph
-    ends = {output.name for output in graph.output}
-    while True:
-        used = ends | {name for node in graph.node for name in node.input}
-        nodes = [node for node in graph.node if used & set(node.output)]
-        if len(nodes) == len(graph.node):
-            break
-        del graph.node[:]
-        graph.node.extend(nodes)
-    constants = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
 
 
 def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict[str, Any]]]:

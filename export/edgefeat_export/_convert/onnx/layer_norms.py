@@ -10,6 +10,8 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
+from edgefeat_export._convert.onnx.unused import drop_unused
+
 __all__ = ["spell_layer_norms"]
 
 Constants = Mapping[str, npt.NDArray[Any]]
@@ -43,7 +45,7 @@ def spell_layer_norms(model: onnx.ModelProto) -> int:
         nodes = [replaced.get(node.output[0], node) for node in graph.node]
         del graph.node[:]
         graph.node.extend(nodes)
-        _drop_unused(graph)
+        drop_unused(graph)
     return found
 
 
@@ -145,17 +147,3 @@ def _chain(name: str, kinds: tuple[str, ...], maker: Mapping[str, Any]) -> str |
             return None
         name = node.input[0]
     return name
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    ends = {output.name for output in graph.output}
-    while True:
-        read = ends | {name for node in graph.node for name in node.input}
-        nodes = [node for node in graph.node if read & set(node.output)]
-        if len(nodes) == len(graph.node):
-            break
-        del graph.node[:]
-        graph.node.extend(nodes)
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

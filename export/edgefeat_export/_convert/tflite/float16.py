@@ -16,12 +16,9 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._convert.tflite.facts import OUTPUT_AXIS
 
-__all__ = ["OUTPUT_AXIS", "round_weights", "rounded"]
-
-_OP = schema.BuiltinOperator
-#: Operators with weights, with the axis of their outputs.
-OUTPUT_AXIS = {_OP.CONV_2D: 0, _OP.DEPTHWISE_CONV_2D: 3, _OP.FULLY_CONNECTED: 0}
+__all__ = ["round_weights", "rounded"]
 
 
 def round_weights(model: Any) -> None:

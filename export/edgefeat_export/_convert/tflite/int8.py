@@ -20,13 +20,9 @@ from edgefeat._engines.device.cores import available_cores
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.tflite import delegate, flatbuffer, tail
+from edgefeat_export._convert.tflite.facts import OUTPUT_AXIS
 
 __all__ = ["Ranges", "int8", "ranges", "ranges_by_recipe", "use_grids"]
-
-_OP = schema.BuiltinOperator
-
-#: Operators with weights, with the axis of their outputs.
-_OUTPUT_AXIS = {_OP.CONV_2D: 0, _OP.DEPTHWISE_CONV_2D: 3, _OP.FULLY_CONNECTED: 0}
 
 #: The minimum and the maximum by tensor name.
 Ranges = Mapping[str, Mapping[str, npt.NDArray[Any]]]
@@ -105,7 +101,7 @@ def use_grids(model: Any, source: Any) -> None:
     floats = {tensor.name: tensor for tensor in source.subgraphs[0].tensors}
     (graph,) = model.subgraphs
     for operator in graph.operators:
-        axis = _OUTPUT_AXIS.get(flatbuffer.op_code(model, operator))
+        axis = OUTPUT_AXIS.get(flatbuffer.op_code(model, operator))
         if axis is None:
             continue
         weights = graph.tensors[operator.inputs[1]]

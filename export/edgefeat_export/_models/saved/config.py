@@ -8,7 +8,7 @@ from typing import Any
 
 from edgefeat import ExportError
 from edgefeat_export._models.saved.allowlist import FORBIDDEN_LAYERS, FUNCTIONS, OPERATIONS, PARTS
-from edgefeat_export._models.saved.content import SavedModel
+from edgefeat_export._models.saved.recognition import SavedModel
 
 __all__ = ["MODELS", "REMEDY", "check_keras2", "saved_layers"]
 

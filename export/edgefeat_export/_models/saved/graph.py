@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,22 @@ from typing import Any
 
 import keras
 
-__all__ = ["Call", "calls", "functional", "giver", "inputs_of", "is_keras2", "is_layer", "is_model", "key", "needs"]
+__all__ = [
+    "Call",
+    "calls",
+    "functional",
+    "giver",
+    "inputs_of",
+    "is_keras2",
+    "is_layer",
+    "is_model",
+    "key",
+    "needs",
+    "scope_name",
+]
+
+# Names that TensorFlow's name scopes accept.
+_SCOPE = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +120,11 @@ def _call(node: Any) -> Call:
 
     results = tuple(tf.nest.flatten(node.outputs))
     return Call(node.layer, () if node.is_input else tuple(node.keras_inputs), results, node.is_input, node)
+
+
+def scope_name(name: str) -> str:
+    """Return the layer's name as TensorFlow accepts it: ASCII letters, digits and `_ . - /`; others become `_`."""
+    if re.fullmatch(_SCOPE, name):
+        return name
+    cleaned = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name)
+    return cleaned if re.fullmatch(_SCOPE, cleaned) else f"layer{cleaned}"

@@ -15,7 +15,7 @@ import h5py
 
 from edgefeat import ExportError
 from edgefeat_export._models.saved.config import check_keras2
-from edgefeat_export._models.saved.content import SavedModel, first_line, missing_weights
+from edgefeat_export._models.saved.recognition import SavedModel, first_line, missing_weights
 
 __all__ = ["load_keras2"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,8 +15,7 @@ import numpy as np
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.hub_package import PACKAGE, keras_hub
 from edgefeat_export._models.saved.config import MODELS, REMEDY, saved_layers
-from edgefeat_export._models.saved.content import SavedModel, first_line, saved_model
-from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model
+from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model, scope_name
 from edgefeat_export._models.saved.keras2 import load_keras2
 from edgefeat_export._models.saved.picture_inputs import (
     input_name,
@@ -26,14 +24,13 @@ from edgefeat_export._models.saved.picture_inputs import (
     wanted_size,
     why_no_picture,
 )
+from edgefeat_export._models.saved.recognition import SavedModel, first_line, saved_model
 from edgefeat_export._models.saved.signature import load_signature
-from edgefeat_export._spec import MODEL_SUFFIXES, NetworkSpec, is_model_file, model_name
+from edgefeat_export._spec import NetworkSpec, model_name
 
-__all__ = ["MODEL_SUFFIXES", "is_model_file", "load_model", "model_name", "scope_name"]
+__all__ = ["load_model"]
 
 _FLOATS = {"float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"}
-# Names that TensorFlow's name scopes accept.
-_SCOPE = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"
 
 
 def load_model(spec: NetworkSpec) -> Any:
@@ -48,14 +45,6 @@ def load_model(spec: NetworkSpec) -> Any:
     if saved.keras is None:
         return _sized(load_signature(saved), spec)
     return _sized(load_keras2(saved) if saved.keras == 2 else _load_keras3(saved), spec)
-
-
-def scope_name(name: str) -> str:
-    """Return the layer's name as TensorFlow accepts it: ASCII letters, digits and `_ . - /`; others become `_`."""
-    if re.fullmatch(_SCOPE, name):
-        return name
-    cleaned = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name)
-    return cleaned if re.fullmatch(_SCOPE, cleaned) else f"layer{cleaned}"
 
 
 def _load_keras3(saved: SavedModel) -> Any:

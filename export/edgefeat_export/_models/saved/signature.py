@@ -7,8 +7,8 @@ from typing import Any
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.saved.allowlist import OPERATIONS
-from edgefeat_export._models.saved.content import SavedModel, first_line, missing_weights
 from edgefeat_export._models.saved.metadata import saved_graph
+from edgefeat_export._models.saved.recognition import SavedModel, first_line, missing_weights
 
 __all__ = ["load_signature"]
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -23,14 +21,12 @@ from edgefeat._engines.device.memory import trim_heap
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer
-from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._quantize.correction.layers import constants, find_layers, set_constants
-from edgefeat_export._quantize.correction.record import LADDER, NONE, Correction, CorrectionReport
-from edgefeat_export._quantize.correction.sections import prefix, sections
+from edgefeat_export._quantize.correction.pieces import LADDER, NONE, Correction, CorrectionReport
+from edgefeat_export._quantize.correction.rounding_pass import corrected_constants
 from edgefeat_export._quantize.correction.tflite_weights import matched, write_tflite
-from edgefeat_export._quantize.correction.walk import corrected_constants
 
-__all__ = ["Comparison", "Models", "correct", "features_cosine", "mean_cosine", "write_corrected"]
+__all__ = ["Comparison", "Models", "correct", "features_cosine", "write_corrected"]
 
 #: A cosine loss up to this many times the stock tools' counts as equal: a few images cannot show the difference.
 _NOISE = 1.02
@@ -60,50 +56,22 @@ class Comparison(Protocol):
         """Yield the mean cosines of the files made from corrected ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Conversions:
-    """Converts both files for each comparison.
-
-    Both formats count: on x86 without VNNI the stock ONNX file saturates, so that nearly anything is better; LiteRT
-    does not.
-    """
-
-    float32: Models
-    pictures: NDArray[np.uint8]
-    checking: NDArray[np.uint8]
-    nodes: Collection[str]
-    operators: Collection[int]
-
-    def without(self) -> Iterator[float]:
-        return self.reached(self.float32)
-
-    def reached(self, candidate: Models) -> Iterator[float]:
-        yield mean_cosine(self.float32.tflite, candidate.tflite, self.pictures, self.checking, self.operators)
-        yield mean_cosine(self.float32.onnx, candidate.onnx, self.pictures, self.checking, self.nodes)
-
-
 def correct(
     float32: Models,
     corrected: Models,
     pictures: NDArray[np.uint8],
-    checking: NDArray[np.uint8],
     *,
     kept: Collection[str] = (),
     ladder: Sequence[Correction] = LADDER,
-    comparison: Comparison | None = None,
+    comparison: Comparison,
 ) -> CorrectionReport:
     """Write `corrected`, from which both int8 conversions make the same integers.
 
-    `pictures` and `checking`, uint8 (N, H, W, 3), have no image in common. Weights are corrected on `pictures`; on
-    `checking`, the features of both int8 files must be at least as close to the float features as without correction.
-    If they are not, the next correction of `ladder` is tried; after the last, the float files are copied. ONNX nodes in
-    `kept`, those of whole sections, stay in float and keep their weights. `comparison` replaces the default
-    measurement.
+    Weights are corrected on `pictures`, uint8 (N, H, W, 3). By `comparison`, which has other images, the features of
+    int8 files must be at least as close to the float features as without correction. If they are not, the next
+    correction of `ladder` is tried; after the last, the float files are copied. ONNX nodes in `kept`, those of whole
+    sections, stay in float and keep their weights.
     """
-    began = time.perf_counter()
-    if comparison is None:
-        operators = prefix([part for part in sections(float32.onnx, float32.tflite) if part.name in kept])[1]
-        comparison = _Conversions(float32, pictures, checking, kept, operators)
     without = tuple(comparison.without())
     for correction in ladder:
         layers, skipped = write_corrected(float32, corrected, pictures, correction, kept)
@@ -118,8 +86,7 @@ def correct(
         correction, reached, layers, skipped = NONE, [*without], 0, ()
         shutil.copyfile(float32.tflite, corrected.tflite)
         shutil.copyfile(float32.onnx, corrected.onnx)
-    seconds = time.perf_counter() - began
-    return CorrectionReport(correction, layers, skipped, len(kept), len(pictures), min(without), min(reached), seconds)
+    return CorrectionReport(correction, layers, skipped, min(without), min(reached))
 
 
 def write_corrected(
@@ -149,26 +116,6 @@ def write_corrected(
     trim_heap()  # a conversion follows, which takes as much again
     skipped = tuple(layer.node for layer in found if layer.node not in places and layer.node not in stay)
     return sum(layer.node not in stay for layer in layers), skipped
-
-
-def mean_cosine(
-    float32: Path,
-    candidate: Path,
-    pictures: NDArray[np.uint8],
-    checking: NDArray[np.uint8],
-    kept: Collection[Any] = (),
-) -> float:
-    """Return the mean cosine of `candidate` as int8, calibrated on `pictures`, to `float32`, a file of its format.
-
-    The mean is over the images in `checking`; of several taps the worst counts. `kept` stay in float: names of nodes of
-    an ONNX file, indices of operators of a TFLite file.
-    """
-    convert = tflite_int8.int8 if candidate.suffix == ".tflite" else onnx_int8.quantize
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / f"int8{candidate.suffix}"
-        convert(candidate, pictures, made, kept=kept)
-        trim_heap()
-        return features_cosine(made, float32, checking)
 
 
 def features_cosine(made: Path, float32: Path, checking: NDArray[np.uint8]) -> float:

@@ -13,9 +13,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgefeat_export._convert.graph import INPUT
-from edgefeat_export._quantize.correction.layers import Floats
+from edgefeat_export._quantize.correction.layers import Floats, uses
 
-__all__ = ["CHUNK", "Chunks", "Rounder", "extremes", "held_bytes", "release", "run_node", "uses"]
+__all__ = ["CHUNK", "Chunks", "Rounder", "extremes", "held_bytes", "release", "run_node"]
 
 #: Images per run of a node.
 CHUNK = 10
@@ -63,13 +63,6 @@ def _session(model: onnx.ModelProto) -> Any:
     # Threads that spin while they wait would slow down the linear algebra between runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def uses(model: onnx.ModelProto) -> Counter[str]:
-    """Return how often each tensor is read; the graph's outputs count as one more."""
-    counted = Counter(name for node in model.graph.node for name in node.input)
-    counted.update(output.name for output in model.graph.output)
-    return counted
 
 
 def held_bytes(model: onnx.ModelProto, known: Mapping[str, NDArray[Any]], picture: NDArray[np.uint8]) -> int:

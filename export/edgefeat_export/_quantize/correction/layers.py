@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-__all__ = ["ACTIVATIONS", "Floats", "Layer", "attributes", "constants", "find_layers", "set_constants"]
+__all__ = ["ACTIVATIONS", "Floats", "Layer", "attributes", "constants", "find_layers", "set_constants", "uses"]
 
 Floats = NDArray[np.float32]
 
@@ -66,13 +66,20 @@ def set_constants(model: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> No
     model.graph.initializer.extend([*kept, *added])
 
 
+def uses(model: onnx.ModelProto) -> Counter[str]:
+    """Return how often each tensor is read; the graph's outputs count as one more."""
+    counted = Counter(name for node in model.graph.node for name in node.input)
+    counted.update(output.name for output in model.graph.output)
+    return counted
+
+
 def find_layers(model: onnx.ModelProto) -> list[Layer]:
     """Return the layers of `model` in order, and give each its own weights and bias in place, zeros if it has none.
 
     A matrix product without a following addition is omitted: it has no place for a bias.
     """
     known = {tensor.name: tensor for tensor in model.graph.initializer}
-    uses = _uses(model)
+    counts = uses(model)
     own: dict[str, NDArray[Any]] = {}
     renamed: dict[str, str] = {}
     found: list[Layer] = []
@@ -89,7 +96,7 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
         # The names are short because quantized files repeat each one a dozen times.
         layer = Layer(node.name, node.op_type, f"weight/{len(found)}", f"bias/{len(found)}", adding.name, groups)
         own[layer.bias] = bias.reshape(outputs)
-        if uses[weight.name] == 1:
+        if counts[weight.name] == 1:
             renamed[weight.name] = layer.weight
         else:
             own[layer.weight] = numpy_helper.to_array(weight)
@@ -104,23 +111,17 @@ def find_layers(model: onnx.ModelProto) -> list[Layer]:
     return found
 
 
-def _uses(model: onnx.ModelProto) -> Counter[str]:
-    uses = Counter(name for node in model.graph.node for name in node.input)
-    uses.update(output.name for output in model.graph.output)
-    return uses
-
-
 def _weighted(model: onnx.ModelProto, known: Mapping[str, onnx.TensorProto]) -> Iterator[tuple[Any, Any, int]]:
     """Yield nodes with constant weights, the node that adds the bias, and the index of the bias in its inputs."""
     users = {name: node for node in model.graph.node for name in node.input}
-    uses = _uses(model)
+    counts = uses(model)
     for node in model.graph.node:
         if len(node.input) < 2 or node.input[1] not in known:
             continue
         if node.op_type == "Conv" or (node.op_type == "Gemm" and attributes(node).get("transB", 0) == 1):
             yield node, node, 2
         adding = users.get(node.output[0])
-        if node.op_type != "MatMul" or adding is None or adding.op_type != "Add" or uses[node.output[0]] != 1:
+        if node.op_type != "MatMul" or adding is None or adding.op_type != "Add" or counts[node.output[0]] != 1:
             continue
         if len(known[node.input[1]].dims) == 2:
             yield node, adding, 1 - list(adding.input).index(node.output[0])

@@ -11,39 +11,22 @@ import click
 from edgefeat._commands.cli.click_options import click_command
 from edgefeat._commands.cli.declaration import DeclaredCommand
 from edgefeat._commands.cli.terminal import documented
+from edgefeat._commands.registry import DEVICE, ENTRY_POINTS, OWN, WORKSTATION
 from edgefeat._errors import MissingExtraError
 from edgefeat._version import __version__
 
 __all__ = ["missing_command", "run"]
-
-ENTRY_POINTS = "edgefeat.commands"
-# The commands of this package. They are loaded without reading entry points, which takes 30 ms.
-_DEVICE = {
-    "extract": "extract.command",
-    "search": "neighbours.search",
-    "duplicates": "neighbours.duplicates",
-    "convert": "convert",
-    "info": "info",
-    "verify": "verify",
-    "tune": "tune",
-    "bench": "bench.command",
-    "watch": "services.watch.command",
-    "serve": "services.serve.command",
-}
-# The device side's code puts itself on a board; who runs it is at a workstation.
-_WORKSTATION = {"pack": "deploy.pack_command", "deploy": "deploy.command"}
-_OWN = {**_DEVICE, **_WORKSTATION}
 
 
 class _Commands(click.Group):
     """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*_OWN, *_entry_points()})
+        return sorted({*OWN, *_entry_points()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _OWN:
-            command = importlib.import_module(f"edgefeat._commands.{_OWN[cmd_name]}").command
+        if cmd_name in OWN:
+            command = importlib.import_module(f"edgefeat._commands.{OWN[cmd_name]}").command
             return click_command(command) if isinstance(command, DeclaredCommand) else command
         point = _entry_points().get(cmd_name)
         if point is None:
@@ -58,8 +41,8 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write two lists of commands: the workstation's, most of which come by entry point, and the device's."""
         for title, names in (
-            ("On the workstation", [*sorted(_entry_points().keys() - _OWN.keys()), *_WORKSTATION]),
-            ("On the device", _DEVICE),
+            ("On the workstation", [*sorted(_entry_points().keys() - OWN.keys()), *WORKSTATION]),
+            ("On the device", DEVICE),
         ):
             found = [(name, command) for name in names if (command := self.get_command(ctx, name)) is not None]
             if found:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from edgefeat._bundle.manifest import ALL_VARIANTS
 from edgefeat._commands.cli.declaration import Option
 from edgefeat._commands.cli.terminal import echo, printable
-from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.registry import ENGINES
 from edgefeat._errors import ArgumentError
 from edgefeat._images.limits import LEAST_SHARE, MAX_PIXELS, Limits
 

@@ -25,7 +25,6 @@ class BoardFacts:
 
     values: dict[str, str]
     have: frozenset[str] = frozenset()
-    releases: tuple[str, ...] = ()
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     services: tuple[tuple[str, str], ...] = ()
     journal: tuple[str, ...] = ()
@@ -64,7 +63,6 @@ def parse_facts(text: str) -> BoardFacts:
     return BoardFacts(
         {name: value for name, value in values.items() if name not in _REPORTS},
         frozenset(several["have"]),
-        tuple(several["release"]),
         {name: report for name in _REPORTS if (report := _json(values.get(name, ""))) is not None},
         tuple(_pair(service) for service in several["service"]),
         tuple(several["journal"]),

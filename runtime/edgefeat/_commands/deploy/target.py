@@ -9,7 +9,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from edgefeat._engines.engine import ENGINES, Engine
+from edgefeat._engines.engine import Engine
+from edgefeat._engines.registry import ENGINES
 from edgefeat._errors import ArgumentError
 
 __all__ = ["LEAST_PYTHON", "TARGETS", "Target", "board_target", "engine_for", "target_named"]

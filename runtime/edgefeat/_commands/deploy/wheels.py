@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgefeat._commands.deploy.target import Target
 from edgefeat._engines.device.cache import cache_folder
-from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.registry import ENGINES
 from edgefeat._errors import MissingExtraError, OutputError
 
 __all__ = ["installer_wheel", "wheels_for"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgefeat._commands.cli.declaration import Option
 from edgefeat._errors import ArgumentError
+from edgefeat._store.precision import PRECISIONS
 
 __all__ = ["DATABASE_OPTIONS", "check_options_without_database"]
 
@@ -23,7 +24,7 @@ DATABASE_OPTIONS = (
         ("--precision",),
         "How a new database stores features.  [default: float32]",
         "word",
-        words=("float32", "float16", "int8"),
+        words=PRECISIONS,
     ),
     Option("workers", ("--workers",), "Number of worker processes.  [default: one per core]", "whole", least=1),
     Option("retry_failed", ("--retry-failed",), "Try photos again that failed in an earlier run.", "flag"),

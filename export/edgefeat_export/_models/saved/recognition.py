@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._models.hdf5 import hdf5_attributes
+from edgefeat_export._spec import MODEL_SUFFIXES
 
 __all__ = ["SavedModel", "first_line", "missing_weights", "saved_model"]
 
@@ -119,7 +120,7 @@ def _archive(path: Path) -> SavedModel:
 
 
 def _other_archive(path: Path, names: list[str]) -> str:
-    inside = [name for name in names if name.lower().endswith((".h5", ".hdf5", ".keras", "saved_model.pb"))]
+    inside = [name for name in names if name.lower().endswith((*MODEL_SUFFIXES, "saved_model.pb"))]
     if inside:
         place = inside[0].removesuffix("saved_model.pb").rstrip("/") or "the folder"
         return f"model {path} is an archive that contains a model: unpack it and use {place}"
@@ -149,7 +150,7 @@ def _parsed(path: Path, data: str | bytes) -> dict[str, Any]:
 def _folder(path: Path) -> SavedModel:
     if not (path / "saved_model.pb").is_file():
         candidates = sorted(
-            name for name in os.listdir(path) if name.lower().endswith((".keras", ".h5", ".hdf5", ".savedmodel"))
+            name for name in os.listdir(path) if name.lower().endswith((*MODEL_SUFFIXES, ".savedmodel"))
         )
         near = f"; it contains {', '.join(candidates[:3])}: use that path" if candidates else ""
         raise ArgumentError(f"model {path} is a folder without saved_model.pb, so not a SavedModel{near}")

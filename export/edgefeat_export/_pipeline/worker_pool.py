@@ -8,12 +8,8 @@ its memory stays small.
 from __future__ import annotations
 
 import contextlib
-import os
-import pickle
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from edgefeat import EdgefeatError, ExportError, OutputError
 from edgefeat_export._pipeline.steps import Step
 from edgefeat_export._pipeline.worker import Call, Reply
+from edgefeat_export._pipeline.worker_process import WorkerProcess
 
 __all__ = ["StepCost", "Workers"]
 
@@ -39,8 +36,6 @@ _MOST_HELD = {True: 1_300_000_000, False: 700_000_000}
 
 #: Modules that a worker imports before its first step, by whether it has TensorFlow.
 _IMPORTED = {True: ("edgefeat_export._models.lean_keras",), False: ("edgefeat_export._quantize.int8_files",)}
-
-_PROGRAM = "import sys; from edgefeat_export._pipeline.worker import main; sys.exit(main(sys.argv[1:]))"
 
 #: Seconds to wait for a worker that has closed its output to exit, so that its own exit status is known.
 _ENDING = 10.0
@@ -74,8 +69,8 @@ class Workers:
         self._ended = ended
         self._lock = threading.Lock()
         self._turns = {kind: threading.BoundedSemaphore(jobs) for kind in (True, False)}
-        self._idle: dict[bool, list[_Worker]] = {True: [], False: []}
-        self._all: set[_Worker] = set()
+        self._idle: dict[bool, list[WorkerProcess]] = {True: [], False: []}
+        self._all: set[WorkerProcess] = set()
         self._stopped = False
 
     def __enter__(self) -> Workers:
@@ -121,7 +116,7 @@ class Workers:
         result: R = reply.result
         return result
 
-    def _replied(self, worker: _Worker, call: Call) -> Reply | None:
+    def _replied(self, worker: WorkerProcess, call: Call) -> Reply | None:
         try:
             return worker.call(call)
         except BaseException:  # Ctrl-C, or a timeout of the caller: leave no converter running
@@ -143,73 +138,22 @@ class Workers:
         for worker in tuple(self._all):
             self._end(worker)
 
-    def _idle_worker(self, tensorflow: bool) -> _Worker | None:
+    def _idle_worker(self, tensorflow: bool) -> WorkerProcess | None:
         with self._lock:
             idle = self._idle[tensorflow]
             return idle.pop() if idle else None
 
-    def _start(self, tensorflow: bool) -> _Worker:
+    def _start(self, tensorflow: bool) -> WorkerProcess:
         if self._stopped:
             raise ExportError("the export was stopped")
         with _uninterrupted():
-            worker = _Worker(self._folder, _IMPORTED[tensorflow])
+            worker = WorkerProcess(self._folder, _IMPORTED[tensorflow])
             self._all.add(worker)
         return worker
 
-    def _end(self, worker: _Worker, patience: float = 0.0) -> int:
+    def _end(self, worker: WorkerProcess, patience: float = 0.0) -> int:
         self._all.discard(worker)
         return worker.end(patience)
-
-
-class _Worker:
-    """One process that runs `edgefeat_export._pipeline.worker`; `called` counts its calls."""
-
-    def __init__(self, folder: Path, modules: tuple[str, ...]) -> None:
-        self.called = 0
-        # Converters print a lot; the output is kept in case a step fails.
-        environment = {
-            "ORT_DISABLE_TELEMETRY": "1",
-            **os.environ,
-            "TMPDIR": str(folder),  # files that a killed converter leaves behind are deleted with this folder
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "KERAS_BACKEND": "tensorflow",
-        }
-        with (folder / "worker.log").open("ab") as stream:
-            self._process = subprocess.Popen(
-                # -P: never import a module from the user's current folder
-                [sys.executable, "-P", "-c", _PROGRAM, *modules],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stream,
-                env=environment,
-            )
-
-    def call(self, call: Call) -> Reply | None:
-        """Return the reply to a call, or None if the process ended without one."""
-        sent, replies = self._process.stdin, self._process.stdout
-        assert sent is not None
-        assert replies is not None
-        self.called += 1
-        try:
-            pickle.dump(call, sent)
-            sent.flush()
-            reply: Reply = pickle.load(replies)  # trusted: this process started the worker
-        except (EOFError, OSError, pickle.UnpicklingError):  # how a closed pipe is reported differs by system
-            return None
-        return reply
-
-    def end(self, patience: float) -> int:
-        """Stop the process, unless it exits within `patience` seconds, and return its exit status."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(patience)
-        self._process.kill()
-        status = self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-        return status
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import edgefeat
-from edgefeat._engines.engine import ENGINES
+from edgefeat._engines.registry import ENGINES
 from edgefeat._engines.selection import variants_in_order
 from edgefeat_bench._contenders.interface import Opened, Task
 from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, ModelFacts
@@ -20,7 +20,8 @@ class Kind:
     """How a contender works: `module:function` in this package, the modules it needs, and the command for them.
 
     `file` is the model file it needs. `comparable` is False if its weights can never be the bundle's. `trait` says why
-    its features may differ without being wrong, `least` how far their cosine may then fall.
+    its features may differ without being wrong, `least` how far their cosine may then fall. `own_features` says that
+    the quality of its features is measured: those of the other kinds are Keras's, from the same pixels.
     """
 
     function: str
@@ -31,6 +32,7 @@ class Kind:
     comparable: bool = True
     trait: str = ""
     least: float = 1.0
+    own_features: bool = False
 
 
 #: In a checkout. TensorFlow alone is not enough: the Keras model is built by edgefeat_export.
@@ -38,17 +40,21 @@ EXPORT = "pip install '.[export]'"
 _KERAS = ("tensorflow", "keras")
 _TIMM = "timm's network has other weights: features cannot be compared"
 
+#: The name, and the kind, of what `edgefeat.load` chooses after `edgefeat tune`.
+TUNED_NAME, TUNED_KIND = "edgefeat tuned", "edgefeat-tuned"
+
 KINDS: Mapping[str, Kind] = {
     "keras-predict": Kind("tensorflow:open_predict", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
     "keras-call": Kind("tensorflow:open_call", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
     "tf-function": Kind("tensorflow:open_function", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
     "tf-saved-model": Kind("tensorflow:open_saved_model", "tensorflow", ("tensorflow",), EXPORT, SAVED_MODEL),
-    "edgefeat": Kind("edgefeat:open_contender", "edgefeat"),
-    "edgefeat-tuned": Kind("edgefeat:open_contender", "edgefeat"),
+    "edgefeat": Kind("edgefeat:open_contender", "edgefeat", own_features=True),
+    TUNED_KIND: Kind("edgefeat:open_contender", "edgefeat"),
     "mediapipe": Kind(
         *("peers.mediapipe:open_contender", "peer", ("mediapipe",), "pip install mediapipe"),
         trait="MediaPipe resizes images without smoothing",
         least=0.75,
+        own_features=True,
     ),
     "litert": Kind(
         "peers.litert:open_contender", "peer", ("ai_edge_litert",), "pip install ai-edge-litert", TFLITE_MODEL
@@ -59,7 +65,9 @@ KINDS: Mapping[str, Kind] = {
     "fastembed": Kind(
         *("peers.fastembed:open_contender", "peer", ("fastembed", "onnx"), "pip install fastembed onnx", ONNX_MODEL)
     ),
-    "openvino": Kind("peers.openvino:open_contender", "peer", ("openvino",), "pip install openvino", ONNX_MODEL),
+    "openvino": Kind(
+        *("peers.openvino:open_contender", "peer", ("openvino",), "pip install openvino", ONNX_MODEL), own_features=True
+    ),
     # pnnx depends on PyTorch, but its converter runs without.
     "ncnn": Kind(
         *("peers.ncnn:open_contender", "peer", ("ncnn", "pnnx"), "pip install ncnn && pip install --no-deps pnnx"),
@@ -82,10 +90,14 @@ KINDS: Mapping[str, Kind] = {
 
 #: A contender that is a command of the user's, which speaks the protocol of `worker`.
 COMMAND = "command"
-#: The name of what `edgefeat.load` chooses after `edgefeat tune`.
-TUNED = "edgefeat tuned"
 #: What all others are compared with, if the Keras model can be built.
 REFERENCE = Contender("keras float32, every pixel decoded", "keras-reference", "tensorflow")
+
+
+def has_own_features(contender: Contender) -> bool:
+    """Return whether the quality of a contender's features is measured."""
+    kind = KINDS.get(contender.kind)
+    return contender.kind == COMMAND or (kind is not None and kind.own_features)
 
 
 def opening_of(kind: Kind) -> Callable[[Task], Opened]:
@@ -104,7 +116,7 @@ def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:
         Contender("keras model(x)", "keras-call", "tensorflow"),
         Contender("tf.function", "tf-function", "tensorflow"),
         Contender("tf SavedModel", "tf-saved-model", "tensorflow"),
-        Contender(TUNED, "edgefeat-tuned", "edgefeat"),
+        Contender(TUNED_NAME, TUNED_KIND, "edgefeat"),
         *(
             Contender(f"edgefeat {variant.name} {engine.name}", "edgefeat", "edgefeat", variant.name, engine.name)
             for variant in variants_in_order(bundle)

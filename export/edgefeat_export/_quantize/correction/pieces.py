@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 
-__all__ = ["LADDER", "NONE", "PIECES", "Correction", "CorrectionReport", "allowed"]
+__all__ = ["ALL_PIECES", "LADDER", "MIXED", "NONE", "PIECES", "Correction", "CorrectionReport", "allowed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,20 @@ class Correction:
 
     def __bool__(self) -> bool:
         """Return whether any piece is on."""
-        return self.basis or self.bias or self.rounding or self.pairs
+        return any(getattr(self, piece) for piece in PIECES)
 
 
 #: The names of the pieces.
 PIECES = tuple(piece.name for piece in fields(Correction))
 
+#: The piece that does not change weights: the first layers stay in float if that is not slower.
+MIXED = "mixed"
+
+#: All pieces of the correction, as named in `--correction`.
+ALL_PIECES = (*PIECES, MIXED)
+
 #: The stock tools' own rounding.
-NONE = Correction(basis=False, bias=False, rounding=False, pairs=False)
+NONE = Correction(**dict.fromkeys(PIECES, False))
 
 #: Corrections to try, in this order, until the features are at least as close to the float features as with `NONE`.
 LADDER = (
@@ -43,10 +49,7 @@ LADDER = (
 
 def allowed(pieces: Collection[str]) -> tuple[Correction, ...]:
     """Return `LADDER` with only `pieces` switched on, without duplicates and without `NONE`."""
-    rungs = [
-        Correction(**{piece.name: piece.name in pieces and getattr(rung, piece.name) for piece in fields(rung)})
-        for rung in LADDER
-    ]
+    rungs = [Correction(**{piece: piece in pieces and getattr(rung, piece) for piece in PIECES}) for rung in LADDER]
     return tuple(rung for rung in dict.fromkeys(rungs) if rung)
 
 
@@ -55,16 +58,12 @@ class CorrectionReport:
     """The correction that was kept, and what it gained.
 
     `used` is the correction, `NONE` if nothing helped. `without` and `corrected` are mean cosines to the float features
-    on the checking images, each of the worse int8 file. `layers` were corrected on `pictures` images; `skipped` are
-    layers that could not be corrected, `kept` counts the nodes that stay in float; `seconds` is the time of all
-    attempts.
+    on the checking images, each of the worse int8 file. `layers` counts the corrected ones; `skipped` are layers that
+    could not be corrected.
     """
 
     used: Correction
     layers: int
     skipped: tuple[str, ...]
-    kept: int
-    pictures: int
     without: float
     corrected: float
-    seconds: float

@@ -23,10 +23,9 @@ from edgefeat_export._quantize.correction.execution import (
     held_bytes,
     release,
     run_node,
-    uses,
 )
-from edgefeat_export._quantize.correction.layers import ACTIVATIONS, Floats, Layer
-from edgefeat_export._quantize.correction.record import Correction
+from edgefeat_export._quantize.correction.layers import ACTIVATIONS, Floats, Layer, uses
+from edgefeat_export._quantize.correction.pieces import Correction
 
 __all__ = ["corrected_constants"]
 

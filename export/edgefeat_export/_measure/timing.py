@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._engines.engine import engine_named
+from edgefeat._engines.registry import engine_named
 from edgefeat._engines.selection import default_threads
-from edgefeat_export._quantize.fidelity import ENGINES
+from edgefeat_export._measure.variants import ENGINES
 from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["medians", "milliseconds", "slower_than_float"]

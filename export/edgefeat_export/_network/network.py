@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from edgefeat import ArgumentError
 from edgefeat._bundle.manifest import Projection, Tap
-from edgefeat_export._models.hub.tokens import KnownTokens
 from edgefeat_export._network.pooling import LayerPooling, layer_pooling, pool, pooled
-from edgefeat_export._spec import Fit, NetworkSpec
+from edgefeat_export._network.trunk import Trunk
+from edgefeat_export._spec import NetworkSpec
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
 
-__all__ = ["Network", "Trunk", "build", "weights_sha256"]
+__all__ = ["Network", "build", "tap_name", "weights_sha256"]
 
 Array = NDArray[np.float32]
 
@@ -34,28 +34,6 @@ _NORM_FLOOR = 1e-12
 # Whitening divides by a dimension's deviation; below this share of the first variance it is only rounding error.
 _LEAST_VARIANCE = 1e-10
 _BATCH = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Trunk:
-    """A backbone cut at one or more layers: from preprocessed float32 images to the output of each layer.
-
-    `name` is the backbone's, `size` is height and width. `preprocess` converts float32 RGB 0..255 (N, H, W, 3) to the
-    input of `model`, which is (N, H, W, 1) or (N, H, W) if `color` is "gray"; `preprocessing` describes it in words.
-    `notes` are for the user. `fit` is how the backbone's own preprocessing fits a photo to the size, `tokens` what its
-    tokens are, if either is known.
-    """
-
-    name: str
-    model: keras.Model
-    size: tuple[int, int]
-    layers: tuple[str, ...]
-    preprocess: Callable[[Any], Any]
-    preprocessing: str
-    color: Literal["rgb", "gray"] = "rgb"
-    notes: tuple[str, ...] = ()
-    fit: Fit | None = None
-    tokens: KnownTokens | None = None
 
 
 @dataclass(frozen=True, slots=True)

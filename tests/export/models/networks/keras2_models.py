@@ -15,8 +15,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from edgefeat_export._network.heads import build
-from edgefeat_export._network.trunk import build_trunk
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._network.network import build
 from edgefeat_export._spec import NetworkSpec
 
 SIDE = 24

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from edgefeat._bundle.fidelity import measure, nearest
 from edgefeat._bundle.golden import GOLDEN_PICTURES
 from edgefeat._bundle.manifest import Accuracy, Fidelity, Integers, Tap
-from edgefeat._engines.engine import Engine, Session, engine_named, run
+from edgefeat._engines.engine import Engine, Session, run
+from edgefeat._engines.registry import engine_named
 from edgefeat._engines.selection import default_threads
 from edgefeat._images.frames.form import FrameForm
 from edgefeat._images.frames.pixels import frame_of
-from edgefeat_export._quantize.intervals import Intervals, intervals
+from edgefeat_export._measure.intervals import Intervals, intervals
 from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["ENGINES", "Made", "Measured", "measure_frame", "measure_variant"]

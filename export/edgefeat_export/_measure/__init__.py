@@ -1,0 +1,1 @@
+"""Measure every variant against Keras and float, and judge what is written: fidelity, intervals, gate, refusals."""
