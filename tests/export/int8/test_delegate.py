@@ -81,3 +81,25 @@ def test_layer_norm_gelu_and_a_window_above_5x5_are_float_and_the_rest_is_int8(
     assert [code for code, _ in found[start:end]].count(OP.QUANTIZE) == 1
     ours, exact = features(files[1], PICTURES), features(files[0], PICTURES)
     assert (ours * exact).sum(1).min() > 0.99
+
+
+def test_a_variance_that_is_a_difference_stays_in_the_float_part(tmp_path: Path) -> None:
+    # As the LayerNorm of Keras 3.16 computes it.
+    keras.utils.set_random_seed(12)
+    ops = keras.ops
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    values = keras.layers.Conv2D(16, 4, strides=4)(ops.cast(image, "float32") / 127.5 - 1.0)
+    mean = ops.mean(values, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(values), axis=-1, keepdims=True) - ops.square(mean)
+    values = (values - mean) * ops.rsqrt(variance + 1e-3)
+    values = keras.layers.Conv2D(16, 1)(values)
+    model = keras.Model(image, keras.layers.UnitNormalization()(keras.layers.GlobalAveragePooling2D()(values)))
+    float32, small = tmp_path / "float32.tflite", tmp_path / "int8.tflite"
+    conversion.float32(save_graph(model, ["feature"], tmp_path / "graph"), float32)
+    int8.int8(float32, PICTURES, small)
+    codes = [code for code, _ in kinds(small)]
+    first, last = codes.index(OP.CONV_2D), len(codes) - 1 - codes[::-1].index(OP.CONV_2D)
+    between = codes[first + 1 : last]
+    assert between.count(OP.SUB) >= 1
+    assert between.count(OP.ADD) >= 1
+    assert (between.count(OP.DEQUANTIZE), between.count(OP.QUANTIZE)) == (1, 1)

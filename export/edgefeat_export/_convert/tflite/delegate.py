@@ -59,13 +59,38 @@ def outside(model: Any) -> set[int]:
             found.add(index)
     between = {int(tensor) for index in found for tensor in graph.operators[index].inputs}
     written = {int(tensor) for index in found for tensor in graph.operators[index].outputs}
-    return found | {
+    found |= {
         index
         for index, one in enumerate(graph.operators)
         if flatbuffer.op_code(model, one) in _PLAIN
         and written & set(map(int, one.inputs))
         and between & set(map(int, one.outputs))
     }
+    return found | _chains(model, found)
+
+
+def _chains(model: Any, found: set[int]) -> set[int]:
+    """Return the additions and products that lead from these operators to these operators and take nothing else.
+
+    Keras 3.16 computes the variance of a LayerNorm as a difference, to which a constant is added.
+    """
+    (graph,) = model.subgraphs
+    float_tensors = {int(tensor) for index in found for tensor in graph.operators[index].outputs}
+    chain: list[int] = []
+    for index, one in enumerate(graph.operators):
+        inputs = [int(tensor) for tensor in one.inputs]
+        computed = [tensor for tensor in inputs if flatbuffer.constant(model, graph.tensors[tensor]) is None]
+        plain = index not in found and flatbuffer.op_code(model, one) in _PLAIN
+        if plain and computed and float_tensors.issuperset(computed):
+            chain.append(index)
+            float_tensors.update(map(int, one.outputs))
+    wanted = {int(tensor) for index in found for tensor in graph.operators[index].inputs}
+    leading = set()
+    for index in reversed(chain):
+        if wanted & set(map(int, graph.operators[index].outputs)):
+            leading.add(index)
+            wanted.update(map(int, graph.operators[index].inputs))
+    return leading
 
 
 def _is_float_only(model: Any, operator: Any) -> bool:
