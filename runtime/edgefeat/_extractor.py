@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from edgefeat._bundle.manifest import Tap
 from edgefeat._bundle.reader import Bundle
-from edgefeat._engines import forked_sessions
-from edgefeat._engines.engine import Session, open_variant, resize_threads, run, turns
+from edgefeat._engines.engine import Session, open_variant, resize_threads
+from edgefeat._engines.forked_sessions import ReopenedSession
 from edgefeat._engines.selection import Choice, default_threads, frame_refused, photos_refused
 from edgefeat._engines.session import open_session
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
@@ -72,9 +72,10 @@ class Extractor:
         self._resize_threads = resize_threads
         self._decoding: Decoding = decoding
         self._limits = limits
-        self._process = os.getpid()
-        self._opened = session, turns(session)
-        forked_sessions.keep(session)
+        variant = choice.variant
+        self._session = ReopenedSession(  # not a method: the session must end with the extractor
+            session, lambda: open_variant(choice.engine, bundle.manifest, variant, bundle.read(variant.file), threads)
+        )
 
     @property
     def bundle(self) -> Bundle:
@@ -218,19 +219,7 @@ class Extractor:
             raise photos_refused(self.variant)
 
     def _run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        if os.getpid() != self._process:
-            self._reopen()
-        session, turn = self._opened  # read together: a session must match its lock
-        with turn:
-            return run(session, pictures, self._bundle.manifest.taps)
-
-    def _reopen(self) -> None:
-        """Open a new session in a forked process, where the engine's threads do not exist."""
-        engine, variant = self._choice.engine, self._choice.variant
-        session = open_variant(engine, self._bundle.manifest, variant, self._bundle.read(variant.file), self._threads)
-        self._opened = session, turns(session)
-        self._process = os.getpid()
-        forked_sessions.keep(session)
+        return self._session.run(pictures, self._bundle.manifest.taps)
 
     def _extraction(self, picture: S, prepared_with_share: Callable[[], _Prepared]) -> Extraction[S]:
         try:

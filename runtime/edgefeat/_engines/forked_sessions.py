@@ -5,15 +5,41 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
+from collections.abc import Callable, Sequence
 
-from edgefeat._engines.engine import Session
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["keep"]
+from edgefeat._bundle.manifest import Tap
+from edgefeat._engines.engine import Session, run, turns
+
+__all__ = ["ReopenedSession"]
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
-def keep(session: Session) -> None:
+class ReopenedSession:
+    """A session that several threads may use, and that is opened again in a forked process by `reopen`."""
+
+    def __init__(self, session: Session, reopen: Callable[[], Session]) -> None:
+        self._reopen = reopen
+        self._take(session)
+
+    def run(self, pictures: NDArray[np.uint8], taps: Sequence[Tap]) -> list[NDArray[np.float32]]:
+        """Return the features of `pictures`, as `run` of the session does."""
+        if os.getpid() != self._process:
+            self._take(self._reopen())  # the engine's threads do not exist in a forked process
+        session, turn = self._opened  # read together: a session must match its lock
+        with turn:
+            return run(session, pictures, taps)
+
+    def _take(self, session: Session) -> None:
+        self._opened = session, turns(session)
+        self._process = os.getpid()
+        _keep(session)
+
+
+def _keep(session: Session) -> None:
     """Keep the session alive in processes that are forked while it is open."""
     _sessions.add(session)
 
