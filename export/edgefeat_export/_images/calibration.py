@@ -18,12 +18,14 @@ from edgefeat._images.picture import read_picture
 from edgefeat._images.sources.folders import pictures_in
 from edgefeat_export._images.synthetic import dead_leaves
 
-__all__ = ["SYNTHETIC", "CalibrationSet", "check_source", "gather"]
+__all__ = ["MOST_CALIBRATING", "SYNTHETIC", "CalibrationSet", "check_source", "gather"]
 
 #: The value of `calibration` that stands for generated images.
 SYNTHETIC = "synthetic"
 
-_MOST_CALIBRATING, _MOST_CHECKING, _MOST_EVALUATING = 200, 64, 1000
+#: The most photos that calibrate; larger folders are sampled.
+MOST_CALIBRATING = 200
+_MOST_CHECKING, _MOST_EVALUATING = 64, 1000
 _SYNTHETIC_CALIBRATING, _SYNTHETIC_CHECKING = 100, 32
 # Below this number of photos to measure on, generated images are added.
 _FEWEST_CHECKING = 16
@@ -102,7 +104,7 @@ def gather(
         calibrating, apart, source = made[:_SYNTHETIC_CALIBRATING], made[_SYNTHETIC_CALIBRATING:], "synthetic"
     else:
         photos = [photo for photo in _photos(calibration, "calibration", seed, tell) if photo.order not in used]
-        read, pictures = _read(photos, form, _MOST_CALIBRATING + (0 if checks else _MOST_CHECKING), tell)
+        read, pictures = _read(photos, form, MOST_CALIBRATING + (0 if checks else _MOST_CHECKING), tell)
         if not len(pictures):
             raise ExportError(
                 f"no readable photo in {calibration} to calibrate on{_first(photos, form)}: use another folder, or "

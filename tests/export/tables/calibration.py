@@ -22,6 +22,7 @@ from tests.export.tables.chips import DATA
 from tests.export.tables.rows import append, read, write_between
 
 from edgefeat._commands.cli.terminal import reason
+from edgefeat_export._images.calibration import MOST_CALIBRATING
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "fidelity.md"
@@ -63,7 +64,9 @@ def settings(photos: Path, alike: Path | None) -> Iterator[Setting]:
     """Yield every setting, from the usual to the poorest."""
     count = len(_files(photos))
     if alike is not None:
-        yield Setting(f"{len(_files(alike))}, of the same kind", alike, len(_files(alike)))
+        many = len(_files(alike))
+        used = f", of which {MOST_CALIBRATING} are used" if many > MOST_CALIBRATING else ""
+        yield Setting(f"{many} of the same kind{used}", alike, many)
     for seed in SEEDS:
         yield Setting(f"{count}, seed {seed}", photos, count, seed)
     for fewer in FEWER:
@@ -99,7 +102,7 @@ def row(network: str, setting: Setting, evaluation: Path) -> Row:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as Markdown."""
-    lines = ["| network | calibrated on so many photos | tflite-int8 | onnx-int8 |", "|---|---|---|---|"]
+    lines = ["| network | photos to calibrate on | tflite-int8 | onnx-int8 |", "|---|---|---|---|"]
     for index, one in enumerate(rows):
         name = "" if index and rows[index - 1].network == one.network else one.network
         cells = [
