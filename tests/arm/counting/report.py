@@ -119,9 +119,11 @@ def _page(counts: Sequence[Count]) -> list[str]:
         "",
         *_TEXT.format(photo=round(photo / 1e3), worst=f"{worst:.2%}").splitlines(),
     ]
-    for processor in dict.fromkeys(count.processor for count in counts):
-        for network in dict.fromkeys(count.network for count in counts):
+    for network in dict.fromkeys(count.network for count in counts):
+        for processor in _PROCESSORS:
             rows = [count for count in counts if count.processor == processor and count.network == network]
+            if not rows:
+                continue
             lines += ["", f"## {network}, {_PROCESSORS[processor]}", ""]
             lines += ["| | file | engine | decode | resize | inference | all |", "|---|---|---|--:|--:|--:|--:|"]
             rows.sort(key=lambda count: count.decode + count.resize + count.inference)
