@@ -6,8 +6,6 @@ Keras's network on the PyTorch backend, which would have the bundle's weights, c
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -16,9 +14,9 @@ from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpoo
 from executorch.runtime import Runtime
 from numpy.typing import NDArray
 
-from edgefeat import EdgefeatError
 from edgefeat_bench._contenders.interface import Opened, Task, timed_stages
 from edgefeat_bench._contenders.peers.torch_input import normalized
+from edgefeat_bench._processes import run_module
 
 _MAKER = "edgefeat_bench._contenders.peers.executorch_program"
 
@@ -29,11 +27,7 @@ def open_contender(task: Task) -> Opened:
     file = task.folder / f"executorch-{precision}.pte"
     started = time.perf_counter()
     if not file.exists():
-        command = [sys.executable, "-m", _MAKER, task.bundle, precision, str(file)]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        if made.returncode != 0:
-            words = made.stderr.strip().splitlines() or ["no message"]
-            raise EdgefeatError(f"ExecuTorch does not export the network: {words[-1]}")
+        run_module(_MAKER, task.bundle, precision, str(file))
     making = time.perf_counter() - started
     _unsafe_reset_threadpool(task.threads)
     program = Runtime.get().load_program(file)
