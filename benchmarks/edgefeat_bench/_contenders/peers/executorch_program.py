@@ -17,6 +17,7 @@ from executorch.exir import to_edge_transform_and_lower
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 import edgefeat
+from edgefeat._bundle.atomic_files import written_file
 from edgefeat_bench._contenders.peers.timm_network import timm_network
 from edgefeat_bench._contenders.peers.torch_input import normalized
 
@@ -34,9 +35,8 @@ def write_program(bundle: str, precision: str, output: Path) -> None:
         model = _quantized(model, examples)
     exported = torch.export.export(model, (examples[0],))
     program = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
-    part = output.with_suffix(".part")
-    part.write_bytes(program.buffer)
-    part.replace(output)
+    with written_file(output) as stream:
+        stream.write(program.buffer)
 
 
 def _quantized(model: torch.nn.Module, examples: list[torch.Tensor]) -> torch.nn.Module:
