@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,17 @@ class Row:
 def names() -> list[str]:
     """Return every backbone's name."""
     return subprocess.run([sys.executable, "-c", _LIST], check=True, capture_output=True, text=True).stdout.split()
+
+
+def smallest(name: str) -> int:
+    """Return the side in pixels of a backbone's smallest useful input."""
+    return SMALLEST.get(name, SMALL)
+
+
+def exported(rows: Iterable[tuple[str, str]], name: str, small: bool) -> bool:
+    """Whether a row (backbone, size) is at this backbone's smallest input, or without `small` at another one, its own."""
+    size = f"{smallest(name)}x{smallest(name)}"
+    return any(backbone == name and (at == size) == small for backbone, at in rows)
 
 
 def parameters(name: str, size: int | None) -> int:
@@ -137,10 +148,9 @@ def main() -> int:
         if given.size == ("default" if small else "small"):
             continue
         for name in chosen:
-            size = SMALLEST.get(name, SMALL) if small else None
-            if any(key[0] == name and (key[1] == f"{size}x{size}") == small for key in rows):
+            if exported(rows, name, small):
                 continue
-            one = row(name, size, given.photos)
+            one = row(name, smallest(name) if small else None, given.photos)
             failed += not one.ok
             rows[one.backbone, one.size] = one
             append(given.results, one)
