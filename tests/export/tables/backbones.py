@@ -64,7 +64,7 @@ def smallest(name: str) -> int:
 
 
 def exported(rows: Iterable[tuple[str, str]], name: str, small: bool) -> bool:
-    """Whether a row (backbone, size) is at this backbone's smallest input, or without `small` at another one, its own."""
+    """Whether a row (backbone, size) is at the smallest input of this backbone, or without `small` at its own."""
     size = f"{smallest(name)}x{smallest(name)}"
     return any(backbone == name and (at == size) == small for backbone, at in rows)
 
