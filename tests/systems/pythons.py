@@ -65,7 +65,7 @@ def environment(python: str, resolution: str, wheel: Path) -> Path | Row:
     """Return the folder of the environment, or the row that says why there is none."""
     folder = REPOSITORY / "build" / "pythons" / f"{python}-{resolution}"
     shutil.rmtree(folder, ignore_errors=True)
-    made = uv("venv", "--quiet", "--python", python, folder)
+    made = uv("venv", "--quiet", "--seed", "--python", python, folder)  # edgefeat pack needs pip
     if made.returncode != 0:
         first = next((line for line in made.stderr.splitlines() if line.strip()), "uv failed")
         return Row(python, resolution, ABSENT, f"no Python {python} here, and uv cannot get one: {first.strip()}")

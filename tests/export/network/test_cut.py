@@ -27,7 +27,7 @@ SIZE = 16
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(5)
 
 

@@ -36,7 +36,7 @@ SIZE = 32
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
 
 

@@ -52,14 +52,17 @@ class Server:
         finally:
             connection.close()
 
-    def raw(self, sent: bytes, silence: float = 2.0) -> bytes:
-        """Send bytes; return what comes back until the server closes the connection, or says nothing for so long."""
+    def raw(self, sent: bytes, silence: float = 2.0, until: bytes | None = None) -> bytes:
+        """Send bytes; return what comes back.
+
+        That is up to `until`, or until the server closes the connection or says nothing for so many seconds.
+        """
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(sent)
             connection.settimeout(silence)
             received = b""
             with contextlib.suppress(TimeoutError, ConnectionResetError):
-                while block := connection.recv(65536):
+                while (until is None or until not in received) and (block := connection.recv(65536)):
                     received += block
             return received
 

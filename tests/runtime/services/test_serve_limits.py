@@ -66,7 +66,8 @@ def small(one_tap: Path) -> Iterator[Server]:
 def test_a_body_without_a_length_is_limited_too(small: Server) -> None:
     chunks = b"40000\r\n" + bytes(0x40000) + b"\r\n"
     head = b"POST /features HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert b" 413 " in small.raw(head + 9 * chunks + b"0\r\n\r\n", silence=30).split(b"\r\n")[0]
+    answer = small.raw(head + 9 * chunks + b"0\r\n\r\n", silence=30, until=b"\r\n")
+    assert b" 413 " in answer.split(b"\r\n")[0]
 
 
 def test_a_full_queue_is_answered_with_retry_after(small: Server) -> None:
