@@ -68,7 +68,10 @@ def test_strips_of_every_compression_are_read(compression: str | None, big: bool
     if big and PIL_VERSION < (10, 4):
         pytest.skip("this Pillow writes no BigTIFF")
     options: dict[str, object] = {"compression": compression, "tiffinfo": {278: 8}}
-    data = encoded(scene(), "TIFF", **options, **({"big_tiff": True} if big else {}))
+    try:
+        data = encoded(scene(), "TIFF", **options, **({"big_tiff": True} if big else {}))
+    except NotImplementedError as error:  # Pillow 10.4
+        pytest.skip(f"this Pillow writes no strips: {error}")
     assert np.abs(read_picture(data, FORM).astype(float) - np.asarray(scene())).mean() < (3 if compression else 0.01)
 
 
