@@ -25,6 +25,7 @@ _HEADER = ("variant", "pieces", "kept", "mean cosine", "minimum", "overlap@10", 
 @click.argument("backbone")
 @click.option("--alpha", type=float, help="Width multiplier of a MobileNet.")
 @click.option("--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Input size of the model in pixels.")
+@click.option("--preprocess", metavar="MODE", help="How pixels are scaled, as in edgefeat export.")
 @click.option("--weights", metavar="imagenet|random|FILE", help="As in edgefeat export.")
 @click.option(
     "--layer", "layers", multiple=True, metavar="NAME", help="Cut at this layer; of several, the first is measured."
@@ -37,6 +38,7 @@ def command(
     backbone: str,
     alpha: float | None,
     size: str | None,
+    preprocess: str | None,
     weights: str | None,
     layers: tuple[str, ...],
     calibration: str,
@@ -56,6 +58,7 @@ def command(
     spec = NetworkSpec(
         backbone=backbone,
         alpha=alpha,
+        preprocess=preprocess,
         weights=weights,
         seed=seed,
         size=None if size is None else input_size(size),

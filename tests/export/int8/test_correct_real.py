@@ -74,7 +74,7 @@ def operations(path: Path) -> Counter[str]:
     [
         pytest.param(MOBILENET_V2, "photos", 0.9965, 0.988, 0.940, marks=LONG),
         (MOBILENET, "photos", 0.9975, 0.990, 0.932),
-        pytest.param(MOBILENET_V2, "leaves", 0.9942, 0.94, 0.927, marks=LONG),
+        pytest.param(MOBILENET_V2, "leaves", 0.9965, 0.985, 0.938, marks=LONG),
     ],
 )
 def test_int8_is_as_near_as_it_is_held_to_and_as_fast_as_without(
