@@ -9,7 +9,8 @@ python=$1
 folder=$2
 candidate=${3:-}
 here=$(dirname "$0")
-pip='-m pip install --quiet --disable-pip-version-check'
+# Byte code is made when a module is first imported: most of TensorFlow's modules never are.
+pip='-m pip install --quiet --disable-pip-version-check --no-compile'
 
 tell() {
     echo "edgefeat: $*" >&2
