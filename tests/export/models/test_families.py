@@ -1,8 +1,8 @@
 """A small member of most families: float32 in both formats equals Keras, and int8 converts.
 
 Each is cut where its kinds of layers have all occurred; the blocks behind only repeat them. `make backbones` exports
-every backbone whole, with all its variants, for hours. ResNet and VGG are exported by `test_examples.py`; MobileNet
-and Xception are left out because all their layers are in other members.
+every backbone whole, with all its variants, for hours. `make test-long` exports ResNet and VGG, in
+`test_examples.py`. MobileNet and Xception are left out because all their layers are in other members.
 """
 
 from __future__ import annotations
