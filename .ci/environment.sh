@@ -9,8 +9,7 @@ python=$1
 folder=$2
 candidate=${3:-}
 here=$(dirname "$0")
-# Byte code is made when a module is first imported: most of TensorFlow's modules never are.
-pip='-m pip install --quiet --disable-pip-version-check --no-compile'
+pip='-m pip install --quiet --disable-pip-version-check'
 
 tell() {
     echo "edgefeat: $*" >&2
