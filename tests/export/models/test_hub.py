@@ -185,6 +185,20 @@ def test_a_published_preset_is_built_without_a_network_and_has_its_published_siz
     assert last["cumulative_macs"] == 12 * block + 196 * width * 16 * 16 * 3
 
 
+@pytest.mark.parametrize(
+    ("preset", "length", "parameters"),
+    [("clip_vit_base_patch32", 512, 87.8e6), ("siglip_base_patch16_224", 768, 92.9e6)],
+)
+def test_the_image_tower_of_a_published_preset_is_built_without_a_network(
+    preset: str, length: int, parameters: float
+) -> None:
+    """87.8 M (Radford et al., 2021) and 92.9 M (Zhai et al., 2023) parameters are the sizes of the image towers."""
+    trunk = build_trunk(NetworkSpec(f"hub:{preset}", weights="random"))
+    assert trunk.size == (224, 224)
+    assert trunk.model.outputs[0].shape[-1] == length
+    assert trunk.model.count_params() == pytest.approx(parameters, rel=0.01)
+
+
 def test_a_backbone_that_takes_no_image_is_refused(tmp_path: Path) -> None:
     text = keras_hub.models.BertBackbone(8, 1, 1, 8, 8, max_sequence_length=4)
     text.save_to_preset(str(tmp_path / "bert"))

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import keras
+
 from edgefeat_export._models.hub_package import keras_hub
 
 __all__ = ["Configuration", "configuration_of"]
@@ -91,7 +93,7 @@ def _configuration(name: str, found: dict[str, str | None]) -> Configuration:
 
 
 def _towers(name: str, vision: dict[str, Any], width: int) -> dict[str, Any]:
-    """Return both towers; that of text, which no image needs, as small as it can be."""
+    """Return both towers as `from_config` takes them; that of text, which no image needs, as small as it can be."""
     models, family = keras_hub().models, name.removesuffix("Backbone")
     text: dict[str, Any] = {"vocabulary_size": 2, "num_layers": 1, "num_heads": 1, "hidden_dim": 8}
     if family == "SigLIP":
@@ -99,6 +101,17 @@ def _towers(name: str, vision: dict[str, Any], width: int) -> dict[str, Any]:
     else:
         text |= {"embedding_dim": 8, "intermediate_dim": 8, "max_sequence_length": 2}
     return {
-        "vision_encoder": getattr(models, f"{family}VisionEncoder")(**vision, name="vision_encoder"),
-        "text_encoder": getattr(models, f"{family}TextEncoder")(**text, name="text_encoder"),
+        "vision_encoder": _serialized(getattr(models, f"{family}VisionEncoder"), {**vision, "name": "vision_encoder"}),
+        "text_encoder": _serialized(getattr(models, f"{family}TextEncoder"), {**text, "name": "text_encoder"}),
+    }
+
+
+def _serialized(made: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return what `keras.saving.serialize_keras_object` gives for a layer of that class, without making the layer."""
+    registered = keras.saving.get_registered_name(made)
+    return {
+        "module": made.__module__,
+        "class_name": made.__name__,
+        "config": arguments,
+        "registered_name": registered,
     }
