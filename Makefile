@@ -59,7 +59,9 @@ demo: install  ## export MobileNetV2, extract features without TensorFlow, show 
 quick: install  ## some tests of every package, under a minute, for while you work
 	$(BIN)/python -m pytest -q $(PARALLEL) $(wildcard $(QUICK))
 
-test: install test-device  ## run every test, the device side also without TensorFlow
+# TensorFlow is installed while the device side, which needs it not and often waits, is tested.
+test:  ## run every test, the device side also without TensorFlow
+	+@$(MAKE) --no-print-directory --jobs 2 install test-device
 	$(BIN)/python -m pytest $(WAITING) $(BY_ENGINE) $(BY_PACKAGE)
 	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/runtime
 
