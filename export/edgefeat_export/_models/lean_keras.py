@@ -1,8 +1,10 @@
 """Import TensorFlow and Keras without the packages that Keras uses only for plots, data frames and scikit-learn.
 
 Keras imports these if they are installed, which takes about a third of the time that its own import takes; no step of
-an export uses them through Keras. They can be imported afterwards. Nor is garbage collected meanwhile: the modules stay,
-and to look through them again and again takes a quarter of the time.
+an export uses them through Keras. They can be imported afterwards.
+
+Garbage is not collected meanwhile, nor looked for in these modules afterwards: they stay, and looking through them again
+and again takes a quarter of the time of the import.
 """
 
 import gc
@@ -20,5 +22,6 @@ try:
 finally:
     for _name in _HIDDEN:
         del sys.modules[_name]
+    gc.freeze()
     if _collects:
         gc.enable()

@@ -61,7 +61,6 @@ def main(modules: list[str]) -> int:
     os.dup2(nothing, 1)
     for name in modules:
         importlib.import_module(name)
-    gc.freeze()  # what the modules hold is never garbage: collections need not look through it
     while True:
         try:
             call: Call = pickle.load(calls)  # from the process that started this one
