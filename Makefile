@@ -19,6 +19,8 @@ BY_FILE := --dist loadfile --no-loadscope-reorder
 PARALLEL := --numprocesses auto $(BY_FILE)
 # Tests of the device side wait half of their time, for processes, servers and deadlines: two at once for each processor.
 WAITING := --numprocesses $(or $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))' 2>/dev/null),auto) $(BY_FILE)
+# Of the others some wait: one more than there are processors.
+MIXED := --numprocesses $(or $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))' 2>/dev/null),auto) $(BY_FILE)
 # tests/runtime runs whole with LiteRT alone. With another engine alone only the tests run whose outcome depends on which
 # engines are installed. Beside TensorFlow, where all engines are, these run and what needs the developers' packages or
 # every engine: the others would find nothing new there.
@@ -27,7 +29,7 @@ BY_ENGINE := $(call TESTS_OF,runtime,bundle/command_verify bundle/verify engines
   engines/selection engines/tuning features/command_extract features/extractor features/outputs package/boundaries \
   package/greeting)
 BY_PACKAGE := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/hostile_bundles features/ray features/sklearn \
-  images/picture package/device_examples search/duplicates search/index search/search store/convert) \
+  search/index store/convert) \
   $(wildcard tests/runtime/services/test_*.py)
 # The tests that wait for processes, servers and files.
 WAITS := $(call TESTS_OF,runtime,engines/device_bench engines/probe engines/start features/command_extract \
@@ -62,8 +64,7 @@ quick: install  ## some tests of every package, under a minute, for while you wo
 # TensorFlow is installed while the device side, which needs it not and often waits, is tested.
 test:  ## run every test, the device side also without TensorFlow
 	+@$(MAKE) --no-print-directory --jobs 2 install test-device
-	$(BIN)/python -m pytest $(WAITING) $(BY_ENGINE) $(BY_PACKAGE)
-	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/runtime
+	$(BIN)/python -m pytest $(MIXED) $(BY_ENGINE) $(BY_PACKAGE) $(filter-out tests/runtime/,$(wildcard tests/*/))
 
 test-long: install  ## the cases that `make test` leaves out, a minute each: int8 on real weights, recipes, large models
 	EDGEFEAT_LONG=1 $(BIN)/python -m pytest tests/export/int8/test_correct_real.py tests/export/package/test_examples.py \

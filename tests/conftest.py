@@ -28,6 +28,7 @@ LONG = pytest.mark.skipif("EDGEFEAT_LONG" not in os.environ, reason="a minute: m
 _LONGEST = (
     "benchmarks/run/test_contenders.py",
     "arm/test_short.py",
+    "runtime/features/test_ray.py",
     "export/models/test_hub.py",
     "export/int8/test_int8.py",
     "export/pipeline/test_export_command.py",
@@ -44,7 +45,6 @@ _LONGEST = (
     "benchmarks/run/test_run_resume.py",
     "runtime/deploy/test_deploy.py",
     "runtime/services/test_watch.py",
-    "runtime/features/test_ray.py",
     "runtime/engines/test_probe.py",
     "runtime/search/test_index.py",
 )
