@@ -61,9 +61,9 @@ demo: install  ## export MobileNetV2, extract features without TensorFlow, show 
 quick: install  ## some tests of every package, under a minute, for while you work
 	$(BIN)/python -m pytest -q $(PARALLEL) $(wildcard $(QUICK))
 
-# TensorFlow is installed while the device side, which needs it not and often waits, is tested.
 test:  ## run every test, the device side also without TensorFlow
-	+@$(MAKE) --no-print-directory --jobs 2 install test-device
+	+@$(MAKE) --no-print-directory --jobs 2 install $(DEVICE:%=.venv-%/.installed)
+	+@$(MAKE) --no-print-directory test-device
 	$(BIN)/python -m pytest $(MIXED) $(BY_ENGINE) $(BY_PACKAGE) $(filter-out tests/runtime/,$(wildcard tests/*/))
 
 test-long: install  ## the cases that `make test` leaves out, a minute each: int8 on real weights, recipes, large models
@@ -74,11 +74,11 @@ test-waiting: install  ## the tests that wait, ten times beside two busy loops (
 	$(BIN)/python tests/stress/waiting.py --runs $(or $(RUNS),10) $(WAITS)
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine
-	@for engine in $(DEVICE); do \
-	  echo "== tests/runtime with edgefeat[$$engine] alone"; \
-	  tests=$$([ $$engine = litert ] && echo tests/runtime || echo '$(BY_ENGINE)'); \
-	  .venv-$$engine/bin/python -m pytest -q $(WAITING) -p no:cacheprovider $$tests || exit 1; \
-	done
+	+@$(MAKE) --no-print-directory --jobs 2 --output-sync $(DEVICE:%=test-device-%)
+
+test-device-%: .venv-%/.installed
+	@echo "== tests/runtime with edgefeat[$*] alone"
+	@.venv-$*/bin/python -m pytest -q $(WAITING) -p no:cacheprovider $(if $(filter litert,$*),tests/runtime,$(BY_ENGINE))
 
 wheel: dist/.built  ## dist/edgefeat-...-py3-none-any.whl, to install on any machine
 	@ls dist/*.whl
