@@ -9,6 +9,9 @@ RESULTS ?= results/*.json
 PYTHONS ?=
 NETS ?=
 SIZE ?=
+LEARN ?=
+EVALUATION ?=
+ALIKE ?=
 SUITES ?= bookworm trixie forky
 LABELLED ?=
 # The environments of the device side: one engine each, no TensorFlow.
@@ -44,7 +47,7 @@ QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bun
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo quick test test-long test-waiting test-device check format bench bench-full bench-publish backbones backbone-costs hub int8-calibration export-cost npu saved-models stress soak growth hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
+.PHONY: help install demo quick test test-long test-waiting test-device check format bench bench-full bench-publish backbones backbone-costs hub transformer-speed int8-calibration int8-hard export-cost npu saved-models stress soak growth hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -196,15 +199,23 @@ backbones: install  ## every backbone exported whole: docs/backbones.md, for hou
 	$(BIN)/python -m tests.export.tables.backbones $(if $(NETS),--names '$(NETS)') $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(SIZE),--size $(SIZE))
 
 # The times are ratios, measured in turn; an idle machine gives narrower ones.
-backbone-costs: install  ## size, MACs, time and int8 of a dozen backbones: docs/backbones.md, an hour; resumes (PHOTOS=folder NETS=a,b)
+backbone-costs: install  ## size, MACs, time and int8 of a dozen backbones: docs/backbones.md, up to an hour; resumes (PHOTOS=folder NETS=a,b)
 	$(BIN)/python -m tests.export.tables.backbone_costs --photos '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
 
-hub: install  ## small networks of every kind of KerasHub with two poolings against KerasHub, half an hour (PHOTOS=folder NETS=a,b)
+hub: install  ## small networks of every kind of KerasHub with two poolings against KerasHub, minutes (PHOTOS=folder NETS=a,b)
 	$(BIN)/python -m tests.export.tables.hub '$(PHOTOS)' $(if $(NETS),--names '$(NETS)')
+
+# On an idle machine.
+transformer-speed: install  ## ViT-B beside plain exports of the same network: docs/transformers.md, minutes (PHOTOS=folder)
+	$(BIN)/python -m tests.export.tables.plain_exports --photos '$(PHOTOS)'
 
 # ImageNet weights from KERAS_HOME or the net, others from EDGEFEAT_TEST_DATA.
 int8-calibration: install  ## int8 of trained networks by what it is calibrated on: docs/fidelity.md, half an hour; resumes (PHOTOS= EVALUATION= ALIKE=folders)
 	$(BIN)/python -m tests.export.tables.calibration --photos '$(PHOTOS)' --evaluation '$(EVALUATION)' $(if $(ALIKE),--alike '$(ALIKE)')
+
+# Needs EDGEFEAT_TEST_DATA for the network that the others learn from; on an idle machine, for the times.
+int8-hard: install  ## int8 of networks that are hard to quantize, after they learned: docs/fidelity.md, an hour; resumes (LEARN=folder,folder PHOTOS= EVALUATION=)
+	$(BIN)/python -m tests.export.tables.learned --photos '$(LEARN)' --calibration '$(PHOTOS)' --evaluation '$(EVALUATION)' $(if $(NETS),--names '$(NETS)')
 
 # On an idle machine: it also times the stock tools.
 export-cost: install  ## time and memory of exports beside the stock tools: docs/backbones.md, for an hour; resumes (PHOTOS=folder NETS=a,b)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tests.export.tables.sampled import Sampled, sampled
+from tests.export.tables.runs.sampled import Sampled, sampled
 
 COUNTS = (1_000, 10_000, 100_000)
 _SIDE, _PER_FOLDER, _TIMES = 64, 1000, 3

@@ -3,8 +3,8 @@
 Keras imports these if they are installed, which takes about a third of the time that its own import takes; no step of
 an export uses them through Keras. They can be imported afterwards.
 
-Garbage is not collected meanwhile, nor looked for in these modules afterwards: they stay, and looking through them again
-and again takes a quarter of the time of the import.
+Garbage is not collected meanwhile, nor looked for in these modules afterwards: they stay, and looking through them
+again and again takes a quarter of the time of the import.
 """
 
 import gc

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.export.tables.rows import append, read, write_between
-from tests.export.tables.sampled import sampled
+from tests.export.tables.runs.rows import append, read, write_between
+from tests.export.tables.runs.sampled import sampled
 
 import edgefeat
 from edgefeat_export._measure.timing import medians

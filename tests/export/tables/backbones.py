@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.export.tables.rows import append, read, write_between
-from tests.export.tables.sampled import sampled
+from tests.export.tables.runs.rows import append, read, write_between
+from tests.export.tables.runs.sampled import sampled
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "backbones.md"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.export.tables.chips import DATA
-from tests.export.tables.rows import append, read, write_between
+from tests.export.tables.runs.exports import export
+from tests.export.tables.runs.rows import append, read, write_between
 
-from edgefeat._commands.cli.terminal import reason
 from edgefeat_export._images.calibration import MOST_CALIBRATING
 
 ROOT = Path(__file__).parents[3]
@@ -79,16 +78,14 @@ def row(network: str, setting: Setting, evaluation: Path) -> Row:
     """Export in one setting and return the fidelity on the photos of the evaluation."""
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
         bundle, chosen = Path(folder) / "out.edgefeat", Path(folder) / "photos"
-        command = [sys.executable, "-m", "edgefeat", "export", *NETWORKS[network], "--variants", ",".join(VARIANTS)]
-        command += ["--seed", str(setting.seed), "--evaluation", str(evaluation), "-o", str(bundle)]
+        command = [*NETWORKS[network], "--variants", ",".join(VARIANTS), "--seed", str(setting.seed)]
+        command += ["--evaluation", str(evaluation)]
         if setting.folder is not None:
             chosen.mkdir()
             for index, file in enumerate(_files(setting.folder)[: setting.count]):
                 shutil.copyfile(file, chosen / f"{index:04}-{file.name}")
             command += ["--calibration", str(chosen)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if not (bundle / "manifest.json").exists():
-            raise SystemExit(f"{network}, {setting.title}: {reason(done.stderr)}")
+        export(command, bundle)
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     figures = {
         one["name"]: next(

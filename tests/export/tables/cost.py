@@ -15,8 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.export.tables.rows import append, read, write_between
-from tests.export.tables.sampled import sampled
+from tests.export.tables.runs.rows import append, read, write_between
+from tests.export.tables.runs.sampled import sampled
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "backbones.md"
