@@ -77,7 +77,7 @@ test-waiting: install  ## the tests that wait, ten times beside two busy loops (
 	$(BIN)/python tests/stress/waiting.py --runs $(or $(RUNS),10) $(WAITS)
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine
-	+@$(MAKE) --no-print-directory --jobs 2 --output-sync $(DEVICE:%=test-device-%)
+	+@$(MAKE) --no-print-directory --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) $(DEVICE:%=test-device-%)
 
 test-device-%: .venv-%/.installed
 	@echo "== tests/runtime with edgefeat[$*] alone"
