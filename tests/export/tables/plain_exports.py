@@ -89,7 +89,8 @@ def plain_call(path: Path, pixels: Any, threads: int) -> Callable[[], object]:
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         # Keras's export makes an input of a constant 0.
-        given = {one.name: pixels if len(one.shape) == 4 else np.int32(0) for one in session.get_inputs()}
+        zeros = {one.name: np.zeros([1] * len(one.shape), np.int32) for one in session.get_inputs()}
+        given = {name: pixels if zero.ndim == 4 else zero for name, zero in zeros.items()}
         return lambda: session.run(None, given)
     from ai_edge_litert.interpreter import Interpreter
 
