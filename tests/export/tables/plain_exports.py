@@ -11,7 +11,7 @@ import argparse
 import functools
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,8 @@ def plain_call(path: Path, pixels: Any, threads: int) -> Callable[[], object]:
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         # Keras's export makes an input of a constant 0.
-        zeros = {one.name: np.zeros([1] * len(one.shape), np.int32) for one in session.get_inputs()}
-        given = {name: pixels if zero.ndim == 4 else zero for name, zero in zeros.items()}
+        given = {one.name: np.zeros(_sizes(one.shape), np.int32) for one in session.get_inputs()}
+        given = {name: pixels if zero.ndim == 4 else zero for name, zero in given.items()}
         return lambda: session.run(None, given)
     from ai_edge_litert.interpreter import Interpreter
 
@@ -103,6 +103,11 @@ def plain_call(path: Path, pixels: Any, threads: int) -> Callable[[], object]:
         interpreter.invoke()
 
     return call
+
+
+def _sizes(shape: Sequence[Any]) -> list[int]:
+    """Return a shape of ONNX Runtime with 1 in place of what has only a name."""
+    return [size if isinstance(size, int) else 1 for size in shape]
 
 
 def table(name: str, photos: str, folder: Path) -> str:
