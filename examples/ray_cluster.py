@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # otherwise Ray sends usage statistics to its makers
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
@@ -32,15 +35,27 @@ SUFFIXES = ["jpg", "jpeg", "png", "webp", "bmp", "gif"]
 
 
 class Noted(Extractor):
-    """Record beside each row which machine computed it."""
+    """Record beside each row which machine computed it.
+
+    While the file `hold` exists, the third batch waits, for half a minute at most: a machine is to be lost before all
+    is done, however fast the machines are.
+    """
+
+    def __init__(self, bundle: str, *, hold: str = "", **options: Any) -> None:
+        super().__init__(bundle, **options)
+        self.hold, self.batches = hold, 0
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
+        self.batches += 1
+        ends = time.monotonic() + 30
+        while self.batches == 3 and os.path.exists(self.hold) and time.monotonic() < ends:
+            time.sleep(0.05)
         features = super().__call__(batch)
         node = ray.get_runtime_context().get_node_id()
         return features.append_column("node", pyarrow.array([node] * len(features)))
 
 
-def on_cluster(bundle: str, photos: str, output: str, *, workers: int, batch: int) -> None:
+def on_cluster(bundle: str, photos: str, output: str, *, workers: int, batch: int, hold: str = "") -> None:
     """Read the photos, extract on `workers` workers, and write Parquet."""
     files = ray.data.read_binary_files(
         photos, include_paths=True, file_extensions=SUFFIXES, override_num_blocks=8 * workers
@@ -49,7 +64,7 @@ def on_cluster(bundle: str, photos: str, output: str, *, workers: int, batch: in
     features = files.map_batches(
         Noted,
         fn_constructor_args=[bundle],
-        fn_constructor_kwargs={"variant": here.variant, "engine": here.engine},
+        fn_constructor_kwargs={"variant": here.variant, "engine": here.engine, "hold": hold},
         compute=ray.data.ActorPoolStrategy(size=workers),
         batch_format="pyarrow",
         batch_size=batch,
@@ -58,12 +73,13 @@ def on_cluster(bundle: str, photos: str, output: str, *, workers: int, batch: in
     features.write_parquet(output)
 
 
-def lose_one(cluster: Cluster, output: Path, lost: list[str]) -> None:
-    """Kill the machine whose features were written first."""
+def lose_one(cluster: Cluster, output: Path, lost: list[str], hold: Path) -> None:
+    """Kill the machine whose features were written first, and remove the file `hold`."""
     while not (nodes := [row["node"] for row in written(output)]):
         time.sleep(0.02)
     (machine,) = [node for node in cluster.worker_nodes if node.node_id == nodes[0]]
     cluster.remove_node(machine, allow_graceful=False)
+    hold.unlink(missing_ok=True)
     lost.append(nodes[0])
     print(f"machine {nodes[0][:8]} was lost when {len(nodes)} photos were done", flush=True)
 
@@ -99,16 +115,19 @@ def main() -> int:
     for _ in range(given.workers):
         cluster.add_node(num_cpus=2)  # one for the extractor, one to read and write
     lost: list[str] = []
+    hold = Path(tempfile.mkdtemp(prefix="edgefeat-")) / "hold"
     try:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
         ray.data.DataContext.get_current().enable_progress_bars = False
         if given.lose_one:
-            threading.Thread(target=lose_one, args=(cluster, given.output, lost), daemon=True).start()
+            hold.touch()
+            threading.Thread(target=lose_one, args=(cluster, given.output, lost, hold), daemon=True).start()
         folders = str(bundle.path.absolute()), str(given.photos.absolute()), str(given.output.absolute())
-        on_cluster(*folders, workers=given.workers, batch=given.batch)
+        on_cluster(*folders, workers=given.workers, batch=given.batch, hold=str(hold))
     finally:
         ray.shutdown()
         cluster.shutdown()
+        shutil.rmtree(hold.parent)
     rows = written(given.output)
     for node, count in Counter(row["node"] for row in rows).items():
         print(f"machine {node[:8]}: {count} photos{' (then lost)' if node in lost else ''}")
