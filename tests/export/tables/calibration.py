@@ -9,7 +9,6 @@ photos of `--evaluation`, which nothing was fitted to.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.export.tables.chips import DATA
-from tests.export.tables.runs.exports import export
+from tests.export.tables.runs.exports import export, int8_fidelity, photos_in
 from tests.export.tables.runs.rows import append, read, write_between
 
 from edgefeat_export._images.calibration import MOST_CALIBRATING
@@ -61,9 +60,9 @@ class Row:
 
 def settings(photos: Path, alike: Path | None) -> Iterator[Setting]:
     """Yield every setting, from the usual to the poorest."""
-    count = len(_files(photos))
+    count = len(photos_in(photos))
     if alike is not None:
-        many = len(_files(alike))
+        many = len(photos_in(alike))
         used = f", of which {MOST_CALIBRATING} are used" if many > MOST_CALIBRATING else ""
         yield Setting(f"{many} of the same kind{used}", alike, many)
     for seed in SEEDS:
@@ -82,19 +81,11 @@ def row(network: str, setting: Setting, evaluation: Path) -> Row:
         command += ["--evaluation", str(evaluation)]
         if setting.folder is not None:
             chosen.mkdir()
-            for index, file in enumerate(_files(setting.folder)[: setting.count]):
+            for index, file in enumerate(photos_in(setting.folder)[: setting.count]):
                 shutil.copyfile(file, chosen / f"{index:04}-{file.name}")
             command += ["--calibration", str(chosen)]
         export(command, bundle)
-        manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    figures = {
-        one["name"]: next(
-            (tap["mean_cosine"], tap["minimum_cosine"], tap["overlap"]) for tap in one["fidelity"].values()
-        )
-        for one in manifest["variants"]
-        if one["name"] in VARIANTS
-    }
-    return Row(network, setting.title, figures)
+        return Row(network, setting.title, int8_fidelity(bundle))
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -108,10 +99,6 @@ def table(rows: Sequence[Row]) -> str:
         ]
         lines.append(f"| {' | '.join((name, one.setting, *cells))} |")
     return "\n".join(lines)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.rglob("*") if one.is_file() and one.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ calibration saw; times are ratios, measured in turn.
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tests.export.tables.chips import DATA
-from tests.export.tables.runs.exports import export
+from tests.export.tables.runs.exports import export, int8_fidelity, photos_in
 from tests.export.tables.runs.rows import append, read, write_between
 
 import edgefeat
@@ -112,22 +112,15 @@ def faster(bundle: Path, form: str) -> tuple[float, ...]:
         for kind in ("float32", "int8"):
             extractor = edgefeat.load(bundle, variant=f"{form}-{kind}", threads=threads)
             pictures = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
-            calls.append(lambda extractor=extractor, pictures=pictures: extractor.run(pictures))
-        plain, small_ = medians(calls)
-        found.append(plain / small_)
+            calls.append(functools.partial(extractor.run, pictures))
+        plain, quantized = medians(calls)
+        found.append(plain / quantized)
     return tuple(found)
 
 
 def row(name: str, learned: float, bundle: Path) -> Row:
     """Return the figures of an exported network."""
-    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    figures = {
-        one["name"]: next(
-            (tap["mean_cosine"], tap["minimum_cosine"], tap["overlap"]) for tap in one["fidelity"].values()
-        )
-        for one in manifest["variants"]
-        if one["name"].endswith("int8")
-    }
+    figures = int8_fidelity(bundle)
     times = {name: faster(bundle, name.partition("-")[0]) for name in figures}
     return Row(name, learned, figures, times)
 
@@ -146,12 +139,6 @@ def table(rows: Sequence[Row]) -> str:
                 cells += ["left out", ""]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def photos_in(folders: Sequence[Path]) -> list[Path]:
-    """Return the photos of folders."""
-    found = [one for folder in folders for one in sorted(folder.rglob("*")) if one.is_file()]
-    return [one for one in found if one.suffix.lower() in (".jpg", ".jpeg", ".png")]
 
 
 def main() -> int:
@@ -183,8 +170,8 @@ def measured(names: Sequence[str], given: argparse.Namespace, work: Path) -> Ite
         [lite0, "--preprocess", "tf", "--variants", "tflite-float32", *calibrated], work / "teacher.edgefeat"
     )
     teacher = edgefeat.load(bundle)
-    pictures = crops(photos_in([Path(one) for one in given.photos.split(",")]), CROPS)
-    unseen = crops(photos_in([given.evaluation]), 0)
+    pictures = crops(photos_in(*map(Path, given.photos.split(","))), CROPS)
+    unseen = crops(photos_in(given.evaluation), 0)
     (features,), (own,) = teacher.run(pictures), teacher.run(unseen)
     middle = features.mean(0)
     features, own = features - middle, own - middle  # what they have in common teaches nothing

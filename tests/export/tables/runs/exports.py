@@ -1,7 +1,8 @@
-"""Exports by the command line, as a user runs them."""
+"""Exports by the command line, as a user runs them, and the fidelity of their int8 files."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from edgefeat._commands.cli.terminal import reason
 
-__all__ = ["export"]
+__all__ = ["export", "int8_fidelity", "photos_in"]
+
+_PHOTOS = (".jpg", ".jpeg", ".png")
 
 
 def export(arguments: Sequence[str], bundle: Path) -> Path:
@@ -19,3 +22,21 @@ def export(arguments: Sequence[str], bundle: Path) -> Path:
     if not (bundle / "manifest.json").exists():
         raise SystemExit(f"edgefeat export {' '.join(arguments)}: {reason(done.stderr)}")
     return bundle
+
+
+def int8_fidelity(bundle: Path) -> dict[str, tuple[float, float, float]]:
+    """Return mean cosine, minimum and overlap@10 of the first tap, by int8 variant."""
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    return {
+        one["name"]: next(
+            (tap["mean_cosine"], tap["minimum_cosine"], tap["overlap"]) for tap in one["fidelity"].values()
+        )
+        for one in manifest["variants"]
+        if one["precision"] == "int8"
+    }
+
+
+def photos_in(*folders: Path) -> list[Path]:
+    """Return the photos of folders and their subfolders."""
+    found = [one for folder in folders for one in sorted(folder.rglob("*")) if one.is_file()]
+    return [one for one in found if one.suffix.lower() in _PHOTOS]
