@@ -34,10 +34,10 @@ from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._images.synthetic import dead_leaves
-from edgefeat_export._quantize.correction.sections import Section, prefix, sections
 from edgefeat_export._quantize.cost import operations
 from edgefeat_export._quantize.cost.estimate import terms
 from edgefeat_export._quantize.cost.table import TABLES, TERMS
+from edgefeat_export._quantize.sections import Section, prefix, sections
 
 #: Shares of the layers that are in float, from the first on; for the last one every second layer is.
 SHARES = (0.0, 0.12, 0.3, 0.6, -1.0)

@@ -16,10 +16,13 @@ from edgefeat_export._workspace import BuiltNetwork
 
 __all__ = ["medians", "milliseconds", "slower_than_float"]
 
-#: Timed rounds, after some rounds to warm up caches and clocks; fewer for a slow network, for which these rounds
-#: would take more than a few seconds.
-_ROUNDS, _FEWEST, _WARMING = 25, 15, 3
-_SECONDS = 3.0
+#: The least rounds and seconds to warm up caches and clocks, and to wait for threads of earlier sessions and products,
+#: which keep the processor busy for a while; then those to time.
+_WARMING, _WARMING_SECONDS = 3, 0.2
+_ROUNDS, _LEAST_SECONDS = 25, 0.3
+
+#: A slow network, for which that takes more than these seconds, is timed in fewer rounds.
+_FEWEST, _MOST_SECONDS = 15, 3.0
 
 
 def slower_than_float(network: BuiltNetwork, variant: str) -> str | None:
@@ -56,13 +59,21 @@ def medians(calls: Sequence[Callable[[], Any]]) -> list[float]:
     """Return the median seconds of each call, with all called in turn, round by round."""
     taken: list[list[float]] = []
     started = time.perf_counter()
-    while len(taken) < _WARMING + _ROUNDS:
-        if time.perf_counter() - started > _SECONDS and len(taken) >= _WARMING + _FEWEST:
+    while len(taken) < _WARMING or time.perf_counter() - started < _WARMING_SECONDS:
+        taken.append(_round(calls))
+    taken.clear()
+    while len(taken) < _ROUNDS or time.perf_counter() - started < _WARMING_SECONDS + _LEAST_SECONDS:
+        taken.append(_round(calls))
+        if len(taken) >= _FEWEST and time.perf_counter() - started > _MOST_SECONDS:
             break
-        row = []
-        for call in calls:
-            began = time.perf_counter()
-            call()
-            row.append(time.perf_counter() - began)
-        taken.append(row)
-    return [float(value) for value in np.median(taken[_WARMING:], axis=0)]
+    return [float(value) for value in np.median(taken, axis=0)]
+
+
+def _round(calls: Sequence[Callable[[], Any]]) -> list[float]:
+    """Return the seconds of each call."""
+    row = []
+    for call in calls:
+        began = time.perf_counter()
+        call()
+        row.append(time.perf_counter() - began)
+    return row

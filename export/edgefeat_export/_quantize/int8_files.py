@@ -19,9 +19,9 @@ from edgefeat_export._convert.tflite.integer.facts import integer_facts
 from edgefeat_export._measure.variants import ENGINES
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, features_cosine
 from edgefeat_export._quantize.correction.pieces import allowed
-from edgefeat_export._quantize.correction.sections import Section, prefix, sections
 from edgefeat_export._quantize.cost import estimate, operations
 from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
+from edgefeat_export._quantize.sections import Section, prefix, sections
 from edgefeat_export._quantize.uncorrected import Guard, Uncorrected
 from edgefeat_export._spec import FloatLayers, IntegerInput
 from edgefeat_export._workspace import BuiltNetwork, Workspace
@@ -81,7 +81,8 @@ def correct_weights(work: Workspace, rung: Rung) -> Corrected:
     if not report.used:  # these files were made from weights that were not kept
         int8.tflite.unlink(missing_ok=True)
         int8.onnx.unlink(missing_ok=True)
-    return Corrected(rung, len(parts), nodes, operators, _names(report.used), rung.formats if report.used else ())
+    formats = rung.formats if report.used else ()
+    return Corrected(rung, len(parts), nodes, operators, _names(report.used), report.ranges, formats)
 
 
 def quantize_tflite(work: Workspace, done: Corrected) -> None:
@@ -90,7 +91,8 @@ def quantize_tflite(work: Workspace, done: Corrected) -> None:
     if "tflite" in done.int8:
         shutil.copyfile(_models(folder, "int8").tflite, output)
         return
-    tflite_int8.int8(_models(folder, "corrected").tflite, work.quantizing, output, kept=done.float_operators)
+    source = _models(folder, "corrected").tflite
+    tflite_int8.int8(source, work.quantizing, output, kept=done.float_operators, chosen=done.ranges)
 
 
 def quantize_onnx(work: Workspace, done: Corrected) -> None:
@@ -99,7 +101,8 @@ def quantize_onnx(work: Workspace, done: Corrected) -> None:
     if "onnx" in done.int8:
         shutil.copyfile(_models(folder, "int8").onnx, output)
     else:
-        onnx_int8.quantize(_models(folder, "corrected").onnx, work.quantizing, output, kept=done.float_operations)
+        source = _models(folder, "corrected").onnx
+        onnx_int8.quantize(source, work.quantizing, output, kept=done.float_operations, chosen=done.ranges)
     onnx_int8.check(output)
 
 
@@ -119,6 +122,7 @@ def quantize_integer(network: BuiltNetwork, done: Corrected, wide: Sequence[str]
         normalized=[tap.name for tap in network.facts.taps if tap.normalization == "l2"],
         input_type=input_type,
         wide=[graph.tensors[i].name.decode() for index in operators for i in graph.operators[index].outputs],
+        chosen=done.ranges,
     )
     return integer_facts(output)
 

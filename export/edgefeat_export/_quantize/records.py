@@ -35,7 +35,8 @@ class Rung:
 class Corrected:
     """Weights corrected for `rung`: the number of sections, the operations that stay in float, and the pieces kept.
 
-    `int8` are the formats whose int8 file from these weights is already in the rung's folder.
+    `ranges` are those chosen for activations, by the name of the tensor. `int8` are the formats whose int8 file from
+    these weights is already in the rung's folder.
     """
 
     rung: Rung
@@ -43,6 +44,7 @@ class Corrected:
     float_operations: tuple[str, ...]
     float_operators: tuple[int, ...]
     pieces: tuple[str, ...]
+    ranges: dict[str, tuple[float, float]]
     int8: tuple[str, ...]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._quantize.correction.corrected_files import Models, features_cosine
+from edgefeat_export._quantize.correction.ranges import Range
 from edgefeat_export._workspace import Workspace
 
 __all__ = ["Guard", "Uncorrected"]
@@ -83,11 +84,12 @@ class Guard:
                 self.stock.tflite(made.tflite, self.operators, self.calibrating)
                 yield features_cosine(made.tflite, self.stock.float32.tflite, self.checking)
 
-    def reached(self, candidate: Models) -> Iterator[float]:
-        """Yield the mean cosine to float of `candidate` as int8 in each format."""
+    def reached(self, candidate: Models, ranges: Mapping[str, Range]) -> Iterator[float]:
+        """Yield the mean cosine to float of `candidate` as int8, with `ranges` of its activations, in each format."""
         if "onnx" in self.formats:
-            onnx_int8.quantize(candidate.onnx, self.calibrating, self.int8.onnx, kept=self.nodes)
+            onnx_int8.quantize(candidate.onnx, self.calibrating, self.int8.onnx, kept=self.nodes, chosen=ranges)
             yield features_cosine(self.int8.onnx, self.stock.float32.onnx, self.checking)
         if "tflite" in self.formats:
-            tflite_int8.int8(candidate.tflite, self.calibrating, self.int8.tflite, kept=self.operators)
+            source, made = candidate.tflite, self.int8.tflite
+            tflite_int8.int8(source, self.calibrating, made, kept=self.operators, chosen=ranges)
             yield features_cosine(self.int8.tflite, self.stock.float32.tflite, self.checking)

@@ -92,9 +92,9 @@ def write_case(folder: Path) -> None:
     case = case_in(folder)
     tflite.float32(save_graph(network(), ["feature"], folder / "graph"), case.float32.tflite)
     to_onnx.float32(case.float32.tflite, case.float32.onnx)
-    write_corrected(case.float32, case.corrected, case.pictures, EVERYTHING, ())
-    tflite_int8.int8(case.corrected.tflite, case.pictures, case.int8.tflite)
-    onnx_int8.quantize(case.corrected.onnx, case.pictures, case.int8.onnx)
+    *_, chosen = write_corrected(case.float32, case.corrected, case.pictures, EVERYTHING, ())
+    tflite_int8.int8(case.corrected.tflite, case.pictures, case.int8.tflite, chosen=chosen)
+    onnx_int8.quantize(case.corrected.onnx, case.pictures, case.int8.onnx, chosen=chosen)
 
 
 def guard_of(

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from edgefeat_export._quantize.correction import basis, rounding
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, features_cosine, write_corrected
 from edgefeat_export._quantize.correction.layers import constants, find_layers
 from edgefeat_export._quantize.correction.pieces import LADDER, NONE, PIECES, Correction, allowed
+from edgefeat_export._quantize.correction.ranges import Range
 
 Features = Callable[[Path, Pictures], npt.NDArray[np.float32]]
 
@@ -79,7 +80,7 @@ def tflite_weights(path: Path) -> list[npt.NDArray[np.int8]]:
 
 def test_bias_correction_gives_every_channel_the_mean_of_the_float_model(case: Case) -> None:
     target = Models(case.folder / "bias.tflite", case.folder / "bias.onnx")
-    only = Correction(basis=False, rounding=False, pairs=False)
+    only = Correction(basis=False, rounding=False, pairs=False, ranges=False)
     write_corrected(case.float32, target, case.pictures, only, ())
     quantized = case.folder / "bias-int8.onnx"
     onnx_int8.quantize(target.onnx, case.pictures, quantized)
@@ -235,7 +236,7 @@ class Harmed:
     def without(self) -> Iterator[float]:
         yield from (0.99, 0.99)
 
-    def reached(self, candidate: Models) -> Iterator[float]:
+    def reached(self, candidate: Models, ranges: Mapping[str, Range]) -> Iterator[float]:
         yield from (1 - 0.01 * (self.loss if form == self.form else 1.015) for form in ("onnx", "tflite"))
 
 
@@ -258,7 +259,7 @@ def test_the_dead_channel_has_no_weights_and_a_bias_that_fits(case: Case, featur
 
 def test_pieces_allow_the_rungs_that_they_cover() -> None:
     assert allowed(PIECES) == LADDER
-    assert allowed(["bias"]) == (Correction(basis=False, rounding=False, pairs=False),)
+    assert allowed(["bias"]) == (Correction(basis=False, rounding=False, pairs=False, ranges=False),)
     assert allowed([]) == ()
 
 

@@ -103,9 +103,9 @@ def test_int8_is_as_near_as_it_is_held_to_and_as_fast_as_without(
     report = correct(made["float32"], made["corrected"], pictures[20:], comparison=guard)
     assert report.used == Correction()
     assert not report.skipped
-    for source, target in (("corrected", "int8"), ("float32", "stock")):
-        tflite_int8.int8(made[source].tflite, pictures[20:], made[target].tflite)
-        onnx_int8.quantize(made[source].onnx, pictures[20:], made[target].onnx)
+    for source, target, chosen in (("corrected", "int8", report.ranges), ("float32", "stock", None)):
+        tflite_int8.int8(made[source].tflite, pictures[20:], made[target].tflite, chosen=chosen)
+        onnx_int8.quantize(made[source].onnx, pictures[20:], made[target].onnx, chosen=chosen)
     for path in (made["int8"].tflite, made["int8"].onnx):
         found = measure(features(path, flowers), expected)
         assert found.mean_cosine >= mean, path.name

@@ -22,7 +22,7 @@ from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer, tail
 from edgefeat_export._convert.tflite import int8 as tflite_int8
 from edgefeat_export._quantize.correction.corrected_files import Models, correct
-from edgefeat_export._quantize.correction.sections import prefix, sections
+from edgefeat_export._quantize.sections import prefix, sections
 
 Features = Callable[[Path, Pictures], npt.NDArray[np.float32]]
 
@@ -52,8 +52,8 @@ def test_sections_in_float_keep_their_weights_and_are_not_quantized(case: Case) 
     report = correct(case.float32, target, case.pictures, kept=nodes, comparison=guard)
     assert report.layers == 8
     made = Models(case.folder / "mixed-int8.tflite", case.folder / "mixed-int8.onnx")
-    tflite_int8.int8(target.tflite, case.pictures, made.tflite, kept=operators)
-    onnx_int8.quantize(target.onnx, case.pictures, made.onnx, kept=nodes)
+    tflite_int8.int8(target.tflite, case.pictures, made.tflite, kept=operators, chosen=report.ranges)
+    onnx_int8.quantize(target.onnx, case.pictures, made.onnx, kept=nodes, chosen=report.ranges)
     weights = [tensor for tensor in onnx.load(made.onnx).graph.initializer if len(tensor.dims) == 4]
     assert [tensor.data_type for tensor in weights].count(onnx.TensorProto.INT8) == 8
     graph = flatbuffer.read(made.tflite).subgraphs[0]

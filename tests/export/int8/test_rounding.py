@@ -105,7 +105,7 @@ def rounded(model: onnx.ModelProto, *, feedback: bool = True) -> dict[str, npt.N
     layers = find_layers(copy)
     known = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in copy.graph.initializer}
     wanted = Correction(basis=False, rounding=feedback, pairs=True)
-    return rounding_pass.corrected_constants(copy, layers, known, (), PICTURES, wanted)
+    return rounding_pass.corrected_constants(copy, layers, known, (), PICTURES, wanted)[0]
 
 
 def test_a_dense_layer_rounded_by_groups_of_inputs_errs_less_than_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,20 @@ def check(path: Path) -> None:
     check_rows(path, "int8")
 
 
-def quantize(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, kept: Collection[str] = ()) -> None:
+def quantize(
+    float32: Path,
+    pictures: npt.NDArray[np.uint8],
+    output: Path,
+    *,
+    kept: Collection[str] = (),
+    chosen: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
     """Write `float32` with its trunk in int8, without checks.
 
     Weights are int8 with a scale per channel; activations are uint8 over the observed range. x86 multiplies this pair
     (u8s8) fastest, but without VNNI its 16-bit sums saturate if weights use all 8 bits. Weights that already lie on an
-    int8 grid, as corrected ones do, become the integers of that grid. Nodes named in `kept` stay in float.
+    int8 grid, as corrected ones do, become the integers of that grid. Nodes named in `kept` stay in float. Activations
+    in `chosen`, by name, have that range instead of the observed one.
     """
     model = onnx.load(float32)
     quantization.quantize_static(
@@ -75,7 +83,7 @@ def quantize(float32: Path, pictures: npt.NDArray[np.uint8], output: Path, *, ke
         weight_type=quantization.QuantType.QInt8,
         calibrate_method=quantization.CalibrationMethod.MinMax,
         nodes_to_exclude=sorted({*float_nodes(model), *kept}),
-        extra_options={"TensorQuantOverrides": _grids(model, kept)},
+        extra_options={"TensorQuantOverrides": _grids(model, kept) | _ends(chosen or {})},
     )
 
 
@@ -130,6 +138,11 @@ def _grids(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, list[dict
             ends = [{"rmin": -grid.LEVELS * scale, "rmax": grid.LEVELS * scale} for scale in scales.tolist()]
             found[node.input[1]] = [{"axis": axis} | ends[0], *ends[1:]]
     return found
+
+
+def _ends(chosen: Mapping[str, tuple[float, float]]) -> dict[str, list[dict[str, Any]]]:
+    """Return ranges of activations in the form onnxruntime's quantizer takes."""
+    return {name: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for name, (low, high) in chosen.items()}
 
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:

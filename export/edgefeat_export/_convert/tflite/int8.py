@@ -22,7 +22,7 @@ from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.tflite import delegate, flatbuffer, tail
 from edgefeat_export._convert.tflite.facts import OUTPUT_AXIS
 
-__all__ = ["Ranges", "int8", "ranges", "ranges_by_recipe", "use_grids"]
+__all__ = ["Ranges", "int8", "ranges", "ranges_by_recipe", "replaced", "use_grids"]
 
 #: The minimum and the maximum by tensor name.
 Ranges = Mapping[str, Mapping[str, npt.NDArray[Any]]]
@@ -80,20 +80,32 @@ def int8(
     *,
     kept: Collection[int] = (),
     known: Ranges | None = None,
+    chosen: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Write `float32` with its trunk in int8, calibrated on `pictures` (N, H, W, 3).
 
     Weights that already lie on an int8 grid, as corrected ones do, become the integers of that grid. The operators with
-    the indices `kept` stay in float. `known` are the `ranges` of the whole trunk, if already computed.
+    the indices `kept` stay in float. `known` are the `ranges` of the whole trunk, if already computed. Activations in
+    `chosen`, by name, have that range instead of the observed one.
     """
     tool = quantizer.Quantizer(float32, _recipe(float32, kept).get_quantization_recipe())
-    found = ranges(float32, pictures, kept) if known is None else known
+    found = replaced(ranges(float32, pictures, kept) if known is None else known, chosen or {})
     result = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
     model = flatbuffer.parse(result.quantized_model)
     source = flatbuffer.read(float32)
     use_grids(model, source)
     flatbuffer.label(model, flatbuffer.taps(source))
     output.write_bytes(flatbuffer.serialize(model))
+
+
+def replaced(found: Ranges, chosen: Mapping[str, tuple[float, float]]) -> Ranges:
+    """Return the ranges `found`, with those that are `chosen` in their place."""
+    return {
+        name: {"min": np.full_like(ends["min"], chosen[name][0]), "max": np.full_like(ends["max"], chosen[name][1])}
+        if name in chosen
+        else ends
+        for name, ends in found.items()
+    }
 
 
 def use_grids(model: Any, source: Any) -> None:

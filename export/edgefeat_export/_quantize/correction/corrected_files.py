@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,7 @@ from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._quantize.correction.layers import constants, find_layers, set_constants
 from edgefeat_export._quantize.correction.pieces import LADDER, NONE, Correction, CorrectionReport
+from edgefeat_export._quantize.correction.ranges import Range
 from edgefeat_export._quantize.correction.rounding_pass import corrected_constants
 from edgefeat_export._quantize.correction.tflite_weights import matched, write_tflite
 
@@ -52,8 +53,8 @@ class Comparison(Protocol):
     def without(self) -> Iterator[float]:
         """Yield the mean cosines of the stock tools' files."""
 
-    def reached(self, candidate: Models) -> Iterator[float]:
-        """Yield the mean cosines of the files made from corrected ones."""
+    def reached(self, candidate: Models, ranges: Mapping[str, Range]) -> Iterator[float]:
+        """Yield the mean cosines of the files made from corrected ones, with these ranges of activations."""
 
 
 def correct(
@@ -74,19 +75,19 @@ def correct(
     """
     without = tuple(comparison.without())
     for correction in ladder:
-        layers, skipped = write_corrected(float32, corrected, pictures, correction, kept)
+        layers, skipped, ranges = write_corrected(float32, corrected, pictures, correction, kept)
         reached: list[float] = []
-        for cosine in comparison.reached(corrected):
+        for cosine in comparison.reached(corrected, ranges):
             reached.append(cosine)
             if not _is_as_near(cosine, without[len(reached) - 1]):
                 break
         else:
             break
     else:
-        correction, reached, layers, skipped = NONE, [*without], 0, ()
+        correction, reached, layers, skipped, ranges = NONE, [*without], 0, (), {}
         shutil.copyfile(float32.tflite, corrected.tflite)
         shutil.copyfile(float32.onnx, corrected.onnx)
-    return CorrectionReport(correction, layers, skipped, min(without), min(reached))
+    return CorrectionReport(correction, layers, skipped, ranges, min(without), min(reached))
 
 
 def write_corrected(
@@ -95,8 +96,11 @@ def write_corrected(
     pictures: NDArray[np.uint8],
     correction: Correction,
     kept: Collection[str],
-) -> tuple[int, tuple[str, ...]]:
-    """Write `corrected` without comparing it; return how many layers were corrected, and the names of those skipped."""
+) -> tuple[int, tuple[str, ...], dict[str, Range]]:
+    """Write `corrected` without comparing it.
+
+    Return how many layers were corrected, the names of those skipped, and the ranges chosen for activations, by name.
+    """
     model, tflite = onnx.load(float32.onnx), flatbuffer.read(float32.tflite)
     stay = {*onnx_int8.float_nodes(model), *kept}
     found = find_layers(model)
@@ -105,7 +109,7 @@ def write_corrected(
     layers = [layer for layer in found if layer.node in places]
     # Many small products: several threads are slower than one here, up to thirty times on a busy machine.
     with threadpool_limits(1, user_api="blas"):
-        changed = corrected_constants(model, layers, known, stay, pictures, correction)
+        changed, ranges = corrected_constants(model, layers, known, stay, pictures, correction)
     write_tflite(tflite, layers, known, changed)
     del known  # the weights are in memory several times
     corrected.tflite.write_bytes(flatbuffer.serialize(tflite))
@@ -115,7 +119,7 @@ def write_corrected(
     onnx.save(model, corrected.onnx)
     trim_heap()  # a conversion follows, which takes as much again
     skipped = tuple(layer.node for layer in found if layer.node not in places and layer.node not in stay)
-    return sum(layer.node not in stay for layer in layers), skipped
+    return sum(layer.node not in stay for layer in layers), skipped, ranges
 
 
 def features_cosine(made: Path, float32: Path, checking: NDArray[np.uint8]) -> float:

@@ -14,13 +14,15 @@ class Correction:
 
     `basis`: linear tensors are written in the basis in which rounding to 8 bits loses least. `bias`: the mean of every
     output channel equals that of the float model. `rounding`: weights are rounded so that a layer's outputs change
-    least. `pairs`: the weights do not saturate x86 processors without VNNI.
+    least. `pairs`: the weights do not saturate x86 processors without VNNI. `ranges`: rare values of an activation
+    saturate, so that the others are rounded less.
     """
 
     basis: bool = True
     bias: bool = True
     rounding: bool = True
     pairs: bool = True
+    ranges: bool = True
 
     def __bool__(self) -> bool:
         """Return whether any piece is on."""
@@ -44,6 +46,7 @@ LADDER = (
     Correction(),
     Correction(basis=False),
     Correction(basis=False, rounding=False),
+    Correction(basis=False, rounding=False, ranges=False),
 )
 
 
@@ -59,11 +62,12 @@ class CorrectionReport:
 
     `used` is the correction, `NONE` if nothing helped. `without` and `corrected` are mean cosines to the float features
     on the checking images, each of the worse int8 file. `layers` counts the corrected ones; `skipped` are layers that
-    could not be corrected.
+    could not be corrected. `ranges` are those chosen for activations, by the name of the tensor.
     """
 
     used: Correction
     layers: int
     skipped: tuple[str, ...]
+    ranges: dict[str, tuple[float, float]]
     without: float
     corrected: float

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgefeat._engines.device.memory import trim_heap
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.graph import INPUT
-from edgefeat_export._quantize.correction import moments, rounding
+from edgefeat_export._quantize.correction import moments, ranges, rounding
 from edgefeat_export._quantize.correction.basis import in_better_bases
 from edgefeat_export._quantize.correction.execution import (
     CHUNK,
@@ -55,6 +55,7 @@ class _Pass:
     rounder: Rounder
     random: np.random.Generator
     changed: dict[str, NDArray[Any]]
+    ranges: dict[str, ranges.Range]
 
 
 def corrected_constants(
@@ -64,8 +65,9 @@ def corrected_constants(
     kept: Collection[str],
     pictures: NDArray[np.uint8],
     correction: Correction,
-) -> dict[str, NDArray[Any]]:
-    """Return new values of the weights and biases of `layers`, by name; `kept` nodes do not change.
+) -> tuple[dict[str, NDArray[Any]], dict[str, ranges.Range]]:
+    """Return new values of the weights and biases of `layers`, by name, and the ranges of activations; `kept` nodes do
+    not change.
 
     `known` are the constants of `model`.
 
@@ -89,13 +91,14 @@ def corrected_constants(
         rounder=Rounder.make(model.opset_import),
         random=np.random.default_rng(0),
         changed={},
+        ranges={},
     )
     _walk(walk, [pictures[:count][start : start + CHUNK] for start in range(0, count, CHUNK)])
-    return based | walk.changed
+    return based | walk.changed, walk.ranges
 
 
 def _walk(walk: _Pass, chunks: Chunks) -> None:
-    """Fill `walk.changed`; `chunks` are the images."""
+    """Fill `walk.changed` and `walk.ranges`; `chunks` are the images."""
     exact: dict[str, Chunks] = {INPUT: chunks}
     rounded: dict[str, Chunks] = {INPUT: chunks}
     waiting = uses(walk.model)
@@ -116,10 +119,20 @@ def _walk(walk: _Pass, chunks: Chunks) -> None:
         if _is_rounded(walk, node):
             for name, values in ours.items():
                 if values[0].dtype == np.float32:
-                    walk.rounder.round(values, *extremes(true[name]))
+                    walk.rounder.round(values, *_range(walk, name, true[name]))
         exact |= true
         rounded |= ours
         release(node, waiting, exact, rounded)
+
+
+def _range(walk: _Pass, name: str, true: Chunks) -> ranges.Range:
+    """Return the range in which the tensor `name` is rounded, and record it if it is not that of the values `true`."""
+    users = [node for node in walk.model.graph.node if name in node.input]
+    found = ranges.best_range(true, ranges.following(users), walk.random) if walk.correction.ranges else None
+    if found is None:
+        return extremes(true)
+    walk.ranges[name] = found
+    return found
 
 
 def _inputs(node: Any, values: dict[str, Chunks]) -> dict[str, Chunks]:

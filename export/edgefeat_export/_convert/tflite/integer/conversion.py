@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgefeat import ExportError
 from edgefeat_export._convert.graph import INPUT
 from edgefeat_export._convert.tflite import flatbuffer
-from edgefeat_export._convert.tflite.int8 import ranges_by_recipe, use_grids
+from edgefeat_export._convert.tflite.int8 import ranges_by_recipe, replaced, use_grids
 from edgefeat_export._convert.tflite.integer.facts import OPERATOR_NAMES
 from edgefeat_export._convert.tflite.integer.norms import remove_norms
 from edgefeat_export._convert.tflite.integer.preprocessing import fold_preprocessing
@@ -72,13 +72,14 @@ def integer(
     normalized: Collection[str],
     input_type: IntegerInput = "uint8",
     wide: Collection[str] = (),
+    chosen: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Write `float32` with integers alone, calibrated on `pictures` (N, H, W, 3).
 
     Its input are pixels, 0 to 255, as `input_type`: int8 is the pixel minus 128. Its outputs are int8 features with one
     scale and zero point each, without the L2 norm that the taps `normalized` have. Operators whose results are named in
-    `wide` have 16-bit activations. Weights that lie on an int8 grid become the integers of that grid. Raises
-    ExportError if the model has another form, or an operator that has no integer form.
+    `wide` have 16-bit activations, those in `chosen`, by name, that range. Weights that lie on an int8 grid become the
+    integers of that grid. Raises ExportError if the model has another form, or an operator that has no integer form.
     """
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "float32.tflite"
@@ -87,9 +88,8 @@ def integer(
         pixels = {"min": np.array([-zero], np.float32), "max": np.array([255 - zero], np.float32)}
         outputs = flatbuffer.taps(flatbuffer.read(source))
         measured = ranges_by_recipe(source, _Pixels(pictures, zero), recipe)
-        found = {name: ends if name in outputs else _narrowed(ends) for name, ends in measured.items()} | {
-            INPUT: pixels
-        }
+        narrowed = {name: ends if name in outputs else _narrowed(ends) for name, ends in measured.items()}
+        found = {**replaced(narrowed, chosen or {}), INPUT: pixels}
         tool = quantizer.Quantizer(source, recipe.get_quantization_recipe())
         result = tool.quantize(found, enable_progress_bar=False, enable_progress_report=False)
         model, origin = flatbuffer.parse(result.quantized_model), flatbuffer.read(source)
