@@ -1,7 +1,8 @@
 """The ladder of an int8 variant: the attempts to make it, in order, until one passes the gate.
 
 1. Correct the weights, with the first layers in float where they cost no time there, by the cost table.
-2. If that misses the gate: keep the most sensitive sections in float as well, as few as possible.
+2. If that passes the gate, but is not near: keep more first layers in float, while int8 stays much faster than float.
+3. If it misses the gate: keep the most sensitive sections in float as well, as few as possible.
 
 The effort limits the number of rungs: "quick" stops after the first, "normal" tries those that are expected to pass,
 unless int8 is slower than float anyway, by the cost table, and "thorough" tries one number of sections after another.
@@ -15,10 +16,16 @@ from dataclasses import dataclass, field
 from edgefeat._bundle.manifest import Fidelity
 from edgefeat_export._measure.gate import unfaithful
 from edgefeat_export._measure.variants import ENGINES, Made, measure_variant
-from edgefeat_export._pipeline.steps import CHOOSE_EARLY_SECTIONS, CORRECT_WEIGHTS, INT8_VARIANTS, RANK_SECTIONS
+from edgefeat_export._pipeline.steps import (
+    CHOOSE_EARLY_SECTIONS,
+    CORRECT_WEIGHTS,
+    EXTEND_EARLY_SECTIONS,
+    INT8_VARIANTS,
+    RANK_SECTIONS,
+)
 from edgefeat_export._pipeline.worker_pool import Workers
 from edgefeat_export._quantize.correction.pieces import MIXED
-from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
+from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Prefixes, Rung, Sensitivity
 from edgefeat_export._spec import Effort, VariantSpec
 from edgefeat_export._workspace import BuiltNetwork
 
@@ -38,6 +45,9 @@ _PAYS, _MATTERS = 1.1, 0.1
 #: The numbers of groups of sections to try in float: beyond half of the groups, little is left in int8.
 _FLOAT_GROUPS = (1, 2, 4, 6)
 
+#: The mean cosine to aim at where int8 is so much faster than float that more layers can be in float.
+_NEAR = 0.998
+
 
 @dataclass(slots=True)
 class Ladder:
@@ -47,6 +57,7 @@ class Ladder:
     wanted: VariantSpec
     workers: Workers
     _early: EarlySections | None = None
+    _longer: tuple[str, ...] | None = None
     _sensitivity: Sensitivity | None = None
     _corrected: dict[Rung, Corrected] = field(default_factory=dict)
 
@@ -61,8 +72,10 @@ class Ladder:
         own = early.sections[form]
         alike = len(set(early.sections.values())) == 1
         made = self._attempt(variant, self._rung(own, form, both=alike), best)
-        if made is not None or effort == "quick":
+        if effort == "quick":
             return made or f"{best.reason}; more effort (--effort normal) may reach it"
+        if made is not None:
+            return self._nearer(variant, made, own)
         if effort == "normal":
             if early.products > _CHEAP_PRODUCTS and cost.slowness > _SLOWER:
                 slower = _slower(form, cost)
@@ -75,6 +88,25 @@ class Ladder:
             if made is not None:
                 return made
         return best.reason
+
+    def _nearer(self, variant: str, made: Made, own: tuple[str, ...]) -> Made:
+        """Return the variant with more first layers in float if it is nearer so, and `made` is not near; else `made`.
+
+        Both formats get the same layers: those that the format made first needs.
+        """
+        reached = _cosine(made)
+        if reached >= _NEAR or MIXED not in self.wanted.pieces or self.wanted.float_layers is not None:
+            return made
+        if self._longer is None:
+            found = self.workers.run(EXTEND_EARLY_SECTIONS, self.network.work, own)
+            self._longer = _near_enough(found, 1 - reached)
+        if self._longer == own:
+            return made
+        form = variant.partition("-")[0]
+        nearer = self._attempt(variant, self._rung(self._longer, form, both=True), _Best())
+        if nearer is not None and _cosine(nearer) > reached:
+            return nearer
+        return self._attempt(variant, self._rung(own, form, both=True), _Best()) or made  # its file again
 
     def _rung(self, sections: tuple[str, ...], form: str, *, both: bool) -> Rung:
         """Return a rung for one format, or with `both` for all formats that are wanted in int8."""
@@ -124,6 +156,20 @@ class _Best:
             count = len(done.rung.float_sections)
             kept = f", with {count} of {done.sections} layers in float" if count else ""
             self.cosine, self.reason = reached, short + kept
+
+
+def _cosine(made: Made) -> float:
+    """Return the mean cosine of the worst tap."""
+    return min(figures.mean_cosine for figures in made.measured.fidelity.values())
+
+
+def _near_enough(found: Prefixes, loss: float) -> tuple[str, ...]:
+    """Return the shortest prefix expected to be near, or the longest; `loss` is that of the first, corrected."""
+    gained = loss / max(found.losses[0], 1e-9)
+    for sections, left in zip(found.sections[1:], found.losses[1:], strict=True):
+        if left * gained <= 1 - _NEAR:
+            return sections
+    return found.sections[-1]
 
 
 def float_groups(

@@ -6,7 +6,7 @@ only what its steps use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -17,7 +17,7 @@ from edgefeat import ExportError
 from edgefeat._bundle.manifest import INTEGER, Integers
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import FrameForm
-from edgefeat_export._quantize.records import Corrected, EarlySections, Rung, Sensitivity
+from edgefeat_export._quantize.records import Corrected, EarlySections, Prefixes, Rung, Sensitivity
 from edgefeat_export._spec import Activations, FloatLayers, IntegerInput, NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork, NetworkFacts, Workspace
 
@@ -26,6 +26,7 @@ __all__ = [
     "CHOOSE_EARLY_SECTIONS",
     "CORRECT_WEIGHTS",
     "DENSE_INT8",
+    "EXTEND_EARLY_SECTIONS",
     "FLOAT_VARIANTS",
     "FRAME_VARIANT",
     "INT8_VARIANTS",
@@ -191,6 +192,12 @@ def _choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySection
     return choose_early_sections(work, wanted)
 
 
+def _extend_early_sections(work: Workspace, own: Sequence[str]) -> Prefixes:
+    from edgefeat_export._quantize.int8_files import extend_early_sections
+
+    return extend_early_sections(work, own)
+
+
 def _correct_weights(work: Workspace, rung: Rung) -> Corrected:
     from edgefeat_export._quantize.int8_files import correct_weights
 
@@ -224,6 +231,7 @@ FLOAT_VARIANTS = {
 NEEDS = {"tflite-float16": "tflite-float32", "onnx-float32": "tflite-float32"}
 
 CHOOSE_EARLY_SECTIONS = Step("early layers", _choose_early_sections)
+EXTEND_EARLY_SECTIONS = Step("more early layers", _extend_early_sections)
 CORRECT_WEIGHTS = Step("corrected weights", _correct_weights, weight=8)
 RANK_SECTIONS = Step("sensitivity", _rank_sections, weight=3)
 
@@ -246,6 +254,7 @@ STEPS: tuple[Step[..., Any], ...] = (
     BUILD_NETWORK,
     *FLOAT_VARIANTS.values(),
     CHOOSE_EARLY_SECTIONS,
+    EXTEND_EARLY_SECTIONS,
     CORRECT_WEIGHTS,
     RANK_SECTIONS,
     *INT8_VARIANTS.values(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from edgefeat_export._measure.variants import ENGINES
 from edgefeat_export._quantize.correction.corrected_files import Models, correct, features_cosine
 from edgefeat_export._quantize.correction.pieces import allowed
 from edgefeat_export._quantize.cost import estimate, operations
-from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Rung, Sensitivity
+from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Prefixes, Rung, Sensitivity
 from edgefeat_export._quantize.sections import Section, prefix, sections
 from edgefeat_export._quantize.uncorrected import Guard, Uncorrected
 from edgefeat_export._spec import FloatLayers, IntegerInput
@@ -29,6 +29,7 @@ from edgefeat_export._workspace import BuiltNetwork, Workspace
 __all__ = [
     "choose_early_sections",
     "correct_weights",
+    "extend_early_sections",
     "quantize_integer",
     "quantize_onnx",
     "quantize_tflite",
@@ -40,6 +41,12 @@ _GUARDING = 16
 # Ranking only compares: fewer images give the same order.
 _RANKING_CHECKS = 16
 _GROUPS = 12
+
+#: How many times as fast as float int8 stays if more first layers are in float than cost nothing, by engine.
+_STILL_FASTER = {"litert": 1.3, "onnxruntime": 1.0}
+
+#: The shares of the sections that can be afforded in float, to choose from.
+_SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
 def choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections:
@@ -57,6 +64,16 @@ def choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections
         times = (estimate.milliseconds(graph, engine, kept) for kept in (prefix(own)[1], None))
         estimates[form] = Estimate(*times)
     return EarlySections(chosen, estimates, sum(one.float_products for one in graph.operations))
+
+
+def extend_early_sections(work: Workspace, own: Sequence[str]) -> Prefixes:
+    """Return longer and longer prefixes of the sections, from `own` on, with which int8 is still faster than float."""
+    parts, graph = _sections(work), operations.count(_float32(work).tflite)
+    most = estimate.affordable_prefix(graph, [part.operators for part in parts], _STILL_FASTER)
+    counts = sorted({len(own), *(len(own) + round((most - len(own)) * share) for share in _SHARES if most > len(own))})
+    reached = _uncorrected_cosine(work)
+    losses = [1 - reached(parts[:count]) for count in counts] if len(counts) > 1 else [0.0]
+    return Prefixes(tuple(tuple(part.name for part in parts[:count]) for count in counts), tuple(losses))
 
 
 def correct_weights(work: Workspace, rung: Rung) -> Corrected:
@@ -129,18 +146,10 @@ def quantize_integer(network: BuiltNetwork, done: Corrected, wide: Sequence[str]
 
 def rank_sections(work: Workspace) -> Sensitivity:
     """Return the gain of each group of sections if only that group stays in float, measured without correction."""
-    parts = _sections(work)
-    checking = work.quantizing[:_RANKING_CHECKS]
-    stock = Uncorrected.of(work, _float32(work))
+    parts, reached = _sections(work), _uncorrected_cosine(work)
     groups = [
         [parts[index] for index in group] for group in np.array_split(np.arange(len(parts)), _GROUPS) if len(group)
     ]
-
-    def reached(kept: Sequence[Section]) -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            made = Path(folder) / "part.onnx"
-            stock.onnx(made, prefix(kept)[0])
-            return features_cosine(made, stock.float32.onnx, checking)
 
     without = reached([])
     gains = [reached(group) - without for group in groups]
@@ -153,6 +162,19 @@ def rank_sections(work: Workspace) -> Sensitivity:
         tuple(tuple(part.name for part in group) for group in ranked),
         (1 - without, 1 - without - gains[order[0]], *left),
     )
+
+
+def _uncorrected_cosine(work: Workspace) -> Callable[[Sequence[Section]], float]:
+    """Return a function that gives the mean cosine without correction if some sections stay in float."""
+    stock, checking = Uncorrected.of(work, _float32(work)), work.quantizing[:_RANKING_CHECKS]
+
+    def reached(kept: Sequence[Section]) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "part.onnx"
+            stock.onnx(made, prefix(kept)[0])
+            return features_cosine(made, stock.float32.onnx, checking)
+
+    return reached
 
 
 def _sections(work: Workspace) -> list[Section]:

@@ -16,8 +16,9 @@ import edgefeat
 import edgefeat_export
 from edgefeat import ArgumentError
 from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._pipeline import ladder
 from edgefeat_export._quantize.cost import operations
-from edgefeat_export._quantize.cost.estimate import free_prefix, milliseconds
+from edgefeat_export._quantize.cost.estimate import affordable_prefix, free_prefix, milliseconds
 from edgefeat_export._quantize.cost.table import TABLES
 from edgefeat_export._spec import parse_float_layers
 
@@ -124,9 +125,13 @@ def test_more_in_float_costs_what_the_table_says(bundles: list[Path], engine: st
     everything = range(len(graph.operations))
     assert milliseconds(graph, engine, everything) == pytest.approx(milliseconds(graph, engine, None))
     assert min(TABLES[engine].values()) >= 0
-    # One section per operator: no number that costs more than none is chosen.
+    # One section per operator: no number that costs more than none is chosen, and none that costs more than asked.
     count = free_prefix(graph, [[index] for index in everything])
     assert milliseconds(graph, engine, range(count)) <= milliseconds(graph, engine, [])
+    for times in (0.5, 1.0, 1.05, 50.0):
+        count = affordable_prefix(graph, [[index] for index in everything], {engine: times})
+        assert count == 0 or milliseconds(graph, engine, range(count)) * times <= milliseconds(graph, engine, None)
+    assert affordable_prefix(graph, [[index] for index in everything], {engine: 0.5}) == len(everything)
 
 
 @pytest.mark.parametrize("engine", TABLES)
@@ -158,3 +163,41 @@ def test_float_layers_are_given_by_number_and_format(model: Path, small_photos: 
     manifest = edgefeat_export.export(model, tmp_path / "own.edgefeat", **given).bundle.manifest
     few, more = (variant.float_operations for variant in manifest.variants)
     assert 0 < len(few) < len(more)
+
+
+@pytest.fixture(scope="module")
+def swishes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that is much faster in int8, by the cost table, saved by Keras."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    picture = keras.Input((64, 64, 3))
+    features = layers.Conv2D(32, 3, strides=2, padding="same", activation="swish")(picture)
+    for _ in range(3):
+        wide = layers.Conv2D(128, 1, activation="swish")(features)
+        wide = layers.DepthwiseConv2D(3, padding="same", activation="swish")(wide)
+        features = layers.Add()([features, layers.Conv2D(32, 1)(wide)])
+    path = tmp_path_factory.mktemp("swishes") / "swishes.keras"
+    keras.Model(picture, layers.Conv2D(64, 1, activation="relu", name="last")(features)).save(path)
+    return path
+
+
+def test_what_int8_gains_in_speed_is_spent_on_first_layers_in_float_until_it_is_near(
+    swishes: Path, small_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exported(name: str, **options: Any) -> dict[str, Any]:
+        given: Any = {"preprocess": "tf", "layers": ["last"], "calibration": small_photos} | options
+        made = edgefeat_export.export(swishes, tmp_path / name, variants=("tflite-float32", *INT8), **given)
+        return {one.name: one for one in made.bundle.manifest.variants if one.name in INT8}
+
+    plain = exported("plain.edgefeat")
+    assert all(one.fidelity["last"].mean_cosine > ladder._NEAR for one in plain.values())
+    monkeypatch.setattr(ladder, "_NEAR", 1.0)  # this network is near at once
+    near = exported("near.edgefeat")
+    fixed = exported("fixed.edgefeat", float_layers="0")
+    for name in INT8:
+        assert len(plain[name].float_operations) < len(near[name].float_operations)
+        assert plain[name].fidelity["last"].mean_cosine < near[name].fidelity["last"].mean_cosine < 1
+        assert not fixed[name].float_operations
+    assert near["tflite-int8"].float_operations == near["onnx-int8"].float_operations

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from edgefeat_export._quantize.cost.operations import Graph, Operation
 from edgefeat_export._quantize.cost.table import TABLES
 
-__all__ = ["free_prefix", "milliseconds", "terms"]
+__all__ = ["affordable_prefix", "free_prefix", "milliseconds", "terms"]
 
 #: The share of the sections that may stay in float because they cost nothing there.
 _MOST = 0.4
@@ -78,3 +78,15 @@ def free_prefix(graph: Graph, sections: Sequence[Collection[int]]) -> int:
         times = [milliseconds(graph, engine, [i for part in sections[:count] for i in part]) for count in counts]
         allowed &= {count for count in counts if times[count] <= times[0]}
     return int(max(allowed))
+
+
+def affordable_prefix(graph: Graph, sections: Sequence[Collection[int]], least: Mapping[str, float]) -> int:
+    """Return the largest number of first sections in float with which int8 is fast enough; 0 if there is none.
+
+    `least` is how many times as fast as float it must be, by engine.
+    """
+    fit = {*range(len(sections) + 1)}
+    for engine, times in least.items():
+        most = milliseconds(graph, engine, None) / times
+        fit = {n for n in fit if milliseconds(graph, engine, [i for part in sections[:n] for i in part]) <= most}
+    return max(fit, default=0)
