@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
+from tests.conftest import LONG
 from tests.export.tables import saved_models
 
 from edgefeat import ArgumentError, ExportError
@@ -119,12 +120,13 @@ def test_a_bare_mobilenet_v2_is_refused_with_its_own_preprocessing(tmp_path: Pat
     [
         ("MobileNet", "tf"),
         ("VGG16", "caffe"),
-        ("ResNet50", "caffe"),
-        ("ResNet50V2", "tf"),
         ("DenseNet121", "torch"),
-        ("Xception", "tf"),
-        ("InceptionV3", "tf"),
-        ("NASNetMobile", "tf"),
+        # Large networks with a mode that one above has.
+        pytest.param("ResNet50", "caffe", marks=LONG),
+        pytest.param("ResNet50V2", "tf", marks=LONG),
+        pytest.param("Xception", "tf", marks=LONG),
+        pytest.param("InceptionV3", "tf", marks=LONG),
+        pytest.param("NASNetMobile", "tf", marks=LONG),
     ],
 )
 def test_the_hint_names_the_mode_of_keras_applications(family: str, mode: str) -> None:
