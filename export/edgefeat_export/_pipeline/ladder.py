@@ -11,7 +11,7 @@ unless int8 is slower than float anyway, by the cost table, and "thorough" tries
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgefeat._bundle.manifest import Fidelity
 from edgefeat_export._measure.gate import unfaithful
@@ -72,11 +72,12 @@ class Ladder:
             return f"{_slower(form, cost)}; ask for it by name to have it: --variants {variant}"
         own = early.sections[form]
         alike = len(set(early.sections.values())) == 1
-        made = self._attempt(variant, self._rung(own, form, both=alike), best)
+        first = self._rung(own, form, both=alike)
+        made = self._attempt(variant, first, best)
         if effort == "quick":
             return made or f"{best.reason}; more effort (--effort normal) may reach it"
         if made is not None:
-            return self._nearer(variant, made, own)
+            return self._nearer(variant, made, first)
         if effort == "normal":
             if early.products > _CHEAP_PRODUCTS and cost.slowness > _SLOWER:
                 slower = _slower(form, cost)
@@ -90,8 +91,10 @@ class Ladder:
                 return made
         return best.reason
 
-    def _nearer(self, variant: str, made: Made, own: tuple[str, ...]) -> Made:
-        """Return the variant with more first layers in float if it is nearer so, and `made` is not near; else `made`.
+    def _nearer(self, variant: str, made: Made, first: Rung) -> Made:
+        """Return the variant with more first layers in float than in `first` if `made`, made there, is not near enough.
+
+        If it is no nearer so, `made` is returned, with its file in place.
 
         Both formats get the same layers: those that the format made first needs. With random weights the file stays as
         it is: their fidelity says nothing of the trained network.
@@ -100,15 +103,15 @@ class Ladder:
         if reached >= _NEAR or is_random or MIXED not in self.wanted.pieces or self.wanted.float_layers is not None:
             return made
         if self._longer is None:
-            found = self.workers.run(EXTEND_EARLY_SECTIONS, self.network.work, own)
+            found = self.workers.run(EXTEND_EARLY_SECTIONS, self.network.work, first.float_sections)
             self._longer = _near_enough(found, 1 - reached)
-        if self._longer == own:
+        if self._longer == first.float_sections:
             return made
-        form = variant.partition("-")[0]
-        nearer = self._attempt(variant, self._rung(self._longer, form, both=True), _Best())
+        nearer = self._attempt(variant, replace(first, float_sections=self._longer), _Best())
         if nearer is not None and _cosine(nearer) > reached:
             return nearer
-        return self._attempt(variant, self._rung(own, form, both=True), _Best()) or made  # its file again
+        self.workers.run(INT8_VARIANTS[variant], self.network, self._corrected[first])
+        return made
 
     def _rung(self, sections: tuple[str, ...], form: str, *, both: bool) -> Rung:
         """Return a rung for one format, or with `both` for all formats that are wanted in int8."""

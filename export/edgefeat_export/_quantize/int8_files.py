@@ -45,8 +45,8 @@ _GROUPS = 12
 #: How many times as fast as float int8 stays if more first layers are in float than cost nothing, by engine.
 _STILL_FASTER = {"litert": 1.3, "onnxruntime": 1.0}
 
-#: The shares of the sections that can be afforded in float, to choose from.
-_SHARES = (0.25, 0.5, 0.75, 1.0)
+#: The shares of the sections that can be afforded in float as well, to choose from.
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections:
@@ -70,10 +70,10 @@ def extend_early_sections(work: Workspace, own: Sequence[str]) -> Prefixes:
     """Return longer and longer prefixes of the sections, from `own` on, with which int8 is still faster than float."""
     parts, graph = _sections(work), operations.count(_float32(work).tflite)
     most = estimate.affordable_prefix(graph, [part.operators for part in parts], _STILL_FASTER)
-    counts = sorted({len(own), *(len(own) + round((most - len(own)) * share) for share in _SHARES if most > len(own))})
-    reached = _uncorrected_cosine(work)
-    losses = [1 - reached(parts[:count]) for count in counts] if len(counts) > 1 else [0.0]
-    return Prefixes(tuple(tuple(part.name for part in parts[:count]) for count in counts), tuple(losses))
+    more, reached = max(most - len(own), 0), _uncorrected_cosine(work)
+    prefixes = [parts[:count] for count in sorted({len(own) + round(more * share) for share in _SHARES})]
+    names = tuple(tuple(part.name for part in one) for one in prefixes)
+    return Prefixes(names, tuple(1 - reached(one) for one in prefixes))
 
 
 def correct_weights(work: Workspace, rung: Rung) -> Corrected:

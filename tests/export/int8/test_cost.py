@@ -199,3 +199,12 @@ def test_what_int8_gains_in_speed_is_spent_on_first_layers_in_float_until_it_is_
         assert len(plain[name].float_operations) < len(near[name].float_operations)
         assert plain[name].fidelity["last"].mean_cosine < near[name].fidelity["last"].mean_cosine < 1
     assert near["tflite-int8"].float_operations == near["onnx-int8"].float_operations
+
+
+def test_random_weights_keep_the_speed(small_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "_NEAR", 1.0)
+    monkeypatch.setattr(ladder, "EXTEND_EARLY_SECTIONS", None)  # a step that cannot run
+    given: Any = {"alpha": 0.25, "weights": "random", "input_size": 32, "layers": ["conv_pw_3_relu"]}
+    given |= {"calibration": small_photos, "min_fidelity": 0.3, "variants": ["tflite-float32", "tflite-int8"]}
+    made = edgefeat_export.export("mobilenet", tmp_path / "random.edgefeat", **given)
+    assert [one.name for one in made.bundle.manifest.variants] == ["tflite-float32", "tflite-int8"]

@@ -21,6 +21,7 @@ from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import conversion as tflite
 from edgefeat_export._convert.tflite import flatbuffer
 from edgefeat_export._convert.tflite import int8 as tflite_int8
+from edgefeat_export._convert.tflite.integer import conversion
 from edgefeat_export._quantize.correction.corrected_files import Models, write_corrected
 from edgefeat_export._quantize.correction.pieces import Correction
 from edgefeat_export._quantize.correction.ranges import best_range, following
@@ -107,7 +108,7 @@ def test_an_activation_is_known_by_the_nodes_that_read_the_tensor() -> None:
     assert following([]) is None
 
 
-def test_both_formats_have_the_chosen_ranges(tmp_path: Path) -> None:
+def test_every_int8_file_has_the_chosen_ranges(tmp_path: Path) -> None:
     import keras
     from keras import layers
 
@@ -126,15 +127,21 @@ def test_both_formats_have_the_chosen_ranges(tmp_path: Path) -> None:
     made = Models(tmp_path / "int8.tflite", tmp_path / "int8.onnx")
     tflite_int8.int8(target.tflite, pictures, made.tflite, chosen=chosen)
     onnx_int8.quantize(target.onnx, pictures, made.onnx, chosen=chosen)
-    ours = {
-        tensor.name.decode(): float(tensor.quantization.scale[0])
-        for tensor in flatbuffer.read(made.tflite).subgraphs[0].tensors
-        if tensor.quantization is not None and tensor.quantization.scale is not None
-    }
+    integers = tmp_path / "integer.tflite"
+    conversion.integer(target.tflite, pictures, integers, normalized=["feature"], chosen=chosen)
+    ours = [
+        {
+            tensor.name.decode(): float(tensor.quantization.scale[0])
+            for tensor in flatbuffer.read(path).subgraphs[0].tensors
+            if tensor.quantization is not None and tensor.quantization.scale is not None
+        }
+        for path in (made.tflite, integers)
+    ]
     theirs = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(made.onnx).graph.initializer}
     swishes = [name for name in chosen if f"{name}_scale" in theirs and "Sigmoid" not in name]
     assert len(swishes) >= 2
     for name in swishes:
         low, high = chosen[name]
         assert float(theirs[f"{name}_scale"]) == pytest.approx((high - low) / 255, rel=1e-5)
-        assert ours[name] == pytest.approx((high - low) / 255, rel=1e-5)
+        for scales in ours:
+            assert scales[name] == pytest.approx((high - low) / 255, rel=1e-5)

@@ -41,7 +41,6 @@ _FUNCTIONS: dict[tuple[str, ...], Function] = {
     ("Mul", "Sigmoid"): lambda x: np.asarray(x * expit(x)),
     ("Sigmoid",): expit,
     ("HardSwish",): lambda x: np.asarray(x * np.clip(x / 6 + 0.5, 0, 1)),
-    ("HardSigmoid", "Mul"): lambda x: np.asarray(x * np.clip(x / 6 + 0.5, 0, 1)),
 }
 
 

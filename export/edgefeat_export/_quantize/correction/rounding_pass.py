@@ -127,8 +127,11 @@ def _walk(walk: _Pass, chunks: Chunks) -> None:
 
 def _range(walk: _Pass, name: str, true: Chunks) -> ranges.Range:
     """Return the range in which the tensor `name` is rounded, and record it if it is not that of the values `true`."""
+    if not walk.correction.ranges:
+        return extremes(true)
     users = [node for node in walk.model.graph.node if name in node.input]
-    found = ranges.best_range(true, ranges.following(users), walk.random) if walk.correction.ranges else None
+    is_output = any(output.name == name for output in walk.model.graph.output)
+    found = ranges.best_range(true, None if is_output else ranges.following(users), walk.random)
     if found is None:
         return extremes(true)
     walk.ranges[name] = found
