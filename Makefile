@@ -25,15 +25,16 @@ WAITING := --numprocesses $(or $(shell $(PYTHON) -c 'import os; print(2 * (os.cp
 # Of the others some wait: one more than there are processors.
 MIXED := --numprocesses $(or $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))' 2>/dev/null),auto) $(BY_FILE)
 # tests/runtime runs whole with LiteRT alone. With another engine alone only the tests run whose outcome depends on which
-# engines are installed. Beside TensorFlow, where all engines are, these run and what needs the developers' packages or
-# every engine: the others would find nothing new there.
+# engine is installed. Beside TensorFlow, where all engines are, these run, those that compare engines, and what needs
+# the developers' packages: the others would find nothing new there. `make test-long` runs it whole with each engine.
 TESTS_OF = $(foreach name,$(2),tests/$(1)/$(patsubst ./%,%,$(dir $(name))test_$(notdir $(name))).py)
-BY_ENGINE := $(call TESTS_OF,runtime,bundle/command_verify bundle/verify engines/device_bench engines/probe \
-  engines/selection engines/tuning features/command_extract features/extractor features/outputs package/boundaries \
-  package/greeting)
-BY_PACKAGE := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/hostile_bundles features/ray features/sklearn \
-  search/index store/convert) \
-  $(wildcard tests/runtime/services/test_*.py)
+BY_ENGINE := $(call TESTS_OF,runtime,bundle/verify engines/probe engines/selection features/extractor \
+  package/boundaries package/greeting)
+BETWEEN_ENGINES := $(call TESTS_OF,runtime,bundle/command_verify engines/device_bench engines/tuning \
+  features/command_extract)
+BY_PACKAGE := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/hostile_bundles features/outputs features/ray \
+  features/sklearn search/index services/serve services/serve_access services/serve_limits services/serve_process \
+  store/convert)
 # The tests that wait for processes, servers and files.
 WAITS := $(call TESTS_OF,runtime,engines/device_bench engines/probe engines/start features/command_extract \
   features/extractor features/inputs package/device_examples store/bulk store/bulk_ends store/bulk_stops) \
@@ -67,11 +68,11 @@ quick: install  ## some tests of every package, under a minute, for while you wo
 test:  ## run every test, the device side also without TensorFlow
 	+@$(MAKE) --no-print-directory --jobs 2 install $(DEVICE:%=.venv-%/.installed)
 	+@$(MAKE) --no-print-directory test-device
-	$(BIN)/python -m pytest $(MIXED) $(BY_ENGINE) $(BY_PACKAGE) $(filter-out tests/runtime/,$(wildcard tests/*/))
+	$(BIN)/python -m pytest $(MIXED) $(BY_ENGINE) $(BETWEEN_ENGINES) $(BY_PACKAGE) $(filter-out tests/runtime/,$(wildcard tests/*/))
 
-test-long: install  ## the cases that `make test` leaves out, a minute each: int8 on real weights, recipes, large models
-	EDGEFEAT_LONG=1 $(BIN)/python -m pytest tests/export/int8/test_correct_real.py tests/export/package/test_examples.py \
-	  tests/export/models/test_families.py tests/export/models/test_saved_models.py
+test-long: install  ## what `make test` leaves out, some minutes each: int8 on real weights, recipes, large models, a cluster
+	+@$(MAKE) --no-print-directory test-device BY_ENGINE=tests/runtime
+	EDGEFEAT_LONG=1 $(BIN)/python -m pytest $(sort $(shell grep -rl 'import LONG' tests --include='test_*.py'))
 
 test-waiting: install  ## the tests that wait, ten times beside two busy loops (an hour; RUNS=3)
 	$(BIN)/python tests/stress/waiting.py --runs $(or $(RUNS),10) $(WAITS)

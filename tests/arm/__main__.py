@@ -94,7 +94,7 @@ def _rows(given: argparse.Namespace, bundles: Sequence[Path], started: float, ab
             here = Path(folder)
             try:
                 x86 = x86_machine(system, work=work, wheel=wheel)
-                machine = arm_machine(system, x86=x86, work=work, wheel=wheel)
+                machine = arm_machine(system, x86=x86, work=work, wheel=wheel, testing=given.tests != "")
             except UnavailableError as error:
                 absent.append(f"{system.key}: {error}")
                 continue

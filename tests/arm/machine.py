@@ -176,7 +176,7 @@ def _install(machine: Machine, x86: Machine, *, work: Path, wheel: Path, testing
     """Run pip with the machine's own Python, so that its markers and tags apply."""
     folder = machine.python.parents[1]
     done = folder / ".installed"
-    stamp = wheel.parent.name
+    stamp = f"{wheel.parent.name}, with tests" if testing else wheel.parent.name
     if done.exists() and done.read_text() == stamp:
         return
     is_there = any((folder / "lib").rglob("edgefeat-*.dist-info"))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import LONG
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -17,8 +18,11 @@ CHECKOUT = Path(__file__).parents[2]
 @pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64", reason="the emulated board needs Linux on x86"
 )
-def test_an_emulated_raspberry_pi_has_the_features_of_x86_and_passes_tests_of_the_device_side() -> None:
-    command = [sys.executable, "-m", "tests.arm", "--short", "--json"]
+@pytest.mark.parametrize(
+    "options", [["--tests", ""], pytest.param([], marks=LONG)], ids=["alone", "with tests/runtime"]
+)
+def test_an_emulated_raspberry_pi_has_the_features_of_x86(options: list[str]) -> None:
+    command = [sys.executable, "-m", "tests.arm", "--short", "--json", *options]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if done.returncode == 3:
         pytest.skip(done.stderr.strip().splitlines()[-1])
@@ -32,4 +36,5 @@ def test_an_emulated_raspberry_pi_has_the_features_of_x86_and_passes_tests_of_th
             assert row["cosine"] >= 0.999
         elif row["difference"] is not None:
             assert row["difference"] < 1e-4
-    assert any(row["what"] == "tests/runtime" and "passed" in row["detail"] for row in rows)
+    passed = [row for row in rows if row["what"] == "tests/runtime" and "passed" in row["detail"]]
+    assert len(passed) == (not options)

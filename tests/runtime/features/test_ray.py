@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import LONG
 
 import edgefeat
 from edgefeat.ray import Extractor
@@ -94,6 +95,7 @@ def test_a_batch_without_pictures_or_with_these_columns_already_is_refused(
         Extractor(one_tap)([1])
 
 
+@LONG
 @pytest.mark.skipif(not EXAMPLE.is_file(), reason="the examples are not part of the wheel")
 def test_a_cluster_that_loses_a_machine_loses_and_doubles_no_row(one_tap: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray.data", reason="the extra ray is not installed")
