@@ -28,7 +28,6 @@ LONG = pytest.mark.skipif("EDGEFEAT_LONG" not in os.environ, reason="a minute: m
 _LONGEST = (
     "benchmarks/run/test_contenders.py",
     "arm/test_short.py",
-    "runtime/features/test_ray.py",
     "export/models/test_hub.py",
     "export/int8/test_int8.py",
     "export/pipeline/test_export_command.py",

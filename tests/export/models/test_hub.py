@@ -20,6 +20,7 @@ import keras
 import keras_hub
 import onnx
 import onnxruntime
+from tests.conftest import LONG
 from tests.export.models.networks import hub_models, hub_networks
 
 import edgefeat
@@ -117,7 +118,7 @@ def test_what_kerashub_does_not_know_is_refused_with_similar_names() -> None:
     assert "vit_base_patch16_224_imagenet" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["mit", "vit_det"])
+@pytest.mark.parametrize("name", [pytest.param("mit", marks=LONG), "vit_det"])
 def test_images_of_a_batch_stay_apart_where_windows_and_heads_join_it(name: str, tmp_path: Path) -> None:
     """SegFormer gives a dense layer the tokens of all images; ViTDet moves the batch behind Q, K and V."""
     model = hub_models.build(name)
@@ -133,7 +134,9 @@ def test_images_of_a_batch_stay_apart_where_windows_and_heads_join_it(name: str,
     np.testing.assert_allclose(session.run(None, {"image": pictures})[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite", "sam", "retinanet", "clip"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_lite", pytest.param("sam", marks=LONG), pytest.param("retinanet", marks=LONG), "clip"]
+)
 def test_the_trunk_is_kerashubs_own_image_part(name: str, tmp_path: Path) -> None:
     """EfficientNet names the shape of its images otherwise, SAM and CLIP have more inputs, RetinaNet is a pyramid."""
     model = hub_models.build(name)
@@ -187,7 +190,10 @@ def test_a_published_preset_is_built_without_a_network_and_has_its_published_siz
 
 @pytest.mark.parametrize(
     ("preset", "length", "parameters"),
-    [("clip_vit_base_patch32", 512, 87.8e6), ("siglip_base_patch16_224", 768, 92.9e6)],
+    [
+        ("clip_vit_base_patch32", 512, 87.8e6),
+        pytest.param("siglip_base_patch16_224", 768, 92.9e6, marks=LONG),
+    ],
 )
 def test_the_image_tower_of_a_published_preset_is_built_without_a_network(
     preset: str, length: int, parameters: float
