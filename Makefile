@@ -74,7 +74,7 @@ test-long: install  ## what `make test` leaves out, some minutes each: int8 on r
 	+@$(MAKE) --no-print-directory test-device BY_ENGINE=tests/runtime
 	EDGEFEAT_LONG=1 $(BIN)/python -m pytest $(sort $(shell grep -rl 'import LONG' tests --include='test_*.py'))
 
-test-waiting: install  ## the tests that wait, ten times beside two busy loops (an hour; RUNS=3)
+test-waiting: install  ## the tests that wait, ten times beside two busy loops (half an hour; RUNS=3)
 	$(BIN)/python tests/stress/waiting.py --runs $(or $(RUNS),10) $(WAITS)
 
 test-device: $(DEVICE:%=.venv-%/.installed)  ## run tests/runtime from the built wheel, one environment per engine

@@ -36,5 +36,5 @@ def test_an_emulated_raspberry_pi_has_the_features_of_x86(options: list[str]) ->
             assert row["cosine"] >= 0.999
         elif row["difference"] is not None:
             assert row["difference"] < 1e-4
-    passed = [row for row in rows if row["what"] == "tests/runtime" and "passed" in row["detail"]]
-    assert len(passed) == (not options)
+    ran = any(row["what"] == "tests/runtime" and "passed" in row["detail"] for row in rows)
+    assert ran == (not options)

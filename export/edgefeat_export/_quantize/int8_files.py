@@ -43,7 +43,7 @@ _RANKING_CHECKS = 16
 _GROUPS = 12
 
 #: How many times as fast as float int8 stays, by the cost table, if more first layers are in float than cost nothing,
-#: by engine. LiteRT was 1.3 to 1.4 times as fast where the table says 1.25.
+#: by engine. LiteRT was 1.3 to 1.5 times as fast where the table says 1.25.
 _STILL_FASTER = {"litert": 1.25, "onnxruntime": 1.0}
 
 #: The shares of the sections that can be afforded in float as well, to choose from.
