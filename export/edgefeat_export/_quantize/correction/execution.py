@@ -23,6 +23,9 @@ CHUNK = 10
 #: Bytes from which a constant is passed to a run, like an image: in a model it would be copied several times.
 _LARGE = 1 << 25
 
+#: Bytes of inputs and constants up to which a node is run by one thread: to start and end others would take longer.
+_SMALL = 1 << 22
+
 #: The values of one tensor, `CHUNK` images at a time.
 Chunks = list[NDArray[Any]]
 
@@ -42,7 +45,8 @@ def run_node(
     results = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     graph = onnx.helper.make_graph([node], "node", sources, results, fixed)
     model = onnx.helper.make_model(graph, opset_imports=list(opset), ir_version=10)
-    session = _session(model)
+    read = [*constant.values(), *(inputs[name][0] for name in fed)]
+    session = _session(model, alone=sum(array.nbytes for array in read) <= _SMALL)
     outputs: dict[str, Chunks] = {result.name: [] for result in results}
     for values in zip(*(inputs[name] for name in fed), strict=True):
         given = {**large, **dict(zip(fed, values, strict=True))}
@@ -56,10 +60,12 @@ def _described(name: str, array: NDArray[Any], shape: Sequence[int | None]) -> o
     return onnx.helper.make_tensor_value_info(name, kind, shape)
 
 
-def _session(model: onnx.ModelProto) -> Any:
-    """Return a session without warnings, whose threads sleep while they wait."""
+def _session(model: onnx.ModelProto, *, alone: bool = False) -> Any:
+    """Return a session without warnings, whose threads sleep while they wait, or that starts none if `alone`."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if alone:
+        options.intra_op_num_threads = 1
     # Threads that spin while they wait would slow down the linear algebra between runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
