@@ -13,6 +13,7 @@ Any program that does this can be a contender: `edgefeat-bench run --add NAME=CO
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -60,13 +61,8 @@ def main(task_json: str) -> int:
     except (ImportError, EdgefeatError) as error:
         _answer(answers, {"absent": str(error)})
         return 0
-    facts = {
-        "versions": _versions(opened.distributions),
-        "model_bytes": opened.model_bytes,
-        "remark": opened.remark,
-        "making_seconds": opened.making_seconds,
-    }
-    _answer(answers, facts)
+    facts = {name: getattr(opened, name) for name in ("model_bytes", "remark", "making_seconds")}
+    _answer(answers, {"versions": _versions(opened.distributions), **facts})
     arrays: dict[str, Picture] = {}
     for line in sys.stdin:
         asked = json.loads(line)
@@ -106,10 +102,8 @@ def _timed(opened: Opened, picture: Picture) -> dict[str, Any]:
 def _versions(distributions: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in distributions:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # OpenCV has several names
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # OpenCV has several names
-            continue
     return found
 
 

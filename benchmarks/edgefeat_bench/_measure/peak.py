@@ -6,9 +6,8 @@ Run as a module with a folder, it writes the model files of the products.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -58,24 +57,15 @@ def peaks(setup: Setup, tell: Callable[[str], None]) -> tuple[Peak, ...]:
 
 def _write_tflite(path: Path) -> None:
     """Write a fully connected layer with int8 weights and activations, by the stock converter."""
+    import keras
     import tensorflow as tf
 
     random = np.random.default_rng(0)
-    weights = tf.constant(random.normal(size=(_INNER, _COLUMNS)).astype(np.float32))
-
-    def product(left: Any) -> Any:
-        return tf.matmul(left, weights)
-
-    def examples() -> Iterator[list[Any]]:
-        for _ in range(4):
-            yield [random.normal(size=(_ROWS, _INNER)).astype(np.float32)]
-
-    signature = [tf.TensorSpec((_ROWS, _INNER), tf.float32)]
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [tf.function(product, signature).get_concrete_function()], tf.Module()
-    )
+    layer = keras.layers.Dense(_COLUMNS, use_bias=False, kernel_initializer="random_normal")
+    model = keras.Sequential([keras.Input(batch_shape=(_ROWS, _INNER)), layer])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = examples
+    converter.representative_dataset = lambda: ([random.normal(size=(_ROWS, _INNER)).astype("f4")] for _ in range(4))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     path.write_bytes(converter.convert())

@@ -111,9 +111,8 @@ def _built(manifest: Manifest, spec: NetworkSpec) -> tuple[Trunk, keras.Model]:
 
 def _figures(trunk: Trunk) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     """Return preprocessing as a scale and a shift for each channel, and whether it reverses RGB."""
-    black = np.asarray(trunk.preprocess(np.zeros((1, 1, 1, 3), np.float32)))[0, 0, 0]
-    red = np.asarray(trunk.preprocess(np.array([[[[255.0, 0, 0]]]], np.float32)))[0, 0, 0]
-    white = np.asarray(trunk.preprocess(np.full((1, 1, 1, 3), 255.0, np.float32)))[0, 0, 0]
+    pixels = np.array([[[[0, 0, 0], [255, 0, 0], [255, 255, 255]]]], np.float32)
+    black, red, white = np.asarray(trunk.preprocess(pixels))[0, 0]
     scale = (white - black) / 255
     return tuple(map(float, scale)), tuple(map(float, black)), bool(abs(red[2] - black[2]) > abs(red[0] - black[0]))
 
