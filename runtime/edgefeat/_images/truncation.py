@@ -1,4 +1,4 @@
-"""Truncated images: how much is there, found by decoding twice with different data in place of the missing part."""
+"""Truncated images: how much is there, found by decoding with different data in place of the missing part."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from edgefeat._images.limits import Limits
 __all__ = ["is_truncation", "partly_decoded"]
 
 _END_OF_JPEG = b"\xff\xd9"
-# Does not decode to uniform gray as more data of a JPEG.
-_NOISE = bytes((37 * index * index + 91) % 251 for index in range(1024))
+# They do not decode to uniform gray as more data of a JPEG. The start of one may, for a block, but not of both: they
+# begin with opposite bits.
+_NOISES = tuple(bytes((37 * index * index + first) % 251 for index in range(1024)) for first in (91, 164))
 # Formats that Pillow decodes row by row, so that missing rows can be told apart.
 _BY_ROWS = ("PNG", "BMP", "PPM")
 # The share if all of an image is there but not in full quality.
@@ -67,13 +68,13 @@ def _jpeg(stream: BinaryIO, opener: Opener, error: OSError) -> tuple[Image.Image
     data = stream.read().rstrip(b"\xff")  # half of a marker would combine with the next byte
     every_scan, every_mean = scans_begun(data)
     # If the file ends between two restart intervals, libjpeg skips data up to the next restart marker.
-    noise = _NOISE + _next_restart(data) + _NOISE
-    noisy = _digests(_decoded(opener, data + noise + _END_OF_JPEG, error))
+    more = [noise + _next_restart(data) + noise for noise in _NOISES]
+    noisy = [_digests(_decoded(opener, data + noise + _END_OF_JPEG, error)) for noise in more]
     calm = _decoded(opener, data + _END_OF_JPEG, error)
-    same = _digests(calm) == noisy
+    same = (_digests(calm) == noisy).all(axis=0)
     if every_scan and same.all():
         return calm, 1.0
-    rows = int(np.argmin(same)) if not same.all() else len(same)  # further down, both copies are past the noise
+    rows = int(np.argmin(same)) if not same.all() else len(same)  # further down, all copies are past the noise
     return calm, min(_ALMOST_ALL, 1.0 if every_mean else rows / len(same))
 
 

@@ -72,6 +72,7 @@ def test_scans_that_are_missing_altogether_are_noticed() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["baseline", "fine", "restarts"]), st.floats(0.05, 1))
 @example("restarts", 0.09805294058869296)  # between two restart intervals
+@example("restarts", 0.5469615535730442)  # one kind of noise decodes as nothing would
 def test_the_rows_that_are_said_to_be_there_are_those_of_the_whole(kind: str, left: float) -> None:
     data = JPEGS[kind]
     whole = read_picture(data, FORM, "exact")
