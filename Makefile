@@ -46,6 +46,8 @@ QUICK := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/command_verify bun
   search/search) $(call TESTS_OF,export,convert/convert convert/float16 models/preprocessing package/structure \
   pipeline/workers) $(call TESTS_OF,benchmarks,report/compare report/statistics structure)
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+# Tests start thousands of processes. Where this is set, as in many containers, each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo quick test test-long test-waiting test-device check format bench bench-full bench-publish backbones backbone-costs hub transformer-speed int8-calibration int8-hard export-cost npu saved-models stress soak growth hostile clean test-python test-bare test-candidate test-x86 test-arm test-arm-short bench-arm test-web check-wheels platforms wheel install-lines test-docs serve-speed serve-stress watch-stress containers docs docs-serve tutorials
