@@ -23,7 +23,7 @@ import edgefeat_export
 from edgefeat.sklearn import ImageFeatures
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "sklearn_pipeline.py"
-PER_LABEL = 12
+PER_LABEL = 8
 
 # In a process of its own, so that TensorFlow's threads and memory end with it: what a Keras user writes.
 _KERAS = """
