@@ -34,8 +34,8 @@ _SYSTEMS = [system for system in SYSTEMS if system.key in ("bookworm", "bookworm
 _TFLITE = ("litert", "tflite-runtime")
 _PHOTO = "photo.jpg"
 _TURNS, _REPEATS = 4, 2
-# Of what is exported where no bundle is given: narrow and full.
-_ALPHAS = ("0.35", "1.0")
+# The options of what is exported where no bundle is given: narrow and full.
+_WIDTHS = (("--alpha", "0.35"), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def main() -> int:
     work = given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     try:
-        bundles = [path.resolve() for path in given.bundles] or [_exported(alpha, work) for alpha in _ALPHAS]
+        bundles = [path.resolve() for path in given.bundles] or [_exported(width, work) for width in _WIDTHS]
         given.output.mkdir(parents=True, exist_ok=True)
         counts = {count.key: count for count in read_counts(given.output)}
         for count in _counts(bundles, work, frozenset() if given.again else frozenset(counts)):
@@ -77,12 +77,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _exported(alpha: str, work: Path) -> Path:
+def _exported(width: Sequence[str], work: Path) -> Path:
     """MobileNetV2 as a bundle; untrained weights take as many instructions as trained ones."""
-    bundle = work / f"mobilenet_v2_{alpha}_224.edgefeat"
+    bundle = work / f"{'_'.join(['mobilenet_v2', *width[1:], '224'])}.edgefeat"
     if not bundle.is_dir():
         random = ["--weights", "random", "--min-fidelity", "0.5"]
-        _host(["-m", "edgefeat", "export", "mobilenet_v2", "--alpha", alpha, *random, "-o", bundle])
+        _host(["-m", "edgefeat", "export", "mobilenet_v2", *width, *random, "-o", bundle])
     return bundle
 
 
