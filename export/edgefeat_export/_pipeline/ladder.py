@@ -45,9 +45,9 @@ _PAYS, _MATTERS = 1.1, 0.1
 #: The numbers of groups of sections to try in float: beyond half of the groups, little is left in int8.
 _FLOAT_GROUPS = (1, 2, 4, 6)
 
-#: Below this mean cosine more layers are in float if int8 is much faster than float: as few as should be enough for the
-#: second, with which about 96 of 100 neighbours stay the same.
-_NEAR, _NEARER = 0.9983, 0.9993
+#: Below this mean cosine more layers are in float if int8 is much faster than float: as few as should be enough for
+#: `_NEARER`. Then about 96 of 100 neighbours stay the same; after a swish or hard-swish they need a nearer feature.
+_NEAR, _NEAR_CURVED, _NEARER = 0.9983, 0.999, 0.9993
 
 
 @dataclass(slots=True)
@@ -100,7 +100,8 @@ class Ladder:
         it is: their fidelity says nothing of the trained network.
         """
         reached, is_random = _cosine(made), self.network.spec.weights == RANDOM
-        if reached >= _NEAR or is_random or MIXED not in self.wanted.pieces or self.wanted.float_layers is not None:
+        near = _NEAR_CURVED if self._early_sections().curved else _NEAR
+        if reached >= near or is_random or MIXED not in self.wanted.pieces or self.wanted.float_layers is not None:
             return made
         if self._longer is None:
             found = self.workers.run(EXTEND_EARLY_SECTIONS, self.network.work, first.float_sections)

@@ -64,7 +64,8 @@ def choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections
         chosen[form] = tuple(part.name for part in own)
         times = (estimate.milliseconds(graph, engine, kept) for kept in (prefix(own)[1], None))
         estimates[form] = Estimate(*times)
-    return EarlySections(chosen, estimates, sum(one.float_products for one in graph.operations))
+    curved = any(one.kind == "curve" for index, one in enumerate(graph.operations) if index not in graph.ends)
+    return EarlySections(chosen, estimates, sum(one.float_products for one in graph.operations), curved)
 
 
 def extend_early_sections(work: Workspace, own: Sequence[str]) -> Prefixes:

@@ -76,12 +76,14 @@ class Estimate:
 class EarlySections:
     """The first sections that stay in float, by name, and what the files then cost.
 
-    Sections and estimates are by format. `products` are the multiplications of one inference.
+    Sections and estimates are by format. `products` are the multiplications of one inference. `curved` says whether an
+    activation is a curve, such as a swish or a sigmoid, not made of lines as a ReLU6 is.
     """
 
     sections: dict[str, tuple[str, ...]]
     estimates: dict[str, Estimate]
     products: int
+    curved: bool
 
 
 @dataclass(frozen=True, slots=True)
