@@ -18,10 +18,11 @@ from edgefeat._engines.forked_sessions import ReopenedSession
 from edgefeat._engines.selection import Choice, default_threads, frame_refused, photos_refused
 from edgefeat._engines.session import open_session
 from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
+from edgefeat._images.form import Decoding
 from edgefeat._images.frames.buffer import FrameBuffer, frame_array
 from edgefeat._images.frames.form import FrameForm
 from edgefeat._images.limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
-from edgefeat._images.picture import Channels, Decoding, PictureSource, read_with_share
+from edgefeat._images.picture import Channels, PictureSource, read_with_share
 from edgefeat._images.pillow_version import warn_of_old_pillow
 
 __all__ = ["Extraction", "Extractor", "Feature", "load"]

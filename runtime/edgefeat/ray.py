@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import load
-from edgefeat._images.picture import Decoding
+from edgefeat._images.form import Decoding
 
 if TYPE_CHECKING:
     import pyarrow

@@ -23,7 +23,8 @@ from edgefeat._bundle.manifest import Tap
 from edgefeat._bundle.reader import Bundle
 from edgefeat._errors import ArgumentError, BundleError, EdgefeatError, MissingExtraError, PictureError
 from edgefeat._extractor import Extraction, Extractor, load
-from edgefeat._images.picture import Channels, Decoding
+from edgefeat._images.form import Decoding
+from edgefeat._images.picture import Channels
 from edgefeat._version import install_command
 
 try:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from edgefeat._store.records import Versions
+
 __all__ = [
     "Answer",
     "Loaded",
@@ -40,12 +42,19 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The first message of a worker: what it loaded."""
+    """The first message of a worker: what it loaded, and with which versions."""
 
     variant: str
     engine: str
-    engine_version: str
     reason: str
+    engine_version: str = ""
+    numpy: str = ""
+    pillow: str = ""
+
+    @property
+    def versions(self) -> Versions:
+        """The versions as a database records them."""
+        return Versions(self.engine_version, self.numpy, self.pillow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefeat._engines.device.cores import available_cores, memory
+from edgefeat._images.form import Decoding
 from edgefeat._images.limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
-from edgefeat._images.picture import Decoding
 from edgefeat._images.sources.paths import paths_in_list
 from edgefeat._store.precision import Precision
 

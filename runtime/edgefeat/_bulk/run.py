@@ -20,7 +20,7 @@ from edgefeat._bulk.progress import Progress
 from edgefeat._bulk.rows import Rows
 from edgefeat._bulk.temperature import TemperatureWatch
 from edgefeat._bulk.worker_pool import Workers
-from edgefeat._bulk.worker_process import EarlyWorker, Event
+from edgefeat._bulk.worker_process import EarlyWorkers, Event
 from edgefeat._bundle.reader import Bundle
 from edgefeat._errors import ArgumentError
 from edgefeat._store.records import StoreIdentity, StoreTap
@@ -33,8 +33,8 @@ _LOOK_SECONDS = 0.1
 _HELD = "as recorded in the database"
 
 
-def extract_into(options: BulkOptions, progress: Progress, early: EarlyWorker) -> BulkResult:
-    """Update the database: compute the features of new and changed photos. Nothing is removed. `early` is used first.
+def extract_into(options: BulkOptions, progress: Progress, early: EarlyWorkers) -> BulkResult:
+    """Update the database: compute the features of new and changed photos. Nothing is removed. `early` are used first.
 
     SIGINT and SIGTERM end the run early; what was computed so far is in the database. Raises ArgumentError if the
     database was made with a different bundle or options, StoreError if it cannot be written, and the errors of `load`.
@@ -88,7 +88,7 @@ class _Run:
         options: BulkOptions,
         bundle: Bundle,
         store: StoreWriter,
-        early: EarlyWorker,
+        early: EarlyWorkers,
         stopped: _Stopped,
         progress: Progress,
     ) -> None:
@@ -99,14 +99,14 @@ class _Run:
         self._stopped = stopped
         self._progress = progress
         self._plan: Plan | None = Plan()
-        self._loaded = Loaded(options.variant or "", options.engine or "", "", "")
+        self._loaded = Loaded(options.variant or "", options.engine or "", "")
 
     def run(self) -> BulkResult:
         options, began = self._options, time.monotonic()
         count = options.workers or default_workers()
         settings = self._settings(count)
         temperature = None if options.pause_at is None else TemperatureWatch(options.pause_at)
-        workers = Workers(settings, count, self._early.events, seconds=options.seconds, waiting=[self._early.process])
+        workers = Workers(settings, count, self._early.events, seconds=options.seconds, waiting=self._early.processes)
         rows = Rows(self._store, self._progress)
         try:
             # The first worker loads the bundle while the folders are searched.
@@ -153,7 +153,7 @@ class _Run:
         """Return whether there is anything to compute. If not, no run is recorded."""
         held = self._store.identity
         if not found.count and held is not None:
-            self._loaded = Loaded(held.variant, held.engine, "", _HELD)
+            self._loaded = Loaded(held.variant, held.engine, _HELD)
         for path, reason in found.unlisted:
             self._progress.note(f"{path}: {reason}")
         return found.count > 0
@@ -180,7 +180,7 @@ class _Run:
             settings.precision,  # type: ignore[arg-type]
             taps,
         )
-        self._store.begin(identity, self._loaded.engine_version)
+        self._store.begin(identity, self._loaded.versions)
         earlier = self._store.last_engine_version()
         if earlier not in (None, self._loaded.engine_version):
             self._progress.note(
@@ -192,7 +192,7 @@ class _Run:
         self._progress.start(found.count, {**facts, **about})
 
     def _work(self, workers: Workers, rows: Rows, found: Plan, temperature: TemperatureWatch | None) -> None:
-        workers.take(found.work(), rows.task)
+        workers.take(found.work(), found.count, rows.task)
         resting = None
         while self._stopped.signal is None:
             hot = temperature.hot if temperature is not None else None

@@ -17,15 +17,17 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 import numpy as np
+import PIL
 
 from edgefeat._bulk.memory_limit import limit_memory
 from edgefeat._bulk.messages import Answer, Loaded, Refusal, Task, WorkerSettings, read_record, write_records
 from edgefeat._errors import BundleError, EdgefeatError, PictureError
 from edgefeat._extractor import Extractor, load
+from edgefeat._images.form import Decoding
 from edgefeat._images.limits import truncation
-from edgefeat._images.picture import Decoding
 from edgefeat._images.sources.archives import file_facts, member_path, read_member
-from edgefeat._store.precision import Precision, encode
+from edgefeat._store.encoding import encode
+from edgefeat._store.precision import Precision
 
 __all__: list[str] = []
 
@@ -72,7 +74,14 @@ def main() -> int:
         write_records(answers, [Refusal(type(error).__name__, str(error))])
         return 0
     limit_memory(settings.memory)
-    loaded = Loaded(extractor.variant, extractor.engine, extractor.engine_version, extractor.reason)
+    loaded = Loaded(
+        extractor.variant,
+        extractor.engine,
+        extractor.reason,
+        extractor.engine_version,
+        np.__version__,
+        PIL.__version__,
+    )
     write_records(answers, [loaded])
     given: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(tasks, given), daemon=True).start()

@@ -17,7 +17,10 @@ from edgefeat._errors import EdgefeatError, EngineError
 __all__ = ["Workers"]
 
 # A worker computes one task and reads the next ahead. For fast photos it gets as many as it does while answers wait.
+# Towards the end it gets fewer again, so that no worker has tasks left when the others have none.
 _TASKS_EACH, _MOST_TASKS_EACH = 2, 12
+# A worker's seconds per photo before the first answer, and how much each answer counts.
+_FIRST_PACE, _PACE_SHARE = 0.008, 0.1
 _LOADING_SECONDS = 120.0
 # This many worker failures in a row mean a fault of the machine: while loading a bundle that no worker has loaded yet,
 # at a photo before any was answered, or while loading later.
@@ -50,7 +53,8 @@ class Workers:
         self._first: deque[Task] = deque()  # tasks of an ended worker, done before all others
         self._suspects: deque[tuple[Task, str]] = deque()
         self._heard_of: deque[Event] = deque()
-        self._pace = 1.0  # a worker's seconds per photo, a moving average
+        self._pace = _FIRST_PACE  # a worker's seconds per photo, a moving average
+        self._left = 0  # tasks not yet given to a worker
         self._alone: tuple[Task, str] | None = None
         self._given_up: list[tuple[Task, str]] = []
         self._notes: list[str] = []
@@ -65,11 +69,11 @@ class Workers:
 
     def start_others(self, photos: int) -> None:
         """Start the other workers needed for `photos` photos. They wait if the first one is choosing what to load."""
-        for _ in range(len(self._alive), min(self.count, photos)):
-            if self.settings.variant and self.settings.engine:
-                self._alive.append(self._loading())
-            else:
-                self._waiting.append(WorkerProcess(self._events))
+        wanted = min(self.count, photos)
+        if self.settings.variant and self.settings.engine:
+            self._alive += [self._loading() for _ in range(len(self._alive), wanted)]
+        else:
+            self._waiting += [WorkerProcess(self._events) for _ in range(len(self._alive + self._waiting), wanted)]
 
     def first_loaded(self, seconds: float) -> Loaded | None:
         """Return what the first worker loaded, or None if it is still loading. Raises its error, or EngineError if it
@@ -90,9 +94,10 @@ class Workers:
             return loaded
         return None
 
-    def take(self, work: Iterator[Work], task_of: Callable[[Work], Task]) -> None:
-        """Set the photos to compute, after those before are done. Each becomes a task when a worker is free."""
+    def take(self, work: Iterator[Work], count: int, task_of: Callable[[Work], Task]) -> None:
+        """Set the `count` photos to compute, after those before are done. Each becomes a task when a worker is free."""
         self._exhausted = False
+        self._left = count
         self._work = work
         self._task_of = task_of
 
@@ -115,7 +120,7 @@ class Workers:
             if event.worker is not None and event.record is None:
                 self._ended(event.worker)
             elif event.worker is not None and isinstance(event.record, Answer):
-                self._pace += 0.05 * (min(event.worker.seconds, 1.0) - self._pace)
+                self._pace += _PACE_SHARE * (min(event.worker.seconds, 1.0) - self._pace)
                 task = event.worker.answered()
                 self._answered = True
                 if self._alone is not None:
@@ -166,7 +171,8 @@ class Workers:
         while len(self._alive) < self.count and (task := self._next_task()) is not None:
             self._alive.append(self._loading())
             self._alive[-1].give([task])
-        each = max(_TASKS_EACH, min(_MOST_TASKS_EACH, round(3 * PAUSE_SECONDS / self._pace)))
+        fast = min(_MOST_TASKS_EACH, round(3 * PAUSE_SECONDS / self._pace))
+        each = max(_TASKS_EACH, min(fast, self._left // (2 * self.count)))
         # A worker with half of its tasks left is not woken: that would slow it down.
         given: list[tuple[WorkerProcess, list[Task]]] = [
             (worker, []) for worker in self._alive if len(worker.tasks) <= each // 2
@@ -186,6 +192,7 @@ class Workers:
         if work is None:
             self._exhausted = True
             return None
+        self._left -= 1
         return self._task_of(work)
 
     def _try_alone(self) -> None:

@@ -19,7 +19,7 @@ from edgefeat._bulk.memory_limit import TOO_MUCH_MEMORY
 from edgefeat._bulk.messages import Task, WorkerSettings, take_records, write_records
 from edgefeat._errors import EngineError
 
-__all__ = ["PAUSE_SECONDS", "EarlyWorker", "Event", "WorkerProcess"]
+__all__ = ["PAUSE_SECONDS", "EarlyWorkers", "Event", "WorkerProcess"]
 
 #: How long answers may wait before they are read.
 PAUSE_SECONDS = 0.01
@@ -125,20 +125,22 @@ class WorkerProcess:
         events.put([Event(self)])
 
 
-class EarlyWorker:
-    """A worker process started before it is known what it will load. It ends with the context, if not before.
+class EarlyWorkers:
+    """Worker processes started before it is known what they will load. They end with the context, if not before.
 
-    It starts while the run's own process still imports its modules.
+    They start while the run's own process still imports its modules.
     """
 
-    def __init__(self) -> None:
-        #: Where its messages arrive, and later those of all workers of the run.
+    def __init__(self, count: int) -> None:
+        #: Where their messages arrive, and later those of all workers of the run.
         self.events: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
-        self.process = WorkerProcess(self.events)
+        self.processes = [WorkerProcess(self.events) for _ in range(count)]
 
-    def __enter__(self) -> EarlyWorker:
+    def __enter__(self) -> EarlyWorkers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.end()
-        self.process.release()
+        for process in self.processes:
+            process.end()
+        for process in self.processes:
+            process.release()

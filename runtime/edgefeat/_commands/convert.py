@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edgefeat._commands.cli.options import echo_json, json_option
 from edgefeat._commands.cli.terminal import counted, documented
-from edgefeat._store.feature_files import check_output, write_features
+from edgefeat._store.feature_files import write_features
+from edgefeat._store.output import check_output
 from edgefeat._store.reader import FeatureStore
 
 __all__ = ["command"]

@@ -10,14 +10,15 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.machinery import ModuleSpec
-from typing import NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edgefeat._bundle.manifest import Format, Integers, Manifest, Tap, Variant
 from edgefeat._errors import EngineError, MissingExtraError
 from edgefeat._version import install_command
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Engine", "Session", "open_variant", "resize_threads", "run", "turns"]
 
@@ -124,13 +125,15 @@ def run(session: Session, pictures: NDArray[np.uint8], taps: Sequence[Tap]) -> l
     Raises EngineError if the engine fails, or if the model's outputs differ from the manifest's taps.
     """
     if not len(pictures):
+        import numpy as np  # who only names engines does without
+
         return [np.zeros((0, *tap.shape), np.float32) for tap in taps]
     try:
         features = session.run(pictures)
     except Exception as error:  # engines raise their own exceptions, some of them undocumented
         raise EngineError(f"the engine failed: {error}") from error
     for tap, feature in zip(taps, features, strict=True):
-        if feature.shape != (len(pictures), *tap.shape) or feature.dtype != np.float32:
+        if feature.shape != (len(pictures), *tap.shape) or feature.dtype.name != "float32":
             raise EngineError(
                 f"the model gives {feature.dtype} {feature.shape[1:]} for tap {tap.name} "
                 f"(the manifest says: float32 {tap.shape})"

@@ -5,26 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from edgefeat._errors import ArgumentError
 from edgefeat._images.color_modes import scale_transparency
-from edgefeat._images.form import PictureForm
+from edgefeat._images.form import Decoding, PictureForm
 from edgefeat._images.formats.registry import opened_image
 from edgefeat._images.limits import DEFAULT_LIMITS, Limits
 from edgefeat._images.orientation import TRANSPOSES, orientation, tag_orientation
 from edgefeat._images.sources.streams import as_picture_errors, opened_stream
 
-__all__ = ["Decoding", "decoded", "decoded_with_share", "target_size"]
+__all__ = ["decoded", "decoded_with_share", "target_size"]
 
-#: `exact` decodes every pixel and then resizes. `fast` lets libjpeg scale while decoding, but never below `_FAST_FLOOR`
-#: times the target size or `_FAST_SIDE` pixels.
-Decoding = Literal["fast", "exact"]
-
-# Chosen by the features of real networks and photos, see docs/pictures.md. Small targets are scaled down less: a
+# `fast` decoding never scales below `_FAST_FLOOR` times the target size or `_FAST_SIDE` pixels. Chosen by the features
+# of real networks and photos, see docs/pictures.md. Small targets are scaled down less: a
 # network that averages over few cells is more sensitive to single pixels.
 _FAST_FLOOR, _FAST_SIDE = 1.35, 300
 _TURNED_BACK = {**TRANSPOSES, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}

@@ -4,9 +4,12 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Fit", "PictureForm"]
+__all__ = ["Decoding", "Fit", "PictureForm"]
 
 Fit = Literal["stretch", "crop", "pad"]
+
+#: `exact` decodes every pixel and then resizes. `fast` lets libjpeg scale while decoding.
+Decoding = Literal["fast", "exact"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,15 @@ from PIL import Image
 
 from edgefeat._errors import ArgumentError
 from edgefeat._images.color_modes import flat
-from edgefeat._images.decoding import Decoding, decoded, decoded_with_share, target_size
-from edgefeat._images.form import PictureForm
-from edgefeat._images.formats.registry import PICTURE_SUFFIXES
+from edgefeat._images.decoding import decoded, decoded_with_share, target_size
+from edgefeat._images.form import Decoding, PictureForm
 from edgefeat._images.limits import DEFAULT_LIMITS, Limits
 from edgefeat._images.orientation import MIRRORED_ACROSS, MIRRORED_DOWN, TRANSPOSES, orientation
 from edgefeat._images.resize import Frame, resized
 from edgefeat._images.sources.streams import as_picture_errors
 
 __all__ = [
-    "PICTURE_SUFFIXES",
     "Channels",
-    "Decoding",
     "PictureSource",
     "decoded",
     "fitted",

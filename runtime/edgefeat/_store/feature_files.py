@@ -7,7 +7,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._bundle.atomic_files import write_file, written_file
-from edgefeat._errors import ArgumentError, MissingExtraError
+from edgefeat._store.output import check_output, pyarrow_modules
 
-__all__ = ["OUTPUT_SUFFIXES", "FeatureRows", "FeatureTable", "check_output", "write_features"]
+__all__ = ["FeatureRows", "FeatureTable", "write_features"]
 
 
 class FeatureRows(Protocol):
@@ -69,26 +69,6 @@ class FeatureTable:
     def tables(self) -> Iterator[tuple[list[str], dict[str, NDArray[np.float32]]]]:
         """Yield all rows at once."""
         yield self.paths, self.features
-
-
-def check_output(path: str | os.PathLike[str], taps: Collection[str]) -> None:
-    """Raise ArgumentError or MissingExtraError early, rather than after an hour of work."""
-    target = Path(path)
-    folder = target.absolute().parent
-    if target.suffix.lower() not in _WRITERS:
-        raise ArgumentError(
-            f"output {str(path)!r} has an unknown file extension (allowed: {', '.join(OUTPUT_SUFFIXES)})"
-        )
-    if target.is_dir() or not folder.is_dir():
-        raise ArgumentError(
-            f"output {str(path)!r} cannot be written: its folder does not exist, or a folder has this name"
-        )
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ArgumentError(f"output {str(path)!r} cannot be written: {folder} is not writable")
-    if target.suffix.lower() == ".npy" and len(taps) > 1:
-        raise ArgumentError(f"a .npy file holds one tap, the bundle has {', '.join(taps)}: use .npz")
-    if target.suffix.lower() == ".parquet":
-        _pyarrow()
 
 
 def write_features(rows: FeatureRows, path: str | os.PathLike[str]) -> list[Path]:
@@ -193,7 +173,7 @@ def _write_jsonl(rows: FeatureRows, path: Path) -> list[Path]:
 
 
 def _write_parquet(rows: FeatureRows, path: Path) -> list[Path]:
-    pyarrow, parquet = _pyarrow()
+    pyarrow, parquet = pyarrow_modules()
     sizes = {column: math.prod(rows.shapes[tap]) for column, tap in _columns(rows).items()}
     lists = {column: pyarrow.list_(pyarrow.float32(), size) for column, size in sizes.items()}
     about = {"bundle": rows.bundle, "variant": rows.variant, "engine": rows.engine}
@@ -213,16 +193,6 @@ def _write_parquet(rows: FeatureRows, path: Path) -> list[Path]:
     return [path]
 
 
-def _pyarrow() -> tuple[Any, Any]:
-    """Return the modules pyarrow and pyarrow.parquet."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError("Parquet requires another package: pip install pyarrow") from None
-    return pyarrow, pyarrow.parquet
-
-
 _WRITERS: dict[str, Callable[[FeatureRows, Path], list[Path]]] = {
     ".npz": _write_npz,
     ".npy": _write_npy,
@@ -230,4 +200,3 @@ _WRITERS: dict[str, Callable[[FeatureRows, Path], list[Path]]] = {
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,
 }
-OUTPUT_SUFFIXES = tuple(_WRITERS)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._store import lookup
-from edgefeat._store.precision import decode, stored_size
+from edgefeat._store.encoding import decode
+from edgefeat._store.precision import stored_size
 from edgefeat._store.records import Known, Photo, Run, StoreIdentity, StoreTap
 from edgefeat._store.schema import (
     as_store_errors,

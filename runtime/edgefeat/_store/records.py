@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from edgefeat._images.picture import Decoding
+from edgefeat._images.form import Decoding
 from edgefeat._store.precision import Precision
 
-__all__ = ["Known", "Photo", "Run", "Status", "StoreIdentity", "StoreTap"]
+__all__ = ["Known", "Photo", "Run", "Status", "StoreIdentity", "StoreTap", "Versions"]
 
 Status = Literal["ok", "failed"]
 
@@ -58,6 +58,15 @@ class Run:
     numpy: str
     pillow: str
     system: str
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The versions of the packages that compute features."""
+
+    engine: str
+    numpy: str
+    pillow: str
 
 
 @dataclass(frozen=True, slots=True)

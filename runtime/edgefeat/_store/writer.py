@@ -9,12 +9,9 @@ import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-import PIL
-
 from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._store import lookup
-from edgefeat._store.records import Known, Photo, StoreIdentity
+from edgefeat._store.records import Known, Photo, StoreIdentity, Versions
 from edgefeat._store.repair import looks_interrupted, repair
 from edgefeat._store.schema import (
     CREATE,
@@ -95,14 +92,14 @@ class StoreWriter:
         """What made the features; None for a new database."""
         return self._identity
 
-    def begin(self, identity: StoreIdentity, engine_version: str, *, resume: int | None = None) -> None:
+    def begin(self, identity: StoreIdentity, versions: Versions, *, resume: int | None = None) -> None:
         """Start a run, or go on with the run `resume` if it is the last one and of the same versions.
 
         A new database takes the identity; an existing one must have the same. Raises StoreError if they differ.
         """
         if self._identity is not None and self._identity.at("") != identity.at(""):
             raise StoreError(f"{self._path} holds features of {self._identity}, not of {identity}")
-        facts = (_now(), __version__, engine_version, platform.python_version(), np.__version__, PIL.__version__)
+        facts = (_now(), __version__, versions.engine, platform.python_version(), versions.numpy, versions.pillow)
         with as_store_errors(self._path):
             _write_ahead(self._connection)
             self._connection.execute("BEGIN IMMEDIATE")

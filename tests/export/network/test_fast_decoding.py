@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from edgefeat._images.form import PictureForm
-from edgefeat._images.picture import Decoding, read_picture
+from edgefeat._images.form import Decoding, PictureForm
+from edgefeat._images.picture import read_picture
 
 NETS = {
     "MobileNetV2": (0.35, "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"),

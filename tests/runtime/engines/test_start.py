@@ -67,16 +67,18 @@ def test_one_photo_loads_nothing_that_it_does_not_need(
     assert not loaded_by_one_photo(one_tap, photos[0], tmp_path, "-o", "out.npz") & needless
 
 
-def test_the_first_worker_starts_before_the_run_imports_more(one_tap: Path, photos: list[str], tmp_path: Path) -> None:
+def test_workers_start_before_the_run_imports_more_and_it_needs_neither_numpy_nor_pillow(
+    one_tap: Path, photos: list[str], tmp_path: Path
+) -> None:
     program = (
-        "import sys\nstarted = []\n"
-        "note = lambda event, _: event == 'subprocess.Popen' and started.append('sqlite3' in sys.modules)\n"
+        "import sys\nstarted = []\nloaded = lambda: {'numpy', 'PIL', 'sqlite3', 'zipfile'} & sys.modules.keys()\n"
+        "note = lambda event, _: event == 'subprocess.Popen' and started.append(len(loaded()))\n"
         "sys.addaudithook(note)\nfrom edgefeat.__main__ import main\nassert main() == 0\n"
-        "print('loaded:', started[0], 'sqlite3' in sys.modules)"
+        "print('loaded:', started[0], *loaded())"
     )
     words = ["extract", str(one_tap), photos[0], "--into", str(tmp_path / "features.db")]
     done = subprocess.run([sys.executable, "-c", program, *words], check=True, capture_output=True, text=True)
-    assert done.stdout.rpartition("loaded:")[2].split() == ["False", "True"]
+    assert done.stdout.rpartition("loaded:")[2].split() == ["0", "sqlite3"]
 
 
 def by_click(words: list[str]) -> dict[str, Any] | None:

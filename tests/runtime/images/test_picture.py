@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from edgefeat._images.form import PictureForm
-from edgefeat._images.picture import Decoding, read_picture
+from edgefeat._images.form import Decoding, PictureForm
+from edgefeat._images.picture import read_picture
 
 Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import edgefeat
-from edgefeat._images.form import PictureForm
-from edgefeat._images.picture import Channels, Decoding, read_picture
+from edgefeat._images.form import Decoding, PictureForm
+from edgefeat._images.picture import Channels, read_picture
 from edgefeat._images.resize import resized
 
 Fit = Literal["stretch", "crop", "pad"]

@@ -72,8 +72,8 @@ def write_album(folder: Path) -> Path:
 
 def write_many(database: Path, count: int, dimensions: int, zeros: int = 0) -> NDArray[np.float32]:
     """A database of features at random around a few hundred centres, by the store's own writer."""
-    from edgefeat._store.precision import encode
-    from edgefeat._store.records import Photo, StoreIdentity, StoreTap
+    from edgefeat._store.encoding import encode
+    from edgefeat._store.records import Photo, StoreIdentity, StoreTap, Versions
     from edgefeat._store.writer import StoreWriter
 
     random = np.random.default_rng(7)
@@ -83,7 +83,7 @@ def write_many(database: Path, count: int, dimensions: int, zeros: int = 0) -> N
     writer, _ = StoreWriter.open(database)
     rows = []
     try:
-        writer.begin(identity, "1")
+        writer.begin(identity, Versions("1", "2", "3"))
         for number in range(count):
             noise = random.standard_normal(dimensions, np.float32)
             rows.append(centres[number % len(centres)] + noise)

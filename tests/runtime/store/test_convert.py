@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 import edgefeat
-from edgefeat._store.precision import encode
-from edgefeat._store.records import Photo, StoreIdentity, StoreTap
+from edgefeat._store.encoding import encode
+from edgefeat._store.records import Photo, StoreIdentity, StoreTap, Versions
 from edgefeat._store.writer import StoreWriter
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,7 +28,7 @@ def write(path: Path, taps: tuple[StoreTap, ...], precision: str = "float32", co
     """A database of random features; every hundredth photo failed, and one name is odd."""
     writer, _ = StoreWriter.open(path)
     identity = StoreIdentity("demo", "/nowhere", "ab" * 32, "onnx-int8", "onnxruntime", "fast", precision, taps)  # type: ignore[arg-type]
-    writer.begin(identity, "1.0")
+    writer.begin(identity, Versions("1", "2", "3"))
     random = np.random.default_rng(3)
     for number in range(count):
         name = ODD if number == 7 else f"/photos/{(number * 7919) % count:05d}.jpg"
@@ -176,7 +176,7 @@ def test_stored_values_are_as_near_as_their_precision(tmp_path: Path) -> None:
         writer, _ = StoreWriter.open(tmp_path / f"{precision}.db")
         taps = (StoreTap("a", (1000,)), StoreTap("b", (1000,)))
         identity = StoreIdentity("demo", "/nowhere", "0" * 64, "onnx-int8", "onnxruntime", "exact", precision, taps)  # type: ignore[arg-type]
-        writer.begin(identity, "1")
+        writer.begin(identity, Versions("1", "2", "3"))
         scales, data = encode([feature, np.zeros(1000, np.float32)], precision)  # type: ignore[arg-type]
         writer.put(Photo("/a", 1, 1, "00" * 32, "ok", None, 1), scales, data)
         writer.close()

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import edgefeat
-from edgefeat._store.precision import encode
-from edgefeat._store.records import Photo, StoreIdentity, StoreTap
+from edgefeat._store.encoding import encode
+from edgefeat._store.records import Photo, StoreIdentity, StoreTap, Versions
 from edgefeat._store.writer import StoreWriter
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -25,7 +25,7 @@ def forged(database: Path, *, precision: str = "float32", data: bytes | None = N
     taps = (StoreTap("features", (4,)),)
     writer.begin(
         StoreIdentity("demo", "/nowhere", "ab" * 32, "onnx-int8", "onnxruntime", "fast", precision, taps),  # type: ignore[arg-type]
-        "1.0",
+        Versions("1", "2", "3"),
     )
     scales, written = encode([np.ones(4, np.float32)], precision)  # type: ignore[arg-type]
     if precision == "int8":
@@ -102,7 +102,7 @@ def test_names_do_not_reach_the_terminal_as_commands(tmp_path: Path, edgefeat_co
     with edgefeat.FeatureStore.open(database) as store:
         identity = store.identity
     writer, _ = StoreWriter.open(database)
-    writer.begin(identity, "1.0")
+    writer.begin(identity, Versions("1", "2", "3"))
     scales, data = encode([np.ones(4, np.float32)], "float32")
     writer.put(Photo("/\x1b]0;owned\x07\n.jpg", 4, 2, "1" * 64, "ok", None, writer.run), scales, data)
     writer.close()

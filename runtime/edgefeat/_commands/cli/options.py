@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from edgefeat._bundle.manifest import ALL_VARIANTS
+from edgefeat._bundle.variant import ALL_VARIANTS
 from edgefeat._commands.cli.declaration import Option
 from edgefeat._commands.cli.terminal import echo, printable
 from edgefeat._engines.registry import ENGINES

@@ -6,13 +6,16 @@ from edgefeat._commands.cli.declaration import DeclaredCommand, Option
 from edgefeat._commands.cli.options import CHOICE_OPTIONS, JSON, LIMIT_OPTIONS, limits_of
 from edgefeat._commands.cli.terminal import documented
 from edgefeat._commands.extract.database_options import DATABASE_OPTIONS, check_options_without_database
+from edgefeat._engines.device.cores import available_cores
 from edgefeat._errors import ArgumentError
 from edgefeat._images.sources.paths import STANDARD_INPUT
-from edgefeat._store.feature_files import OUTPUT_SUFFIXES
+from edgefeat._store.output import OUTPUT_SUFFIXES
 
 __all__ = ["command"]
 
 _OUTPUT = "features.npz"
+# More would take too much of the processor if it turns out that few photos are new.
+_EARLY = 2
 
 
 def extract(
@@ -62,9 +65,9 @@ def extract(
             raise ArgumentError(
                 "-o and --into cannot be combined: convert a database to other files with `edgefeat convert`"
             )
-        from edgefeat._bulk.worker_process import EarlyWorker
+        from edgefeat._bulk.worker_process import EarlyWorkers
 
-        with EarlyWorker() as early:
+        with EarlyWorkers(min(_EARLY, workers or available_cores())) as early:
             from edgefeat._commands.extract.database import extract_to_database  # takes as long as a worker's start
 
             return extract_to_database(

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from edgefeat._bulk.options import PHOTO_SECONDS, BulkOptions
 from edgefeat._bulk.run import extract_into
-from edgefeat._bulk.worker_process import EarlyWorker
+from edgefeat._bulk.worker_process import EarlyWorkers
 from edgefeat._commands.cli.terminal import echo
 from edgefeat._commands.extract.database_report import report, resuming_command
 from edgefeat._commands.extract.progress import progress_for
 from edgefeat._errors import ArgumentError
+from edgefeat._images.form import Decoding
 from edgefeat._images.limits import Limits
-from edgefeat._images.picture import Decoding
 
 __all__ = ["extract_to_database"]
 
@@ -25,7 +25,7 @@ def extract_to_database(
     paths: tuple[str, ...],
     lists: tuple[str, ...],
     into: str,
-    early: EarlyWorker,
+    early: EarlyWorkers,
     *,
     by_nul: bool,
     variant: str | None,
@@ -42,7 +42,7 @@ def extract_to_database(
     limits: Limits,
     as_json: bool,
 ) -> int:
-    """Run the bulk extraction and return the exit status; `early` becomes its first worker."""
+    """Run the bulk extraction and return the exit status; `early` become its first workers."""
     for name, number in (("photo-seconds", photo_seconds), ("pause-when-hot", pause_when_hot)):
         if number is not None and math.isnan(number):
             raise ArgumentError(f"--{name} is nan (allowed: a number)")

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from edgefeat._commands.cli.options import echo_json
 from edgefeat._commands.cli.terminal import counted, echo, printable
 from edgefeat._extractor import Extraction, Extractor, load
+from edgefeat._images.form import Decoding
 from edgefeat._images.limits import Limits, truncation
-from edgefeat._images.picture import Decoding
 from edgefeat._images.sources.paths import paths_in_list, pictures_of
-from edgefeat._store.feature_files import FeatureTable, check_output, write_features
+from edgefeat._store.feature_files import FeatureTable, write_features
+from edgefeat._store.output import check_output
 
 __all__ = ["extract_to_file"]
 

@@ -13,45 +13,39 @@ from edgefeat._errors import PictureError
 from edgefeat._images.formats import plugins
 from edgefeat._images.limits import Limits
 
-__all__ = ["PICTURE_SUFFIXES", "opened_image"]
+__all__ = ["opened_image"]
 
 # Pillow decodes it in Python with several copies in memory: a 2 KB file of 64 million pixels takes 1.3 GB and 6 s.
 _RUN_LENGTH_COST = 16.0
 
 
 class _Kind(NamedTuple):
-    """A format: its name, its endings, the function that opens it, and the memory per pixel relative to 4 bytes.
+    """A format: its name, the function that opens it, and the memory per pixel relative to 4 bytes.
 
     `check` names a module of this package and its function, which rejects files that would need too much time or
     memory, before anything is opened. Reading one photo imports only one of these modules.
     """
 
     name: str
-    suffixes: tuple[str, ...]
     open: Callable[[BinaryIO], ImageFile]
     cost: float = 1.0
     check: tuple[str, str] | None = None
 
 
 # libjpeg can scale by 8 while decoding; the result is checked once the scale is known.
-_JPEG = _Kind("JPEG", (".jpg", ".jpeg"), plugins.open_jpeg, 1 / 8, ("jpeg", "check_jpeg"))
-_PNG = _Kind("PNG", (".png",), plugins.open_png, check=("png", "check_png"))
+_JPEG = _Kind("JPEG", plugins.open_jpeg, 1 / 8, ("jpeg", "check_jpeg"))
+_PNG = _Kind("PNG", plugins.open_png, check=("png", "check_png"))
 # libwebp holds two canvases and returns a copy: 16 bytes a pixel including Pillow's. libavif is similar.
-_WEBP = _Kind("WebP", (".webp",), plugins.open_webp, 2)
-_AVIF = _Kind("AVIF", (".avif",), plugins.open_avif, 2)
-_HEIC = _Kind("HEIC", (".heic", ".heif"), plugins.open_heif)
-_TIFF = _Kind("TIFF", (".tif", ".tiff"), plugins.open_tiff, check=("tiff", "check_tiff"))
-_JPEG2000 = _Kind(
-    "JPEG 2000", (".jp2", ".j2k", ".jpx", ".jpf"), plugins.open_jpeg2000, 4, ("jpeg2000", "check_jpeg2000")
-)
-_JXL = _Kind("JPEG XL", (".jxl",), plugins.open_jxl, 4, ("jxl", "check_jxl"))
-_BMP = _Kind("BMP", (".bmp",), plugins.open_bmp)
-_GIF = _Kind("GIF", (".gif",), plugins.open_gif, check=("gif", "check_gif"))
-_PNM = _Kind("PNM", (".pnm", ".ppm", ".pgm", ".pbm"), plugins.open_pnm, check=("pnm", "check_pnm"))
+_WEBP = _Kind("WebP", plugins.open_webp, 2)
+_AVIF = _Kind("AVIF", plugins.open_avif, 2)
+_HEIC = _Kind("HEIC", plugins.open_heif)
+_TIFF = _Kind("TIFF", plugins.open_tiff, check=("tiff", "check_tiff"))
+_JPEG2000 = _Kind("JPEG 2000", plugins.open_jpeg2000, 4, ("jpeg2000", "check_jpeg2000"))
+_JXL = _Kind("JPEG XL", plugins.open_jxl, 4, ("jxl", "check_jxl"))
+_BMP = _Kind("BMP", plugins.open_bmp)
+_GIF = _Kind("GIF", plugins.open_gif, check=("gif", "check_gif"))
+_PNM = _Kind("PNM", plugins.open_pnm, check=("pnm", "check_pnm"))
 _KINDS = (_JPEG, _PNG, _WEBP, _AVIF, _HEIC, _TIFF, _JPEG2000, _JXL, _BMP, _GIF, _PNM)
-
-#: The endings by which images are found in folders. A file named directly is tried whatever its ending.
-PICTURE_SUFFIXES = tuple(suffix for kind in _KINDS for suffix in kind.suffixes)
 
 _HEAD = 64
 _BEGINNINGS = (

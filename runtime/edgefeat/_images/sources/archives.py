@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -75,6 +74,8 @@ def file_facts(path: str) -> tuple[int, int]:
 
 def read_member(archive: str, name: str) -> bytes:
     """Return a member's content. Raises PictureError if it is missing, too large, encrypted or damaged."""
+    import zipfile  # imported only if an archive is used, like tarfile
+
     member = _member(archive, name)
     if member.size > _MOST_BYTES:
         raise PictureError(f"{member.size:,} bytes in an archive (allowed: {_MOST_BYTES:,}): unpack it first")
@@ -115,7 +116,8 @@ def _member(archive: str, name: str) -> _Member:
 
 
 def _index(archive: str) -> dict[str, _Member]:
-    import tarfile  # imported only if an archive is used
+    import tarfile
+    import zipfile
 
     try:
         status = os.stat(archive)
@@ -144,6 +146,8 @@ def _index_of(archive: str, size: int, _mtime_ns: int) -> dict[str, _Member]:
 
 
 def _zipped(archive: str) -> Iterator[tuple[str, _Member]]:
+    import zipfile
+
     with open(archive, "rb") as stream:
         if (claimed := _directory_bytes(stream)) > _MOST_DIRECTORY:
             raise PictureError(

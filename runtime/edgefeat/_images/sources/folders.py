@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from edgefeat._images.formats.registry import PICTURE_SUFFIXES
+from edgefeat._images.formats.suffixes import PICTURE_SUFFIXES
 
 __all__ = ["pictures_in", "walk_pictures"]
 

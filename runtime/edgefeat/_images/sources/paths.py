@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from edgefeat._errors import ArgumentError, PictureError
-from edgefeat._images.formats.registry import PICTURE_SUFFIXES
+from edgefeat._images.formats.suffixes import PICTURE_SUFFIXES
 from edgefeat._images.sources.archives import archive_members, is_archive
 from edgefeat._images.sources.folders import walk_pictures
-from edgefeat._images.sources.streams import URL, url_advice
+from edgefeat._images.sources.urls import URL, url_advice
 
 __all__ = ["STANDARD_INPUT", "paths_in_list", "pictures_of"]
 

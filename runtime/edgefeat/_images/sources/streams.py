@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,16 +12,9 @@ from typing import BinaryIO
 from PIL import Image
 
 from edgefeat._errors import ArgumentError, PictureError
+from edgefeat._images.sources.urls import URL, url_advice
 
-__all__ = ["URL", "as_picture_errors", "opened_stream", "url_advice"]
-
-#: A URL, which looks like a path but is not one.
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-
-
-def url_advice(url: str) -> str:
-    """Return advice on using a URL."""
-    return f"is a URL, which is not supported: download it first with: curl -LO '{url}'"
+__all__ = ["as_picture_errors", "opened_stream"]
 
 
 @contextmanager

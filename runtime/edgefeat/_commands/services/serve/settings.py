@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgefeat._errors import ArgumentError
-from edgefeat._images.picture import Decoding
+from edgefeat._images.form import Decoding
 
 __all__ = ["SERVE_PIXELS", "ServeLimits", "ServeSettings", "is_loopback"]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgefeat._images.formats.registry import PICTURE_SUFFIXES
+from edgefeat._images.formats.suffixes import PICTURE_SUFFIXES
 from edgefeat._images.sources.folders import walk_pictures
 
 __all__ = ["Folder", "is_photo", "mounts"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefeat._errors import ArgumentError
+from edgefeat._images.form import Decoding
 from edgefeat._images.limits import DEFAULT_LIMITS, Limits
-from edgefeat._images.picture import Decoding
 from edgefeat._store.precision import Precision
 
 __all__ = ["WatchSettings"]

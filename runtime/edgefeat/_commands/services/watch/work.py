@@ -69,7 +69,7 @@ class Crew:
         """Return the results of the tasks, or of some of them if the watch ends."""
         by_path = {task.path: task for task in tasks}
         self._workers.count = max(1, min(self._most, len(tasks)))
-        self._workers.take((Work(task.path, None) for task in tasks), lambda work: by_path[work.path])
+        self._workers.take((Work(task.path, None) for task in tasks), len(tasks), lambda work: by_path[work.path])
         done: list[Done] = []
         while goes_on() and self._workers.feed(resting=False):
             for task, answer, payload in self._workers.answers(0.1):

@@ -15,7 +15,7 @@ from edgefeat._bulk.rows import Rows
 from edgefeat._commands.services.watch.results.protocol import Done, Written
 from edgefeat._errors import StoreError
 from edgefeat._store.reader import FeatureStore
-from edgefeat._store.records import Known, StoreIdentity
+from edgefeat._store.records import Known, StoreIdentity, Versions
 from edgefeat._store.writer import StoreWriter
 
 __all__ = ["DatabaseResults"]
@@ -32,7 +32,7 @@ class DatabaseResults:
         self._note = note
         self._store: FeatureStore | None = None
         self._file: tuple[int, int] | None = None
-        self._begun: tuple[StoreIdentity, str] | None = None
+        self._begun: tuple[StoreIdentity, Versions] | None = None
         self._run: int | None = None
 
     def identity(self, trouble: Callable[[str], object]) -> StoreIdentity | None:
@@ -62,7 +62,7 @@ class DatabaseResults:
         return identity
 
     def begin(self, identity: StoreIdentity, loaded: Loaded) -> None:
-        self._begun = identity, loaded.engine_version
+        self._begun = identity, loaded.versions
 
     def known(self, path: str) -> Known | None:
         with self._reading() as store:
@@ -83,8 +83,8 @@ class DatabaseResults:
         written = Written([], [], [], [], [])
         store, repaired = StoreWriter.open(self._path)
         try:
-            identity, version = self._begun
-            store.begin(identity, version, resume=self._run)
+            identity, versions = self._begun
+            store.begin(identity, versions, resume=self._run)
             self._put(store, done, written)
             written.removed += [path for path in removed if store.remove(path)]
             store.commit()

@@ -1,0 +1,19 @@
+"""The endings of image files, for finding images in folders and archives."""
+
+__all__ = ["PICTURE_SUFFIXES"]
+
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "WebP": (".webp",),
+    "AVIF": (".avif",),
+    "HEIC": (".heic", ".heif"),
+    "TIFF": (".tif", ".tiff"),
+    "JPEG 2000": (".jp2", ".j2k", ".jpx", ".jpf"),
+    "JPEG XL": (".jxl",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "PNM": (".pnm", ".ppm", ".pgm", ".pbm"),
+}
+#: The endings by which images are found in folders. A file named directly is tried whatever its ending.
+PICTURE_SUFFIXES = tuple(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
