@@ -68,8 +68,16 @@ class Workers:
         self._alive.append(self._loading())
 
     def start_others(self, photos: int) -> None:
-        """Start the other workers needed for `photos` photos. They wait if the first one is choosing what to load."""
+        """Start the other workers needed for `photos` photos. They wait if the first one is choosing what to load.
+
+        Those started early that are not needed are ended.
+        """
         wanted = min(self.count, photos)
+        needed = max(wanted - len(self._alive), 0)
+        for worker in self._waiting[needed:]:
+            worker.end()
+            worker.release()
+        del self._waiting[needed:]
         if self.settings.variant and self.settings.engine:
             self._alive += [self._loading() for _ in range(len(self._alive), wanted)]
         else:

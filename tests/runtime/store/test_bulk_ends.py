@@ -16,6 +16,9 @@ from PIL import Image
 from tests.runtime.store.databases import end, events, rows
 
 import edgefeat
+from edgefeat._bulk.messages import WorkerSettings
+from edgefeat._bulk.worker_pool import Workers
+from edgefeat._bulk.worker_process import EarlyWorkers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -198,3 +201,19 @@ def test_a_photo_that_needs_more_memory_than_a_worker_may_take_fails_alone(
     )
     last = end(edgefeat_command("extract", one_tap, "in", "--into", "f.db", "--json", "--retry-failed"))
     assert (last["computed"], last["failed"]) == (1, 3)
+
+
+@linux_only
+def test_a_worker_started_early_that_is_not_needed_ends(one_tap: Path) -> None:
+    bundle = edgefeat.Bundle.open(one_tap)
+    settings = WorkerSettings(str(one_tap), bundle.identity, None, None, 1, "fast", "float32", 10**9, 10**8, 0.5)
+    with EarlyWorkers(3) as early:
+        workers = Workers(settings, 2, early.events, seconds=60.0, waiting=early.processes)
+        started = {worker.pid for worker in early.processes}
+        workers.start_first()
+        workers.start_others(9)
+        assert len(started & {*_workers(os.getpid())}) == 2
+        workers.start_others(1)
+        assert len(started & {*_workers(os.getpid())}) == 1
+        workers.end()
+        assert not started & {*_workers(os.getpid())}
