@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgefeat import ArgumentError
@@ -10,7 +11,7 @@ from edgefeat_bench._records import Contender, Run
 
 
 def resumed(path: Path, fresh: Run, contenders: Sequence[Contender]) -> Run:
-    """Return the run at `path`, or `fresh`, which has nothing measured yet, if there is none.
+    """Return the run at `path`, with the command of `fresh`; or `fresh`, which has nothing measured yet, if there is none.
 
     Raises ArgumentError, which names the difference, for a run of another machine, bundle or edgefeat, other photos
     or other contenders.
@@ -30,4 +31,4 @@ def resumed(path: Path, fresh: Run, contenders: Sequence[Contender]) -> Run:
     for aspect, (before, now) in aspects.items():
         if before != now:
             raise ArgumentError(f"{path} is a run with another {aspect}: start a new one, without --resume")
-    return old
+    return replace(old, command=fresh.command)

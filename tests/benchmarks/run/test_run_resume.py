@@ -56,6 +56,7 @@ def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, t
     copied = Path(shutil.copytree(photos, tmp_path / "copied", copy_function=shutil.copy))  # with times of their own
     after = measured(tmp_path, copied, *quick, "--rounds", str(before.rounds + 1), "--resume")
     assert after.rounds == before.rounds + 1
+    assert f"--rounds {after.rounds} " in after.command  # the command that completed it, not the interrupted one
     assert after.after is not None
     for old, new in zip(before.results, after.results, strict=True):
         for one, other in zip(old.series, new.series, strict=True):
