@@ -11,7 +11,7 @@ from edgefeat_bench._records import Contender, Run
 
 
 def resumed(path: Path, fresh: Run, contenders: Sequence[Contender]) -> Run:
-    """Return the run at `path`, with the command of `fresh`; or `fresh`, which has nothing measured yet, if there is none.
+    """Return the run at `path`, or `fresh`, which has nothing measured yet, if there is none. The command is `fresh`'s.
 
     Raises ArgumentError, which names the difference, for a run of another machine, bundle or edgefeat, other photos
     or other contenders.
