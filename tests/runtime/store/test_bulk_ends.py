@@ -16,7 +16,8 @@ from PIL import Image
 from tests.runtime.store.databases import end, events, rows
 
 import edgefeat
-from edgefeat._bulk.messages import WorkerSettings
+from edgefeat._bulk.messages import Task, WorkerSettings
+from edgefeat._bulk.plan import Work
 from edgefeat._bulk.worker_pool import Workers
 from edgefeat._bulk.worker_process import EarlyWorkers
 
@@ -203,12 +204,32 @@ def test_a_photo_that_needs_more_memory_than_a_worker_may_take_fails_alone(
     assert (last["computed"], last["failed"]) == (1, 3)
 
 
+def settings_of(bundle: Path) -> WorkerSettings:
+    identity = edgefeat.Bundle.open(bundle).identity
+    return WorkerSettings(str(bundle), identity, None, None, 1, "fast", "float32", 10**9, 10**8, 0.5)
+
+
+@pytest.mark.parametrize(("photos", "least", "most"), [(1000, 3, 12), (8, 1, 2)])
+def test_a_worker_gets_several_photos_at_first_and_few_towards_the_end(
+    photos: int, least: int, most: int, one_tap: Path
+) -> None:
+    with EarlyWorkers(2) as early:
+        workers = Workers(settings_of(one_tap), 2, early.events, seconds=60.0, waiting=early.processes)
+        workers.start_first()
+        while workers.first_loaded(1.0) is None:
+            pass
+        workers.start_others(photos)
+        work = (Work(f"{number}.jpg", None) for number in range(photos))
+        workers.take(work, photos, lambda one: Task(one.path, ()))
+        assert workers.feed(resting=False)
+        assert all(least <= len(worker.tasks) <= most for worker in early.processes)
+        workers.end()
+
+
 @linux_only
 def test_a_worker_started_early_that_is_not_needed_ends(one_tap: Path) -> None:
-    bundle = edgefeat.Bundle.open(one_tap)
-    settings = WorkerSettings(str(one_tap), bundle.identity, None, None, 1, "fast", "float32", 10**9, 10**8, 0.5)
     with EarlyWorkers(3) as early:
-        workers = Workers(settings, 2, early.events, seconds=60.0, waiting=early.processes)
+        workers = Workers(settings_of(one_tap), 2, early.events, seconds=60.0, waiting=early.processes)
         started = {worker.pid for worker in early.processes}
         workers.start_first()
         workers.start_others(9)

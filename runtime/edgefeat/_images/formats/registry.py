@@ -11,6 +11,7 @@ from PIL.ImageFile import ImageFile
 
 from edgefeat._errors import PictureError
 from edgefeat._images.formats import plugins
+from edgefeat._images.formats.suffixes import SUFFIXES
 from edgefeat._images.limits import Limits
 
 __all__ = ["opened_image"]
@@ -45,7 +46,6 @@ _JXL = _Kind("JPEG XL", plugins.open_jxl, 4, ("jxl", "check_jxl"))
 _BMP = _Kind("BMP", plugins.open_bmp)
 _GIF = _Kind("GIF", plugins.open_gif, check=("gif", "check_gif"))
 _PNM = _Kind("PNM", plugins.open_pnm, check=("pnm", "check_pnm"))
-_KINDS = (_JPEG, _PNG, _WEBP, _AVIF, _HEIC, _TIFF, _JPEG2000, _JXL, _BMP, _GIF, _PNM)
 
 _HEAD = 64
 _BEGINNINGS = (
@@ -102,5 +102,5 @@ def _kind(head: bytes) -> _Kind:
             return _AVIF
         if head[8:12] in _HEVC_BRANDS | _ANY_BRANDS:
             return _HEIC
-    *names, last = (kind.name for kind in _KINDS)
+    *names, last = SUFFIXES
     raise PictureError(f"not an image in a supported format ({', '.join(names)} or {last}), by its content")

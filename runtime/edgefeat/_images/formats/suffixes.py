@@ -1,8 +1,9 @@
-"""The endings of image files, for finding images in folders and archives."""
+"""The supported image formats, and the endings of their files, for finding images in folders and archives."""
 
-__all__ = ["PICTURE_SUFFIXES"]
+__all__ = ["PICTURE_SUFFIXES", "SUFFIXES"]
 
-_SUFFIXES = {
+#: By the name of the format.
+SUFFIXES = {
     "JPEG": (".jpg", ".jpeg"),
     "PNG": (".png",),
     "WebP": (".webp",),
@@ -15,5 +16,6 @@ _SUFFIXES = {
     "GIF": (".gif",),
     "PNM": (".pnm", ".ppm", ".pgm", ".pbm"),
 }
+
 #: The endings by which images are found in folders. A file named directly is tried whatever its ending.
-PICTURE_SUFFIXES = tuple(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
+PICTURE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
