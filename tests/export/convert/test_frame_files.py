@@ -34,6 +34,7 @@ from edgefeat_export._convert.frames import onnx as onnx_frames
 from edgefeat_export._convert.frames import tflite as tflite_frames
 from edgefeat_export._convert.frames.filters import bilinear, byte_weights
 from edgefeat_export._convert.frames.plan import enlarged, plan_frame
+from edgefeat_export._convert.frames.repeats import repeats
 
 HEIGHT, WIDTH = 24, 32
 MAKE_BUNDLES = Path(__file__).parents[2] / "data" / "make_bundles.py"
@@ -95,6 +96,65 @@ def test_both_formats_make_the_picture_that_pillow_makes(identity: Path, form: F
         difference = np.abs(found - expected)
         assert difference.max() <= 3, form.name
         assert difference.mean() <= 0.5, form.name
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+@pytest.mark.parametrize("pixel_format", [one for one in FORMATS if one not in ("nv12", "nv21", "i420")])
+def test_packed_frames_are_resized_along_their_columns_first_if_weights_repeat(
+    identity: Path, pixel_format: str, rotation: int
+) -> None:
+    form = parse_frame(f"{pixel_format}-64x60-{rotation}")
+    coarse = np.random.default_rng(rotation).integers(80, 176, (5, 6, 3), np.uint8)
+    frame = frame_of(np.asarray(Image.fromarray(coarse).resize(form.upright, Image.Resampling.BICUBIC)), form)
+    for fit in ("stretch", "crop", "pad"):
+        picture = PictureForm(HEIGHT, WIDTH, fit=fit)
+        expected = read_picture(rgb_of(frame, form), picture).astype(int)
+        found, _ = pixels(identity, frame, form, picture)
+        difference = np.abs(found - expected)
+        assert difference.max() <= 2, fit
+        assert difference.mean() <= 0.5, fit
+        if fit == "stretch":
+            assert "DEPTHWISE_CONV_2D" in operators(identity / "frame.tflite")
+    picture = PictureForm(HEIGHT, WIDTH)
+    for other in (f"{pixel_format}-64x58-{rotation}", "nv21-64x60"):
+        tflite_frames.with_frame(identity / "net.tflite", plan_frame(parse_frame(other), picture), identity / "other")
+        assert "DEPTHWISE_CONV_2D" not in operators(identity / "other"), other
+
+
+def operators(file: Path) -> set[str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    from edgefeat_export._convert.tflite import flatbuffer
+
+    model = flatbuffer.read(file)
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+    return {names[flatbuffer.op_code(model, one)] for one in model.subgraphs[0].operators}
+
+
+@given(st.integers(1, 150), st.integers(1, 90), st.data())
+@settings(deadline=None, max_examples=200)
+def test_weights_that_repeat_are_found_again(source: int, size: int, data: st.DataObject) -> None:
+    begin = data.draw(st.integers(0, source - 1))
+    end = data.draw(st.integers(begin + 1, source))
+    weights = bilinear(source, size, begin, end)
+    found = repeats(weights)
+    if found is None:
+        return
+    again = np.zeros((size, source + 2 * source))  # as if the image went on beyond its edges
+    for row in range(size):
+        kernel = found.edges.get(row, found.kernels[row % len(found.kernels)])
+        first = kernel.first + (0 if row in found.edges else row // len(found.kernels) * found.step)
+        again[row, source + first : source + first + len(kernel.weights)] = kernel.weights
+    np.testing.assert_allclose(again[:, source : 2 * source], weights, atol=1e-8)
+    assert not again[:, :source].any()
+    assert not again[:, 2 * source :].any()
+
+
+@pytest.mark.parametrize(("source", "size", "period"), [(480, 224, 7), (720, 224, 14), (480, 160, 1), (240, 224, 14)])
+def test_usual_sizes_repeat(source: int, size: int, period: int) -> None:
+    found = repeats(bilinear(source, size))
+    assert found is not None
+    assert len(found.kernels) == period
 
 
 @pytest.mark.parametrize("pixel_format", ["bgr", "rgba", "bgra", "gray", "nv12", "nv21", "i420", "yuyv"])

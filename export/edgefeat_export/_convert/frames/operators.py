@@ -89,6 +89,8 @@ class Builder:
         )
 
     def slice(self, source: int, begin: Sequence[int], size: Sequence[int]) -> int:
+        if list(size) == self.shape(source):
+            return source
         ends = [self._integers(begin), self._integers(size)]
         options = schema.SliceOptionsT()
         return self._add("SLICE", [source, *ends], size, self.kind(source), options, _OPTIONS.SliceOptions)
@@ -118,12 +120,19 @@ class Builder:
         kind = self.kind(sources[0])
         return self._add("CONCATENATION", sources, shape, kind, options, _OPTIONS.ConcatenationOptions)
 
+    def flipped(self, source: int) -> int:
+        """Return a tensor whose first axis is reversed."""
+        inputs = [source, self._integers([0])]
+        options = schema.ReverseV2OptionsT()
+        kind = _OPTIONS.ReverseV2Options
+        return self._add("REVERSE_V2", inputs, self.shape(source), self.kind(source), options, kind)
+
     def pad(self, source: int, padding: Sequence[Sequence[int]]) -> int:
-        """Return int8 levels with black around them."""
+        """Return levels with black around them."""
         shape = [side + sum(ends) for side, ends in zip(self.shape(source), padding, strict=True)]
-        ends, zero = self._constant(np.array(padding, np.int32)), self.zero(source)
-        if zero == BYTES:
-            return self._add("PAD", [source, ends], shape, np.int8, schema.PadOptionsT(), _OPTIONS.PadOptions)
+        ends, zero, kind = self._constant(np.array(padding, np.int32)), self.zero(source), self.kind(source)
+        if zero == (BYTES if kind is np.int8 else 0):
+            return self._add("PAD", [source, ends], shape, kind, schema.PadOptionsT(), _OPTIONS.PadOptions)
         black = self.tensor([1], np.int8, np.array([BYTES], np.int8).tobytes(), zero=zero)
         inputs = [source, ends, black]
         return self._add("PADV2", inputs, shape, np.int8, schema.PadV2OptionsT(), _OPTIONS.PadV2Options, zero=zero)
@@ -161,12 +170,41 @@ class Builder:
         matrix = self.tensor(weights.shape, np.int8, np.ascontiguousarray(weights).tobytes(), scale=scale)
         inputs = [rows, matrix, -1]
         if bias is not None and bias.any():
-            sums = np.rint(np.broadcast_to(bias, len(weights)) / scale).astype(np.int32)
-            inputs[2] = self.tensor(sums.shape, np.int32, sums.tobytes(), scale=scale)
+            inputs[2] = self.bias(np.broadcast_to(bias, len(weights)), scale)
         options = schema.FullyConnectedOptionsT()
         shape = [int(np.prod(self.shape(rows)[:-1])), len(weights)]
         kind = _OPTIONS.FullyConnectedOptions
         return self._add("FULLY_CONNECTED", inputs, shape, np.int8, options, kind, zero=zero)
+
+    def bias(self, values: npt.NDArray[np.float64], scale: float) -> int:
+        """Return what a product with weights of `scale` can add to its sums: levels, as a constant."""
+        sums = np.rint(values / scale).astype(np.int32)
+        return self.tensor(sums.shape, np.int32, sums.tobytes(), scale=scale)
+
+    def depthwise(
+        self,
+        image: int,
+        weights: npt.NDArray[np.uint8],
+        *,
+        stride: int,
+        scale: float,
+        bias: int,
+    ) -> int:
+        """Return uint8 `image` (1, rows, 1, bytes) times `weights` (window,) times `scale`, every `stride` rows.
+
+        All bytes of a row have the same weights. The tensor `bias` (bytes,) is added.
+        """
+        _, rows, _, width = self.shape(image)
+        window = len(weights)
+        matrix = np.broadcast_to(weights[:, np.newaxis], (window, width))
+        constant = self.tensor([1, window, 1, width], np.uint8, np.ascontiguousarray(matrix).tobytes(), scale=scale)
+        inputs = [image, constant, bias]
+        options = schema.DepthwiseConv2DOptionsT()
+        options.padding = schema.Padding.VALID
+        options.strideH = options.strideW = stride
+        options.depthMultiplier = options.dilationHFactor = options.dilationWFactor = 1
+        shape = [1, (rows - window) // stride + 1, 1, width]
+        return self._add("DEPTHWISE_CONV_2D", inputs, shape, np.uint8, options, _OPTIONS.DepthwiseConv2DOptions, zero=0)
 
     def levels_of(self, operators: list[Any], picture: int) -> int | None:
         """Return the int8 tensor of pixels that the network's `operators` read, or None if they read floats.
