@@ -67,12 +67,13 @@ def _lines(builder: Builder, levels: int, plan: FramePlan, colors: ColorMatrix) 
     """Return the first pass of YUV: (lines, resized), group by group; black is subtracted from luma."""
     form = plan.form
     row = form.size // form.shape[0]
-    whole = builder.reshape(levels, [form.shape[0], row])
+    whole = builder.reshape(levels, [1, form.shape[0], row])
     sections: list[int] = []
     for section in plan.sections:
         rows, start = whole, section.start
         if section.row_bytes != row:  # the half rows of I420's chroma
-            rows = builder.reshape(builder.window(whole, form.height, form.shape[0], 0, row), [form.height, row // 2])
+            halves = builder.slice(whole, [0, form.height, 0], [1, form.height // 2, row])
+            rows = builder.reshape(halves, [1, form.height, row // 2])
             start -= form.height * row
         planes = _section(builder, rows, start // section.row_bytes, section)
         sections.append(builder.reshape(planes, [plan.groups, -1, plan.across]))
@@ -84,16 +85,14 @@ def _lines(builder: Builder, levels: int, plan: FramePlan, colors: ColorMatrix) 
 def _section(builder: Builder, rows: int, first: int, section: Section) -> int:
     """Return the first pass of a section: (rows, planes, resized).
 
-    It begins at the row `first` of `rows`, or has every second one from there if `rows` are pairs.
+    It begins at the row `first` of `rows` (1, rows, bytes), or has every second one from there of (rows, 2, bytes).
     """
     planes, size, _ = section.weights.shape
     whole, total = byte_weights(section.weights.reshape(planes * size, -1), grid.LEVELS)
     parts = []
     for block in blocks(whole.reshape(section.weights.shape), _ACROSS[planes]):
-        if len(builder.shape(rows)) == 3:
-            part = builder.slice(rows, [0, first, block.first], [section.rows, 1, block.last - block.first])
-        else:
-            part = builder.window(rows, first, first + section.rows, block.first, block.last)
+        sides = [1, section.rows] if builder.shape(rows)[0] == 1 else [section.rows, 1]
+        part = builder.slice(rows, [0, first, block.first], [*sides, block.last - block.first])
         window = builder.signed(part)
         _, count, width = block.weights.shape
         bias = np.repeat(-np.array(section.black, np.float64), count)

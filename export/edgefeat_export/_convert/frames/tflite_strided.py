@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 #: Resized pixels in a block of the product: smaller blocks are more operators, larger ones more products with zero.
 _ACROSS = 16
 _MOST_UINT8 = 255
+#: Bytes of RGBA's pixel, of YUYV's two.
+_WHOLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +56,16 @@ def strided_pixels(builder: Builder, levels: int, plan: FramePlan) -> int | None
     # Turned by 90 or 180 degrees, the frame's last row comes first; it does so at the end.
     flipped = plan.form.rotation in (90, 180)
     down = plan.down[::-1] if flipped else plan.down
-    top, bottom = _used(down)
+    top, bottom = _used(down, 1)
     found = repeats(down[:, top:bottom])
     if found is None:
         return None
     product = _product(plan)
-    left, right = _used(product.weights)
+    left, right = _used(product.weights, _WHOLE)
     (section,) = plan.sections
-    rows = builder.reshape(levels, [section.rows, section.row_bytes])
-    rows = builder.window(rows, top, bottom, left, right)
-    lines = _resized_down(builder, rows, found, len(down), _black(plan)[left:right])
+    image = builder.reshape(levels, [1, section.rows, 1, section.row_bytes])
+    image = builder.slice(image, [0, top, 0, left], [1, bottom - top, 1, right - left])
+    lines = _resized_down(builder, image, found, len(down), _black(plan)[left:right])
     pixels = _resized_across(builder, lines, len(down), product.cut(left, right))
     if flipped:
         pixels = builder.flipped(pixels)
@@ -72,10 +74,14 @@ def strided_pixels(builder: Builder, levels: int, plan: FramePlan) -> int | None
     return pixels
 
 
-def _used(weights: Array) -> tuple[int, int]:
-    """Return the first source (..., source) with weights, and what follows the last: a crop leaves some out."""
+def _used(weights: Array, multiple: int) -> tuple[int, int]:
+    """Return the first source (..., source) with weights, and what follows the last: a crop leaves some out.
+
+    Both are multiples, but for the end of all: without the last byte, an alpha, every row would have to be copied.
+    """
     (used,) = np.nonzero(weights.any(axis=tuple(range(weights.ndim - 1))))
-    return int(used[0]), int(used[-1]) + 1
+    first, last = int(used[0]) // multiple, int(used[-1]) // multiple
+    return first * multiple, min((last + 1) * multiple, weights.shape[-1])
 
 
 def _black(plan: FramePlan) -> NDArray[np.float64]:
@@ -100,14 +106,14 @@ def _product(plan: FramePlan) -> _Product:
     return _Product(weights.reshape(2, 3, plan.across, -1), colors.unit, colors.bias)
 
 
-def _resized_down(builder: Builder, rows: int, found: Repeats, size: int, black: Array) -> int:
-    """Return `rows` (height, bytes) resized along their columns less `black`: uint8 (resized, bytes).
+def _resized_down(builder: Builder, image: int, found: Repeats, size: int, black: Array) -> int:
+    """Return `image` (1, height, 1, bytes) resized along its columns less `black`: uint8 (1, periods, kernels, bytes).
 
-    The last `size` rows count. A convolution for each kernel makes every `len(kernels)`-th row. It begins at the first
-    row of the image, not at that of the kernel; with some rows of padding, which XNNPACK does not write to memory, it
-    is there after some steps, and what it made before is of no use.
+    Only its last `size` rows are of use. A convolution for each kernel makes every `len(kernels)`-th row. It begins at
+    the first row of the image, not at that of the kernel; with some rows of padding, which XNNPACK does not write to
+    memory, it is there after some steps. Nothing is reshaped, because XNNPACK copies what is.
     """
-    height, width = builder.shape(rows)
+    _, height, _, width = builder.shape(image)
     period, step = len(found.kernels), found.step
     early = max(0, max(-(-kernel.first // step) for kernel in found.kernels))
     end = early + size // period
@@ -115,11 +121,10 @@ def _resized_down(builder: Builder, rows: int, found: Repeats, size: int, black:
     bias = builder.bias(-black, 1 / total)
 
     def convolved(top: int, bottom: int, kernel: Kernel, padding: tuple[int, int] = (0, 0)) -> int:
-        image = builder.reshape(builder.window(rows, top, bottom, 0, width), [1, -1, 1, width])
-        padded = builder.pad(image, [[0, 0], padding, [0, 0], [0, 0]]) if any(padding) else image
+        part = builder.slice(image, [0, top, 0, 0], [1, bottom - top, 1, width])
+        padded = builder.pad(part, [[0, 0], padding, [0, 0], [0, 0]]) if any(padding) else part
         whole = whole_weights(kernel.weights[np.newaxis], total)[0].astype(np.uint8)
-        made = builder.depthwise(padded, whole, stride=step, scale=1 / total, bias=bias)
-        return builder.reshape(made, [-1, 1, width])
+        return builder.depthwise(padded, whole, stride=step, scale=1 / total, bias=bias)
 
     lines = []
     for phase, kernel in enumerate(found.kernels):
@@ -131,31 +136,33 @@ def _resized_down(builder: Builder, rows: int, found: Repeats, size: int, black:
             if row % period == phase
         }
         lines.append(_with_own(builder, made, end, own))
-    return builder.reshape(builder.concatenated(lines, 1), [-1, width])
+    return builder.concatenated(lines, 2)
 
 
 def _with_own(builder: Builder, made: int, end: int, own: dict[int, int]) -> int:
-    """Return the first `end` rows of `made` (rows, 1, bytes), those whose number is in `own` replaced."""
-    parts, begin = [], 0
+    """Return the first `end` rows of `made` (1, rows, 1, bytes), those whose number is in `own` replaced."""
+    parts, begin, width = [], 0, builder.shape(made)[3]
     for place in [*sorted(own), end]:
         if place > begin:
-            parts.append(builder.slice(made, [begin, 0, 0], [place - begin, *builder.shape(made)[1:]]))
+            parts.append(builder.slice(made, [0, begin, 0, 0], [1, place - begin, 1, width]))
         if place in own:
             parts.append(own[place])
         begin = place + 1
-    return builder.concatenated(parts, 0)
+    return builder.concatenated(parts, 1)
 
 
 def _resized_across(builder: Builder, lines: int, size: int, product: _Product) -> int:
-    """Return the last `size` of `lines` (rows, bytes) resized along their rows: int8 (size, resized x planes)."""
-    height = builder.shape(lines)[0]
+    """Return the last `size` rows of `lines` resized along themselves: int8 (size, resized x planes)."""
+    _, count, period, _ = builder.shape(lines)
+    periods = size // period
     copies, planes, resized, width = product.weights.shape
     parts = []
     for block in blocks(product.weights.reshape(copies * planes, resized, width), _ACROSS):
-        window = builder.signed(builder.window(lines, height - size, height, block.first, block.last))
-        window = builder.concatenated([window] * copies, 1)
-        count = block.weights.shape[1]
-        weights = block.weights.reshape(copies, planes, count, -1).transpose(2, 1, 0, 3).reshape(count * planes, -1)
-        bias = np.tile(product.bias, count)
+        part = [1, periods, period, block.last - block.first]
+        window = builder.signed(builder.slice(lines, [0, count - periods, 0, block.first], part))
+        window = builder.concatenated([window] * copies, 3)
+        pixels = block.weights.shape[1]
+        weights = block.weights.reshape(copies, planes, pixels, -1).transpose(2, 1, 0, 3).reshape(pixels * planes, -1)
+        bias = np.tile(product.bias, pixels)
         parts.append(builder.dense(window, weights.astype(np.int8), scale=product.unit, bias=bias))
     return builder.concatenated(parts, 1)
