@@ -51,7 +51,7 @@ def strided_pixels(builder: Builder, levels: int, plan: FramePlan) -> int | None
 
     None stands for a frame that cannot be resized in this way, or not faster.
     """
-    if plan.form.format in ("nv12", "nv21", "i420"):
+    if len(plan.sections) > 1:
         return None
     # Turned by 90 or 180 degrees, the frame's last row comes first; it does so at the end.
     flipped = plan.form.rotation in (90, 180)
