@@ -27,8 +27,6 @@ Array = NDArray[np.float64]
 #: Resized pixels in a block of the product: smaller blocks are more operators, larger ones more products with zero.
 _ACROSS = 16
 _MOST_UINT8 = 255
-#: Bytes of RGBA's pixel, of YUYV's two.
-_WHOLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +59,11 @@ def strided_pixels(builder: Builder, levels: int, plan: FramePlan) -> int | None
     if found is None:
         return None
     product = _product(plan)
-    left, right = _used(product.weights, _WHOLE)
-    (section,) = plan.sections
-    image = builder.reshape(levels, [1, section.rows, 1, section.row_bytes])
-    image = builder.slice(image, [0, top, 0, left], [1, bottom - top, 1, right - left])
+    step = builder.shape(levels)[3]
+    # Two pixels of YUYV share their chroma.
+    left, right = _used(product.weights, 2 * step if plan.form.is_yuv else step)
+    image = builder.slice(levels, [0, top, left // step, 0], [1, bottom - top, (right - left) // step, step])
+    image = builder.reshape(image, [1, bottom - top, 1, right - left])
     lines = _resized_down(builder, image, found, len(down), _black(plan)[left:right])
     pixels = _resized_across(builder, lines, len(down), product.cut(left, right))
     if flipped:
@@ -75,13 +74,9 @@ def strided_pixels(builder: Builder, levels: int, plan: FramePlan) -> int | None
 
 
 def _used(weights: Array, multiple: int) -> tuple[int, int]:
-    """Return the first source (..., source) with weights, and what follows the last: a crop leaves some out.
-
-    Both are multiples, but for the end of all: without the last byte, an alpha, every row would have to be copied.
-    """
+    """Return multiples around all sources (..., source) that have weights: a crop leaves some out."""
     (used,) = np.nonzero(weights.any(axis=tuple(range(weights.ndim - 1))))
-    first, last = int(used[0]) // multiple, int(used[-1]) // multiple
-    return first * multiple, min((last + 1) * multiple, weights.shape[-1])
+    return int(used[0]) // multiple * multiple, (int(used[-1]) // multiple + 1) * multiple
 
 
 def _black(plan: FramePlan) -> NDArray[np.float64]:
