@@ -24,7 +24,7 @@ from edgefeat._images.frames.pixels import BLACK
 from edgefeat_export._convert.frames.colors import SHARED, SINGLE, ColorMatrix, color_matrix
 from edgefeat_export._convert.frames.filters import axes
 
-__all__ = ["Block", "FramePlan", "Section", "blocks", "enlarged", "plan_frame"]
+__all__ = ["Block", "FramePlan", "Section", "blocks", "enlarged", "flipped", "plan_frame"]
 
 Array = NDArray[np.float64]
 
@@ -113,6 +113,11 @@ def enlarged(form: FrameForm, picture: PictureForm) -> str | None:
     )
 
 
+def flipped(form: FrameForm) -> bool:
+    """Return whether the frame's rows are taken from the last to the first."""
+    return form.rotation in (90, 180)
+
+
 def plan_frame(form: FrameForm, picture: PictureForm) -> FramePlan:
     """Return the plan from a frame to the picture."""
     horizontal, vertical = axes(form.upright, picture)
@@ -120,7 +125,7 @@ def plan_frame(form: FrameForm, picture: PictureForm) -> FramePlan:
     along, down = (vertical.weights, horizontal.weights) if turned else (horizontal.weights, vertical.weights)
     # Clockwise by 90 degrees, a column of the frame becomes a row, and rows from bottom to top its columns.
     along = along[:, ::-1] if form.rotation in (180, 270) else along
-    down = down[:, ::-1] if form.rotation in (90, 180) else down
+    down = down[:, ::-1] if flipped(form) else down
     sections = _yuv(form, along) if form.is_yuv else (_packed(form, along),)
     return FramePlan(
         form=form,

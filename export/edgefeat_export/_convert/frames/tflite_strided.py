@@ -17,7 +17,7 @@ from edgefeat_export._convert import grid
 from edgefeat_export._convert.frames.colors import LUMA, SHARED, color_matrix
 from edgefeat_export._convert.frames.filters import byte_weights, whole_weights
 from edgefeat_export._convert.frames.operators import Builder
-from edgefeat_export._convert.frames.plan import FramePlan, blocks
+from edgefeat_export._convert.frames.plan import FramePlan, blocks, flipped
 from edgefeat_export._convert.frames.repeats import Kernel, Repeats, repeats
 
 __all__ = ["strided_pixels"]
@@ -51,9 +51,8 @@ def strided_pixels(builder: Builder, levels: int, plan: FramePlan) -> int | None
     """
     if len(plan.sections) > 1:
         return None
-    # Turned by 90 or 180 degrees, the frame's last row comes first; it does so at the end.
-    flipped = plan.form.rotation in (90, 180)
-    down = plan.down[::-1] if flipped else plan.down
+    # Convolutions go from the first row to the last; what they made is flipped at the end.
+    down = plan.down[::-1] if flipped(plan.form) else plan.down
     top, bottom = _used(down, 1)
     found = repeats(down[:, top:bottom])
     if found is None:
@@ -66,7 +65,7 @@ def strided_pixels(builder: Builder, levels: int, plan: FramePlan) -> int | None
     image = builder.reshape(image, [1, bottom - top, 1, right - left])
     lines = _resized_down(builder, image, found, len(down), _black(plan)[left:right])
     pixels = _resized_across(builder, lines, len(down), product.cut(left, right))
-    if flipped:
+    if flipped(plan.form):
         pixels = builder.flipped(pixels)
     if plan.turned:
         pixels = builder.transpose(builder.reshape(pixels, [len(down), plan.across, plan.planes]), [1, 0, 2])
