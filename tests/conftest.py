@@ -80,7 +80,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
-    """Makes a folder once for all processes of a test run: an export, say, that several files of tests need."""
+    """Makes a folder once for all processes of a test run: an export, say, that several files of tests need.
+
+    Nobody writes into it afterwards: other processes read it at the same time.
+    """
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made"
 

@@ -20,8 +20,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 from onnxruntime import quantization
-from tests.conftest import MadeOnce
-from tests.export.int8.correction_case import Case, Pictures, case_in, guard_of, write_case
+from tests.export.int8.correction_case import Case, Pictures, guard_of
 
 from edgefeat import ExportError
 from edgefeat_export._convert import grid
@@ -35,11 +34,6 @@ from edgefeat_export._quantize.correction.pieces import LADDER, NONE, PIECES, Co
 from edgefeat_export._quantize.correction.ranges import Range
 
 Features = Callable[[Path, Pictures], npt.NDArray[np.float32]]
-
-
-@pytest.fixture(scope="module")
-def case(made_once: MadeOnce) -> Case:
-    return case_in(made_once("correction", write_case))
 
 
 def tensors(path: Path, names: list[str], pictures: Pictures) -> dict[str, npt.NDArray[np.float32]]:

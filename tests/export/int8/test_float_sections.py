@@ -15,8 +15,7 @@ for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "
     pytest.importorskip(name, reason="the export extra is not installed")
 
 import onnx
-from tests.conftest import MadeOnce
-from tests.export.int8.correction_case import Case, Pictures, case_in, guard_of, write_case
+from tests.export.int8.correction_case import Case, Pictures, guard_of
 
 from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer, tail
@@ -25,11 +24,6 @@ from edgefeat_export._quantize.correction.corrected_files import Models, correct
 from edgefeat_export._quantize.sections import prefix, sections
 
 Features = Callable[[Path, Pictures], npt.NDArray[np.float32]]
-
-
-@pytest.fixture(scope="module")
-def case(made_once: MadeOnce) -> Case:
-    return case_in(made_once("correction", write_case))
 
 
 def test_sections_cover_the_trunk_once_in_both_formats(case: Case) -> None:
