@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from edgefeat._engines.registry import ENGINES
 from edgefeat._engines.selection import variants_in_order
 from edgefeat_bench._contenders.interface import Opened, Task
 from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, ModelFacts
+from edgefeat_bench._installed import alone, distributions_of
 from edgefeat_bench._records import Contender, Side
 
 
@@ -21,7 +23,8 @@ class Kind:
 
     `file` is the model file it needs. `comparable` is False if its weights can never be the bundle's. `trait` says why
     its features may differ without being wrong, `least` how far their cosine may then fall. `own_features` says that
-    the quality of its features is measured: those of the other kinds are Keras's, from the same pixels.
+    the quality of its features is measured: those of the other kinds are Keras's, from the same pixels. `alone` says
+    that it imports what else is installed, without need: it is run as if that were not there.
     """
 
     function: str
@@ -33,21 +36,26 @@ class Kind:
     trait: str = ""
     least: float = 1.0
     own_features: bool = False
+    alone: bool = False
 
 
 #: In a checkout. TensorFlow alone is not enough: the Keras model is built by edgefeat_export.
 EXPORT = "pip install '.[export]'"
 _KERAS = ("tensorflow", "keras")
+#: What a Keras model's layers may be of.
+LAYERS = ("keras-hub",)
 _TIMM = "timm's network has other weights: features cannot be compared"
 
 #: The name, and the kind, of what `edgefeat.load` chooses after `edgefeat tune`.
 TUNED_NAME, TUNED_KIND = "edgefeat tuned", "edgefeat-tuned"
 
 KINDS: Mapping[str, Kind] = {
-    "keras-predict": Kind("tensorflow:open_predict", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
-    "keras-call": Kind("tensorflow:open_call", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
-    "tf-function": Kind("tensorflow:open_function", "tensorflow", _KERAS, EXPORT, KERAS_MODEL),
-    "tf-saved-model": Kind("tensorflow:open_saved_model", "tensorflow", ("tensorflow",), EXPORT, SAVED_MODEL),
+    "keras-predict": Kind("tensorflow:open_predict", "tensorflow", _KERAS, EXPORT, KERAS_MODEL, alone=True),
+    "keras-call": Kind("tensorflow:open_call", "tensorflow", _KERAS, EXPORT, KERAS_MODEL, alone=True),
+    "tf-function": Kind("tensorflow:open_function", "tensorflow", _KERAS, EXPORT, KERAS_MODEL, alone=True),
+    "tf-saved-model": Kind(
+        "tensorflow:open_saved_model", "tensorflow", ("tensorflow",), EXPORT, SAVED_MODEL, alone=True
+    ),
     "edgefeat": Kind("edgefeat:open_contender", "edgefeat", own_features=True),
     TUNED_KIND: Kind("edgefeat:open_contender", "edgefeat"),
     "mediapipe": Kind(
@@ -98,6 +106,14 @@ def has_own_features(contender: Contender) -> bool:
     """Return whether the quality of a contender's features is measured."""
     kind = KINDS.get(contender.kind)
     return contender.kind == COMMAND or (kind is not None and kind.own_features)
+
+
+def program_of(kind: Kind) -> list[str]:
+    """Return the command that starts a contender's process, without its task."""
+    program = ["-m", "edgefeat_bench._contenders.worker"]
+    if not kind.alone:
+        return [sys.executable, "-P", *program]
+    return alone(program, ("edgefeat", *distributions_of(kind.modules), *LAYERS))
 
 
 def opening_of(kind: Kind) -> Callable[[Task], Opened]:

@@ -8,7 +8,6 @@ import json
 import math
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from edgefeat import EdgefeatError
 from edgefeat._bundle.json_records import to_json
 from edgefeat_bench._contenders.interface import Task
+from edgefeat_bench._contenders.registry import KINDS, program_of
 from edgefeat_bench._processes import child_environment, interruption_deferred
 
 
@@ -46,14 +46,15 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
     ) -> None:
         self.contender = task.contender
         self.peak = 0
-        program = [sys.executable, "-P", "-m", "edgefeat_bench._contenders.worker", json.dumps(to_json(task))]
+        if command is None:
+            command = [*program_of(KINDS[task.contender.kind]), json.dumps(to_json(task))]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         started = time.perf_counter()
         self._frozen = owned = False
         try:
             with interruption_deferred():
                 self._process = subprocess.Popen(
-                    command or program,
+                    command,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._log,

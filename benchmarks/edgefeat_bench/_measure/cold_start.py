@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 import tempfile
-from collections.abc import Callable, Sequence
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from collections.abc import Callable
 from pathlib import Path
 
+from edgefeat_bench._installed import installed_bytes
 from edgefeat_bench._measure.programs import edgefeat_program, run_in_turns, scripts
 from edgefeat_bench._records import ColdStart
 from edgefeat_bench._setup.setup import Setup
@@ -32,26 +31,10 @@ def cold_starts(setup: Setup, photo: str, tell: Callable[[str], None]) -> tuple[
     return tuple(
         ColdStart(
             *(one.name, one.side, tuple(one.seconds[1:]), one.peak),
-            installed_bytes=_installed_bytes(one.distributions) + (own if one.side == "edgefeat" else 0),
+            installed_bytes=installed_bytes(one.distributions) + (own if one.side == "edgefeat" else 0),
         )
         for one in done
     )
-
-
-def _installed_bytes(names: Sequence[str]) -> int:
-    """Return the size of these distributions and all that they require, without extras."""
-    found: dict[str, Distribution] = {}
-    waiting = list(names)
-    while waiting:
-        name = re.split(r"[\s;<>=!~\[(]", waiting.pop(), maxsplit=1)[0].lower().replace("_", "-")
-        if name in found:
-            continue
-        try:
-            found[name] = distribution(name)
-        except PackageNotFoundError:
-            continue  # required under a marker that does not apply here
-        waiting += [need for need in found[name].requires or () if "extra ==" not in need]
-    return sum(_size(Path(str(file.locate()))) for one in found.values() for file in one.files or ())
 
 
 def _edgefeat_bytes() -> int:

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from edgefeat import EdgefeatError
 from edgefeat._commands.cli.terminal import reason
 from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, TFLITE_MODEL
+from edgefeat_bench._contenders.registry import LAYERS
+from edgefeat_bench._installed import alone, distributions_of
 from edgefeat_bench._processes import child_environment, interruption_deferred
 from edgefeat_bench._records import Side
 from edgefeat_bench._setup.setup import Setup
@@ -92,7 +93,8 @@ def scripts(setup: Setup, *, folder: bool) -> list[Program]:
             **{"height": form.height, "width": form.width, "preprocess": facts.preprocess},
             **{"scale": facts.scale, "shift": facts.shift, "reversed": facts.reversed},
         }
-        start = [sys.executable, "-P", str(_FOLDER / f"{one.file}.py")]
+        needed = (*one.distributions, *distributions_of([one.module]), *(LAYERS if one.model == KERAS_MODEL else ()))
+        start = alone([str(_FOLDER / f"{one.file}.py")], needed)
         found.append(Program(name, one.side, one.distributions, _with_task(start, task)))
     return found
 
@@ -104,11 +106,13 @@ def _with_task(start: list[str], task: dict[str, object]) -> Callable[[str, Path
 def edgefeat_program(setup: Setup, name: str, option: str, suffix: str) -> Program:
     """Return `edgefeat extract`; `option` names its output, which has that `suffix`."""
     engine = next(iter(candidates(setup.bundle))).engine
-    start = [sys.executable, "-P", "-m", "edgefeat", "extract", str(setup.bundle.path)]
+    distributions = ("numpy", "pillow", "click", "tqdm", engine.distribution)
+    needed = ("edgefeat", *distributions, *distributions_of([engine.module]))
+    start = alone(["-m", "edgefeat", "extract", str(setup.bundle.path)], needed)
     return Program(
         name,
         "edgefeat",
-        ("numpy", "pillow", "click", "tqdm", engine.distribution),
+        distributions,
         lambda photos, output: [*start, photos, option, str(output.with_suffix(suffix))],
     )
 

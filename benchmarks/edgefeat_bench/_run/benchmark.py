@@ -37,7 +37,9 @@ def run(settings: Settings, *, command: str, tell: Callable[[str], None], show: 
     setup = set_up(settings, tell)
     path = result_path(settings, setup.bundle)
     fresh = _fresh(setup, command)
-    measured = resumed(path, fresh, setup.contenders) if settings.resume else fresh
+    measured = fresh
+    if settings.resume:
+        measured = resumed(path, fresh, setup.contenders, settings.extent.rounds)
     if measured.rounds < settings.extent.rounds:
         measured = race(setup, replace(measured, after=None), path, tell=tell, show=show)
         measured.write(path)

@@ -68,6 +68,11 @@ def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, t
     refused = bench("run", BUNDLE, photos, *QUICK, *OURS[:2], "--threads", "1", "-o", tmp_path, "--resume")
     assert refused.returncode == 2
     assert "another choice of contenders" in refused.stderr
+    fewer: list[str | Path] = ["--threads", "1", "--rounds", "1", "-o", tmp_path, "--resume"]
+    refused = bench("run", BUNDLE, photos, *quick, *fewer)
+    assert refused.returncode == 2
+    assert f"resume it with --rounds {after.rounds}" in refused.stderr
+    assert Run.read(path) == after
 
 
 def test_that_others_took_the_machine_is_not_forgotten_when_a_run_is_gone_on_with(photos: Path, tmp_path: Path) -> None:
