@@ -7,7 +7,7 @@ was taken in the same turn, of the same photo, so ratios are computed pair by pa
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -103,13 +103,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """One photo's feature in a new process: seconds each time, peak memory, and size on disk."""
+    """One photo's feature in a new process: seconds each time, peak memory, and size on disk.
+
+    `isolated`: it ran as if only what it needs were installed.
+    """
 
     name: str
     side: Side
     seconds: tuple[float, ...]
     peak_memory_bytes: int
     installed_bytes: int
+    isolated: bool = field(default=False, metadata={"optional": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,8 @@ class Run:
     """One run: every contender called in turn, photo by photo. Features are compared with those of `reference`.
 
     `identity` is the bundle's. The order of the contenders is drawn from `seed` for each photo of each round. A run
-    whose `after` is None was interrupted, and has its complete rounds.
+    whose `after` is None was interrupted, and has its complete rounds. `isolated`: TensorFlow's contenders ran as if
+    only what they need were installed.
     """
 
     format: int
@@ -205,6 +210,7 @@ class Run:
     costs: tuple[Cost, ...] = ()
     peaks: tuple[Peak, ...] = ()
     unstable: tuple[str, ...] = ()
+    isolated: bool = field(default=False, metadata={"optional": True})
 
     @property
     def title(self) -> str:

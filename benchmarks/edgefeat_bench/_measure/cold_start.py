@@ -32,6 +32,7 @@ def cold_starts(setup: Setup, photo: str, tell: Callable[[str], None]) -> tuple[
         ColdStart(
             *(one.name, one.side, tuple(one.seconds[1:]), one.peak),
             installed_bytes=installed_bytes(one.distributions) + (own if one.side == "edgefeat" else 0),
+            isolated=True,
         )
         for one in done
     )

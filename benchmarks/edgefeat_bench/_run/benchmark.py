@@ -87,4 +87,5 @@ def _fresh(setup: Setup, command: str) -> Run:
         reference="",
         right_cosine=setup.settings.right_cosine,
         results=(),
+        isolated=True,
     )

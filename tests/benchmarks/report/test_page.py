@@ -22,7 +22,7 @@ pytest.importorskip("matplotlib", reason="needs the bench extra")
 from tests.benchmarks.report.plausible import FEW, KERAS, MANY, SETS, TUNED, Plan, plausible_run
 
 from edgefeat_bench._records import Run
-from edgefeat_bench._report.documents import page
+from edgefeat_bench._report.documents import page, run_markdown
 from edgefeat_bench._report.findings import quality_of
 from edgefeat_bench._report.plots.bars import readme_plots
 from edgefeat_bench._report.plots.fidelity import Dot, pareto_front
@@ -200,6 +200,16 @@ def test_what_to_mind_is_said() -> None:
     assert "low voltage" not in Document(page([cool])).text
     untuned = plausible_run((KERAS, replace(TUNED, kind="edgefeat", name="edgefeat tflite-int8 litert")))
     assert "choosing it after the measurement favours it" in Document(page([untuned])).text
+
+
+def test_what_tensorflow_imported_without_need_is_said_of_results_that_it_distorts() -> None:
+    before = plausible_run((KERAS, TUNED))
+    started = replace(before, cold_starts=tuple(replace(one, isolated=True) for one in before.cold_starts))
+    now = replace(started, isolated=True)
+    said = [run_markdown(Path("a.json"), run) for run in (before, started, now)]
+    assert "of their memory and some of their start." in said[0]
+    assert "of their memory (not in the start of a new process, measured without)." in said[1]
+    assert "also imported" not in said[2]
 
 
 def test_a_default_that_is_a_variant_has_its_fidelity() -> None:
