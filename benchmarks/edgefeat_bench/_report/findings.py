@@ -105,9 +105,12 @@ def first_of(measured: Sequence[_Measured], side: str) -> _Measured | None:
 
 
 def cold_factors(run: Run) -> dict[str, float]:
-    """Return how much less time, memory and disk edgefeat's fresh process takes than TensorFlow's."""
+    """Return how much less time, memory and disk edgefeat's fresh process takes than TensorFlow's.
+
+    Empty if TensorFlow's imported what else was installed, without need: that is no start to compare with.
+    """
     theirs, mine = first_of(run.cold_starts, "tensorflow"), first_of(run.cold_starts, "edgefeat")
-    if theirs is None or mine is None:
+    if theirs is None or mine is None or not theirs.isolated:
         return {}
     return {
         "time": ratio(theirs.seconds, mine.seconds).median,

@@ -1,7 +1,7 @@
 """Run a program as if only what it needs were installed: `alone.py HIDDEN (FILE | -m MODULE) ARGUMENTS...`.
 
 HIDDEN are the packages that it cannot import, joined by commas. Keras imports matplotlib, pandas and scikit-learn where
-they are installed, as they are beside the benchmarks: that takes a third of its start and a tenth of its memory.
+they are installed, as they are beside the benchmarks: a third of the time of its import, a fifth of its memory.
 """
 
 import sys

@@ -229,9 +229,9 @@ def test_a_death_while_it_runs_costs_only_that_process(
 def test_a_hang_is_ended(one_tap: Path, fake: Fake, where: str) -> None:
     fake.write(LITERT, **{where: "time.sleep(600)"})
     begun = time.monotonic()
-    found = trial(one_tap, timeout=4.0)
-    assert time.monotonic() - begun < 30
-    assert (found.status, found.detail) == ("hung", "no answer within 4 s")
+    found = trial(one_tap, timeout=10.0)
+    assert time.monotonic() - begun < 100
+    assert (found.status, found.detail) == ("hung", "no answer within 10 s")
     assert fake.imports() == 1
 
 
@@ -239,11 +239,11 @@ def test_a_hang_holds_for_this_process_only(
     one_tap: Path, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.write(LITERT, constructed="time.sleep(600)")
-    monkeypatch.setattr(probe, "_TIMEOUT", 4.0)
+    monkeypatch.setattr(probe, "_TIMEOUT", 10.0)
     monkeypatch.setattr(probe, "_found", {})
     for _ in range(2):
         assert probe.unusable(LITERT, edgefeat.Bundle.open(one_tap), "tflite-float32") == (
-            "engine litert cannot be used on this processor: no answer within 4 s"
+            "engine litert cannot be used on this processor: no answer within 10 s"
         )
     assert fake.imports() == 1
     assert not list(tmp_path.glob("cache/probes-*"))  # a busy machine is not the engine's fault
