@@ -20,11 +20,7 @@ def alone(program: Sequence[str], names: Iterable[str]) -> list[str]:
     `program` are a script or `-m` and a module, and arguments.
     """
     needed = {_normal(name) for name in required(names)}
-    others = [
-        package
-        for package, providers in _packages().items()
-        if needed.isdisjoint(map(_normal, providers)) and package.isidentifier()
-    ]
+    others = [package for package, providers in _packages().items() if needed.isdisjoint(map(_normal, providers))]
     return [sys.executable, "-P", str(_ALONE), ",".join(sorted(others)), *program]
 
 

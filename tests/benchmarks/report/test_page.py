@@ -22,7 +22,7 @@ pytest.importorskip("matplotlib", reason="needs the bench extra")
 from tests.benchmarks.report.plausible import FEW, KERAS, MANY, SETS, TUNED, Plan, plausible_run
 
 from edgefeat_bench._records import Run
-from edgefeat_bench._report.documents import page, run_markdown
+from edgefeat_bench._report.documents import page, readme_block, run_markdown
 from edgefeat_bench._report.findings import quality_of
 from edgefeat_bench._report.plots.bars import readme_plots
 from edgefeat_bench._report.plots.fidelity import Dot, pareto_front
@@ -208,8 +208,10 @@ def test_what_tensorflow_imported_without_need_is_said_of_results_that_it_distor
     before = replace(started, cold_starts=tuple(replace(one, isolated=False) for one in now.cold_starts))
     said = [run_markdown(Path("a.json"), run) for run in (before, started, now)]
     assert "of their memory and some of their start." in said[0]
-    assert "of their memory (not in the start of a new process, measured without)." in said[1]
+    assert "of their memory. The start of a new process was measured later, without them." in said[1]
     assert "also imported" not in said[2]
+    later = ["process was measured later" in readme_block([run], ["a"], "docs") for run in (before, started, now)]
+    assert later == [False, True, False]
     assert ["A new process gives its first feature" in text for text in said] == [False, True, True]
 
 

@@ -14,11 +14,13 @@ import pytest
 pytest.importorskip("psutil", reason="needs the bench extra")
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
-from edgefeat_bench._contenders.registry import KINDS
+from edgefeat_bench._contenders.registry import KINDS, program_of
+from edgefeat_bench._measure.programs import edgefeat_program, scripts
 from edgefeat_bench._records import Result, Run
 from edgefeat_bench._run.benchmark import run
 from edgefeat_bench._setup.generated_photos import make_photos
 from edgefeat_bench._setup.settings import Extent, Settings
+from edgefeat_bench._setup.setup import set_up
 
 # Its first blocks: each way of TensorFlow traces every layer, in a process of its own.
 NETWORK = ["mobilenet", "--alpha", "0.25", "--weights", "random", "--input-size", "64", "--layer", "conv_pw_3_relu"]
@@ -116,6 +118,23 @@ def test_cold_starts_are_whole_processes_with_their_memory_and_what_they_install
     assert ours.peak_memory_bytes < keras.peak_memory_bytes / 3
     assert 50e6 < ours.installed_bytes < keras.installed_bytes / 5
     assert "onnxruntime and Pillow script" in starts
+
+
+def test_tensorflow_and_whole_programs_run_as_if_only_what_they_need_were_installed(
+    measured: Run, folder: Path, small_photos: Path
+) -> None:
+    setup = set_up(settings(folder, small_photos, resume=True), ignore)
+    programs = [*scripts(setup, folder=False), *scripts(setup, folder=True), edgefeat_program(setup, "e", "-o", ".npy")]
+    commands = {one.name: one.command("photo.jpg", Path("output")) for one in programs}
+    assert {"keras script", "keras dataset and predict", "e"} <= set(commands)
+    commands |= {one: program_of(KINDS[one]) for one in KINDS if KINDS[one].side == "tensorflow" and KINDS[one].alone}
+    assert {"keras-predict", "keras-call", "tf-function", "tf-saved-model"} <= set(commands)
+    for name, command in commands.items():
+        hidden = command[3].split(",")
+        assert "pytest" in hidden, name
+        assert not {"numpy", "PIL"} & {*hidden}, name
+    assert measured.isolated
+    assert all(one.isolated for one in measured.cold_starts)
 
 
 def test_a_folder_at_once_is_taken_by_each_program_that_can(measured: Run) -> None:
