@@ -51,6 +51,7 @@ def export(
     input_size: int | str | Sequence[int] | None = None,
     preprocess: str | None = None,
     inputs: Mapping[str, float | Sequence[float]] | None = None,
+    skip_layers: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
     layers: Sequence[str] = (),
     pooling: Pooling | None = None,
@@ -85,9 +86,11 @@ def export(
 
     `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own. For a
     saved model `preprocess` is required unless the model scales its own pixels (see `preprocessing_named`). `inputs`
-    fixes inputs of a saved model that are not images, by name. `layers` are the layers to cut at, one tap each
-    (default: the last). `pooling` makes a vector of a feature map (default: "avg") or of tokens (default: what the
-    backbone's authors use, else "mean"). Transparent images get the `background`: "white", "black" or "#rrggbb".
+    fixes inputs of a saved model that are not images, by name. `skip_layers` are layers of it whose code is not run
+    (`Lambda`, custom classes) that pass their input on instead: leave out only what `preprocess` does. `layers` are the
+    layers to cut at, one tap each (default: the last). `pooling` makes a vector of a feature map (default: "avg") or of
+    tokens (default: what the backbone's authors use, else "mean"). Transparent images get the `background`: "white",
+    "black" or "#rrggbb".
 
     `calibration` is a folder of photos or "synthetic". Fidelity is measured on the photos in `evaluation` (optionally
     one sub-folder per label), by default on a fifth of the calibration photos, which then do not calibrate. An int8
@@ -122,6 +125,7 @@ def export(
             size=None if input_size is None else parsed_size(input_size),
             preprocess=preprocess,
             inputs={name: _numbers(name, values) for name, values in (inputs or {}).items()},
+            skipped=tuple(skip_layers),
             config={name: json.dumps(value) for name, value in (config or {}).items()},
             layers=tuple(layers),
             pooling=pooling,
@@ -211,10 +215,7 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
         raise ArgumentError("whitening requires a projection: add --project")
     if not 0 <= spec.seed < 2**32:
         raise ArgumentError(f"seed {spec.seed} (allowed: 0 to {2**32 - 1})")
-    if is_model_file(spec.backbone) and not os.path.exists(spec.backbone):
-        saved_model(Path(spec.backbone))  # raises the error that names what is allowed
-    if spec.weights is not None and is_model_file(spec.backbone):
-        raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
+    _check_source(spec)
     if spec.weights not in (None, IMAGENET, RANDOM):
         weights_file(spec.weights)
     if spec.pooling is not None:
@@ -225,6 +226,18 @@ def _spec(spec: NetworkSpec) -> NetworkSpec:
     if not is_colour(spec.background):
         raise ArgumentError(f"background {spec.background!r} (allowed: white, black or a colour as #rrggbb)")
     return spec
+
+
+def _check_source(spec: NetworkSpec) -> None:
+    """Raise ArgumentError for a saved model that does not exist, and for options of the other kind of backbone."""
+    if not is_model_file(spec.backbone):
+        if spec.skipped:
+            raise ArgumentError(f"layers are skipped only in saved models: leave --skip-layer out for {spec.backbone}")
+        return
+    if not os.path.exists(spec.backbone):
+        saved_model(Path(spec.backbone))  # raises the error that names what is allowed
+    if spec.weights is not None:
+        raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
 
 
 def _numbers(name: str, values: float | Sequence[float]) -> tuple[float, ...]:

@@ -85,7 +85,8 @@ class NetworkSpec:
     SavedModel folder. `weights` is "imagenet", "random" or a file; None means "imagenet" for a name, and for a saved
     model or a preset its own weights. `config` are arguments of a KerasHub class, by name, as JSON. `size` is height
     and width; None means the model's own. `preprocess` None means the backbone's own, and for a saved model what it
-    does itself. `inputs` fixes other inputs of a saved model, by name, to numbers. `layers` empty means the backbone's
+    does itself. `inputs` fixes other inputs of a saved model, by name, to numbers; `skipped` are its layers whose code
+    is not run that pass their input on instead. `layers` empty means the backbone's
     last; `pooling` None means that of the backbone's authors for tokens, "avg" for a feature map; `fit` None the
     backbone's own. `project` is the number of PCA dimensions. `calibration` is a folder of photos, or "synthetic";
     `evaluation` a folder to measure fidelity on. `frames` are the camera frames that files are wanted for.
@@ -98,6 +99,7 @@ class NetworkSpec:
     size: tuple[int, ...] | None = None
     preprocess: str | None = None
     inputs: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
     config: dict[str, str] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
     pooling: Pooling | None = None

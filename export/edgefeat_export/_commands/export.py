@@ -42,6 +42,14 @@ __all__ = ["command"]
     help="Fix an input of a saved model that is not an image, such as speed=0 or pose=0,0,1.",
 )
 @click.option(
+    "--skip-layer",
+    "skip_layers",
+    multiple=True,
+    metavar="NAME",
+    help="Leave out this layer of a saved model, a Lambda or custom layer whose code is not run: its input passes "
+    "unchanged. Say with --preprocess what it did.",
+)
+@click.option(
     "--config",
     multiple=True,
     metavar="NAME=VALUE|FILE",
@@ -193,6 +201,7 @@ def command(
     input_size: str | None,
     preprocess: str | None,
     inputs: tuple[str, ...],
+    skip_layers: tuple[str, ...],
     config: tuple[str, ...],
     layers: tuple[str, ...],
     pooling: Pooling | None,
@@ -249,6 +258,7 @@ def command(
         input_size=input_size,
         preprocess=preprocess,
         inputs=dict(map(parse_input, inputs)),
+        skip_layers=skip_layers,
         config={name: json.loads(value) for name, value in parse_config(config).items()},
         layers=layers,
         pooling=pooling,

@@ -20,13 +20,23 @@ __all__ = ["command"]
     "--input-size", "size", metavar="N|HEIGHTxWIDTH", help="Input size in pixels.  [default: its own, else 224]"
 )
 @click.option(
+    "--skip-layer", "skipped", multiple=True, metavar="NAME", help="Leave out this layer, as in edgefeat export."
+)
+@click.option(
     "--config",
     multiple=True,
     metavar="NAME=VALUE|FILE",
     help="Argument of a KerasHub class, such as patch_size=16, or a JSON file with all of them.",
 )
 @json_option
-def command(backbone: str, alpha: float | None, size: str | None, config: tuple[str, ...], as_json: bool) -> int:
+def command(
+    backbone: str,
+    alpha: float | None,
+    size: str | None,
+    skipped: tuple[str, ...],
+    config: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """List the layers of BACKBONE and the cost of a cut at each.
 
     Example: edgefeat layers mobilenet_v2 --alpha 0.35
@@ -40,6 +50,7 @@ def command(backbone: str, alpha: float | None, size: str | None, config: tuple[
         alpha=alpha,
         weights="random",
         size=None if size is None else input_size(size),
+        skipped=skipped,
         config=parse_config(config),
     )
     listed = listed_apart(spec)
@@ -70,6 +81,10 @@ def _report(listed: LayerList) -> None:
         click.echo(
             "needs: the inputs that a layer depends on. Cut where that is one image, or fix the others with --input"
         )
+    for why in listed.left_out:
+        click.echo(f"Not listed: the model {why}; nor the layers that depend on it.")
+    if listed.left_out:
+        click.echo("If such a layer only scales pixels, --skip-layer NAME leaves out that layer alone.")
     if any(layer.top for layer in listed.layers):
         click.echo("top: part of the classifier, which is exported only if you cut there.")
 

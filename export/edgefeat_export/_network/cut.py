@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgefeat import ArgumentError
+from edgefeat_export._models.saved.code.placeholder import left_out
 from edgefeat_export._models.saved.graph import calls, functional, giver, inputs_of, is_model, key, needs, scope_name
 from edgefeat_export._network.network import tap_name
 
@@ -38,8 +39,10 @@ def cut(whole: Any, names: Sequence[str], outputs: Mapping[str, Any] | None = No
 
 
 def layer_names(model: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the name of every layer in order; layers of inner models are named by path."""
+    """Yield the name of every layer that is loaded, in order; layers of inner models are named by path."""
     for layer in model.layers:
+        if left_out(layer):
+            continue
         yield prefix + layer.name
         if is_model(layer):
             yield from layer_names(layer, f"{prefix}{layer.name}/")

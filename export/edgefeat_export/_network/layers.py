@@ -49,24 +49,29 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class LayerList:
-    """The layers of a backbone for images of `height` x `width`, in order."""
+    """The layers of a backbone for images of `height` x `width`, in order.
+
+    `left_out` says why layers of a saved model are missing, because their code is not run.
+    """
 
     backbone: str
     height: int
     width: int
     layers: tuple[Layer, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def list_layers(spec: NetworkSpec) -> LayerList:
     """Return every layer of the backbone or saved model, without downloading weights.
 
-    A backbone's classifier is included if it accepts images of that size. Only `backbone`, `alpha`, `config` and `size`
-    of `spec` are used. Raises the errors of `build_trunk`.
+    A backbone's classifier is included if it accepts images of that size. Only `backbone`, `alpha`, `config`, `skipped`
+    and `size` of `spec` are used. Raises the errors of `build_trunk`.
     """
     import keras
 
     from edgefeat_export._models.backbones import backbone_named
     from edgefeat_export._models.hub.parts import is_backbone, parts_of
+    from edgefeat_export._models.saved.code.placeholder import left_out
     from edgefeat_export._models.saved.model import load_model
     from edgefeat_export._models.saved.picture_inputs import pictures_of
     from edgefeat_export._network.hub_trunk import hub_parts
@@ -77,7 +82,8 @@ def list_layers(spec: NetworkSpec) -> LayerList:
         if is_backbone(model):
             return _of_parts(model_name(spec.backbone), parts_of(model))
         picture = next(iter(pictures_of(model).values()))
-        return LayerList(model_name(spec.backbone), picture.height or 0, picture.width or 0, costs(model))
+        missing = tuple(dict.fromkeys(why for layer in model._flatten_layers() if (why := left_out(layer))))
+        return LayerList(model_name(spec.backbone), picture.height or 0, picture.width or 0, costs(model), missing)
     if is_hub(spec.backbone):
         loaded, parts = hub_parts(replace(spec, weights=RANDOM))
         return _of_parts(loaded.name, parts)
@@ -161,6 +167,7 @@ class _Value:
 
 def _walk(model: Any, prefix: str, given: Sequence[_Value], place: tuple[int, ...]) -> tuple[list[Layer], list[_Value]]:
     """Return the layers of `model` called on `given`, and its outputs. `place` identifies this call of the model."""
+    from edgefeat_export._models.saved.code.placeholder import left_out
     from edgefeat_export._models.saved.graph import calls, inputs_of, is_layer, is_model, key
 
     graph = getattr(model, "_functional", None) or model  # a Sequential of Keras 3 keeps its graph in an inner model
@@ -181,9 +188,9 @@ def _walk(model: Any, prefix: str, given: Sequence[_Value], place: tuple[int, ..
         values.update({key(tensor): value for tensor, value in zip(call.results, results, strict=True)})
         # A layer that is called several times is cut at its last call, as in `cut`.
         last = next(node for node in reversed(operation._inbound_nodes) if id(node) in within)
-        if call.node is last and is_layer(operation):
+        if call.node is last and is_layer(operation) and not left_out(operation):
             rows[id(operation)] = [_layer(prefix, operation, sources, results), *inner]
-    listed = [row for layer in model.layers for row in rows[id(layer)]]
+    listed = [row for layer in model.layers for row in rows.get(id(layer), [])]
     return listed, [values[key(output)] for output in graph.outputs]
 
 

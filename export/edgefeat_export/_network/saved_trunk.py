@@ -12,16 +12,17 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from edgefeat import ArgumentError
+from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.hub.converter import saved_converter
 from edgefeat_export._models.hub.parts import closed, is_backbone, parts_of
 from edgefeat_export._models.hub.tokens import known_tokens
 from edgefeat_export._models.preprocessing import gray, preprocessing_named
 from edgefeat_export._models.saved.embedded import embedded
-from edgefeat_export._models.saved.graph import calls, inputs_of, is_keras2, is_model, key, needs
+from edgefeat_export._models.saved.graph import inputs_of, is_keras2, needs
 from edgefeat_export._models.saved.model import load_model
-from edgefeat_export._models.saved.picture_inputs import PictureInput, input_name, picture_input, pictures_of
+from edgefeat_export._models.saved.picture_inputs import PictureInput, input_name, picture_input
 from edgefeat_export._models.saved.scaling import own_scaling, scaling_hint
+from edgefeat_export._network.alternatives import code_in, last_without_code, remedy
 from edgefeat_export._network.cut import cut
 from edgefeat_export._network.trunk import Trunk, check_layers
 from edgefeat_export._spec import NetworkSpec, model_name
@@ -34,7 +35,7 @@ def saved_trunk(spec: NetworkSpec, *, opened: bool = True) -> Trunk:
 
     A backbone of KerasHub that is not to be `opened` is one layer, as in `hub_trunk`.
     Raises ArgumentError if the cut requires more than one image, if a layer cannot be converted, or if the scaling of
-    the pixels is unknown.
+    the pixels is unknown, and ExportError if the cut requires a layer whose code is not run.
     """
     keras.utils.set_random_seed(spec.seed)
     whole = loaded = load_model(spec)
@@ -49,6 +50,7 @@ def saved_trunk(spec: NetworkSpec, *, opened: bool = True) -> Trunk:
     _check_inputs(spec, whole, model.outputs, fixed)
     if not opened and is_backbone(loaded) and layers == (parts_of(loaded).last,):
         model = closed(loaded)
+    _check_code(spec, whole, model)
     check_layers(model)
     free = [source for source in inputs_of(model) if input_name(source) not in fixed]
     picture = picture_input(free[0])
@@ -111,42 +113,24 @@ def _check_inputs(spec: NetworkSpec, whole: Any, outputs: Any, fixed: dict[str, 
     wanted = sorted((input_name(source) for source in needed), key=names.index)
     raise ArgumentError(
         f"model {spec.backbone} has {len(names)} inputs, {', '.join(names)}, and {place} requires {', '.join(wanted)} "
-        f"(allowed: one image). {_remedy(whole, needed)}"
+        f"(allowed: one image). {remedy(whole, needed)}"
     )
 
 
-def _remedy(whole: Any, needed: list[Any]) -> str:
-    """Return where else the model can be cut, and how to fix the other inputs."""
-    said = []
-    place = _last_alone(whole)
+def _check_code(spec: NetworkSpec, whole: Any, model: Any) -> None:
+    """Raise ExportError if `model`, cut from `whole`, has a layer whose code is not run, and say what can be done."""
+    found = next(code_in(model, ""), None)
+    if found is None:
+        return
+    _, why = found
+    place = " or ".join(f"--layer {name}" for name in dict.fromkeys(last_without_code(whole, "")))
     if place:
-        said.append(f"Cut at a layer that depends on one image: {place}")
-    others = [source for source in needed if picture_input(source) is None]
-    if others and len(others) < len(needed):
-        values = " ".join(
-            f"--input {input_name(source)}={','.join(['0'] * math.prod(side or 1 for side in source.shape[1:]))}"
-            for source in others
-        )
-        said.append(f"or fix the inputs that are not images: {values}")
-    return "; ".join(said) or "It has no layer that depends on only one image"
-
-
-def _last_alone(whole: Any) -> str:
-    """Return as options the layers to cut at: inner models that depend on one image, else the last such layers."""
-    pictures = pictures_of(whole)
-    alone = []
-    for call in calls(whole):
-        if call.is_input or len(call.results) != 1 or call.layer not in whole.layers:
-            continue
-        names = {input_name(source) for source in needs(call.results)}
-        if len(names) == 1 and names <= set(pictures):
-            alone.append(call)
-    models = list(dict.fromkeys(call.layer.name for call in alone if is_model(call.layer)))
-    if models:
-        return " or ".join(f"--layer {name}" for name in models)
-    taken = {key(tensor) for call in alone for tensor in call.sources}
-    ends = [call.layer.name for call in alone if key(call.results[0]) not in taken]
-    return " or ".join(f"--layer {name}" for name in dict.fromkeys(ends))
+        raise ExportError(f"model {spec.backbone} {why}: replace it with a Keras layer, or cut before it: {place}")
+    name, _ = next(code_in(whole, ""))
+    raise ExportError(
+        f"model {spec.backbone} {why}: replace it with a Keras layer. If it only scales pixels, leave it out, and say "
+        f"how they are scaled: --skip-layer {name} --preprocess unit"
+    )
 
 
 def _preprocessing(
@@ -154,7 +138,7 @@ def _preprocessing(
 ) -> tuple[Callable[[Any], Any], str, tuple[str, ...]]:
     """Return the preprocessing of RGB pixels 0..255, its name, and notes about it for the user."""
     own = own_scaling(model, picture.name)
-    notes = []
+    notes = [f"layer {name!r} is left out, as requested: its input passes unchanged" for name in spec.skipped]
     if own is not None:
         notes.append(f"the model scales its own pixels: {own}")
         if spec.preprocess not in (None, "raw"):

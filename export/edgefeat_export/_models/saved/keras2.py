@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 
 from edgefeat import ExportError
-from edgefeat_export._models.saved.config import check_keras2
+from edgefeat_export._models.saved.code.config import check_keras2
 from edgefeat_export._models.saved.recognition import SavedModel, first_line, missing_weights
 
 __all__ = ["load_keras2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,17 @@ import numpy as np
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.hub_package import PACKAGE, keras_hub
-from edgefeat_export._models.saved.config import MODELS, REMEDY, saved_layers
+from edgefeat_export._models.saved.code.config import (
+    REMEDY,
+    is_foreign,
+    refused_by_keras2,
+    refused_by_keras3,
+    saved_layers,
+    subclassed,
+)
+from edgefeat_export._models.saved.code.leaving_out import Partial, without_code
+from edgefeat_export._models.saved.code.placeholder import placeholder_class
+from edgefeat_export._models.saved.code.rewriting import rewritten
 from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model, scope_name
 from edgefeat_export._models.saved.keras2 import load_keras2
 from edgefeat_export._models.saved.picture_inputs import (
@@ -44,7 +54,45 @@ def load_model(spec: NetworkSpec) -> Any:
     saved = saved_model(Path(spec.backbone))
     if saved.keras is None:
         return _sized(load_signature(saved), spec)
-    return _sized(load_keras2(saved) if saved.keras == 2 else _load_keras3(saved), spec)
+    return _sized(_loaded(saved, spec.skipped), spec)
+
+
+def _loaded(saved: SavedModel, skipped: tuple[str, ...]) -> Any:
+    """Return the model in the file, with placeholders for the layers whose code is not run and those that need them."""
+    load, refused = (load_keras2, refused_by_keras2) if saved.keras == 2 else (_load_keras3, refused_by_keras3)
+    try:
+        if not skipped:
+            return load(saved)
+    except ExportError as error:
+        partial = without_code(saved.config, refused, ())
+        if not partial.code or saved.kind == "folder":
+            raise
+        try:
+            return _without(saved, partial, load)
+        except ExportError:
+            raise error from None
+    if saved.kind == "folder":
+        raise ArgumentError(
+            f"model {saved.path} is a SavedModel folder, of which no layer can be skipped: save it as .keras"
+        )
+    partial = without_code(saved.config, refused, skipped)
+    for name in skipped:
+        if name not in partial.code:
+            allowed = ", ".join(partial.code) or "none in this model"
+            raise ArgumentError(f"layer {name!r} cannot be skipped (allowed: layers whose code is not run: {allowed})")
+    return _without(saved, partial, load)
+
+
+def _without(saved: SavedModel, partial: Partial, load: Callable[[SavedModel], Any]) -> Any:
+    library: Any = keras
+    if saved.keras == 2:
+        import tf_keras
+
+        library = tf_keras
+    for kind in partial.kinds:
+        placeholder_class(library, kind)
+    with rewritten(saved, partial) as copy:
+        return load(copy)
 
 
 def _load_keras3(saved: SavedModel) -> Any:
@@ -85,34 +133,13 @@ def _first_line(error: Exception) -> str:
 def _foreign(saved: SavedModel) -> str | None:
     """Return the reason for the first layer that is code instead of a layer of Keras 3; None if none is found."""
     try:
-        config = saved.config
-        if _is_foreign(config):
-            name = config.get("config", {}).get("name") or model_name(saved.path.name)
-            return (
-                f"is a subclassed model {name!r} (class {config['class_name']}), whose code is not run: "
-                "save a functional or sequential model of Keras layers"
-            )
-        layer = next((layer for layer in saved_layers(config) if _is_foreign(layer)), None)
-        if layer is None:
-            return None
-        kind = layer["class_name"]
-        name = layer.get("config", {}).get("name") or layer.get("name")
-        return f"contains a {'Lambda' if kind == 'Lambda' else 'custom'} layer {name!r} (class {kind}), {REMEDY}"
+        if is_foreign(saved.config):
+            return subclassed(saved.config, model_name(saved.path.name))
+        reasons = map(refused_by_keras3, saved_layers(saved.config))
+        why = next((why for why in reasons if why is not None), None)
+        return None if why is None else why + REMEDY
     except Exception:  # noqa: BLE001  # this only explains why an arbitrary file was not loaded
         return None
-
-
-def _is_foreign(layer: dict[str, Any]) -> bool:
-    kind, module = layer["class_name"], layer.get("module")
-    if kind == "Lambda":
-        return True
-    if keras.saving.get_registered_object(layer.get("registered_name") or kind) is not None:
-        return False
-    if module is None and layer.get("registered_name"):
-        return True
-    if module in (None, "keras.layers"):  # older files name no module
-        return kind not in MODELS and not hasattr(keras.layers, kind)
-    return module != "keras" and not module.startswith("keras.")
 
 
 def _sized(model: Any, spec: NetworkSpec) -> Any:

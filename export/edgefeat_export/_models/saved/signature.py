@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgefeat import ArgumentError, ExportError
-from edgefeat_export._models.saved.allowlist import OPERATIONS
+from edgefeat_export._models.saved.code.allowlist import OPERATIONS
 from edgefeat_export._models.saved.metadata import saved_graph
 from edgefeat_export._models.saved.recognition import SavedModel, first_line, missing_weights
 

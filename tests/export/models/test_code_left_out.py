@@ -1,0 +1,257 @@
+"""A model with layers whose code is not run: the rest is loaded with its own weights, and can be cut and listed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the export extra is not installed")
+
+import keras
+import tf_keras
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.export.models.networks.keras2_models import SIDE, close, outputs, pictures, randomized, spec_of
+
+from edgefeat import ArgumentError, ExportError
+from edgefeat_export._models.saved.code.config import refused_by_keras2, refused_by_keras3
+from edgefeat_export._models.saved.code.leaving_out import without_code
+from edgefeat_export._models.saved.recognition import saved_model
+from edgefeat_export._network.layers import list_layers
+from edgefeat_export._network.named_trunk import build_trunk
+
+LIBRARIES = {"Keras 3": keras, "Keras 2": tf_keras}
+
+
+def scaled(library: Any) -> Any:
+    """Return a class of layers with a weight of their own."""
+
+    class Scaled(library.layers.Layer):  # type: ignore[misc]  # keras has no types
+        def build(self, shape: Any) -> None:
+            self.factor = self.add_weight(name="factor", shape=(shape[-1],), initializer="ones")
+            self.built = True
+
+        def call(self, x: Any) -> Any:
+            return x * self.factor
+
+    return Scaled
+
+
+def halved(library: Any) -> Any:
+    """Return a class of layers with two outputs."""
+
+    class Halved(library.layers.Layer):  # type: ignore[misc]  # keras has no types
+        def call(self, x: Any) -> Any:
+            return x[..., :2], x[..., 2:]
+
+    return Halved
+
+
+def branches(library: Any) -> Any:
+    """Return a network of convolutions, alike in class and shape, of which only some depend on code."""
+    layers = library.layers
+    photo = library.Input((SIDE, SIDE, 3), name="photo")
+
+    def convolution(name: str, source: Any) -> Any:
+        return layers.Conv2D(4, 3, padding="same", name=name)(source)
+
+    first = convolution("first", photo)
+    own = convolution("lost", scaled(library)(name="own")(first))
+    kept = convolution("kept", layers.Add(name="sum")([first, convolution("side", photo)]))
+    one, two = halved(library)(name="halves")(layers.Concatenate(name="joined")([own, kept]))
+    pooled = layers.GlobalAveragePooling2D(name="pooled")(layers.Concatenate()([two, one]))
+    return library.Model(photo, layers.Dense(3, name="classes")(pooled))
+
+
+def nested(library: Any) -> Any:
+    """Return a network with an inner model that ends with code."""
+    layers = library.layers
+    inside = library.Input((SIDE, SIDE, 3), name="inside")
+    point = layers.Conv2D(4, 1, name="point")(inside)
+    inner = library.Model(inside, layers.Dense(2, name="later")(scaled(library)(name="own")(point)), name="inner")
+    photo = library.Input((SIDE, SIDE, 3), name="photo")
+    first = layers.Conv2D(3, 3, padding="same", name="first")(photo)
+    return library.Model(photo, layers.Dense(3, name="classes")(inner(first)))
+
+
+def pair(library: Any) -> Any:
+    """Return a siamese network: one encoder, called on two photos, and their distance as code."""
+    layers = library.layers
+    encoder = library.Sequential(
+        [library.Input((SIDE, SIDE, 3)), layers.Conv2D(4, 3), layers.GlobalMaxPooling2D()], name="encoder"
+    )
+    left, right = (library.Input((SIDE, SIDE, 3), name=name) for name in ("left", "right"))
+    distance = layers.Lambda(lambda two: abs(two[0] - two[1]), name="distance", output_shape=(4,))
+    return library.Model([left, right], layers.Dense(1)(distance([encoder(left), encoder(right)])))
+
+
+def chain(library: Any) -> Any:
+    layers = library.layers
+    return library.Sequential(
+        [
+            library.Input((SIDE, SIDE, 3)),
+            layers.Conv2D(4, 3, name="first"),
+            layers.Conv2D(4, 3, name="second"),
+            layers.Lambda(lambda x: x * 2.0, name="twice"),
+            layers.Conv2D(4, 3, name="third"),
+        ]
+    )
+
+
+def steering(library: Any) -> Any:
+    """Return a network that scales its pixels with code, as many that steer toy cars."""
+    layers = library.layers
+    return library.Sequential(
+        [
+            library.Input((SIDE, SIDE, 3)),
+            layers.Lambda(lambda x: x / 127.5 - 1.0, name="scale"),
+            layers.Conv2D(4, 3, name="first"),
+            layers.Flatten(name="flat"),
+            layers.Dense(3, name="angle"),
+        ]
+    )
+
+
+def scaled_first(library: Any) -> Any:
+    """Return a network that scales its pixels with code before an inner model, which it calls twice."""
+    layers = library.layers
+    inside = library.Input((SIDE, SIDE, 3), name="inside")
+    inner = library.Model(inside, layers.Conv2D(3, 3, padding="same", name="point")(inside), name="inner")
+    photo = library.Input((SIDE, SIDE, 3), name="photo")
+    small = layers.Lambda(lambda x: x / 127.5 - 1.0, name="scale", output_shape=(SIDE, SIDE, 3))(photo)
+    return library.Model(photo, layers.Dense(3, name="classes")(inner(inner(small))))
+
+
+def saved(library: Any, make: Callable[[Any], Any], suffix: str, folder: Path) -> tuple[Any, Path]:
+    model = randomized(make(library))
+    path = folder / f"net{suffix}"
+    model.save(path)
+    return model, path
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    for library in LIBRARIES.values():
+        library.utils.set_random_seed(5)
+        library.backend.clear_session()
+
+
+everywhere = pytest.mark.parametrize("suffix", [".keras", ".h5"])
+both = pytest.mark.parametrize("library", LIBRARIES.values(), ids=LIBRARIES)
+
+
+@both
+@everywhere
+@pytest.mark.parametrize(
+    ("make", "layer"),
+    [
+        (branches, "first"),
+        (branches, "kept"),
+        (branches, "side"),
+        (nested, "first"),
+        (nested, "inner/point"),
+        (pair, "encoder"),
+        (chain, "second"),
+    ],
+)
+def test_a_cut_before_code_is_that_of_keras(
+    make: Callable[[Any], Any], layer: str, library: Any, suffix: str, tmp_path: Path
+) -> None:
+    model, path = saved(library, make, suffix, tmp_path)
+    photos: Any = pictures().astype(np.float32)
+    if layer == "encoder":
+        expected = model.get_layer("encoder").predict(photos, verbose=0)
+    else:
+        own = model
+        for name in layer.split("/")[:-1]:
+            photos, own = library.Model(model.inputs, model.get_layer("first").output)(photos), own.get_layer(name)
+        expected = np.asarray(library.Model(own.inputs, own.get_layer(layer.split("/")[-1]).output)(photos))
+    close(outputs(spec_of(path, layers=(layer,), preprocess="raw"), pictures()), expected)
+
+
+@both
+@everywhere
+@pytest.mark.parametrize(
+    ("make", "reason", "where"),
+    [
+        (branches, "a custom layer 'own' (class Scaled)", "--layer kept"),
+        (nested, "a custom layer 'own' (class Scaled)", "--layer inner/point"),
+        (chain, "a Lambda layer 'twice' (class Lambda)", "--layer second"),
+    ],
+)
+def test_the_error_says_where_to_cut(
+    make: Callable[[Any], Any], reason: str, where: str, library: Any, suffix: str, tmp_path: Path
+) -> None:
+    _, path = saved(library, make, suffix, tmp_path)
+    said = f"model {path} contains {reason}, whose code is not run: replace it with a Keras layer, or cut before it: "
+    with pytest.raises(ExportError, match=f"{re.escape(said + where)}$"):
+        build_trunk(spec_of(path, preprocess="raw"))
+
+
+@both
+@everywhere
+def test_layers_that_depend_on_code_are_not_listed(library: Any, suffix: str, tmp_path: Path) -> None:
+    _, path = saved(library, branches, suffix, tmp_path)
+    listed = list_layers(spec_of(path))
+    assert {layer.name for layer in listed.layers} == {"photo", "first", "side", "sum", "kept"}
+    assert listed.left_out == (
+        "contains a custom layer 'own' (class Scaled), whose code is not run",
+        "contains a custom layer 'halves' (class Halved), whose code is not run",
+    )
+
+
+@both
+@everywhere
+@pytest.mark.parametrize("make", [steering, scaled_first])
+def test_a_layer_that_scales_pixels_can_be_skipped(
+    make: Callable[[Any], Any], library: Any, suffix: str, tmp_path: Path
+) -> None:
+    model, path = saved(library, make, suffix, tmp_path)
+    with pytest.raises(ExportError, match=r"leave it out.* --skip-layer scale --preprocess unit$"):
+        build_trunk(spec_of(path, preprocess="tf"))
+    spec = spec_of(path, preprocess="tf", skipped=("scale",))
+    close(outputs(spec, pictures()), model.predict(pictures().astype(np.float32), verbose=0))
+    assert build_trunk(spec).notes == ("layer 'scale' is left out, as requested: its input passes unchanged",)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path to every part of a description."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(one for key, item in inside for one in places(item, (*path, key)))]
+
+
+@pytest.fixture(scope="module", params=LIBRARIES.values(), ids=list(LIBRARIES))
+def described(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """The description of a model with code, and the function that finds it."""
+    _, path = saved(request.param, branches, ".keras", tmp_path_factory.mktemp("described"))
+    return saved_model(path).config, refused_by_keras3 if request.param is keras else refused_by_keras2
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_damaged_description_ends_nothing(described: tuple[Any, Any], data: st.DataObject) -> None:
+    config, refused = copy.deepcopy(described[0]), described[1]
+    *way, last = data.draw(st.sampled_from([place for place in places(config) if place]))
+    part = config
+    for key in way:
+        part = part[key]
+    part[last] = data.draw(
+        st.sampled_from([None, 0, -1, 1e9, True, "own", [], {}, [None], [["own", 0, 0]], {"class_name": "Lambda"}])
+    )
+    partial = without_code(config, refused, ())
+    json.dumps(partial.config)
+    assert partial.out >= set(partial.code)
+
+
+@both
+def test_only_code_can_be_skipped(library: Any, tmp_path: Path) -> None:
+    _, path = saved(library, steering, ".h5", tmp_path)
+    with pytest.raises(ArgumentError, match=r"layer 'first' cannot be skipped \(allowed: .*run: scale\)"):
+        build_trunk(spec_of(path, preprocess="tf", skipped=("first",)))
