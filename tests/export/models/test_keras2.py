@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from tests.export.models.networks.keras2_models import (
 )
 from tf_keras import layers
 
+from edgefeat import ExportError
 from edgefeat_export._network.layers import list_layers
 from edgefeat_export._network.named_trunk import build_trunk
 
@@ -191,3 +194,25 @@ def test_a_savedmodel_without_keras_is_its_signature(tmp_path: Path) -> None:
     expected = np.asarray(module(tf.constant(given / 255, tf.float32))["feature"])
     close(outputs(spec, given), expected)
     assert [layer.name for layer in list_layers(spec).layers] == ["photo", "serving_default", "feature"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda node: node.__setitem__(0, "pooled"),  # of itself
+        lambda node: node.__setitem__(1, 7),  # a call that is not there
+        lambda node: node.__setitem__(1, "7"),
+    ],
+)
+def test_a_layer_that_nothing_calls_does_not_wait_without_end(
+    damage: Callable[[list[Any]], None], kept: tuple[Any, dict[str, Path]], tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged.h5"
+    shutil.copy(kept[1][".h5"], path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        layer = next(layer for layer in config["config"]["layers"] if layer["name"] == "pooled")
+        damage(layer["inbound_nodes"][0][0])
+        file.attrs["model_config"] = json.dumps(config).encode()
+    with pytest.raises(ExportError, match="damaged: 'pooled' is called on a tensor that no layer gives"):
+        build_trunk(spec_of(path))

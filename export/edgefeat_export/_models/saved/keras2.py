@@ -15,6 +15,7 @@ import h5py
 
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.config import check_keras2
+from edgefeat_export._models.saved.code.order import never_called
 from edgefeat_export._models.saved.recognition import SavedModel, first_line, missing_weights
 
 __all__ = ["load_keras2"]
@@ -31,6 +32,12 @@ def load_keras2(saved: SavedModel) -> Any:
     Raises ExportError if the model contains code or the file is damaged.
     """
     check_keras2(saved)
+    layer = never_called(saved.config)
+    if layer is not None:
+        raise ExportError(
+            f"model {saved.path} cannot be loaded: the description of its layers is damaged: {layer!r} is called on a "
+            "tensor that no layer gives"
+        )
     import tf_keras
 
     model: Any

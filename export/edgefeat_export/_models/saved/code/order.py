@@ -1,0 +1,54 @@
+"""Find a call in a model's description that can never be made, because Keras 2 would wait for it without end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgefeat_export._models.saved.code.config import MODELS, named, saved_layers
+from edgefeat_export._models.saved.code.references import Source, sources
+
+__all__ = ["never_called"]
+
+
+def never_called(config: dict[str, Any]) -> str | None:
+    """Return the name of a layer that is called on a tensor that no layer gives, or that it gives itself; or None."""
+    for model in (config, *saved_layers(config)):
+        inside = model.get("config")
+        if model.get("class_name") in MODELS and isinstance(inside, dict) and isinstance(inside.get("layers"), list):
+            found = _never_called([layer for layer in inside["layers"] if isinstance(layer, dict)])
+            if found is not None:
+                return found
+    return None
+
+
+def _never_called(layers: list[dict[str, Any]]) -> str | None:
+    names = {str(named(layer)) for layer in layers}
+    waiting: list[tuple[str, int, list[Source]]] = []
+    given: set[tuple[str, int]] = set()
+    # An inner model may count its calls from 1: the call that built it is number 0.
+    inner = {str(named(layer)) for layer in layers if layer.get("class_name") in MODELS}
+    for layer in layers:
+        nodes = layer.get("inbound_nodes")
+        if isinstance(nodes, list):
+            if any(_names_no_call(node, names) for node in nodes):
+                return str(named(layer))
+            waiting += [(str(named(layer)), index, list(sources(node, names))) for index, node in enumerate(nodes)]
+        if not nodes and layer.get("class_name") == "InputLayer":
+            given.add((str(named(layer)), 0))
+    while waiting:
+        ready = [one for one in waiting if all((source.name, source.call) in given for source in one[2])]
+        if not ready:
+            return waiting[0][0]
+        for name, index, _ in ready:
+            given.update({(name, index), (name, index + 1)} if name in inner else {(name, index)})
+        waiting = [one for one in waiting if one not in ready]
+    return None
+
+
+def _names_no_call(value: Any, names: set[str]) -> bool:
+    """Return whether a list somewhere in `value` begins like Keras 2's name of a tensor, but without its numbers."""
+    if not isinstance(value, list):
+        return False
+    if len(value) == 4 and isinstance(value[0], str) and value[0] in names:
+        return any(type(number) is not int for number in value[1:3])
+    return any(_names_no_call(item, names) for item in value)
