@@ -7,6 +7,7 @@ step by step, so that comparing the two is a real test.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,8 +87,14 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
             for tap, rows, projection in zip(taps, pooled, projections, strict=True)
         }
 
-    notes = tuple(note for pooling in poolings for note in pooling.notes)
-    return Network(keras.Model(source, heads), taps, features, notes)
+    notes = [note for pooling in poolings for note in pooling.notes]
+    notes += [
+        f"layer {tap.layer!r} gives one number, which L2 normalization makes 1 or -1: cut earlier with --layer, or "
+        "keep the number with --normalize none"
+        for tap in taps
+        if spec.normalization == "l2" and math.prod(tap.shape) == 1
+    ]
+    return Network(keras.Model(source, heads), taps, features, tuple(notes))
 
 
 def tap_name(layer: str) -> str:

@@ -122,3 +122,22 @@ def test_gelu_reaches_onnx_which_tf2onnx_cannot_translate_by_itself(tmp_path: Pa
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     (features,) = session.run(None, {"image": pictures})
     np.testing.assert_allclose(features, model.predict(pictures.astype(np.float32), verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (48, 16), (21, 19), (7, 9)])
+def test_a_resized_map_is_that_of_keras_in_a_form_that_onnx_still_has(
+    tmp_path: Path, size: tuple[int, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    keras.utils.set_random_seed(1)
+    source = keras.Input((16, 16, 3), name="image")
+    maps = keras.layers.Conv2D(4, 3, padding="same")(source / 64.0)
+    model = keras.Model(source, keras.ops.image.resize(maps, size, "nearest"))
+    graph = save_graph(model, ["maps"], tmp_path / "graph.pb")
+    tflite.float32(graph, tmp_path / "model.tflite")
+    to_onnx.float32(tmp_path / "model.tflite", tmp_path / "model.onnx")
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    capfd.readouterr()
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (features,) = session.run(None, {"image": pictures})
+    assert "deprecated" not in capfd.readouterr().err
+    np.testing.assert_allclose(features, model.predict(pictures.astype(np.float32), verbose=0), atol=1e-5)

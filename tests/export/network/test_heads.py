@@ -137,6 +137,18 @@ def test_a_head_gives_what_numpy_makes_of_keras_maps(
         np.testing.assert_allclose(features, expected[: len(features)], rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize(("normalization", "told"), [("l2", True), ("none", False)])
+def test_a_single_number_loses_its_value_by_its_length_and_the_export_says_so(
+    normalization: Any, told: bool, pictures: Any
+) -> None:
+    picture = keras.Input((HEIGHT, WIDTH, 3))
+    angle = layers.Dense(1, name="angle")(layers.Flatten()(picture))
+    trunk = Trunk("car", keras.Model(picture, angle), (HEIGHT, WIDTH), ("angle",), preprocessing_named("tf"), "tf")
+    notes = build(trunk, replace(SPEC, normalization=normalization), pictures).notes
+    assert [note for note in notes if "layer 'angle' gives one number" in note] == list(notes) * told
+    assert bool(notes) == told
+
+
 @pytest.mark.parametrize("normalization", ["l2", "none"])
 @pytest.mark.parametrize("whiten", [False, True])
 def test_a_projection_is_that_of_scikit_learn(

@@ -47,6 +47,7 @@ def float32(tflite: Path, output: Path) -> None:
     free_batch(model)
     _shield_pads(model)
     _spell_norms(model)
+    _spell_resizes(model)
     spell_layer_norms(model)
     _name_tensors(model)
     unchecked = output.with_suffix(".unchecked")
@@ -181,6 +182,25 @@ def _spell_norms(model: onnx.ModelProto) -> None:
                 onnx.helper.make_node("Div", [source, length], [output], node.name),
             ]
         )
+
+
+def _spell_resizes(model: onnx.ModelProto) -> None:
+    """Write the nearest pixel of a resize without `tf_half_pixel_for_nn`, which opset 13 removed, in place.
+
+    For whole factors it is that of "asymmetric", for which onnxruntime has faster code; else that of "half_pixel",
+    rounded instead of cut off.
+    """
+    constants = constants_of(model.graph)
+    for node in model.graph.node:
+        named = {attribute.name: attribute for attribute in node.attribute}
+        mode = named.get("coordinate_transformation_mode")
+        if node.op_type != "Resize" or mode is None or mode.s != b"tf_half_pixel_for_nn":
+            continue
+        scales = constants.get(node.input[2]) if len(node.input) > 2 else None
+        if scales is not None and scales.size and np.all(scales == np.round(scales)):
+            mode.s = b"asymmetric"
+        else:
+            mode.s, named["nearest_mode"].s = b"half_pixel", b"round_prefer_ceil"
 
 
 def _is_not_negative(node: Any, maker: dict[str, Any], constants: dict[str, npt.NDArray[Any]]) -> bool:

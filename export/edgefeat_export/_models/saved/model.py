@@ -80,7 +80,14 @@ def _loaded(saved: SavedModel, skipped: tuple[str, ...]) -> Any:
         if name not in partial.code:
             allowed = ", ".join(partial.code) or "none in this model"
             raise ArgumentError(f"layer {name!r} cannot be skipped (allowed: layers whose code is not run: {allowed})")
-    return _without(saved, partial, load)
+    try:
+        return _without(saved, partial, load)
+    except ExportError as error:
+        why = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        raise ExportError(
+            f"model {saved.path} cannot be loaded without {', '.join(skipped)}: a layer can be skipped only if "
+            f"it keeps the shape of its input ({first_line(why)})"
+        ) from error
 
 
 def _without(saved: SavedModel, partial: Partial, load: Callable[[SavedModel], Any]) -> Any:
