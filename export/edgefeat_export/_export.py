@@ -25,6 +25,7 @@ from edgefeat_export._pipeline.worker_pool import StepCost, Workers
 from edgefeat_export._quantize.correction.pieces import ALL_PIECES
 from edgefeat_export._spec import (
     IMAGENET,
+    LAYERS_SUFFIX,
     RANDOM,
     Effort,
     Fit,
@@ -80,9 +81,10 @@ def export(
 
     `backbone` is a name of `keras.applications` or of edgefeat's own networks (case, `_` and `-` are ignored); "hub:"
     and a preset, the folder of one, or a class of KerasHub; or the path of a saved model with its weights: a file saved
-    by Keras 2 or 3, or a SavedModel folder. For a name, `weights` is "imagenet" (the default), "random", or a file:
-    `.h5`, `.weights.h5`, `.keras`, or torchvision's as `.safetensors` for AlexNet and GoogLeNet. For KerasHub it is the
-    preset's own (the default) or "random"; `config` are arguments of a KerasHub class, by name.
+    by Keras 2 or 3, a SavedModel folder, or the `.json` of `model.to_json()` with `weights`. For a name, `weights` is
+    "imagenet" (the default), "random", or a file: `.h5`, `.weights.h5`, `.keras`, or torchvision's as `.safetensors`
+    for AlexNet and GoogLeNet. For KerasHub it is the preset's own (the default) or "random"; `config` are arguments of
+    a KerasHub class, by name.
 
     `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own. For a
     saved model `preprocess` is required unless the model scales its own pixels (see `preprocessing_named`). `inputs`
@@ -236,7 +238,7 @@ def _check_source(spec: NetworkSpec) -> None:
         return
     if not os.path.exists(spec.backbone):
         saved_model(Path(spec.backbone))  # raises the error that names what is allowed
-    if spec.weights is not None:
+    if spec.weights is not None and not spec.backbone.lower().endswith(LAYERS_SUFFIX):
         raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
 
 

@@ -19,6 +19,7 @@ from edgefeat._images.frames.form import FrameForm
 __all__ = [
     "HUB",
     "IMAGENET",
+    "LAYERS_SUFFIX",
     "MODEL_SUFFIXES",
     "MODES",
     "RANDOM",
@@ -59,9 +60,13 @@ _FORMATS = get_args(Format)
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
+#: The suffix of a model's layers without weights.
+LAYERS_SUFFIX = ".json"
+
 #: The beginning of a backbone of KerasHub: a preset, the folder of one, or a class.
 HUB = "hub:"
-_FOLDER_MARK = "saved_model.pb"
+#: Files of a SavedModel folder, and of an unpacked Keras archive.
+_FOLDER_MARKS = ("saved_model.pb", "model.weights.h5")
 
 _LARGEST_SIDE = 2048
 _WEIGHTS_SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors")
@@ -115,7 +120,7 @@ class NetworkSpec:
     @property
     def weights_origin(self) -> str:
         """The origin of the weights, as text for the user."""
-        if is_model_file(self.backbone):
+        if is_model_file(self.backbone) and self.weights is None:
             return f"file {os.path.basename(self.backbone)}"
         if self.weights is None and is_hub(self.backbone):
             preset = self.backbone.removeprefix(HUB)
@@ -153,19 +158,20 @@ def is_hub(backbone: str) -> bool:
 def is_model_file(backbone: str) -> bool:
     """Return whether `backbone` is the path of a saved model rather than a name.
 
-    It is a path if it has the suffix of a saved model, contains a folder, or names an existing SavedModel folder.
+    It is a path if it has the suffix of a saved model, contains a folder, or names an existing folder of one.
     """
     if is_hub(backbone):
         return False
-    if backbone.lower().endswith(MODEL_SUFFIXES) or "/" in backbone or os.sep in backbone:
+    if backbone.lower().endswith((*MODEL_SUFFIXES, LAYERS_SUFFIX)) or "/" in backbone or os.sep in backbone:
         return True
-    return os.path.isfile(os.path.join(backbone, _FOLDER_MARK)) or ("." in backbone and os.path.isfile(backbone))
+    marks = (os.path.join(backbone, mark) for mark in _FOLDER_MARKS)
+    return any(map(os.path.isfile, marks)) or ("." in backbone and os.path.isfile(backbone))
 
 
 def model_name(path: str) -> str:
     """Return the name of a saved model: that of its file, without the suffix."""
     name = os.path.basename(os.path.abspath(path))
-    suffix = next((suffix for suffix in MODEL_SUFFIXES if name.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in (*MODEL_SUFFIXES, LAYERS_SUFFIX) if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(suffix)] or name
 
 

@@ -80,8 +80,8 @@ __all__ = ["command"]
 @click.option(
     "--weights",
     metavar="imagenet|random|FILE",
-    help="FILE: .h5, .weights.h5, .keras; for alexnet and googlenet torchvision's .safetensors.  [default: imagenet; "
-    "for a saved model or a KerasHub preset, its own]",
+    help="FILE: .h5, .weights.h5, .keras; for alexnet and googlenet torchvision's .safetensors. Required for a .json "
+    "of layers.  [default: imagenet; for a saved model or a KerasHub preset, its own]",
 )
 @click.option(
     "--calibration",
@@ -235,7 +235,7 @@ def command(
 
     BACKBONE is a name such as mobilenet_v2, resnet50 or efficientnet_lite0; a KerasHub preset, preset folder or class
     with hub: before it, such as hub:dinov2_small; or a saved model: a .keras or .h5 file of Keras 2 or 3 (a Teachable
-    Machine export, for example), or a SavedModel folder.
+    Machine export, for example), a SavedModel folder, or the .json of model.to_json() with --weights.
 
     Each model file is compared with Keras before anything is written. Files that are not faithful are left out.
     """

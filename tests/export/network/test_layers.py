@@ -158,6 +158,7 @@ def test_the_command_lists_a_backbone_with_its_classifier(capfd: pytest.CaptureF
 def test_the_command_lists_a_saved_model_as_a_table(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     whole = branched(None)
     whole.save(tmp_path / "mine.keras")
+    capfd.readouterr()  # TensorFlow's own lines, if it is used here for the first time
     assert main(["layers", str(tmp_path / "mine.keras")]) == 0
     out, err = capfd.readouterr()
     title, header, *rows = out.splitlines()

@@ -46,6 +46,8 @@ def load_keras2(saved: SavedModel) -> Any:
             model = tf_keras.models.load_model(_named(saved.path, ".h5"), compile=False, safe_mode=True)
         elif saved.kind == "archive":
             model = _from_archive(saved)
+        elif saved.kind == "json":
+            model = tf_keras.models.model_from_json(json.dumps(saved.config))
         else:
             model = _from_folder(saved)
     except ExportError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgefeat import ArgumentError, ExportError
+from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._models.hub_package import PACKAGE, keras_hub
 from edgefeat_export._models.saved.code.config import (
     REMEDY,
@@ -26,6 +27,7 @@ from edgefeat_export._models.saved.code.leaving_out import Partial, without_code
 from edgefeat_export._models.saved.code.placeholder import placeholder_class
 from edgefeat_export._models.saved.code.rewriting import rewritten
 from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model, scope_name
+from edgefeat_export._models.saved.joining import joined
 from edgefeat_export._models.saved.keras2 import load_keras2
 from edgefeat_export._models.saved.picture_inputs import (
     input_name,
@@ -36,7 +38,7 @@ from edgefeat_export._models.saved.picture_inputs import (
 )
 from edgefeat_export._models.saved.recognition import SavedModel, first_line, saved_model
 from edgefeat_export._models.saved.signature import load_signature
-from edgefeat_export._spec import NetworkSpec, model_name
+from edgefeat_export._spec import RANDOM, NetworkSpec, model_name
 
 __all__ = ["load_model"]
 
@@ -51,10 +53,24 @@ def load_model(spec: NetworkSpec) -> Any:
     """
     if spec.alpha is not None:
         raise ArgumentError("alpha applies only to backbones known by name: leave --alpha out")
+    with _whole(spec) as saved:
+        loaded = load_signature(saved) if saved.keras is None else _loaded(saved, spec.skipped)
+    return _sized(loaded, spec)
+
+
+@contextmanager
+def _whole(spec: NetworkSpec) -> Iterator[SavedModel]:
+    """Yield the saved model, as one file if it was saved in parts; errors name the path that the user gave."""
     saved = saved_model(Path(spec.backbone))
-    if saved.keras is None:
-        return _sized(load_signature(saved), spec)
-    return _sized(_loaded(saved, spec.skipped), spec)
+    if saved.kind != "unpacked" and (saved.kind != "json" or spec.weights == RANDOM):
+        yield saved
+        return
+    with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
+        path = joined(saved, spec.weights, Path(folder))
+        try:
+            yield saved_model(path)
+        except EdgefeatError as error:
+            raise type(error)(str(error).replace(str(path), spec.backbone)) from error
 
 
 def _loaded(saved: SavedModel, skipped: tuple[str, ...]) -> Any:
@@ -106,6 +122,8 @@ def _load_keras3(saved: SavedModel) -> Any:
     if any(str(layer.get("module", "")).startswith(PACKAGE) for layer in (saved.config, *saved_layers(saved.config))):
         keras_hub()  # its layers are then known, like those of Keras
     try:
+        if saved.kind == "json":
+            return keras.models.model_from_json(json.dumps(saved.config))
         with _known_by_name(saved) as path:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many types for a file that it cannot or must not load

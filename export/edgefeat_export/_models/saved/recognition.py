@@ -13,12 +13,17 @@ from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._models.hdf5 import hdf5_attributes
 from edgefeat_export._spec import MODEL_SUFFIXES
 
-__all__ = ["SavedModel", "first_line", "missing_weights", "saved_model"]
+__all__ = ["ARCHIVED", "SavedModel", "first_line", "missing_weights", "saved_model"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _LONGEST_CONFIG = 2**26  # bytes of JSON
-_KERAS = "a .keras or .h5 file that Keras 2 or 3 saved, or a SavedModel folder"
+_KERAS = (
+    "a .keras or .h5 file that Keras 2 or 3 saved, a SavedModel folder, or the .json of model.to_json() with --weights"
+)
+
+#: The files of a Keras archive, which some people unpack.
+ARCHIVED = ("config.json", "metadata.json", "model.weights.h5")
 
 #: Files often mistaken for a Keras model, by their first bytes or suffix, with what to do instead.
 _FOREIGN_STARTS: tuple[tuple[bytes, str], ...] = (
@@ -42,10 +47,11 @@ _FOREIGN_SUFFIXES = {
     ".pb": "is a TensorFlow graph: use the SavedModel folder that contains it",
     ".pt": "is a PyTorch file",
     ".pth": "is a PyTorch file",
-    ".json": "contains at most a model's layers: save the whole model with model.save('model.keras')",
+    ".json": "is not the description of a Keras model that model.to_json() gives",
 }
 
-Kind = Literal["archive", "hdf5", "folder"]
+#: "json" are layers without weights, "unpacked" the folder of an unpacked archive.
+Kind = Literal["archive", "hdf5", "folder", "json", "unpacked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ def saved_model(path: Path) -> SavedModel:
         return _hdf5(path)
     if start.startswith(_ZIP):
         return _archive(path)
+    if start.lstrip().startswith((b"{", b'"{')) and (layers := _json(path)) is not None:
+        return layers
     suffix = path.suffix.lower()
     what = next((said for begin, said in _FOREIGN_STARTS if start.startswith(begin)), _FOREIGN_SUFFIXES.get(suffix))
     if start and what is None:
@@ -93,14 +101,34 @@ def _hdf5(path: Path) -> SavedModel:
     if "model_config" not in attributes:
         raise ArgumentError(
             f"model {path} contains only weights, without layers: load them into the backbone that "
-            f"they were saved from, edgefeat export BACKBONE --weights {path}, or save the whole model with "
-            "model.save('model.keras')"
+            f"they were saved from, edgefeat export BACKBONE --weights {path}, where BACKBONE is a name or the file of "
+            "model.to_json(); or save the whole model with model.save('model.keras')"
         )
     config = _parsed(path, attributes["model_config"])
-    version = attributes.get("keras_version", "")
+    return SavedModel(path, "hdf5", *_version(attributes.get("keras_version"), config), config)
+
+
+def _version(said: object, config: dict[str, Any]) -> tuple[int, str]:
+    """Return the major version of Keras that wrote a file, and the whole version as text."""
+    version = said if isinstance(said, str) else ""
+    if version[:1].isdigit():
+        return max(int(version.partition(".")[0]), 2), version
     # Keras 3 describes an input by `batch_shape`, earlier versions by `batch_input_shape`; not all store their version.
-    major = int(version.partition(".")[0]) if version[:1].isdigit() else (3 if "batch_shape" in repr(config) else 2)
-    return SavedModel(path, "hdf5", max(major, 2), version or "2 or older", config)
+    return (3, "3") if "'batch_shape'" in repr(config) else (2, "2 or older")
+
+
+def _json(path: Path) -> SavedModel | None:
+    """Return the layers that `model.to_json()` described, perhaps as JSON within JSON; None if it is other JSON."""
+    try:
+        with path.open("rb") as stream:
+            found = json.loads(stream.read(_LONGEST_CONFIG))
+        found = json.loads(found) if isinstance(found, str) else found
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("class_name"), str) or "config" not in found:
+        return None
+    config = {key: value for key, value in found.items() if key not in ("keras_version", "backend")}
+    return SavedModel(path, "json", *_version(found.get("keras_version"), config), config)
 
 
 def _archive(path: Path) -> SavedModel:
@@ -148,6 +176,8 @@ def _parsed(path: Path, data: str | bytes) -> dict[str, Any]:
 
 
 def _folder(path: Path) -> SavedModel:
+    if all((path / name).is_file() for name in ARCHIVED):
+        return SavedModel(path, "unpacked", None, "", {})
     if not (path / "saved_model.pb").is_file():
         candidates = sorted(
             name for name in os.listdir(path) if name.lower().endswith((*MODEL_SUFFIXES, ".savedmodel"))

@@ -24,7 +24,10 @@ __all__ = ["rewritten"]
 
 @contextmanager
 def rewritten(saved: SavedModel, partial: Partial) -> Iterator[SavedModel]:
-    """Yield a copy of the file, an archive or HDF5, that describes only the layers of `partial`."""
+    """Yield a copy of the file, an archive or HDF5 or JSON, that describes only the layers of `partial`."""
+    if saved.kind == "json":
+        yield replace(saved, config=partial.config)
+        return
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
         if saved.kind == "archive":
             copy = Path(folder) / "model.keras"
