@@ -255,3 +255,18 @@ def test_only_code_can_be_skipped(library: Any, tmp_path: Path) -> None:
     _, path = saved(library, steering, ".h5", tmp_path)
     with pytest.raises(ArgumentError, match=r"layer 'first' cannot be skipped \(allowed: .*run: scale\)"):
         build_trunk(spec_of(path, preprocess="tf", skipped=("first",)))
+
+
+def test_a_layer_that_changes_the_shape_cannot_be_skipped(tmp_path: Path) -> None:
+    photo = keras.Input((SIDE, SIDE, 3))
+    half = keras.layers.Lambda(lambda x: x[:, ::2, ::2], name="half", output_shape=(SIDE // 2, SIDE // 2, 3))(photo)
+    keras.Model(photo, keras.layers.Dense(3)(keras.layers.Flatten()(half))).save(tmp_path / "net.keras")
+    with pytest.raises(ExportError, match=r"net\.keras cannot be loaded without half: .* keeps the shape") as caught:
+        build_trunk(spec_of(tmp_path / "net.keras", preprocess="raw", skipped=("half",)))
+    assert "edgefeat-" not in str(caught.value)
+
+
+def test_layers_of_a_folder_cannot_be_skipped(tmp_path: Path) -> None:
+    tf_keras.Sequential([tf_keras.Input((SIDE, SIDE, 3)), tf_keras.layers.Flatten()]).save(tmp_path / "net")
+    with pytest.raises(ArgumentError, match="a SavedModel folder, cannot be skipped: save it as"):
+        build_trunk(spec_of(tmp_path / "net", preprocess="raw", skipped=("half",)))

@@ -54,7 +54,8 @@ def load_model(spec: NetworkSpec) -> Any:
     if spec.alpha is not None:
         raise ArgumentError("alpha applies only to backbones known by name: leave --alpha out")
     with _whole(spec) as saved:
-        loaded = load_signature(saved) if saved.keras is None else _loaded(saved, spec.skipped)
+        signature = saved.keras is None and not spec.skipped
+        loaded = load_signature(saved) if signature else _loaded(saved, spec.skipped)
     return _sized(loaded, spec)
 
 
@@ -76,22 +77,23 @@ def _whole(spec: NetworkSpec) -> Iterator[SavedModel]:
 def _loaded(saved: SavedModel, skipped: tuple[str, ...]) -> Any:
     """Return the model in the file, with placeholders for the layers whose code is not run and those that need them."""
     load, refused = (load_keras2, refused_by_keras2) if saved.keras == 2 else (_load_keras3, refused_by_keras3)
+    if skipped:
+        return _skipping(saved, skipped, without_code(saved.config, refused, skipped), load)
     try:
-        if not skipped:
-            return load(saved)
+        return load(saved)
     except ExportError as error:
         partial = without_code(saved.config, refused, ())
-        if not partial.code or saved.kind == "folder":
+        if not partial.code or saved.kind == "folder":  # a folder numbers the weights by the layers that have some
             raise
         try:
             return _without(saved, partial, load)
         except ExportError:
             raise error from None
+
+
+def _skipping(saved: SavedModel, skipped: tuple[str, ...], partial: Partial, load: Callable[[SavedModel], Any]) -> Any:
     if saved.kind == "folder":
-        raise ArgumentError(
-            f"model {saved.path} is a SavedModel folder, of which no layer can be skipped: save it as .keras"
-        )
-    partial = without_code(saved.config, refused, skipped)
+        raise ArgumentError(f"layers of {saved.path}, a SavedModel folder, cannot be skipped: save it as .keras")
     for name in skipped:
         if name not in partial.code:
             allowed = ", ".join(partial.code) or "none in this model"

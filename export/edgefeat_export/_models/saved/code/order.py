@@ -36,12 +36,15 @@ def _never_called(layers: list[dict[str, Any]]) -> str | None:
         if not nodes and layer.get("class_name") == "InputLayer":
             given.add((str(named(layer)), 0))
     while waiting:
-        ready = [one for one in waiting if all((source.name, source.call) in given for source in one[2])]
-        if not ready:
-            return waiting[0][0]
-        for name, index, _ in ready:
-            given.update({(name, index), (name, index + 1)} if name in inner else {(name, index)})
-        waiting = [one for one in waiting if one not in ready]
+        blocked = []
+        for name, index, tensors in waiting:
+            if all((source.name, source.call) in given for source in tensors):
+                given.update({(name, index), (name, index + 1)} if name in inner else {(name, index)})
+            else:
+                blocked.append((name, index, tensors))
+        if len(blocked) == len(waiting):
+            return blocked[0][0]
+        waiting = blocked
     return None
 
 
