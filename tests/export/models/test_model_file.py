@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import keras
+import tf_keras
 from keras import layers
 
 from edgefeat import ArgumentError, ExportError
@@ -21,7 +22,7 @@ from edgefeat_export._models.saved.model import load_model
 from edgefeat_export._network.cut import cut
 from edgefeat_export._network.layers import list_layers
 from edgefeat_export._network.named_trunk import build_trunk
-from edgefeat_export._network.network import tap_name
+from edgefeat_export._network.network import build, tap_name
 from edgefeat_export._spec import NetworkSpec, model_name
 
 SIZE = 16
@@ -240,3 +241,31 @@ def test_a_model_is_named_after_its_file_without_the_suffix(path: str, name: str
 def test_a_path_that_is_not_a_saved_model_is_refused(name: str) -> None:
     with pytest.raises(ArgumentError, match=r"is a path, but not of a saved model \(allowed: a file \.keras, "):
         backbone_named(name)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("library", [keras, tf_keras], ids=["Keras 3", "Keras 2"])
+def test_an_image_given_as_a_row_of_numbers_is_flattened_if_its_size_is_said(
+    library: Any, channels: int, tmp_path: Path
+) -> None:
+    made = [library.layers.Dense(8, activation="relu", name="first"), library.layers.Dense(4, name="second")]
+    model = library.Sequential([library.Input((6 * 9 * channels,)), library.layers.Rescaling(1 / 255), *made])
+    model.save(tmp_path / "row.h5")
+    with pytest.raises(ArgumentError, match=rf"takes \(None, {54 * channels}\)"):
+        load_model(spec_of(tmp_path / "row.h5"))
+    photos = np.random.default_rng(1).integers(0, 256, (3, 6, 9, channels)).repeat(3 // channels, axis=-1)
+    expected = model.predict(photos[..., :channels].reshape(3, -1).astype(np.float32), verbose=0)
+    spec = replace(spec_of(tmp_path / "row.h5", (6, 9)), normalization="none")
+    network = build(build_trunk(spec), spec, photos.astype(np.uint8))
+    np.testing.assert_allclose(network.model(photos.astype(np.float32)), expected, rtol=1e-4, atol=1e-5)
+    assert [layer.name for layer in list_layers(spec).layers][-2:] == ["first", "second"]
+
+
+def test_a_row_of_numbers_whose_graph_is_no_chain_stays_refused(tmp_path: Path) -> None:
+    row = keras.Input((54,))
+    wide = layers.Dense(8)(row)
+    keras.Model(row, layers.Add()([wide, layers.Dense(8)(row)])).save(tmp_path / "row.keras")
+    keras.Model(row, layers.Dense(8)(row * 2.0)).save(tmp_path / "scaled.keras")
+    for name in ("row.keras", "scaled.keras"):
+        with pytest.raises(ArgumentError, match=r"takes \(None, 54\)"):
+            load_model(spec_of(tmp_path / name, (6, 9)))

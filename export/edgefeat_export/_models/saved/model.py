@@ -33,6 +33,7 @@ from edgefeat_export._models.saved.picture_inputs import (
     input_name,
     picture_input,
     pictures_of,
+    unflattened,
     wanted_size,
     why_no_picture,
 )
@@ -175,9 +176,9 @@ def _sized(model: Any, spec: NetworkSpec) -> Any:
         raise ArgumentError(
             f"model {spec.backbone} has no defined input (allowed: a built functional or sequential model)"
         )
+    model = unflattened(model, spec.size)
     sources = inputs_of(model)
-    pictures = pictures_of(model)
-    if not pictures:
+    if not pictures_of(model):
         raise ArgumentError(f"model {spec.backbone} {why_no_picture(sources[0])}")
     _check_axes(model, spec)
     shapes = []

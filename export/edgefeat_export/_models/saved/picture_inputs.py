@@ -6,9 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgefeat_export._models.saved.graph import calls, inputs_of, key
+import keras
 
-__all__ = ["PictureInput", "input_name", "picture_input", "pictures_of", "wanted_size", "why_no_picture"]
+from edgefeat_export._models.saved.graph import Call, calls, inputs_of, is_keras2, is_layer, key
+
+__all__ = [
+    "PictureInput",
+    "input_name",
+    "picture_input",
+    "pictures_of",
+    "unflattened",
+    "wanted_size",
+    "why_no_picture",
+]
 
 #: An input without a channel axis and with fewer rows or columns than this is a table of numbers.
 _LEAST_SIDE = 8
@@ -60,7 +70,7 @@ def why_no_picture(source: Any) -> str:
     if len(sides) == 1 and sides[0] is not None:
         side = math.isqrt(sides[0])
         if side >= _LEAST_SIDE and side * side == sides[0]:
-            said += f", perhaps a {side}x{side} image as {sides[0]} numbers: add a Reshape layer before it and save it"
+            said += f", perhaps a {side}x{side} image as {sides[0]} numbers: if so, add --input-size {side}x{side}"
     elif len(sides) == 3 and sides[0] in (1, 3) and sides[2] not in (1, 3):
         said += ", channels first"
     elif len(sides) == 3 and sides[2] is not None:
@@ -80,3 +90,37 @@ def pictures_of(model: Any) -> dict[str, PictureInput]:
     """Return the inputs of a model that take images, by name, in order."""
     found = [picture_input(source) for source in inputs_of(model)]
     return {one.name: one for one in found if one is not None}
+
+
+def unflattened(model: Any, size: tuple[int, ...] | None) -> Any:
+    """Return a chain of layers that takes an image's numbers, row by row, as one that takes the image of that size.
+
+    Any other model is returned as it is.
+    """
+    sources = inputs_of(model)
+    shape = tuple(sources[0].shape)[1:]
+    if size is None or len(sources) != 1 or len(shape) != 1 or shape[0] not in (math.prod(size), 3 * math.prod(size)):
+        return model
+    made = calls(model)
+    if any(len(call.sources) + call.is_input != 1 or len(call.results) != 1 or _has_arguments(call) for call in made):
+        return model
+    library: Any = keras
+    if is_keras2(model):
+        import tf_keras
+
+        library = tf_keras
+    picture = library.Input((*size, shape[0] // math.prod(size)), name="picture")
+    tensor = library.layers.Reshape(shape, name="flattened")(picture)
+    for call in made:
+        if not call.is_input:
+            tensor = call.layer(tensor)
+    return library.Model(picture, tensor, name=model.name)
+
+
+def _has_arguments(call: Call) -> bool:
+    """Return whether an operation may have more arguments than its tensor; a layer of Keras has none that matter."""
+    return not is_layer(call.layer) or type(call.layer).__name__ in (
+        "TFOpLambda",
+        "SlicingOpLambda",
+        "TensorFlowOpLayer",
+    )
