@@ -33,15 +33,15 @@ from edgefeat_export._network.random_weights import condition
 from edgefeat_export._network.trunk import Trunk
 from edgefeat_export._spec import HUB, NetworkSpec, Pooling, is_model_file
 
-#: The beginning of an option of a bundle that is an argument of a KerasHub class.
-_CONFIG = "config "
+#: The beginnings of a bundle's options: an argument of a KerasHub class, a fixed input, a layer that was skipped.
+_CONFIG, _INPUT, _LAYER = "config ", "input ", "layer "
 
 
 def network_spec(manifest: Manifest, model: str, calibration: str) -> NetworkSpec:
     """Return what the bundle was exported from; `model` is the file it was made from, if any."""
     backbone, tap = manifest.backbone, manifest.taps[0]
     by_file, preset = backbone.weights.startswith("file "), backbone.weights.startswith("preset ")
-    config = {name.removeprefix(_CONFIG): text for name, text in backbone.options.items() if name.startswith(_CONFIG)}
+    config, inputs, skipped = (_options(backbone, begin) for begin in (_CONFIG, _INPUT, _LAYER))
     hub = preset or bool(config) or not (by_file or _known(backbone.name))
     saved = by_file and not hub and is_model_file(model) and not _known(backbone.name)
     own = backbone_named(backbone.name).preprocessing if not (saved or hub) else None
@@ -55,6 +55,8 @@ def network_spec(manifest: Manifest, model: str, calibration: str) -> NetworkSpe
         preprocess=None
         if backbone.preprocessing == own or _is_formula(backbone.preprocessing)
         else backbone.preprocessing,
+        inputs={name: tuple(map(float, values.split(","))) for name, values in inputs.items()},
+        skipped=tuple(skipped),
         config=config,
         layers=tuple(one.layer for one in manifest.taps),
         pooling=_pooling(manifest),
@@ -64,6 +66,11 @@ def network_spec(manifest: Manifest, model: str, calibration: str) -> NetworkSpe
         calibration=calibration,
         fit=manifest.picture.fit,
     )
+
+
+def _options(backbone: Backbone, begin: str) -> dict[str, str]:
+    """Return the options whose names have this beginning, without it."""
+    return {name.removeprefix(begin): text for name, text in backbone.options.items() if name.startswith(begin)}
 
 
 def _hub(backbone: Backbone, model: str) -> str:

@@ -95,11 +95,12 @@ def _golden(network: BuiltNetwork, made: Sequence[Made]) -> Golden:
 
 
 def _options(spec: NetworkSpec) -> dict[str, str]:
-    """Return the options the backbone was built with, and its fixed inputs, by name."""
+    """Return the options the backbone was built with, its fixed inputs and its skipped layers, by name."""
     alpha = {} if spec.alpha is None else {"alpha": f"{spec.alpha:g}"}
     fixed = {f"input {name}": ",".join(f"{value:g}" for value in values) for name, values in spec.inputs.items()}
     arguments = {f"config {name}": value for name, value in spec.config.items()}
-    return alpha | fixed | arguments
+    skipped = {f"layer {name}": "skipped" for name in spec.skipped}
+    return alpha | fixed | skipped | arguments
 
 
 def _manifest(

@@ -251,6 +251,25 @@ def test_a_damaged_description_ends_nothing(described: tuple[Any, Any], data: st
 
 
 @both
+@everywhere
+def test_a_skipped_layer_may_have_weights(library: Any, suffix: str, tmp_path: Path) -> None:
+    photo = library.Input((SIDE, SIDE, 3))
+    own = scaled(library)(name="own")(library.layers.Conv2D(4, 3, name="first")(photo))
+    model, path = saved(
+        library, lambda library: library.Model(photo, library.layers.Conv2D(4, 3)(own)), suffix, tmp_path
+    )
+    model.get_layer("own").set_weights([np.ones(4)])
+    expected = model.predict(pictures().astype(np.float32), verbose=0)
+    close(outputs(spec_of(path, preprocess="raw", skipped=("own",)), pictures()), expected)
+
+
+def test_a_layer_of_several_tensors_cannot_be_skipped(tmp_path: Path) -> None:
+    _, path = saved(keras, branches, ".keras", tmp_path)
+    with pytest.raises(ArgumentError, match="layer 'halves' cannot be skipped: it takes or gives several tensors"):
+        build_trunk(spec_of(path, preprocess="raw", skipped=("own", "halves")))
+
+
+@both
 def test_only_code_can_be_skipped(library: Any, tmp_path: Path) -> None:
     _, path = saved(library, steering, ".h5", tmp_path)
     with pytest.raises(ArgumentError, match=r"layer 'first' cannot be skipped \(allowed: .*run: scale\)"):
@@ -270,3 +289,14 @@ def test_layers_of_a_folder_cannot_be_skipped(tmp_path: Path) -> None:
     tf_keras.Sequential([tf_keras.Input((SIDE, SIDE, 3)), tf_keras.layers.Flatten()]).save(tmp_path / "net")
     with pytest.raises(ArgumentError, match="a SavedModel folder, cannot be skipped: save it as"):
         build_trunk(spec_of(tmp_path / "net", preprocess="raw", skipped=("half",)))
+
+
+def test_a_folder_with_code_is_exported_whole_from_its_graph_or_refused(tmp_path: Path) -> None:
+    model = randomized(chain(tf_keras))
+    model.save(tmp_path / "net")
+    close(
+        outputs(spec_of(tmp_path / "net", preprocess="raw"), pictures()),
+        model.predict(pictures().astype(np.float32), verbose=0),
+    )
+    with pytest.raises(ExportError, match=r"a Lambda layer 'twice'.* save the model cut before it$"):
+        build_trunk(spec_of(tmp_path / "net", preprocess="raw", layers=("second",)))

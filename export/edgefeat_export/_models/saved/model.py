@@ -56,7 +56,7 @@ def load_model(spec: NetworkSpec) -> Any:
         raise ArgumentError("alpha applies only to backbones known by name: leave --alpha out")
     with _whole(spec) as saved:
         signature = saved.keras is None and not spec.skipped
-        loaded = load_signature(saved) if signature else _loaded(saved, spec.skipped)
+        loaded = load_signature(saved) if signature else _loaded(saved, spec)
     return _sized(loaded, spec)
 
 
@@ -75,20 +75,24 @@ def _whole(spec: NetworkSpec) -> Iterator[SavedModel]:
             raise type(error)(str(error).replace(str(path), spec.backbone)) from error
 
 
-def _loaded(saved: SavedModel, skipped: tuple[str, ...]) -> Any:
-    """Return the model in the file, with placeholders for the layers whose code is not run and those that need them."""
+def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
+    """Return the model in the file, with placeholders for the layers whose code is not run and those that need them.
+
+    Of a folder with such layers it is the serving signature, which has their operations.
+    """
     load, refused = (load_keras2, refused_by_keras2) if saved.keras == 2 else (_load_keras3, refused_by_keras3)
-    if skipped:
-        return _skipping(saved, skipped, without_code(saved.config, refused, skipped), load)
+    if spec.skipped:
+        return _skipping(saved, spec.skipped, without_code(saved.config, refused, spec.skipped), load)
     try:
         return load(saved)
     except ExportError as error:
         partial = without_code(saved.config, refused, ())
-        if not partial.code or saved.kind == "folder":  # a folder numbers the weights by the layers that have some
+        if not partial.code or (saved.kind == "folder" and spec.layers):
             raise
         try:
-            return _without(saved, partial, load)
-        except ExportError:
+            # A folder numbers the weights by the layers that have some, but has the whole network as a graph.
+            return load_signature(saved) if saved.kind == "folder" else _without(saved, partial, load)
+        except EdgefeatError:
             raise error from None
 
 

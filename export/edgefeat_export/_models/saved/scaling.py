@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from edgefeat_export._models.saved.code.placeholder import left_out
 from edgefeat_export._models.saved.graph import calls, inputs_of, is_model, key
 
 __all__ = ["own_scaling", "scaling_hint"]
@@ -110,7 +109,7 @@ def _only_passes(model: Any) -> bool:
 def _kind(layer: Any) -> str | None:
     """Return what a layer does to pixels: a description if it scales them, "" if nothing, None if it is the network."""
     kind = type(layer).__name__
-    if kind in _PASSED or left_out(layer) == "":
+    if kind in _PASSED:
         return ""
     if kind == "Rescaling":
         return f"Rescaling {layer.name!r} (scale {_short(layer.scale)}, offset {_short(layer.offset)})"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
+from edgefeat import ArgumentError
 from edgefeat_export._models.saved.code.config import MODELS, named
 from edgefeat_export._models.saved.code.placeholder import described
 from edgefeat_export._models.saved.code.references import Source, call_on, renumbered, sources
@@ -36,7 +37,8 @@ class Partial:
 def without_code(config: dict[str, Any], refused: Refused, skipped: Collection[str]) -> Partial:
     """Return the description without the layers that are `refused`, and without those that depend only on them.
 
-    Of the refused layers, those in `skipped`, by path, are left out alone: what depends on them stays.
+    Of the refused layers, those in `skipped`, by path, are replaced by an Identity, and what depends on them stays.
+    Raises ArgumentError if such a layer takes or gives several tensors.
     """
     walk = _Walk(refused, skipped)
     changed, _ = walk.model(config, "")
@@ -93,11 +95,11 @@ class _Walk:
         made: list[dict[str, Any]] = []
         why: str | None = None
         for one in layers:
-            if why is None and not one.is_code:
-                made.append(one.layer)
-            else:
-                made.append(self._placeholder(one, prefix, why or one.why or "", 1))
             why = why or one.why
+            if why is None:
+                made.append(self._identity(one, prefix) if one.is_code else one.layer)
+            else:
+                made.append(self._placeholder(one, prefix, why, 1))
         return made, why
 
     def _graph(
@@ -107,27 +109,42 @@ class _Walk:
         made, shifts = [], {}
         for one in layers:
             needs = [graph.reason(call) for call in graph.calls[one.name]]
-            if not one.is_code and (not needs or None in needs):
+            if not one.is_code and (not needs or None in needs):  # an inner model may have placeholders within
                 made.append(one.layer)
                 continue
-            why = one.why or next((reason for reason in needs if reason is not None), "")
-            placeholder = self._placeholder(one, prefix, why, graph.outputs.get(one.name, 1))
-            nodes = [call_on(call) for call in graph.calls[one.name] if call]
-            made.append({**placeholder, "name": one.name, "inbound_nodes": nodes})
+            calls, outputs = graph.calls[one.name], graph.outputs.get(one.name, 1)
+            why = one.why or next((reason for reason in needs if reason is not None), None)
+            if why is None and (outputs > 1 or any(len(call) > 1 for call in calls)):
+                raise ArgumentError(f"layer {prefix + one.name!r} cannot be skipped: it takes or gives several tensors")
+            new = self._identity(one, prefix) if why is None else self._placeholder(one, prefix, why, outputs)
+            made.append({**new, "name": one.name, "inbound_nodes": [call_on(call) for call in calls if call]})
             shifts[one.name] = graph.first.get(one.name, 0)
         made = [{**layer, "inbound_nodes": renumbered(_calls(layer), shifts)} for layer in made]
         ends = renumbered(inside.get("output_layers"), shifts)
         return {**inside, "layers": made, "output_layers": ends}, graph.reason(graph.ends)
 
+    def _identity(self, one: _Judged, prefix: str) -> dict[str, Any]:
+        """Return the description of a layer of Keras that passes its input on."""
+        self.out.add(prefix + one.name)
+        shape = _input_shape(one)
+        config = {"name": one.name} | ({} if shape is None else {"batch_input_shape": shape})
+        where = {"module": "keras.layers", "registered_name": None} if "module" in one.layer else {}
+        return {"class_name": "Identity", "config": config, **where}
+
     def _placeholder(self, one: _Judged, prefix: str, why: str, outputs: int) -> dict[str, Any]:
-        kind, own = str(one.layer.get("class_name")), one.layer.get("config")
+        kind = str(one.layer.get("class_name"))
         self.out.add(prefix + one.name)
         self.kinds.add(kind)
-        shape = own.get("batch_input_shape") if isinstance(own, dict) else None
-        made = described(kind, one.name, why, outputs, shape)
+        made = described(kind, one.name, why, outputs, _input_shape(one))
         if "module" in one.layer:  # as archives describe layers
             made |= {"module": None, "registered_name": made["class_name"]}
         return made
+
+
+def _input_shape(one: _Judged) -> Any:
+    """Return the shape of the model's input, which a first layer of Keras 2 may describe."""
+    own = one.layer.get("config")
+    return own.get("batch_input_shape") if isinstance(own, dict) else None
 
 
 def _are_layers(value: Any) -> TypeGuard[list[dict[str, Any]]]:

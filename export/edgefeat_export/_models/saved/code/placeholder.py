@@ -15,8 +15,8 @@ PREFIX = "edgefeat>"
 def described(kind: str, name: str, why: str, outputs: int, shape: Any = None) -> dict[str, Any]:
     """Return the description of a placeholder for a layer of class `kind` with this number of outputs.
 
-    `why` is the reason why the layer is not loaded, or empty if the user wants to leave it out. `shape` is that of the
-    model's input, with the batch, if the model begins with the layer and has no other.
+    `why` is the reason why the layer is not loaded. `shape` is that of the model's input, with the batch, if the model
+    begins with the layer and has no other.
     """
     return {"class_name": PREFIX + kind, "config": {"name": name, "why": why, "outputs": outputs, "shape": shape}}
 
