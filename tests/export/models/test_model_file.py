@@ -248,7 +248,7 @@ def test_a_path_that_is_not_a_saved_model_is_refused(name: str) -> None:
 def test_an_image_given_as_a_row_of_numbers_is_flattened_if_its_size_is_said(
     library: Any, channels: int, tmp_path: Path
 ) -> None:
-    made = [library.layers.Dense(8, activation="relu", name="first"), library.layers.Dense(4, name="second")]
+    made = [library.layers.Dense(8, activation="relu", name="flattened"), library.layers.Dense(4, name="picture")]
     model = library.Sequential([library.Input((6 * 9 * channels,)), library.layers.Rescaling(1 / 255), *made])
     model.save(tmp_path / "row.h5")
     with pytest.raises(ArgumentError, match=rf"takes \(None, {54 * channels}\)"):
@@ -258,7 +258,7 @@ def test_an_image_given_as_a_row_of_numbers_is_flattened_if_its_size_is_said(
     spec = replace(spec_of(tmp_path / "row.h5", (6, 9)), normalization="none")
     network = build(build_trunk(spec), spec, photos.astype(np.uint8))
     np.testing.assert_allclose(network.model(photos.astype(np.float32)), expected, rtol=1e-4, atol=1e-5)
-    assert [layer.name for layer in list_layers(spec).layers][-2:] == ["first", "second"]
+    assert [layer.name for layer in list_layers(spec).layers][-2:] == ["flattened", "picture"]
 
 
 def test_a_row_of_numbers_whose_graph_is_no_chain_stays_refused(tmp_path: Path) -> None:
@@ -266,6 +266,8 @@ def test_a_row_of_numbers_whose_graph_is_no_chain_stays_refused(tmp_path: Path) 
     wide = layers.Dense(8)(row)
     keras.Model(row, layers.Add()([wide, layers.Dense(8)(row)])).save(tmp_path / "row.keras")
     keras.Model(row, layers.Dense(8)(row * 2.0)).save(tmp_path / "scaled.keras")
-    for name in ("row.keras", "scaled.keras"):
+    keras.Model(row, [layers.Dense(8)(wide), layers.Dense(8)(wide)]).save(tmp_path / "two.keras")
+    keras.Model(row, layers.BatchNormalization()(wide, training=True)).save(tmp_path / "trained.keras")
+    for name in ("row.keras", "scaled.keras", "two.keras", "trained.keras"):
         with pytest.raises(ArgumentError, match=r"takes \(None, 54\)"):
             load_model(spec_of(tmp_path / name, (6, 9)))

@@ -71,6 +71,26 @@ def test_layers_and_weights_are_the_model_of_keras(library: Any, suffix: str, tw
     close(outputs(spec(layers, weights), pictures()), cut.predict(pictures().astype(np.float32), verbose=0))
 
 
+@pytest.mark.parametrize(("library", "suffix"), [(keras, ".weights.h5"), (tf_keras, ".h5"), (tf_keras, ".weights.h5")])
+def test_layers_need_not_say_the_version_of_keras(library: Any, suffix: str, tmp_path: Path) -> None:
+    model = network(library)
+    layers, weights = in_parts(model, tmp_path, suffix)
+    config = json.loads(layers.read_text())
+    layers.write_text(json.dumps({key: value for key, value in config.items() if key != "keras_version"}))
+    cut = library.Model(model.inputs, model.get_layer("last").output)
+    close(outputs(spec(layers, weights), pictures()), cut.predict(pictures().astype(np.float32), verbose=0))
+
+
+def test_an_unpacked_archive_with_a_link_is_refused(tmp_path: Path) -> None:
+    network(keras).save(tmp_path / "net.keras")
+    with zipfile.ZipFile(tmp_path / "net.keras") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    (tmp_path / "unpacked" / "model.weights.h5").rename(tmp_path / "elsewhere.h5")
+    (tmp_path / "unpacked" / "model.weights.h5").symlink_to(tmp_path / "elsewhere.h5")
+    with pytest.raises(ExportError, match=r"contains a link, 'model\.weights\.h5'"):
+        build_trunk(spec(tmp_path / "unpacked", None))
+
+
 @both
 def test_the_weights_may_be_those_of_a_whole_model(library: Any, tmp_path: Path) -> None:
     model = network(library)

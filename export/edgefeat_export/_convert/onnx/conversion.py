@@ -198,7 +198,7 @@ def _spell_resizes(model: onnx.ModelProto) -> None:
             continue
         scales = constants.get(node.input[2]) if len(node.input) > 2 else None
         if scales is not None and scales.size and np.all(scales == np.round(scales)):
-            mode.s = b"asymmetric"
+            mode.s, named["nearest_mode"].s = b"asymmetric", b"floor"
         else:
             mode.s, named["nearest_mode"].s = b"half_pixel", b"round_prefer_ceil"
 

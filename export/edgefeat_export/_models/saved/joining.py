@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -38,15 +39,16 @@ def joined(saved: SavedModel, weights: str | None, folder: Path) -> Path:
     if path.suffix.lower() not in _HDF5_SUFFIXES:
         raise ArgumentError(f"weights {weights} do not belong to layers in JSON (allowed: a .h5 or .weights.h5 file)")
     hdf5_attributes(path, ())
+    version = saved.version if saved.version[:2] in ("2.", "3.") else f"{saved.keras}.0"
     with h5py.File(path, "r") as file:
         in_classes = "model_weights" not in file and not any(name.startswith("layer_names") for name in file.attrs)
     if in_classes:  # as in archives
         config, kind = saved.config, saved.config["class_name"]
         if "module" not in config and kind in _MODULES:
             config = {**config, "module": _MODULES[kind], "registered_name": None}
-        texts = {"config.json": config, "metadata.json": {"keras_version": saved.version}}
+        texts = {"config.json": config, "metadata.json": {"keras_version": version}}
         return _archive(folder, {ARCHIVED[-1]: path}, {name: json.dumps(text) for name, text in texts.items()})
-    return _hdf5(folder, path, saved)
+    return _hdf5(folder, path, saved.config, version)
 
 
 def _archive(folder: Path, files: dict[str, Path], texts: dict[str, str]) -> Path:
@@ -59,7 +61,7 @@ def _archive(folder: Path, files: dict[str, Path], texts: dict[str, str]) -> Pat
     return target
 
 
-def _hdf5(folder: Path, weights: Path, saved: SavedModel) -> Path:
+def _hdf5(folder: Path, weights: Path, config: dict[str, Any], version: str) -> Path:
     """Write the weights and the description as Keras writes a whole model."""
     target = folder / "model.h5"
     shutil.copyfile(weights, target)
@@ -71,6 +73,6 @@ def _hdf5(folder: Path, weights: Path, saved: SavedModel) -> Path:
                 file.move(name, f"model_weights/{name}")
             for name, value in attributes.items():
                 group.attrs[name] = value
-        file.attrs["model_config"] = json.dumps(saved.config).encode()
-        file.attrs["keras_version"] = saved.version.encode()
+        file.attrs["model_config"] = json.dumps(config).encode()
+        file.attrs["keras_version"] = version.encode()
     return target

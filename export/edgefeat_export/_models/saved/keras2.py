@@ -16,12 +16,11 @@ import h5py
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.config import check_keras2
 from edgefeat_export._models.saved.code.order import never_called
-from edgefeat_export._models.saved.recognition import SavedModel, first_line, missing_weights
+from edgefeat_export._models.saved.recognition import LARGEST_EXPANSION, SavedModel, first_line, missing_weights
 
 __all__ = ["load_keras2"]
 
 _WEIGHTS = "model.weights.h5"
-_LARGEST_EXPANSION = 20  # arrays of real weights barely compress
 #: Names of the group of a model's layers in Keras 2.12 and 2.13, and in later versions.
 _OLD_LAYERS, _LAYERS = "_layer_checkpoint_dependencies", "layers"
 
@@ -76,7 +75,7 @@ def _from_archive(saved: SavedModel) -> Any:
         copy = Path(folder) / "model.keras"
         with zipfile.ZipFile(saved.path) as source, zipfile.ZipFile(copy, "w") as target:
             info = source.getinfo(_WEIGHTS)
-            if info.file_size > _LARGEST_EXPANSION * max(info.compress_size, 1):
+            if info.file_size > LARGEST_EXPANSION * max(info.compress_size, 1):
                 raise ExportError(
                     f"model {saved.path} declares {info.file_size} bytes of weights in {info.compress_size}"
                 )

@@ -92,28 +92,29 @@ def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
         try:
             # A folder numbers the weights by the layers that have some, but has the whole network as a graph.
             return load_signature(saved) if saved.kind == "folder" else _without(saved, partial, load)
-        except EdgefeatError:
-            raise error from None
+        except EdgefeatError as other:
+            raise (other if "damaged" in str(other) else error) from None
 
 
 def _skipping(saved: SavedModel, skipped: tuple[str, ...], partial: Partial, load: Callable[[SavedModel], Any]) -> Any:
     if saved.kind == "folder":
         raise ArgumentError(f"layers of {saved.path}, a SavedModel folder, cannot be skipped: save it as .keras")
     for name in skipped:
-        if name not in partial.code:
+        if name not in {*partial.code, *map(scope_name, partial.code)}:
             allowed = ", ".join(partial.code) or "none in this model"
             raise ArgumentError(f"layer {name!r} cannot be skipped (allowed: layers whose code is not run: {allowed})")
     try:
         return _without(saved, partial, load)
     except ExportError as error:
-        why = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        if "damaged" in str(error):
+            raise
         raise ExportError(
-            f"model {saved.path} cannot be loaded without {', '.join(skipped)}: a layer can be skipped only if "
-            f"it keeps the shape of its input ({first_line(why)})"
+            f"{error} (without {', '.join(skipped)}: a layer can be skipped only if it keeps the shape of its input)"
         ) from error
 
 
 def _without(saved: SavedModel, partial: Partial, load: Callable[[SavedModel], Any]) -> Any:
+    """Return the model that the partial description describes; errors name the file that the user gave."""
     library: Any = keras
     if saved.keras == 2:
         import tf_keras
@@ -122,7 +123,10 @@ def _without(saved: SavedModel, partial: Partial, load: Callable[[SavedModel], A
     for kind in partial.kinds:
         placeholder_class(library, kind)
     with rewritten(saved, partial) as copy:
-        return load(copy)
+        try:
+            return load(copy)
+        except EdgefeatError as error:
+            raise type(error)(str(error).replace(str(copy.path), str(saved.path))) from error
 
 
 def _load_keras3(saved: SavedModel) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._models.hdf5 import hdf5_attributes
 from edgefeat_export._spec import MODEL_SUFFIXES
 
-__all__ = ["ARCHIVED", "SavedModel", "first_line", "missing_weights", "saved_model"]
+__all__ = ["ARCHIVED", "LARGEST_EXPANSION", "SavedModel", "first_line", "missing_weights", "saved_model"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -21,6 +22,9 @@ _LONGEST_CONFIG = 2**26  # bytes of JSON
 _KERAS = (
     "a .keras or .h5 file that Keras 2 or 3 saved, a SavedModel folder, or the .json of model.to_json() with --weights"
 )
+
+#: Arrays of real weights barely compress.
+LARGEST_EXPANSION = 20
 
 #: The files of a Keras archive, which some people unpack.
 ARCHIVED = ("config.json", "metadata.json", "model.weights.h5")
@@ -111,7 +115,7 @@ def _hdf5(path: Path) -> SavedModel:
 def _version(said: object, config: dict[str, Any]) -> tuple[int, str]:
     """Return the major version of Keras that wrote a file, and the whole version as text."""
     version = said if isinstance(said, str) else ""
-    if version[:1].isdigit():
+    if re.match(r"\d{1,3}\.", version):
         return max(int(version.partition(".")[0]), 2), version
     # Keras 3 describes an input by `batch_shape`, earlier versions by `batch_input_shape`; not all store their version.
     return (3, "3") if "'batch_shape'" in repr(config) else (2, "2 or older")
@@ -177,6 +181,9 @@ def _parsed(path: Path, data: str | bytes) -> dict[str, Any]:
 
 def _folder(path: Path) -> SavedModel:
     if all((path / name).is_file() for name in ARCHIVED):
+        link = next((name for name in ARCHIVED if (path / name).is_symlink()), None)
+        if link is not None:
+            raise ExportError(f"model {path} contains a link, {link!r} (allowed: regular files)")
         return SavedModel(path, "unpacked", None, "", {})
     if not (path / "saved_model.pb").is_file():
         candidates = sorted(

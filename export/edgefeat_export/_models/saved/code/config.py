@@ -43,9 +43,10 @@ def saved_layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         inside = {"layers": inside}
     if not isinstance(inside, dict):
         return
+    layers = inside.get("layers")
     within = [inside.get(key) for key in ("layer", "cell", "forward_layer", "backward_layer")]
-    for layer in [*inside.get("layers", ()), *within]:
-        if isinstance(layer, dict) and "class_name" in layer:
+    for layer in [*(layers if isinstance(layers, list) else ()), *within]:
+        if isinstance(layer, dict) and isinstance(layer.get("class_name"), str):
             yield layer
             yield from saved_layers(layer)
 

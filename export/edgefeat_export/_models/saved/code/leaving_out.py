@@ -5,16 +5,24 @@ Each is replaced by a placeholder in the same place of the graph, so that Keras 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
+import keras
+
 from edgefeat import ArgumentError
+from edgefeat_export._models.saved.code.allowlist import FORBIDDEN_LAYERS
 from edgefeat_export._models.saved.code.config import MODELS, named
 from edgefeat_export._models.saved.code.placeholder import described
 from edgefeat_export._models.saved.code.references import Source, call_on, renumbered, sources
+from edgefeat_export._models.saved.graph import scope_name
 
 __all__ = ["Partial", "Refused", "without_code"]
+
+#: What the name of a class may be, with the package it was registered in.
+_CLASS = r"\w[\w .>/+-]{0,200}"
 
 #: Returns why a layer is not loaded, from its description; None if it is.
 Refused = Callable[[dict[str, Any]], str | None]
@@ -89,7 +97,8 @@ class _Walk:
         if why is None:
             return _Judged(name, layer, None, is_code=False)
         self.code[prefix + name] = why
-        return _Judged(name, layer, None if prefix + name in self.skipped else why, is_code=True)
+        skipped = not {prefix + name, scope_name(prefix + name)}.isdisjoint(self.skipped)
+        return _Judged(name, layer, None if skipped else why, is_code=True)
 
     def _chain(self, layers: Sequence[_Judged], prefix: str) -> tuple[list[dict[str, Any]], str | None]:
         made: list[dict[str, Any]] = []
@@ -125,6 +134,9 @@ class _Walk:
 
     def _identity(self, one: _Judged, prefix: str) -> dict[str, Any]:
         """Return the description of a layer of Keras that passes its input on."""
+        kind = one.layer["class_name"]
+        if hasattr(keras.layers, kind) and kind not in FORBIDDEN_LAYERS:  # archives number the weights by such names
+            raise ArgumentError(f"layer {prefix + one.name!r} cannot be skipped: Keras has a class {kind}, too")
         self.out.add(prefix + one.name)
         shape = _input_shape(one)
         config = {"name": one.name} | ({} if shape is None else {"batch_input_shape": shape})
@@ -149,8 +161,12 @@ def _input_shape(one: _Judged) -> Any:
 
 def _are_layers(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(value, list) and all(
-        isinstance(layer, dict) and isinstance(layer.get("class_name"), str) for layer in value
+        isinstance(layer, dict) and _is_class(layer.get("class_name")) for layer in value
     )
+
+
+def _is_class(name: Any) -> bool:
+    return isinstance(name, str) and re.fullmatch(_CLASS, name) is not None
 
 
 def _calls(layer: dict[str, Any]) -> list[Any]:

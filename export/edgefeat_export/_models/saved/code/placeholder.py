@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import keras
 
 __all__ = ["PREFIX", "described", "left_out", "placeholder_class"]
 
-#: How the names of placeholders begin in a model's description, before the class of the layer they stand for.
-PREFIX = "edgefeat>"
+#: How the names of placeholders begin in a model's description, before the class of the layer they stand for. No file
+#: can contain it.
+PREFIX = f"edgefeat-{secrets.token_hex(8)}>"
 
 
 def described(kind: str, name: str, why: str, outputs: int, shape: Any = None) -> dict[str, Any]:
@@ -29,11 +31,12 @@ def left_out(layer: Any) -> str | None:
 def placeholder_class(library: Any, kind: str) -> type:
     """Return the placeholder for layers of class `kind` in `library`, keras or tf_keras, registered there.
 
-    It has the same class name, because both find a layer's weights in a file by its class and number.
+    It has the same class name, without the package of a registered class, because both find a layer's weights in a file
+    by its class and number.
     """
     known = library.saving.get_registered_object(PREFIX + kind)
     if known is None:
-        known = type(kind, (_base(library),), {"__module__": __name__})
+        known = type(kind.rpartition(">")[2], (_base(library),), {"__module__": __name__})
         library.saving.register_keras_serializable(PREFIX.rstrip(">"), kind)(known)
     return known  # type: ignore[no-any-return]  # keras has no types
 

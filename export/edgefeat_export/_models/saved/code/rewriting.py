@@ -16,10 +16,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+from edgefeat import ExportError
 from edgefeat_export._models.saved.code.leaving_out import Partial
-from edgefeat_export._models.saved.recognition import SavedModel
+from edgefeat_export._models.saved.recognition import LARGEST_EXPANSION, SavedModel, first_line
 
 __all__ = ["rewritten"]
+
+#: Bytes: small members, texts, may expand more.
+_SMALL = 2**20
 
 
 @contextmanager
@@ -29,19 +33,28 @@ def rewritten(saved: SavedModel, partial: Partial) -> Iterator[SavedModel]:
         yield replace(saved, config=partial.config)
         return
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
-        if saved.kind == "archive":
-            copy = Path(folder) / "model.keras"
-            _archive(saved.path, copy, partial.config)
-        else:
-            copy = Path(folder) / "model.h5"
-            shutil.copyfile(saved.path, copy)
-            _hdf5(copy, partial)
+        try:
+            if saved.kind == "archive":
+                copy = Path(folder) / "model.keras"
+                _archive(saved.path, copy, partial.config)
+            else:
+                copy = Path(folder) / "model.h5"
+                shutil.copyfile(saved.path, copy)
+                _hdf5(copy, partial)
+        except ExportError:
+            raise
+        except Exception as error:  # zipfile and h5py raise many types for a damaged file
+            raise ExportError(f"model {saved.path} cannot be loaded: it is damaged: {first_line(error)}") from error
         yield replace(saved, path=copy, config=partial.config)
 
 
 def _archive(source: Path, target: Path, config: dict[str, Any]) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for member in old.infolist():
+            if member.file_size > LARGEST_EXPANSION * max(member.compress_size, _SMALL):
+                raise ExportError(
+                    f"model {source} declares {member.file_size} bytes of {member.filename} in {member.compress_size}"
+                )
             if member.filename == "config.json":
                 new.writestr(member, json.dumps(config))
                 continue
@@ -56,13 +69,13 @@ def _hdf5(path: Path, partial: Partial) -> None:
         weights = file.get("model_weights", file)
         _shorten(weights, "layer_names", lambda name: name in partial.out)
         for name, group in weights.items():  # that of an inner model lists the weights of its layers
-            inner = [path.removeprefix(f"{name}/") for path in partial.out if path.startswith(f"{name}/")]
-            _shorten(group, "weight_names", _weight_of(inner))
+            inner = [path for path in partial.out if path.startswith(f"{name}/")]
+            _shorten(group, "weight_names", _weight_of([*inner, *(path.removeprefix(f"{name}/") for path in inner)]))
 
 
 def _weight_of(layers: Sequence[str]) -> Callable[[str], bool]:
-    """Return whether a weight, named by its layer and others around it, belongs to one of these."""
-    return lambda weight: any(f"/{layer}/" in f"/{weight}" for layer in layers)
+    """Return a function that says whether a weight, by its name, belongs to one of these layers."""
+    return lambda weight: weight.startswith(tuple(f"{layer}/" for layer in layers))
 
 
 def _shorten(group: h5py.Group, listed: str, is_out: Callable[[str], bool]) -> None:
