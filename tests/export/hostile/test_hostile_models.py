@@ -46,8 +46,8 @@ import tf_keras, tensorflow, keras
 from edgefeat import EdgefeatError
 from edgefeat_export._spec import NetworkSpec
 from edgefeat_export._network.named_trunk import build_trunk
-from edgefeat_export._models.saved import keras2
-from edgefeat_export._models.saved import signature
+from edgefeat_export._models.saved.formats import keras2
+from edgefeat_export._models.saved.formats import signature
 from edgefeat_export._models.saved import recognition
 sys.addaudithook(watch)
 said = {}
