@@ -78,7 +78,7 @@ def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
             # A folder numbers the weights by the layers that have some, but has the whole network as a graph.
             return load_signature(saved) if saved.kind == "folder" else _without(saved, partial, load)
         except EdgefeatError as other:
-            raise (other if "damaged" in str(other) else error) from None
+            raise (other if _says_damaged(other, saved) else error) from None
 
 
 def _skipping(saved: SavedModel, skipped: tuple[str, ...], partial: Partial, load: Callable[[SavedModel], Any]) -> Any:
@@ -91,7 +91,7 @@ def _skipping(saved: SavedModel, skipped: tuple[str, ...], partial: Partial, loa
     try:
         return _without(saved, partial, load)
     except ExportError as error:
-        if "damaged" in str(error):
+        if _says_damaged(error, saved):
             raise
         raise ExportError(
             f"{error} (without {', '.join(skipped)}: a layer can be skipped only if it keeps the shape of its input)"
@@ -112,6 +112,10 @@ def _without(saved: SavedModel, partial: Partial, load: Callable[[SavedModel], A
             return load(copy)
         except EdgefeatError as error:
             raise type(error)(str(error).replace(str(copy.path), str(saved.path))) from error
+
+
+def _says_damaged(error: EdgefeatError, saved: SavedModel) -> bool:
+    return "damaged" in str(error).replace(str(saved.path), "")
 
 
 def _load_keras3(saved: SavedModel) -> Any:
