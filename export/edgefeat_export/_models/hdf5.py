@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from edgefeat import ExportError
 from edgefeat._bundle.json_records import from_json, to_json
 
-__all__ = ["SavedArray", "SavedLayer", "SavedLayers", "hdf5_attributes", "saved_layers"]
+__all__ = ["LARGEST_EXPANSION", "SavedArray", "SavedLayer", "SavedLayers", "hdf5_attributes", "saved_layers"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _MEMBER = "model.weights.h5"
-_LARGEST_EXPANSION = 20  # arrays of real weights barely compress
+LARGEST_EXPANSION = 20  # arrays of real weights barely compress
 _KINDS = "fiu"  # NumPy's letters for real numbers
 _DEADLINE = 60.0  # seconds to list the content of a file; usually it takes one second
 
@@ -216,7 +216,7 @@ def _member(path: Path) -> io.BytesIO:
     try:
         with zipfile.ZipFile(path) as archive:
             info = archive.getinfo(_MEMBER)
-            if info.file_size > _LARGEST_EXPANSION * max(info.compress_size, 1):
+            if info.file_size > LARGEST_EXPANSION * max(info.compress_size, 1):
                 raise ExportError(f"it declares {info.file_size} bytes of weights in {info.compress_size}")
             return io.BytesIO(archive.read(info))
     except KeyError as error:

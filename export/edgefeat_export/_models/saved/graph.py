@@ -20,6 +20,7 @@ __all__ = [
     "is_layer",
     "is_model",
     "key",
+    "library_of",
     "needs",
     "scope_name",
 ]
@@ -37,6 +38,15 @@ class Call:
     results: tuple[Any, ...]
     is_input: bool
     node: Any
+
+
+def library_of(keras2: bool) -> Any:
+    """Return tf-keras or Keras 3; their layers and models have the same names."""
+    if not keras2:
+        return keras
+    import tf_keras
+
+    return tf_keras
 
 
 def is_keras2(value: Any) -> bool:
@@ -67,11 +77,7 @@ def _classes(name: str) -> tuple[type, ...]:
 
 def functional(inputs: Sequence[Any], outputs: Any) -> Any:
     """Return the model from `inputs` to `outputs`, symbolic tensors of one Keras."""
-    if is_keras2(inputs[0]):
-        import tf_keras
-
-        return tf_keras.Model(list(inputs), outputs)
-    return keras.Model(list(inputs), outputs)
+    return library_of(is_keras2(inputs[0])).Model(list(inputs), outputs)
 
 
 def key(tensor: Any) -> tuple[int, int, int]:

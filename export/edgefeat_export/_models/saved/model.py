@@ -9,15 +9,15 @@ import numpy as np
 
 from edgefeat import ArgumentError
 from edgefeat_export._models.saved.formats.loading import load_layers, shortened
-from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model, scope_name
+from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model, library_of, scope_name
 from edgefeat_export._models.saved.picture_inputs import (
     input_name,
     picture_input,
     pictures_of,
-    unflattened,
     wanted_size,
     why_no_picture,
 )
+from edgefeat_export._models.saved.rows import unflattened
 from edgefeat_export._spec import NetworkSpec
 
 __all__ = ["load_model"]
@@ -128,11 +128,7 @@ def _policy(dtype: Any) -> str | None:
 
 def _fixed(model: Any, shapes: list[tuple[int, ...]], spec: NetworkSpec) -> Any:
     """Return the same layers and weights, with inputs of fixed sizes and a free batch."""
-    library: Any = keras
-    if is_keras2(model):
-        import tf_keras
-
-        library = tf_keras
+    library = library_of(is_keras2(model))
     sources = inputs_of(model)
     given: Any = [
         library.Input(shape, name=input_name(source), dtype=source.dtype)

@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgefeat import ArgumentError, EdgefeatError, ExportError
-from edgefeat_export._models.hdf5 import hdf5_attributes
+from edgefeat_export._models.hdf5 import LARGEST_EXPANSION, hdf5_attributes
 from edgefeat_export._spec import MODEL_SUFFIXES
 
-__all__ = ["ARCHIVED", "LARGEST_EXPANSION", "SavedModel", "first_line", "missing_weights", "saved_model"]
+__all__ = ["ARCHIVED", "SavedModel", "check_expansion", "first_line", "missing_weights", "saved_model"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _LONGEST_CONFIG = 2**26  # bytes of JSON
+_SHORT = 2**20  # bytes
 _KERAS = (
     "a .keras or .h5 file that Keras 2 or 3 saved, a SavedModel folder, or the .json of model.to_json() with --weights"
 )
-
-#: Arrays of real weights barely compress.
-LARGEST_EXPANSION = 20
 
 #: The files of a Keras archive, which some people unpack.
 ARCHIVED = ("config.json", "metadata.json", "model.weights.h5")
@@ -199,6 +197,15 @@ def _folder(path: Path) -> SavedModel:
 
     config = layers_of_folder(path)
     return SavedModel(path, "folder", 2 if config else None, "2" if config else "", config)
+
+
+def check_expansion(path: Path, member: zipfile.ZipInfo) -> None:
+    """Raise ExportError if a member of the archive would expand more than real weights, or than a short text, can."""
+    least = 1 if member.filename.endswith(".h5") else _SHORT
+    if member.file_size > LARGEST_EXPANSION * max(member.compress_size, least):
+        raise ExportError(
+            f"model {path} declares {member.file_size} bytes of {member.filename} in {member.compress_size}"
+        )
 
 
 def missing_weights(saved: SavedModel) -> str | None:

@@ -19,7 +19,7 @@ from edgefeat_export._models.saved.code.placeholder import described
 from edgefeat_export._models.saved.code.references import Source, call_on, renumbered, sources
 from edgefeat_export._models.saved.graph import scope_name
 
-__all__ = ["Partial", "Refused", "without_code"]
+__all__ = ["Partial", "without_code"]
 
 #: What the name of a class may be, with the package it was registered in.
 _CLASS = r"\w[\w .>/+-]{0,200}"
@@ -46,10 +46,14 @@ def without_code(config: dict[str, Any], refused: Refused, skipped: Collection[s
     """Return the description without the layers that are `refused`, and without those that depend only on them.
 
     Of the refused layers, those in `skipped`, by path, are replaced by an Identity, and what depends on them stays.
-    Raises ArgumentError if such a layer takes or gives several tensors.
+    Raises ArgumentError if such a layer takes or gives several tensors, and for other names.
     """
     walk = _Walk(refused, skipped)
     changed, _ = walk.model(config, "")
+    for name in skipped:
+        if not any(name in _names(path) for path in walk.code):
+            allowed = ", ".join(walk.code) or "none in this model"
+            raise ArgumentError(f"layer {name!r} cannot be skipped (allowed: layers whose code is not run: {allowed})")
     return Partial(changed, walk.code, frozenset(walk.out), frozenset(walk.kinds))
 
 
@@ -97,7 +101,7 @@ class _Walk:
         if why is None:
             return _Judged(name, layer, None, is_code=False)
         self.code[prefix + name] = why
-        skipped = not {prefix + name, scope_name(prefix + name)}.isdisjoint(self.skipped)
+        skipped = any(one in self.skipped for one in _names(prefix + name))
         return _Judged(name, layer, None if skipped else why, is_code=True)
 
     def _chain(self, layers: Sequence[_Judged], prefix: str) -> tuple[list[dict[str, Any]], str | None]:
@@ -151,6 +155,11 @@ class _Walk:
         if "module" in one.layer:  # as archives describe layers
             made |= {"module": None, "registered_name": made["class_name"]}
         return made
+
+
+def _names(path: str) -> tuple[str, str]:
+    """Return the names by which the user knows the layer: its own, and the one that TensorFlow accepts."""
+    return path, scope_name(path)
 
 
 def _input_shape(one: _Judged) -> Any:

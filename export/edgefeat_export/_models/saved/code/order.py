@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgefeat import ExportError
 from edgefeat_export._models.saved.code.config import MODELS, named, saved_layers
 from edgefeat_export._models.saved.code.references import Source, sources
+from edgefeat_export._models.saved.recognition import SavedModel
 
-__all__ = ["never_called"]
+__all__ = ["check_order"]
 
 
-def never_called(config: dict[str, Any]) -> str | None:
-    """Return the name of a layer that is called on a tensor that no layer gives, or that it gives itself; or None."""
-    for model in (config, *saved_layers(config)):
+def check_order(saved: SavedModel) -> None:
+    """Raise ExportError, naming the layer, if one is called on a tensor that only it or no layer gives."""
+    for model in (saved.config, *saved_layers(saved.config)):
         inside = model.get("config")
         if model.get("class_name") in MODELS and isinstance(inside, dict) and isinstance(inside.get("layers"), list):
             found = _never_called([layer for layer in inside["layers"] if isinstance(layer, dict)])
             if found is not None:
-                return found
-    return None
+                raise ExportError(
+                    f"model {saved.path} cannot be loaded: the description of its layers is damaged: {found!r} is "
+                    "called on a tensor that no layer gives"
+                )
 
 
 def _never_called(layers: list[dict[str, Any]]) -> str | None:

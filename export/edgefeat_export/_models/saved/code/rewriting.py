@@ -18,12 +18,9 @@ import numpy as np
 
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.leaving_out import Partial
-from edgefeat_export._models.saved.recognition import LARGEST_EXPANSION, SavedModel, first_line
+from edgefeat_export._models.saved.recognition import SavedModel, check_expansion, first_line
 
 __all__ = ["rewritten"]
-
-#: Bytes: small members, texts, may expand more.
-_SMALL = 2**20
 
 
 @contextmanager
@@ -51,10 +48,7 @@ def rewritten(saved: SavedModel, partial: Partial) -> Iterator[SavedModel]:
 def _archive(source: Path, target: Path, config: dict[str, Any]) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for member in old.infolist():
-            if member.file_size > LARGEST_EXPANSION * max(member.compress_size, _SMALL):
-                raise ExportError(
-                    f"model {source} declares {member.file_size} bytes of {member.filename} in {member.compress_size}"
-                )
+            check_expansion(source, member)
             if member.filename == "config.json":
                 new.writestr(member, json.dumps(config))
                 continue

@@ -15,8 +15,7 @@ import h5py
 
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.config import check_keras2
-from edgefeat_export._models.saved.code.order import never_called
-from edgefeat_export._models.saved.recognition import LARGEST_EXPANSION, SavedModel, first_line, missing_weights
+from edgefeat_export._models.saved.recognition import SavedModel, check_expansion, first_line, missing_weights
 
 __all__ = ["load_keras2"]
 
@@ -31,12 +30,6 @@ def load_keras2(saved: SavedModel) -> Any:
     Raises ExportError if the model contains code or the file is damaged.
     """
     check_keras2(saved)
-    layer = never_called(saved.config)
-    if layer is not None:
-        raise ExportError(
-            f"model {saved.path} cannot be loaded: the description of its layers is damaged: {layer!r} is called on a "
-            "tensor that no layer gives"
-        )
     import tf_keras
 
     model: Any
@@ -74,11 +67,7 @@ def _from_archive(saved: SavedModel) -> Any:
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
         copy = Path(folder) / "model.keras"
         with zipfile.ZipFile(saved.path) as source, zipfile.ZipFile(copy, "w") as target:
-            info = source.getinfo(_WEIGHTS)
-            if info.file_size > LARGEST_EXPANSION * max(info.compress_size, 1):
-                raise ExportError(
-                    f"model {saved.path} declares {info.file_size} bytes of weights in {info.compress_size}"
-                )
+            check_expansion(saved.path, source.getinfo(_WEIGHTS))
             target.writestr("metadata.json", source.read("metadata.json"))
             target.writestr("config.json", json.dumps({**saved.config, "compile_config": None}))
             target.writestr(_WEIGHTS, _portable(source.read(_WEIGHTS)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ from edgefeat_export._models.saved.code.config import (
     subclassed,
 )
 from edgefeat_export._models.saved.code.leaving_out import Partial, without_code
+from edgefeat_export._models.saved.code.order import check_order
 from edgefeat_export._models.saved.code.placeholder import placeholder_class
 from edgefeat_export._models.saved.code.rewriting import rewritten
 from edgefeat_export._models.saved.formats.joining import joined
 from edgefeat_export._models.saved.formats.keras2 import load_keras2
 from edgefeat_export._models.saved.formats.signature import load_signature
-from edgefeat_export._models.saved.graph import scope_name
+from edgefeat_export._models.saved.graph import library_of
 from edgefeat_export._models.saved.recognition import SavedModel, first_line, saved_model
 from edgefeat_export._spec import RANDOM, NetworkSpec, model_name
 
@@ -65,9 +66,21 @@ def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
 
     Of a folder with such layers it is the serving signature, which has their operations.
     """
+    if saved.kind == "folder" and spec.skipped:
+        raise ArgumentError(f"layers of {saved.path}, a SavedModel folder, cannot be skipped: save it as .keras")
+    if saved.keras == 2:
+        check_order(saved)
     load, refused = (load_keras2, refused_by_keras2) if saved.keras == 2 else (_load_keras3, refused_by_keras3)
     if spec.skipped:
-        return _skipping(saved, spec.skipped, without_code(saved.config, refused, spec.skipped), load)
+        with _without(saved, without_code(saved.config, refused, spec.skipped)) as copy:
+            try:
+                return load(copy)
+            except ExportError as error:
+                said = str(error).replace(str(copy.path), str(saved.path))
+                raise ExportError(
+                    f"{said} (without {', '.join(spec.skipped)}: a layer can be skipped only if it keeps the shape of "
+                    "its input)"
+                ) from error
     try:
         return load(saved)
     except ExportError as error:
@@ -75,47 +88,26 @@ def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
         if not partial.code or (saved.kind == "folder" and spec.layers):
             raise
         try:
-            # A folder numbers the weights by the layers that have some, but has the whole network as a graph.
-            return load_signature(saved) if saved.kind == "folder" else _without(saved, partial, load)
-        except EdgefeatError as other:
-            raise (other if _says_damaged(other, saved) else error) from None
+            if (
+                saved.kind == "folder"
+            ):  # it numbers the weights by the layers that have some, but has the whole as a graph
+                return load_signature(saved)
+        except EdgefeatError:
+            raise error from None
+        with _without(saved, partial) as copy:
+            try:
+                return load(copy)
+            except ExportError:
+                raise error from None
 
 
-def _skipping(saved: SavedModel, skipped: tuple[str, ...], partial: Partial, load: Callable[[SavedModel], Any]) -> Any:
-    if saved.kind == "folder":
-        raise ArgumentError(f"layers of {saved.path}, a SavedModel folder, cannot be skipped: save it as .keras")
-    for name in skipped:
-        if name not in {*partial.code, *map(scope_name, partial.code)}:
-            allowed = ", ".join(partial.code) or "none in this model"
-            raise ArgumentError(f"layer {name!r} cannot be skipped (allowed: layers whose code is not run: {allowed})")
-    try:
-        return _without(saved, partial, load)
-    except ExportError as error:
-        if _says_damaged(error, saved):
-            raise
-        raise ExportError(
-            f"{error} (without {', '.join(skipped)}: a layer can be skipped only if it keeps the shape of its input)"
-        ) from error
-
-
-def _without(saved: SavedModel, partial: Partial, load: Callable[[SavedModel], Any]) -> Any:
-    """Return the model that the partial description describes; errors name the file that the user gave."""
-    library: Any = keras
-    if saved.keras == 2:
-        import tf_keras
-
-        library = tf_keras
+@contextmanager
+def _without(saved: SavedModel, partial: Partial) -> Iterator[SavedModel]:
+    """Yield a copy of the file with the partial description, whose placeholders are known to its Keras."""
     for kind in partial.kinds:
-        placeholder_class(library, kind)
+        placeholder_class(library_of(saved.keras == 2), kind)
     with rewritten(saved, partial) as copy:
-        try:
-            return load(copy)
-        except EdgefeatError as error:
-            raise type(error)(str(error).replace(str(copy.path), str(saved.path))) from error
-
-
-def _says_damaged(error: EdgefeatError, saved: SavedModel) -> bool:
-    return "damaged" in str(error).replace(str(saved.path), "")
+        yield copy
 
 
 def _load_keras3(saved: SavedModel) -> Any:
