@@ -202,6 +202,7 @@ def test_a_savedmodel_without_keras_is_its_signature(tmp_path: Path) -> None:
         lambda node: node.__setitem__(0, "pooled"),  # of itself
         lambda node: node.__setitem__(1, 7),  # a call that is not there
         lambda node: node.__setitem__(1, "7"),
+        lambda node: node.__setitem__(0, "nowhere"),
     ],
 )
 def test_a_layer_that_nothing_calls_does_not_wait_without_end(

@@ -53,9 +53,9 @@ def _never_called(layers: list[dict[str, Any]]) -> str | None:
 
 
 def _names_no_call(value: Any, names: set[str]) -> bool:
-    """Return whether a list somewhere in `value` begins like Keras 2's name of a tensor, but without its numbers."""
+    """Return whether a list somewhere in `value` is Keras 2's name of a tensor, but with other numbers or no layer."""
     if not isinstance(value, list):
         return False
-    if len(value) == 4 and isinstance(value[0], str) and value[0] in names:
-        return any(type(number) is not int for number in value[1:3])
+    if len(value) == 4 and isinstance(value[0], str) and (value[0] in names or isinstance(value[3], dict)):
+        return value[0] not in names or any(type(number) is not int for number in value[1:3])
     return any(_names_no_call(item, names) for item in value)

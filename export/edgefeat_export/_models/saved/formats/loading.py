@@ -87,13 +87,12 @@ def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
         partial = without_code(saved.config, refused, ())
         if not partial.code or (saved.kind == "folder" and spec.layers):
             raise
-        try:
-            if (
-                saved.kind == "folder"
-            ):  # it numbers the weights by the layers that have some, but has the whole as a graph
+        if saved.kind == "folder":
+            # It numbers the weights by the layers that have some, but has the whole network as a graph.
+            try:
                 return load_signature(saved)
-        except EdgefeatError:
-            raise error from None
+            except EdgefeatError:
+                raise error from None
         with _without(saved, partial) as copy:
             try:
                 return load(copy)
