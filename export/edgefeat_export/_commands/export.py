@@ -235,7 +235,8 @@ def command(
 
     BACKBONE is a name such as mobilenet_v2, resnet50 or efficientnet_lite0; a KerasHub preset, preset folder or class
     with hub: before it, such as hub:dinov2_small; or a saved model: a .keras or .h5 file of Keras 2 or 3 (a Teachable
-    Machine export, for example), a SavedModel folder, or the .json of model.to_json() with --weights.
+    Machine export, for example), a SavedModel folder, the model.json of TensorFlow.js, or the .json of model.to_json()
+    with --weights.
 
     Each model file is compared with Keras before anything is written. Files that are not faithful are left out.
     """

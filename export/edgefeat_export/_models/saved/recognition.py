@@ -18,11 +18,17 @@ __all__ = ["ARCHIVED", "SavedModel", "check_expansion", "first_line", "missing_w
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
+_BESIDE_LAYERS = ("keras_version", "backend", "model_config", "training_config")
 _LONGEST_CONFIG = 2**26  # bytes of JSON
 _SHORT = 2**20  # bytes
+_LONGEST_LINE = 300  # Keras puts the whole description of a model into some errors
 _KERAS = (
-    "a .keras or .h5 file that Keras 2 or 3 saved, a SavedModel folder, or the .json of model.to_json() with --weights"
+    "a .keras or .h5 file that Keras 2 or 3 saved, a SavedModel folder, the model.json of TensorFlow.js, or the .json "
+    "of model.to_json() with --weights"
 )
+
+#: The name that TensorFlow.js and Teachable Machine give a model.
+_BROWSER = "model.json"
 
 #: The files of a Keras archive, which some people unpack.
 ARCHIVED = ("config.json", "metadata.json", "model.weights.h5")
@@ -52,8 +58,9 @@ _FOREIGN_SUFFIXES = {
     ".json": "is not the description of a Keras model that model.to_json() gives",
 }
 
-#: "json" are layers without weights, "unpacked" the folder of an unpacked archive.
-Kind = Literal["archive", "hdf5", "folder", "json", "unpacked"]
+#: "json" are layers without weights, "tensorflowjs" layers whose weights lie beside them, "unpacked" the folder of an
+#: unpacked archive.
+Kind = Literal["archive", "hdf5", "folder", "json", "tensorflowjs", "unpacked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +127,37 @@ def _version(said: object, config: dict[str, Any]) -> tuple[int, str]:
 
 
 def _json(path: Path) -> SavedModel | None:
-    """Return the layers that `model.to_json()` described, perhaps as JSON within JSON; None if it is other JSON."""
+    """Return the layers in a `model.json` of TensorFlow.js, or those of `model.to_json()`, perhaps as JSON within JSON.
+
+    Other JSON gives None. Raises ExportError for a TensorFlow.js model without layers.
+    """
     try:
         with path.open("rb") as stream:
-            found = json.loads(stream.read(_LONGEST_CONFIG))
-        found = json.loads(found) if isinstance(found, str) else found
+            found = json.loads(stream.read(_LONGEST_CONFIG), object_hook=_renamed)
+        found = json.loads(found, object_hook=_renamed) if isinstance(found, str) else found
     except (ValueError, RecursionError):
         return None
+    kind: Kind = "json"
+    if isinstance(found, dict) and isinstance(found.get("modelTopology"), dict):
+        kind, found = "tensorflowjs", found["modelTopology"]
+        if "node" in found:
+            raise ExportError(
+                f"model {path} is a TensorFlow.js graph model, which has no layers: use the Keras model that it was "
+                "converted from, or convert that to a layers model"
+            )
+        inside = found.get("model_config")
+        found = {**found, **inside} if isinstance(inside, dict) else found
     if not isinstance(found, dict) or not isinstance(found.get("class_name"), str) or "config" not in found:
         return None
-    config = {key: value for key, value in found.items() if key not in ("keras_version", "backend")}
-    return SavedModel(path, "json", *_version(found.get("keras_version"), config), config)
+    config = {key: value for key, value in found.items() if key not in _BESIDE_LAYERS}
+    return SavedModel(path, kind, *_version(found.get("keras_version"), config), config)
+
+
+def _renamed(found: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with Keras's name for an input's shape, which some change because TensorFlow.js has another."""
+    if "batchInputShape" in found:
+        found.setdefault("batch_input_shape", found.pop("batchInputShape"))
+    return found
 
 
 def _archive(path: Path) -> SavedModel:
@@ -150,7 +177,7 @@ def _archive(path: Path) -> SavedModel:
 
 
 def _other_archive(path: Path, names: list[str]) -> str:
-    inside = [name for name in names if name.lower().endswith((*MODEL_SUFFIXES, "saved_model.pb"))]
+    inside = [name for name in names if name.lower().endswith((*MODEL_SUFFIXES, "saved_model.pb", _BROWSER))]
     if inside:
         place = inside[0].removesuffix("saved_model.pb").rstrip("/") or "the folder"
         return f"model {path} is an archive that contains a model: unpack it and use {place}"
@@ -185,7 +212,7 @@ def _folder(path: Path) -> SavedModel:
         return SavedModel(path, "unpacked", None, "", {})
     if not (path / "saved_model.pb").is_file():
         candidates = sorted(
-            name for name in os.listdir(path) if name.lower().endswith((*MODEL_SUFFIXES, ".savedmodel"))
+            name for name in os.listdir(path) if name.lower().endswith((*MODEL_SUFFIXES, ".savedmodel", _BROWSER))
         )
         near = f"; it contains {', '.join(candidates[:3])}: use that path" if candidates else ""
         raise ArgumentError(f"model {path} is a folder without saved_model.pb, so not a SavedModel{near}")
@@ -221,5 +248,6 @@ def missing_weights(saved: SavedModel) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type if it has none."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Return the first line of an error's message, shortened, or its type if it has none."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."

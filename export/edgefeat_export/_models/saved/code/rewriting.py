@@ -25,8 +25,8 @@ __all__ = ["rewritten"]
 
 @contextmanager
 def rewritten(saved: SavedModel, partial: Partial) -> Iterator[SavedModel]:
-    """Yield a copy of the file, an archive or HDF5 or JSON, that describes only the layers of `partial`."""
-    if saved.kind == "json":
+    """Yield a copy of the file, an archive, HDF5 or JSON, that describes only the layers of `partial`."""
+    if saved.kind in ("json", "tensorflowjs"):
         yield replace(saved, config=partial.config)
         return
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:

@@ -15,6 +15,7 @@ import h5py
 
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.config import check_keras2
+from edgefeat_export._models.saved.formats.tensorflowjs import assign_weights
 from edgefeat_export._models.saved.recognition import SavedModel, check_expansion, first_line, missing_weights
 
 __all__ = ["load_keras2"]
@@ -38,8 +39,10 @@ def load_keras2(saved: SavedModel) -> Any:
             model = tf_keras.models.load_model(_named(saved.path, ".h5"), compile=False, safe_mode=True)
         elif saved.kind == "archive":
             model = _from_archive(saved)
-        elif saved.kind == "json":
+        elif saved.kind in ("json", "tensorflowjs"):
             model = tf_keras.models.model_from_json(json.dumps(saved.config))
+            if saved.kind == "tensorflowjs":
+                assign_weights(model, saved)
         else:
             model = _from_folder(saved)
     except ExportError:

@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from edgefeat_export._models.saved.code.rewriting import rewritten
 from edgefeat_export._models.saved.formats.joining import joined
 from edgefeat_export._models.saved.formats.keras2 import load_keras2
 from edgefeat_export._models.saved.formats.signature import load_signature
+from edgefeat_export._models.saved.formats.tensorflowjs import assign_weights
 from edgefeat_export._models.saved.graph import library_of
 from edgefeat_export._models.saved.recognition import SavedModel, first_line, saved_model
 from edgefeat_export._spec import RANDOM, NetworkSpec, model_name
@@ -50,6 +53,10 @@ def load_layers(spec: NetworkSpec) -> Any:
 def _whole(spec: NetworkSpec) -> Iterator[SavedModel]:
     """Yield the saved model, as one file if it was saved in parts; errors name the path that the user gave."""
     saved = saved_model(Path(spec.backbone))
+    if saved.kind == "tensorflowjs" and spec.weights is not None:
+        if spec.weights != RANDOM:
+            raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
+        saved = replace(saved, kind="json")
     if saved.kind != "unpacked" and (saved.kind != "json" or spec.weights == RANDOM):
         yield saved
         return
@@ -113,13 +120,26 @@ def _load_keras3(saved: SavedModel) -> Any:
     if any(str(layer.get("module", "")).startswith(PACKAGE) for layer in (saved.config, *saved_layers(saved.config))):
         keras_hub()  # its layers are then known, like those of Keras
     try:
-        if saved.kind == "json":
-            return keras.models.model_from_json(json.dumps(saved.config))
+        if saved.kind in ("json", "tensorflowjs"):
+            model = _described(saved.config)
+            if saved.kind == "tensorflowjs":
+                assign_weights(model, saved)
+            return model
         with _known_by_name(saved) as path:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except ExportError:
+        raise
     except Exception as error:  # Keras raises many types for a file that it cannot or must not load
         why = _foreign(saved) or f"cannot be loaded by Keras {keras.__version__}: {shortened(error)}"
         raise ExportError(f"model {saved.path} {why}") from error
+
+
+def _described(config: dict[str, Any]) -> Any:
+    """Return the model that `to_json` described, or as in HDF5, where the module of its class is not named."""
+    if "module" in config:
+        return keras.models.model_from_json(json.dumps(config))
+    kind = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
+    return kind.from_config(deepcopy(config["config"]))  # it changes what it is given
 
 
 @contextmanager

@@ -1,0 +1,120 @@
+"""Read the weights of a TensorFlow.js layers model: files of numbers, which its `model.json` lists."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefeat import ExportError
+from edgefeat_export._models.saved.recognition import SavedModel
+
+__all__ = ["assign_weights"]
+
+_DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?"}
+
+
+def assign_weights(model: Any, saved: SavedModel) -> None:
+    """Give the layers of `model`, of Keras 3 or tf-keras, the weights that `saved.path` lists.
+
+    Arrays are matched by the names of layer and weight. Those of layers that the model does not have are ignored.
+    Raises ExportError if a layer's weights are not there, or the files are damaged or incomplete.
+    """
+    arrays = {_uncounted(name): array for name, array in _arrays(saved.path)}
+    values = []
+    for variable in model.weights:
+        path = _uncounted(getattr(variable, "path", variable.name).partition(":")[0])
+        array = _found(arrays, path)
+        if array is None and np.issubdtype(np.dtype(_dtype(variable)), np.floating):
+            raise ExportError(f"model {saved.path} cannot be loaded: it lists no weights for {path!r}")
+        if array is not None and array.shape != tuple(variable.shape):
+            raise ExportError(
+                f"model {saved.path} cannot be loaded: the weights of {path!r} have {array.shape}, its layer has "
+                f"{tuple(variable.shape)}"
+            )
+        values.append(array)
+    for variable, array in zip(model.weights, values, strict=True):
+        if array is not None:
+            variable.assign(array.astype(_dtype(variable)))
+    for layer in model._flatten_layers():
+        if hasattr(layer, "finalize_state"):  # Normalization caches values computed from its weights
+            layer.finalize_state()
+
+
+def _dtype(variable: Any) -> str:
+    """Return the name of a variable's type, which is text in Keras 3."""
+    return str(getattr(variable.dtype, "name", variable.dtype))
+
+
+def _uncounted(name: str) -> str:
+    """Return a weight's name without the number of a recurrent cell, which counts the cells of a program."""
+    return re.sub(r"_cell_\d+(?=/)", "_cell", name)
+
+
+def _found(arrays: dict[str, NDArray[Any]], path: str) -> NDArray[Any] | None:
+    """Return the array of a variable; either name may have those of the models around it in front."""
+    parts = path.split("/")
+    for start in range(len(parts) - 1):
+        array = arrays.get("/".join(parts[start:]))
+        if array is not None:
+            return array
+    near = [array for name, array in arrays.items() if name.endswith("/" + "/".join(parts[-2:]))]
+    return near[0] if len(near) == 1 else None
+
+
+def _arrays(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield each array with its name. Raises ExportError if the list or a file is damaged."""
+    try:
+        groups = json.loads(path.read_bytes())["weightsManifest"]
+        for group in groups:
+            entries = [(str(entry["name"]), _Layout(entry)) for entry in group["weights"]]
+            data = b"".join(_file(path, name) for name in group["paths"])
+            needed = sum(layout.size for _, layout in entries)
+            if len(data) != needed:
+                raise ExportError(
+                    f"model {path} is incomplete: its files of weights have {len(data)} bytes instead of {needed}: "
+                    "copy the whole folder"
+                )
+            start = 0
+            for name, layout in entries:
+                yield name, layout.read(data, start)
+                start += layout.size
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+        raise ExportError(f"model {path} cannot be loaded: the list of its weights is damaged") from error
+
+
+class _Layout:
+    """How an entry of the list stores its array: its shape, and 8 or 16 bits for each number if it is quantized."""
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        quantization = entry.get("quantization") or {}
+        self._stored = np.dtype(_DTYPES[quantization.get("dtype", entry["dtype"])])
+        self._scale = quantization.get("scale")  # None for float16
+        self._least = float(quantization.get("min", 0.0))
+        self._shape = tuple(int(side) for side in entry["shape"])
+        if any(side < 0 for side in self._shape):
+            raise ValueError(self._shape)
+        self.size = math.prod(self._shape) * self._stored.itemsize
+
+    def read(self, data: bytes, start: int) -> NDArray[Any]:
+        array = np.frombuffer(data, self._stored, math.prod(self._shape), start).reshape(self._shape)
+        if self._scale is None:
+            return array
+        return array.astype(np.float32) * np.float32(self._scale) + np.float32(self._least)
+
+
+def _file(model: Path, name: str) -> bytes:
+    """Return the bytes of a file beside the model. Raises ExportError if it lies elsewhere or is missing."""
+    folder, inside = model.parent.resolve(), PurePosixPath(name)
+    path = folder / inside
+    if inside.is_absolute() or path.resolve() != path:
+        raise ExportError(f"model {model} takes its weights from {name!r} (allowed: files in its own folder)")
+    if not path.is_file():
+        raise ExportError(f"model {model} is incomplete: {name}, with its weights, is missing: copy the whole folder")
+    return path.read_bytes()

@@ -1,0 +1,280 @@
+"""Models of TensorFlow.js: layers and a list of weights in `model.json`, the weights in files beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the export extra is not installed")
+
+import keras
+import tf_keras
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.export.models.networks.code_models import nested
+from tests.export.models.networks.keras2_models import SIDE, close, outputs, pictures, randomized, spec_of, tutorial
+
+from edgefeat import ArgumentError, EdgefeatError, ExportError
+from edgefeat_export._commands.layers import command as layers_command
+from edgefeat_export._network.layers import list_layers
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._spec import NetworkSpec
+
+LIBRARIES = {"Keras 3": keras, "Keras 2": tf_keras}
+both = pytest.mark.parametrize("library", LIBRARIES.values(), ids=list(LIBRARIES))
+
+#: Written by TensorFlow.js, with its own outputs (make.mjs).
+ITS_OWN = Path(__file__).parents[2] / "data" / "tensorflowjs"
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    for library in LIBRARIES.values():
+        library.utils.set_random_seed(5)
+        library.backend.clear_session()
+
+
+def small(library: Any) -> Any:
+    """Return a chain with every kind of weight that features need, in an inner model and outside."""
+    layers = library.layers
+    inside = library.Input((SIDE, SIDE, 3), name="inside")
+    x = layers.SeparableConv2D(4, 3, name="separable")(layers.BatchNormalization(name="norm")(inside))
+    inner = library.Model(inside, layers.DepthwiseConv2D(3, name="depthwise")(x), name="inner")
+    photo = library.Input((SIDE, SIDE, 3), name="photo")
+    x = layers.GlobalAveragePooling2D(name="pooled")(layers.ReLU(name="relu")(inner(photo)))
+    return randomized(library.Model(photo, layers.Dense(5, name="classes")(x)))
+
+
+def converted(model: Any, folder: Path, *, quantized: str | None = None, shards: int = 1) -> Path:
+    """Write `model` as the TensorFlow.js converter does: from an HDF5 file, weights sorted by name."""
+    folder.mkdir()
+    model.save(folder / "net.h5")
+    arrays: dict[str, Any] = {}
+    with h5py.File(folder / "net.h5", "r") as file:
+        version = str(file.attrs["keras_version"])
+        config = json.loads(file.attrs["model_config"])
+        for group in map(file["model_weights"].__getitem__, texts(file["model_weights"].attrs["layer_names"])):
+            names = texts(group.attrs["weight_names"])
+            arrays |= {name.removesuffix(":0"): group[name][()] for name in names}
+    (folder / "net.h5").unlink()
+    entries, data = [], b""
+    for name in sorted(arrays):
+        array = arrays[name]
+        entry: dict[str, Any] = {"name": name, "shape": list(array.shape), "dtype": str(array.dtype)}
+        if quantized == "float16":
+            array = array.astype(np.float16)
+            entry["quantization"] = {"dtype": "float16", "original_dtype": "float32"}
+        elif quantized is not None:
+            steps = np.iinfo(quantized).max
+            least, scale = float(array.min()), float(np.ptp(array)) / steps or 1.0
+            array = np.rint((array - least) / scale).astype(quantized)
+            entry["quantization"] = {"dtype": quantized, "min": least, "scale": scale, "original_dtype": "float32"}
+        entries.append(entry)
+        data += array.tobytes()
+    length = -(-len(data) // shards)
+    paths = [f"group1-shard{index + 1}of{shards}.bin" for index in range(shards)]
+    for index, path in enumerate(paths):
+        (folder / path).write_bytes(data[index * length : (index + 1) * length])
+    topology = {"keras_version": version, "backend": "tensorflow", "model_config": config, "training_config": {}}
+    written = {
+        "format": "layers-model",
+        "generatedBy": f"keras v{version}",
+        "convertedBy": "TensorFlow.js Converter v4.22.0",
+        "modelTopology": topology,
+        "weightsManifest": [{"paths": paths, "weights": entries}],
+    }
+    (folder / "model.json").write_text(json.dumps(written))
+    return folder / "model.json"
+
+
+def texts(values: Any) -> list[str]:
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+
+
+def edit(path: Path, change: Any) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def expected(model: Any, given: Any) -> Any:
+    return model.predict(given.astype(np.float32), verbose=0)
+
+
+def whole(path: Path, **options: Any) -> NetworkSpec:
+    return spec_of(path, **{"preprocess": "raw"} | options)
+
+
+def test_a_model_of_teachable_machines_kind_gives_what_tensorflowjs_gives() -> None:
+    pixels = (np.arange(2 * 16 * 16 * 3) * 37 % 251).astype(np.uint8).reshape(2, 16, 16, 3)
+    by_itself = json.loads((ITS_OWN / "outputs.json").read_text())
+    spec = whole(ITS_OWN / "model.json", preprocess="tf")
+    close(outputs(spec, pixels), np.reshape(by_itself["classes"], (2, 3)))
+    close(outputs(replace(spec, layers=("pooled",)), pixels), np.reshape(by_itself["pooled"], (2, 5)))
+
+
+@both
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_converted_model_is_that_of_keras(library: Any, shards: int, tmp_path: Path) -> None:
+    model = small(library)
+    path = converted(model, tmp_path / "net", shards=shards)
+    close(outputs(whole(path), pictures()), expected(model, pictures()))
+
+
+def test_a_models_own_scaling_is_found(tmp_path: Path) -> None:
+    model = randomized(tutorial())
+    path = converted(model, tmp_path / "net")
+    close(outputs(whole(path, preprocess=None), pictures()), expected(model, pictures()))
+
+
+@both
+def test_layers_with_code_are_left_out(library: Any, tmp_path: Path) -> None:
+    model = randomized(nested(library))
+    listed = list_layers(NetworkSpec(str(converted(model, tmp_path / "net")), weights="random"))
+    assert listed.left_out
+    name = listed.layers[-1].name
+    layer: Any = model
+    for part in name.split("/"):
+        layer = layer.get_layer(part)
+    assert build_trunk(whole(tmp_path / "net" / "model.json", layers=(name,)))
+
+
+@pytest.mark.parametrize(("quantized", "error"), [("float16", 2e-3), ("uint16", 2e-3), ("uint8", 0.2)])
+def test_quantized_weights_become_floats(quantized: str, error: float, tmp_path: Path) -> None:
+    model = small(tf_keras)
+    found = outputs(whole(converted(model, tmp_path / "net", quantized=quantized)), pictures())
+    reference = expected(model, pictures())
+    assert 0 < np.abs(found - reference).max() < error * np.abs(reference).max()
+
+
+@pytest.mark.parametrize("key", ["batchInputShape", "batch_input_shape"])
+def test_the_input_of_keras_3_may_be_patched_for_tensorflowjs(key: str, tmp_path: Path) -> None:
+    """TensorFlow.js does not know `batch_shape`, so people rename it."""
+    model = small(keras)
+    path = converted(model, tmp_path / "net")
+    path.write_text(path.read_text().replace('"batch_shape"', f'"{key}"'))
+    close(outputs(whole(path), pictures()), expected(model, pictures()))
+
+
+@pytest.mark.parametrize("prefix", ["", "model/", "a/b/"])
+def test_names_of_models_around_a_weight_do_not_matter(prefix: str, tmp_path: Path) -> None:
+    model = small(keras)
+    path = converted(model, tmp_path / "net")
+
+    def rename(content: Any) -> None:
+        for entry in content["weightsManifest"][0]["weights"]:
+            entry["name"] = prefix + "/".join(entry["name"].split("/")[-2:])
+
+    edit(path, rename)
+    close(outputs(whole(path), pictures()), expected(model, pictures()))
+
+
+@both
+def test_layers_are_listed_without_the_weights(library: Any, tmp_path: Path) -> None:
+    path = converted(small(library), tmp_path / "net")
+    (path.parent / "group1-shard1of1.bin").unlink()
+    result = CliRunner().invoke(layers_command, [str(path)])
+    assert result.exit_code == 0, result.output
+    assert "inner/depthwise" in result.output
+
+
+def damaged(path: Path) -> list[tuple[str, Any]]:
+    """Return what may be wrong with the files, each with the beginning of the error."""
+    weights = path.parent / "group1-shard1of1.bin"
+
+    def first(content: Any) -> Any:
+        return content["weightsManifest"][0]["weights"][0]
+
+    def paths(content: Any) -> Any:
+        return content["weightsManifest"][0]["paths"]
+
+    return [
+        ("is incomplete: group1-shard1of1.bin, with its weights, is missing", lambda _: weights.unlink()),
+        ("is incomplete: its files of weights have 5 bytes", lambda _: weights.write_bytes(b"12345")),
+        ("it lists no weights for 'classes/bias'", lambda content: first(content).update(name="classes/x")),
+        ("the weights of 'classes/bias' have", lambda content: first(content).update(shape=[1, 5])),
+        (
+            "takes its weights from '../a.bin'",
+            lambda content: paths(content).append("../a.bin"),
+        ),
+        (
+            "takes its weights from '/etc/passwd'",
+            lambda content: paths(content).insert(0, "/etc/passwd"),
+        ),
+        ("the list of its weights is damaged", lambda content: first(content).update(shape=[-5])),
+        ("the list of its weights is damaged", lambda content: first(content).update(dtype="string")),
+        ("the list of its weights is damaged", lambda content: content.pop("weightsManifest")),
+        ("the list of its weights is damaged", lambda content: content.update(weightsManifest=[1])),
+    ]
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_what_is_wrong_with_the_files_is_said(number: int, tmp_path: Path) -> None:
+    path = converted(small(tf_keras), tmp_path / "net")
+    message, change = damaged(path)[number]
+    edit(path, change)
+    with pytest.raises(ExportError) as caught:
+        build_trunk(whole(path))
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_link_in_place_of_a_file_of_weights_is_refused(tmp_path: Path) -> None:
+    path = converted(small(tf_keras), tmp_path / "net")
+    weights = path.parent / "group1-shard1of1.bin"
+    weights.rename(tmp_path / "elsewhere.bin")
+    weights.symlink_to(tmp_path / "elsewhere.bin")
+    with pytest.raises(ExportError, match=r"takes its weights from 'group1-shard1of1\.bin' \(allowed: files in"):
+        build_trunk(whole(path))
+
+
+def test_a_graph_model_is_refused_with_what_to_use(tmp_path: Path) -> None:
+    content = {"format": "graph-model", "modelTopology": {"node": [], "versions": {}}, "weightsManifest": []}
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    with pytest.raises(ExportError, match=r"is a TensorFlow\.js graph model, which has no layers: use the Keras model"):
+        build_trunk(whole(tmp_path / "model.json"))
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    path = converted(small(tf_keras), tmp_path / "net")
+    with pytest.raises(ArgumentError, match="is used with its saved weights: leave --weights out"):
+        build_trunk(whole(path, weights="other.h5"))
+
+
+def test_a_folder_and_an_archive_lead_to_the_model(tmp_path: Path) -> None:
+    path = converted(small(tf_keras), tmp_path / "net")
+    with pytest.raises(ArgumentError, match=r"it contains model\.json: use that path"):
+        build_trunk(whole(path.parent))
+    archive = shutil.make_archive(str(tmp_path / "tm-my-image-model"), "zip", path.parent)
+    with pytest.raises(ArgumentError, match=r"is an archive that contains a model: unpack it and use model\.json"):
+        build_trunk(whole(Path(archive)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_change_of_the_list_is_loaded_or_one_clear_error(data: st.DataObject, tmp_path_factory: Any) -> None:
+    folder = tmp_path_factory.mktemp("changed") / "net"
+    shutil.copytree(ITS_OWN, folder)
+    path = folder / "model.json"
+    content = json.loads(path.read_text())
+    place: Any = content["weightsManifest"]
+    while isinstance(place, dict | list) and place:
+        parent = place
+        key = data.draw(st.sampled_from(sorted(place)) if isinstance(place, dict) else st.integers(0, len(place) - 1))
+        place = place[key]
+        if data.draw(st.booleans()):
+            break
+    values = st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=3))
+    parent[key] = data.draw(values)
+    path.write_text(json.dumps(content))
+    with suppress(EdgefeatError):  # anything else fails the test
+        build_trunk(whole(path))
