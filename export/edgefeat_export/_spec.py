@@ -32,6 +32,7 @@ __all__ = [
     "Normalization",
     "Pooling",
     "VariantSpec",
+    "checkpoint_of",
     "input_size",
     "is_hub",
     "is_model_file",
@@ -243,7 +244,13 @@ def parse_float_layers(text: str) -> FloatLayers:
 
 
 def weights_file(weights: str) -> Path:
-    """Return the file that `weights` names. Raises ArgumentError if it does not exist or has an unsupported type."""
+    """Return the file that `weights` names, or the prefix of a checkpoint's files.
+
+    Raises ArgumentError if it does not exist or has an unsupported type.
+    """
+    checkpoint = checkpoint_of(weights)
+    if checkpoint is not None:
+        return checkpoint
     old = os.path.basename(weights)
     new, suffix = os.path.splitext(old)
     suffix = suffix.lower()
@@ -254,12 +261,18 @@ def weights_file(weights: str) -> Path:
         )
     if suffix not in _WEIGHTS_SUFFIXES:
         raise ArgumentError(
-            f"weights {weights!r} are unknown (allowed: {IMAGENET}, {RANDOM}, or a .h5, .weights.h5, .keras or "
-            ".safetensors file)"
+            f"weights {weights!r} are unknown (allowed: {IMAGENET}, {RANDOM}, a .h5, .weights.h5, .keras or "
+            ".safetensors file, or a TensorFlow checkpoint)"
         )
     if not os.path.isfile(weights):
         raise ArgumentError(f"weights {weights!r} do not exist (allowed: a file)")
     return Path(weights)
+
+
+def checkpoint_of(weights: str) -> Path | None:
+    """Return the prefix of a TensorFlow checkpoint's files, if `weights` is it or one of the files; otherwise None."""
+    prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", weights)
+    return Path(prefix) if os.path.isfile(f"{prefix}.index") else None
 
 
 def input_size(value: int | str | Sequence[int]) -> tuple[int, int]:

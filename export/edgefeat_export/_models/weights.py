@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.architectures import Entry, StateDict
+from edgefeat_export._models.checkpoint import checkpoint_layers
 from edgefeat_export._models.hdf5 import SavedLayer, SavedLayers, saved_layers
-from edgefeat_export._spec import weights_file
+from edgefeat_export._spec import checkpoint_of, weights_file
 
 __all__ = ["copy_weights", "load_weights"]
 
@@ -28,14 +29,17 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 def load_weights(model: keras.Model, file: str, state_dict: StateDict | None) -> None:
-    """Load the weights of `file` into `model`: `.h5`, `.weights.h5`, `.keras`, or `.safetensors` with a `state_dict`.
+    """Load the weights of `file` into `model`: `.h5`, `.weights.h5`, `.keras`, a TensorFlow checkpoint, or `.safetensors`
+    with a `state_dict`.
 
     Layers of the file that follow the network, a classifier, are ignored. Raises ArgumentError if the file is of
     another network, naming the first layer that differs, and ExportError if it is damaged or not of the kind it claims.
     """
     path = weights_file(file)
     try:
-        if path.suffix.lower() == ".safetensors":
+        if checkpoint_of(file) is not None:
+            _load_layers(model, checkpoint_layers(path))
+        elif path.suffix.lower() == ".safetensors":
             _load_state_dict(model, path, state_dict)
         else:
             with saved_layers(path) as saved:

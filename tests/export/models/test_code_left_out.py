@@ -8,6 +8,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,21 +194,37 @@ def test_a_layer_that_changes_the_shape_cannot_be_skipped(tmp_path: Path) -> Non
     assert "edgefeat-" not in str(caught.value)
 
 
-def test_layers_of_a_folder_cannot_be_skipped(tmp_path: Path) -> None:
-    tf_keras.Sequential([tf_keras.Input((SIDE, SIDE, 3)), tf_keras.layers.Flatten()]).save(tmp_path / "net")
-    with pytest.raises(ArgumentError, match="a SavedModel folder, cannot be skipped: save it as"):
-        build_trunk(spec_of(tmp_path / "net", preprocess="raw", skipped=("half",)))
-
-
-def test_a_folder_with_code_is_exported_whole_from_its_graph_or_refused(tmp_path: Path) -> None:
+def test_a_folder_with_code_is_exported_whole_from_its_graph(tmp_path: Path) -> None:
     model = randomized(chain(tf_keras))
     model.save(tmp_path / "net")
     close(
         outputs(spec_of(tmp_path / "net", preprocess="raw"), pictures()),
         model.predict(pictures().astype(np.float32), verbose=0),
     )
-    with pytest.raises(ExportError, match=r"a Lambda layer 'twice'.* save the model cut before it$"):
-        build_trunk(spec_of(tmp_path / "net", preprocess="raw", layers=("second",)))
+
+
+@pytest.mark.parametrize(("make", "layer"), [(chain, "second"), (branches, "kept"), (nested, "inner/point")])
+def test_a_folder_with_code_can_be_cut_before_it(make: Callable[[Any], Any], layer: str, tmp_path: Path) -> None:
+    model, path = saved(tf_keras, make, "", tmp_path)
+    listed = list_layers(replace(spec_of(path), weights="random"))
+    assert layer in {one.name for one in listed.layers}
+    assert listed.left_out
+    cut = tf_keras.Model(model.inputs, model.get_layer(layer).output) if "/" not in layer else None
+    if cut is None:
+        inner = model.get_layer("inner")
+        within = tf_keras.Model(inner.inputs, inner.get_layer("point").output)
+        cut = tf_keras.Model(model.inputs, within(model.get_layer("first").output))
+    close(
+        outputs(spec_of(path, preprocess="raw", layers=(layer,)), pictures()),
+        cut.predict(pictures().astype(np.float32), verbose=0),
+    )
+
+
+@pytest.mark.parametrize("make", [steering, scaled_first])
+def test_a_layer_of_a_folder_that_scales_pixels_can_be_skipped(make: Callable[[Any], Any], tmp_path: Path) -> None:
+    model, path = saved(tf_keras, make, "", tmp_path)
+    spec = spec_of(path, preprocess="tf", skipped=("scale",))
+    close(outputs(spec, pictures()), model.predict(pictures().astype(np.float32), verbose=0))
 
 
 @both

@@ -68,7 +68,8 @@ class SavedModel:
     """A saved model, not yet loaded.
 
     `keras` is the major version of Keras that wrote it (2 also for older versions), or None for a SavedModel without a
-    Keras model. `config` is the JSON description of its layers, empty if it has none.
+    Keras model. `config` is the JSON description of its layers, empty if it has none. `checkpoint` are the weights, if
+    they are in a TensorFlow checkpoint.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class SavedModel:
     keras: int | None
     version: str
     config: dict[str, Any]
+    checkpoint: Path | None = None
 
 
 def saved_model(path: Path) -> SavedModel:
@@ -223,7 +225,8 @@ def _folder(path: Path) -> SavedModel:
     from edgefeat_export._models.saved.metadata import layers_of_folder
 
     config = layers_of_folder(path)
-    return SavedModel(path, "folder", 2 if config else None, "2" if config else "", config)
+    keras, version = (2, "2") if config else (None, "")
+    return SavedModel(path, "folder", keras, version, config, path / "variables" / "variables")
 
 
 def check_expansion(path: Path, member: zipfile.ZipInfo) -> None:

@@ -25,8 +25,8 @@ __all__ = ["rewritten"]
 
 @contextmanager
 def rewritten(saved: SavedModel, partial: Partial) -> Iterator[SavedModel]:
-    """Yield a copy of the file, an archive, HDF5 or JSON, that describes only the layers of `partial`."""
-    if saved.kind in ("json", "tensorflowjs"):
+    """Yield the saved model, described by the layers of `partial` only; an archive and HDF5 are copied for that."""
+    if saved.kind not in ("archive", "hdf5"):
         yield replace(saved, config=partial.config)
         return
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:

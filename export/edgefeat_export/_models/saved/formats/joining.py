@@ -37,7 +37,10 @@ def joined(saved: SavedModel, weights: str | None, folder: Path) -> Path:
         )
     path = weights_file(weights)
     if path.suffix.lower() not in _HDF5_SUFFIXES:
-        raise ArgumentError(f"weights {weights} do not belong to layers in JSON (allowed: a .h5 or .weights.h5 file)")
+        raise ArgumentError(
+            f"weights {weights} do not belong to layers in JSON (allowed: a .h5 or .weights.h5 file, or "
+            "for Keras 2 a TensorFlow checkpoint)"
+        )
     hdf5_attributes(path, ())
     version = saved.version if saved.version[:2] in ("2.", "3.") else f"{saved.keras}.0"
     with h5py.File(path, "r") as file:

@@ -14,7 +14,9 @@ from typing import Any
 import h5py
 
 from edgefeat import ExportError
+from edgefeat_export._models.checkpoint import restore
 from edgefeat_export._models.saved.code.config import check_keras2
+from edgefeat_export._models.saved.code.placeholder import left_out
 from edgefeat_export._models.saved.formats.tensorflowjs import assign_weights
 from edgefeat_export._models.saved.recognition import SavedModel, check_expansion, first_line, missing_weights
 
@@ -39,12 +41,14 @@ def load_keras2(saved: SavedModel) -> Any:
             model = tf_keras.models.load_model(_named(saved.path, ".h5"), compile=False, safe_mode=True)
         elif saved.kind == "archive":
             model = _from_archive(saved)
-        elif saved.kind in ("json", "tensorflowjs"):
-            model = tf_keras.models.model_from_json(json.dumps(saved.config))
-            if saved.kind == "tensorflowjs":
-                assign_weights(model, saved)
+        elif saved.kind == "folder":
+            model = _described(saved)
         else:
-            model = _from_folder(saved)
+            model = tf_keras.models.model_from_json(json.dumps(saved.config))
+        if saved.kind == "tensorflowjs":
+            assign_weights(model, saved)
+        if saved.checkpoint is not None:
+            _restore(model, saved)
     except ExportError:
         raise
     except Exception as error:  # tf-keras raises many types for a model that it cannot build
@@ -129,21 +133,22 @@ def _renumber(file: h5py.File, name: str) -> None:
     del file[name]
 
 
-def _from_folder(saved: SavedModel) -> Any:
-    """Return the model in a SavedModel with Keras metadata: layers from the metadata, weights from the checkpoint.
-
-    None of the folder's functions is loaded or run.
-    """
+def _described(saved: SavedModel) -> Any:
+    """Return the layers in a SavedModel's Keras metadata. None of the folder's functions is loaded or run."""
     import tf_keras
 
     kind = tf_keras.Sequential if saved.config["class_name"] == "Sequential" else tf_keras.Model
     model = kind.from_config(_plain(saved.config["config"]))
     if not model.built:
         raise ExportError(f"model {saved.path} has no defined input: build it before you save it")
-    status = model.load_weights(str(saved.path / "variables" / "variables"))
-    status.expect_partial()
-    status.assert_existing_objects_matched()
     return model
+
+
+def _restore(model: Any, saved: SavedModel) -> None:
+    try:
+        restore(model, saved.checkpoint, left_out)
+    except ExportError as error:
+        raise ExportError(missing_weights(saved) or f"model {saved.path} cannot be loaded: {error}") from error
 
 
 def _plain(value: Any) -> Any:

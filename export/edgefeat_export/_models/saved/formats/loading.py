@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +34,7 @@ from edgefeat_export._models.saved.formats.signature import load_signature
 from edgefeat_export._models.saved.formats.tensorflowjs import assign_weights
 from edgefeat_export._models.saved.graph import library_of
 from edgefeat_export._models.saved.recognition import SavedModel, first_line, saved_model
-from edgefeat_export._spec import RANDOM, NetworkSpec, model_name
+from edgefeat_export._spec import RANDOM, NetworkSpec, checkpoint_of, model_name
 
 __all__ = ["load_layers", "shortened"]
 
@@ -60,6 +60,14 @@ def _whole(spec: NetworkSpec) -> Iterator[SavedModel]:
     if saved.kind != "unpacked" and (saved.kind != "json" or spec.weights == RANDOM):
         yield saved
         return
+    checkpoint = checkpoint_of(spec.weights or "")
+    if checkpoint is not None:
+        if saved.keras != 2:
+            raise ArgumentError(
+                f"weights {spec.weights} do not belong to layers of Keras 3 (allowed: a .h5 or .weights.h5 file)"
+            )
+        yield replace(saved, checkpoint=checkpoint)
+        return
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:
         path = joined(saved, spec.weights, Path(folder))
         try:
@@ -71,10 +79,8 @@ def _whole(spec: NetworkSpec) -> Iterator[SavedModel]:
 def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
     """Return the model in the file, with placeholders for the layers whose code is not run and those that need them.
 
-    Of a folder with such layers it is the serving signature, which has their operations.
+    A whole folder with such layers is its serving signature, which has their operations.
     """
-    if saved.kind == "folder" and spec.skipped:
-        raise ArgumentError(f"layers of {saved.path}, a SavedModel folder, cannot be skipped: save it as .keras")
     if saved.keras == 2:
         check_order(saved)
     load, refused = (load_keras2, refused_by_keras2) if saved.keras == 2 else (_load_keras3, refused_by_keras3)
@@ -92,14 +98,11 @@ def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
         return load(saved)
     except ExportError as error:
         partial = without_code(saved.config, refused, ())
-        if not partial.code or (saved.kind == "folder" and spec.layers):
+        if not partial.code:
             raise
-        if saved.kind == "folder":
-            # It numbers the weights by the layers that have some, but has the whole network as a graph.
-            try:
+        if saved.kind == "folder" and not spec.layers and spec.weights is None:
+            with suppress(EdgefeatError):
                 return load_signature(saved)
-            except EdgefeatError:
-                raise error from None
         with _without(saved, partial) as copy:
             try:
                 return load(copy)
