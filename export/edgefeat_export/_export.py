@@ -83,8 +83,8 @@ def export(
     and a preset, the folder of one, or a class of KerasHub; or the path of a saved model with its weights: a file saved
     by Keras 2 or 3, a SavedModel folder, the `model.json` of TensorFlow.js, or the `.json` of `model.to_json()` with
     `weights`. For a name, `weights` is "imagenet" (the default), "random", or a file: `.h5`, `.weights.h5`, `.keras`, a
-    checkpoint of Keras 2, or torchvision's as `.safetensors` for AlexNet and GoogLeNet. For KerasHub it is the preset's own (the default) or
-    "random"; `config` are arguments of a KerasHub class, by name.
+    checkpoint of Keras 2, or torchvision's as `.safetensors` for AlexNet and GoogLeNet. For KerasHub it is the preset's
+    own (the default) or "random"; `config` are arguments of a KerasHub class, by name.
 
     `input_size` (height and width) defaults to the model's own, else 224; `preprocess` to the backbone's own. For a
     saved model `preprocess` is required unless the model scales its own pixels (see `preprocessing_named`). `inputs`

@@ -81,7 +81,8 @@ __all__ = ["command"]
     "--weights",
     metavar="imagenet|random|FILE",
     help="FILE: .h5, .weights.h5, .keras, a checkpoint of Keras 2 (cp.ckpt); for alexnet and googlenet torchvision's "
-    ".safetensors. Required for a .json of layers.  [default: imagenet; for a saved model or a KerasHub preset, its own]",
+    ".safetensors. Required for a .json of layers.  "
+    "[default: imagenet; for a saved model or a KerasHub preset, its own]",
 )
 @click.option(
     "--calibration",

@@ -29,8 +29,8 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 def load_weights(model: keras.Model, file: str, state_dict: StateDict | None) -> None:
-    """Load the weights of `file` into `model`: `.h5`, `.weights.h5`, `.keras`, a TensorFlow checkpoint, or `.safetensors`
-    with a `state_dict`.
+    """Load the weights of `file` into `model`: `.h5`, `.weights.h5`, `.keras`, a TensorFlow checkpoint, or, with a
+    `state_dict`, `.safetensors`.
 
     Layers of the file that follow the network, a classifier, are ignored. Raises ArgumentError if the file is of
     another network, naming the first layer that differs, and ExportError if it is damaged or not of the kind it claims.
