@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgefeat import ExportError
 from edgefeat_export._models.hdf5 import SavedArray, SavedLayer, SavedLayers
-from edgefeat_export._models.saved.recognition import first_line
+from edgefeat_export._models.messages import first_line
 
 __all__ = ["checkpoint_layers", "restore"]
 
@@ -158,7 +158,8 @@ class _Tensor:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.reader.get_variable_to_dtype_map()[self.key].as_numpy_dtype)
+        found: np.dtype[Any] = np.dtype(self.reader.get_variable_to_dtype_map()[self.key].as_numpy_dtype)
+        return found
 
     def __getitem__(self, _: object) -> NDArray[Any]:
         return np.asarray(self.reader.get_tensor(self.key))

@@ -14,9 +14,9 @@ import keras
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.hub.configurations import Configuration, configuration_of
 from edgefeat_export._models.hub_package import class_named, keras_hub, presets_like, shape_argument
+from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.saved.graph import inputs_of
 from edgefeat_export._models.saved.picture_inputs import picture_input
-from edgefeat_export._models.saved.recognition import first_line
 from edgefeat_export._spec import HUB, IMAGENET, RANDOM, NetworkSpec, weights_file
 
 __all__ = ["Loaded", "load_hub"]

@@ -14,14 +14,13 @@ from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._models.hdf5 import LARGEST_EXPANSION, hdf5_attributes
 from edgefeat_export._spec import MODEL_SUFFIXES
 
-__all__ = ["ARCHIVED", "SavedModel", "check_expansion", "first_line", "missing_weights", "saved_model"]
+__all__ = ["ARCHIVED", "SavedModel", "check_expansion", "missing_weights", "saved_model"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _BESIDE_LAYERS = ("keras_version", "backend", "model_config", "training_config")
 _LONGEST_CONFIG = 2**26  # bytes of JSON
 _SHORT = 2**20  # bytes
-_LONGEST_LINE = 300  # Keras puts the whole description of a model into some errors
 _KERAS = (
     "a .keras or .h5 file that Keras 2 or 3 saved, a SavedModel folder, the model.json of TensorFlow.js, or the .json "
     "of model.to_json() with --weights"
@@ -248,9 +247,3 @@ def missing_weights(saved: SavedModel) -> str | None:
         return None
     lacking = "variables/variables.data-00000-of-00001" if index else "variables/variables.index"
     return f"model {saved.path} is incomplete: {lacking}, with its weights, is missing: copy the whole folder"
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, shortened, or its type if it has none."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."

@@ -17,8 +17,9 @@ import h5py
 import numpy as np
 
 from edgefeat import ExportError
+from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.saved.code.leaving_out import Partial
-from edgefeat_export._models.saved.recognition import SavedModel, check_expansion, first_line
+from edgefeat_export._models.saved.recognition import SavedModel, check_expansion
 
 __all__ = ["rewritten"]
 

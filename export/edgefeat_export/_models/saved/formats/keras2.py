@@ -15,10 +15,11 @@ import h5py
 
 from edgefeat import ExportError
 from edgefeat_export._models.checkpoint import restore
+from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.saved.code.config import check_keras2
 from edgefeat_export._models.saved.code.placeholder import left_out
 from edgefeat_export._models.saved.formats.tensorflowjs import assign_weights
-from edgefeat_export._models.saved.recognition import SavedModel, check_expansion, first_line, missing_weights
+from edgefeat_export._models.saved.recognition import SavedModel, check_expansion, missing_weights
 
 __all__ = ["load_keras2"]
 
@@ -48,7 +49,7 @@ def load_keras2(saved: SavedModel) -> Any:
         if saved.kind == "tensorflowjs":
             assign_weights(model, saved)
         if saved.checkpoint is not None:
-            _restore(model, saved)
+            _restore(model, saved, saved.checkpoint)
     except ExportError:
         raise
     except Exception as error:  # tf-keras raises many types for a model that it cannot build
@@ -144,9 +145,9 @@ def _described(saved: SavedModel) -> Any:
     return model
 
 
-def _restore(model: Any, saved: SavedModel) -> None:
+def _restore(model: Any, saved: SavedModel, checkpoint: Path) -> None:
     try:
-        restore(model, saved.checkpoint, left_out)
+        restore(model, checkpoint, left_out)
     except ExportError as error:
         raise ExportError(missing_weights(saved) or f"model {saved.path} cannot be loaded: {error}") from error
 

@@ -16,6 +16,7 @@ import keras
 
 from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._models.hub_package import PACKAGE, keras_hub
+from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.saved.code.config import (
     REMEDY,
     is_foreign,
@@ -33,7 +34,7 @@ from edgefeat_export._models.saved.formats.keras2 import load_keras2
 from edgefeat_export._models.saved.formats.signature import load_signature
 from edgefeat_export._models.saved.formats.tensorflowjs import assign_weights
 from edgefeat_export._models.saved.graph import library_of
-from edgefeat_export._models.saved.recognition import SavedModel, first_line, saved_model
+from edgefeat_export._models.saved.recognition import SavedModel, saved_model
 from edgefeat_export._spec import RANDOM, NetworkSpec, checkpoint_of, model_name
 
 __all__ = ["load_layers", "shortened"]

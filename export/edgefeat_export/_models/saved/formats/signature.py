@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgefeat import ArgumentError, ExportError
+from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.saved.code.allowlist import OPERATIONS
 from edgefeat_export._models.saved.metadata import saved_graph
-from edgefeat_export._models.saved.recognition import SavedModel, first_line, missing_weights
+from edgefeat_export._models.saved.recognition import SavedModel, missing_weights
 
 __all__ = ["load_signature"]
 
