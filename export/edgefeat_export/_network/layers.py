@@ -241,7 +241,7 @@ def _layer(prefix: str, layer: Any, sources: Sequence[_Value], results: Sequence
     shape = tuple(side for side in results[0].shape[1:] if side is not None)
     return Layer(
         name=prefix + layer.name,
-        kind=type(layer).__name__,
+        kind=getattr(layer, "graph_kind", type(layer).__name__),
         shape=shape if len(results) == 1 and None not in results[0].shape[1:] else None,
         parameters=layer.count_params(),
         macs=sum(macs for call, macs in made.items() if call not in before),
@@ -253,9 +253,14 @@ def _layer(prefix: str, layer: Any, sources: Sequence[_Value], results: Sequence
 
 
 def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Sequence[int | None]) -> int:
-    """Return the multiply-accumulates of a convolution or a dense layer, from shapes with batch; 0 for other layers."""
+    """Return the multiply-accumulates of a convolution or a dense layer, from shapes with batch; 0 for other layers.
+
+    A part of a graph counts its own.
+    """
     from edgefeat_export._models.saved.graph import is_layer
 
+    if hasattr(operation, "graph_macs"):
+        return int(operation.graph_macs)
     if not is_layer(operation) or not operation.weights or not sources or None in (*sources[0][1:], *result[1:]):
         return 0
     taken, made = (math.prod(side for side in shape[1:] if side) for shape in (sources[0], result))

@@ -47,7 +47,8 @@ def load_layers(spec: NetworkSpec) -> Any:
     """
     with _whole(spec) as saved:
         signature = saved.keras is None and not spec.skipped
-        return load_signature(saved) if signature else _loaded(saved, spec)
+        divided = bool(spec.layers) or spec.weights is not None
+        return load_signature(saved, divided=divided) if signature else _loaded(saved, spec)
 
 
 @contextmanager

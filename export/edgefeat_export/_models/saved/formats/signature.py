@@ -8,6 +8,7 @@ from typing import Any
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.saved.code.allowlist import OPERATIONS
+from edgefeat_export._models.saved.formats.graph_parts import in_parts
 from edgefeat_export._models.saved.metadata import saved_graph
 from edgefeat_export._models.saved.recognition import SavedModel, missing_weights
 
@@ -18,9 +19,10 @@ _SIGNATURE = "serving_default"
 _OBJECTS = ("user_object", "variable", "function", "bare_concrete_function", "constant", "captured_tensor")
 
 
-def load_signature(saved: SavedModel) -> Any:
+def load_signature(saved: SavedModel, *, divided: bool = False) -> Any:
     """Return a tf-keras model with the folder's serving signature as its only layer; its outputs keep their names.
 
+    If `divided`, the scopes of its graph are layers, where that is possible, which takes seconds.
     Raises ArgumentError if the signature does not take one tensor, and ExportError if it does more than compute or
     cannot be loaded.
     """
@@ -63,8 +65,10 @@ def load_signature(saved: SavedModel) -> Any:
     if spec.shape.rank is None or (None in tuple(spec.shape)[1:] and spec.shape.rank not in (3, 4)):
         raise ArgumentError(f"model {saved.path} takes a tensor of shape {spec.shape} (allowed: one image)")
     given = tf_keras.Input(tuple(spec.shape)[1:], dtype=spec.dtype, name=source)
-    results = Signature()(given)
-    named = [tf_keras.layers.Activation("linear", name=key)(results[key]) for key in sorted(results)]
+    keys = sorted(function.structured_outputs)
+    parts = in_parts(function, given, {source, *keys}) if divided and spec.shape[0] is None else None
+    results = Signature()(given) if parts is None else dict(zip(keys, parts, strict=True))
+    named = [tf_keras.layers.Activation("linear", name=key)(results[key]) for key in keys]
     return tf_keras.Model(given, named)
 
 
