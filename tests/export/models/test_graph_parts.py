@@ -153,3 +153,15 @@ def test_functions_that_a_layer_calls_stay_in_it(tmp_path: Path) -> None:
     for layer in ("grouped", "pooled"):
         spec = spec_of(path, preprocess="raw", layers=(named(path, layer),))
         close(outputs(spec, pictures()), expected(model, layer))
+
+
+def test_parts_may_compute_in_half_precision(tmp_path: Path) -> None:
+    layers = keras.layers
+    photo = keras.Input((SIDE, SIDE, 3), name="photo")
+    x = layers.Conv2D(6, 3, dtype="mixed_float16", name="half")(layers.Rescaling(1 / 255, name="scale")(photo))
+    x = layers.GlobalAveragePooling2D(dtype="mixed_float16", name="pooled")(x)
+    model = randomized(keras.Model(photo, layers.Dense(3, name="classes")(x)))
+    path = exported(model, tmp_path)
+    for layer in ("half", "pooled", "classes"):
+        found = outputs(spec_of(path, preprocess="raw", layers=(named(path, layer),)), pictures())
+        np.testing.assert_allclose(found, expected(model, layer), rtol=3e-3)

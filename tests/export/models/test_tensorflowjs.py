@@ -202,6 +202,7 @@ def damaged(path: Path) -> list[tuple[str, Any]]:
         ("is incomplete: its files of weights have 5 bytes", lambda _: weights.write_bytes(b"12345")),
         ("it lists no weights for 'classes/bias'", lambda content: first(content).update(name="classes/x")),
         ("the weights of 'classes/bias' have", lambda content: first(content).update(shape=[1, 5])),
+        ("it lists the weights 'classes/kernel' twice", lambda content: first(content).update(name="classes/kernel")),
         (
             "takes its weights from '../a.bin'",
             lambda content: paths(content).append("../a.bin"),
@@ -217,7 +218,7 @@ def damaged(path: Path) -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", range(11))
 def test_what_is_wrong_with_the_files_is_said(number: int, tmp_path: Path) -> None:
     path = converted(small(tf_keras), tmp_path / "net")
     message, change = damaged(path)[number]
@@ -226,6 +227,22 @@ def test_what_is_wrong_with_the_files_is_said(number: int, tmp_path: Path) -> No
         build_trunk(whole(path))
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@both
+def test_weights_of_two_layers_of_one_name_are_not_confused(library: Any, tmp_path: Path) -> None:
+    """HDF5 has a group for each inner model, but the list of TensorFlow.js has only the names of layers."""
+    layers = library.layers
+
+    def inner(name: str) -> Any:
+        inside = library.Input((SIDE, SIDE, 3))
+        convolved = layers.Conv2D(3, 3, padding="same", name="same")(inside)
+        return library.Model(inside, convolved, name=name)
+
+    photo = library.Input((SIDE, SIDE, 3), name="photo")
+    path = converted(randomized(library.Model(photo, inner("two")(inner("one")(photo)))), tmp_path / "net")
+    with pytest.raises(ExportError, match=r"two layers have the weights 'same/kernel': rename one"):
+        build_trunk(whole(path))
 
 
 def test_a_link_in_place_of_a_file_of_weights_is_refused(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def _layer_class() -> type:
         """A part of a graph, whose weights are its own."""
 
         def __init__(self, name: str, computation: _Computation) -> None:
-            super().__init__(name=name, trainable=False)
+            super().__init__(name=name, trainable=False, autocast=False)
             self.computation = computation
             self.graph_macs, self.graph_kind = computation.macs, computation.kind
             self.values = [

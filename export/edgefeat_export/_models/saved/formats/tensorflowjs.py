@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,11 +26,20 @@ def assign_weights(model: Any, saved: SavedModel) -> None:
     Arrays are matched by the names of layer and weight. Those of layers that the model does not have are ignored.
     Raises ExportError if a layer's weights are not there, or the files are damaged or incomplete.
     """
-    arrays = {_uncounted(name): array for name, array in _arrays(saved.path)}
-    values = []
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, array in _arrays(saved.path):
+        if arrays.setdefault(_uncounted(name), array) is not array:
+            raise ExportError(f"model {saved.path} cannot be loaded: it lists the weights {name!r} twice")
+    values: list[NDArray[Any] | None] = []
+    taken: set[str] = set()
     for variable in model.weights:
         path = _uncounted(getattr(variable, "path", variable.name).partition(":")[0])
-        array = _found(arrays, path)
+        name = _found(arrays, path)
+        array = None if name is None else arrays[name]
+        if name in taken:
+            raise ExportError(f"model {saved.path} cannot be loaded: two layers have the weights {name!r}: rename one")
+        if name is not None:
+            taken.add(name)
         if array is None and np.issubdtype(np.dtype(_dtype(variable)), np.floating):
             raise ExportError(f"model {saved.path} cannot be loaded: it lists no weights for {path!r}")
         if array is not None and array.shape != tuple(variable.shape):
@@ -57,15 +66,13 @@ def _uncounted(name: str) -> str:
     return re.sub(r"_cell_\d+(?=/)", "_cell", name)
 
 
-def _found(arrays: dict[str, NDArray[Any]], path: str) -> NDArray[Any] | None:
-    """Return the array of a variable; either name may have those of the models around it in front."""
+def _found(names: Collection[str], path: str) -> str | None:
+    """Return the name of a variable's array; either name may have those of the models around it in front."""
     parts = path.split("/")
-    for start in range(len(parts) - 1):
-        array = arrays.get("/".join(parts[start:]))
-        if array is not None:
-            return array
-    near = [array for name, array in arrays.items() if name.endswith("/" + "/".join(parts[-2:]))]
-    return near[0] if len(near) == 1 else None
+    known = ("/".join(parts[start:]) for start in range(len(parts) - 1))
+    exact = next((name for name in known if name in names), None)
+    near = [name for name in names if name.endswith("/" + "/".join(parts[-2:]))]
+    return exact if exact is not None else near[0] if len(near) == 1 else None
 
 
 def _arrays(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
