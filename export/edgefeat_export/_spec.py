@@ -251,6 +251,10 @@ def weights_file(weights: str) -> Path:
     checkpoint = checkpoint_of(weights)
     if checkpoint is not None:
         return checkpoint
+    if os.path.isdir(weights):
+        names = ", ".join(os.path.join(weights, name) for name in _checkpoints(weights)[-3:])
+        inside = f", such as {names}" if names else ""
+        raise ArgumentError(f"weights {weights!r} are a folder (allowed: a file, or a checkpoint in it{inside})")
     old = os.path.basename(weights)
     new, suffix = os.path.splitext(old)
     suffix = suffix.lower()
@@ -270,9 +274,19 @@ def weights_file(weights: str) -> Path:
 
 
 def checkpoint_of(weights: str) -> Path | None:
-    """Return the prefix of a TensorFlow checkpoint's files, if `weights` is it or one of the files; otherwise None."""
+    """Return the prefix of a TensorFlow checkpoint's files, if `weights` is it, one of them, or the folder of one.
+
+    It is None for anything else.
+    """
+    if os.path.isdir(weights):
+        found = _checkpoints(weights)
+        return Path(weights, found[0]) if len(found) == 1 else None
     prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", weights)
     return Path(prefix) if os.path.isfile(f"{prefix}.index") else None
+
+
+def _checkpoints(folder: str) -> list[str]:
+    return sorted(name.removesuffix(".index") for name in os.listdir(folder) if name.endswith(".index"))
 
 
 def input_size(value: int | str | Sequence[int]) -> tuple[int, int]:

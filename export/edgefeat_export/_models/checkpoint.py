@@ -41,6 +41,9 @@ _WEIGHTS = (
     "count",
 )
 
+#: Those that a layer does not have unless it needs them.
+_LAYERS_OWN = frozenset(_WEIGHTS[:8])
+
 
 def checkpoint_layers(prefix: Path) -> SavedLayers:
     """Return the layers of the checkpoint that have weights, in the network's order, those of inner models in place.
@@ -65,8 +68,16 @@ def restore(model: Any, prefix: Path, left_out: Callable[[Any], object]) -> None
         status = (tf.train.Checkpoint(**{checkpoint.place: whole}) if checkpoint.place else whole).read(str(prefix))
         status.expect_partial()
         status.assert_existing_objects_matched()
-    except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+    except AssertionError as error:
+        raise ExportError("its weights are not those of these layers: it lacks some of them") from error
+    except (tf.errors.OpError, ValueError, IndexError) as error:
         raise ExportError(f"its weights are not those of these layers: {first_line(error)}") from error
+    for layer in model._flatten_layers():
+        if hasattr(layer, "finalize_state") and not left_out(layer):  # Normalization computes with a copy
+            layer.finalize_state()
+    for variable in model.weights:
+        if variable.dtype.is_floating and not np.isfinite(variable.numpy().astype(np.float32)).all():
+            raise ExportError(f"array {variable.name!r} contains values that are not finite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +106,13 @@ class _Checkpoint:
             places = {"": nodes[0]} | {child.local_name: nodes[child.node_id] for child in nodes[0].children}
         except (tf.errors.OpError, IndexError, ValueError, RuntimeError, DecodeError) as error:
             raise ExportError(f"it is damaged or incomplete: {error}") from error
-        for place, node in places.items():
-            if any(_LAYER.fullmatch(child.local_name) for child in node.children):
-                return cls(reader, nodes, place, node)
-        raise ExportError("it contains no layers of a functional or sequential model")
+        names = {place: [child.local_name for child in node.children] for place, node in places.items()}
+        models = [place for place, children in names.items() if any(map(_LAYER.fullmatch, children))]
+        if not models:
+            raise ExportError("it contains no layers of a functional or sequential model")
+        if len(models) > 1 and models[0] != "":
+            raise ExportError(f"it contains several models, {', '.join(models)} (allowed: one): save the one you want")
+        return cls(reader, nodes, models[0], places[models[0]])
 
     def tracked(self, model: Any, node: Any, left_out: Callable[[Any], object]) -> Any:
         """Return an object whose children have the names that `node`, a model of the checkpoint, has for its layers."""
@@ -115,9 +129,23 @@ class _Checkpoint:
             name = f"layer-{place}"
             if left_out(layer):
                 continue
-            inner = isinstance(layer, tf_keras.Model) and children.get(name, len(self.nodes)) < len(self.nodes)
-            layers[name] = self.tracked(layer, self.nodes[children[name]], left_out) if inner else layer
+            layers[name] = layer
+            if children.get(name, len(self.nodes)) < len(self.nodes):
+                own = self.nodes[children[name]]
+                if isinstance(layer, tf_keras.Model):
+                    layers[name] = self.tracked(layer, own, left_out)
+                else:
+                    self._check_weights(layer, own)
         return tf.train.Checkpoint(**layers)
+
+    def _check_weights(self, layer: Any, node: Any) -> None:
+        """Raise ExportError if the checkpoint has weights for a layer that has none of that name."""
+        for child in node.children:
+            is_weight = child.local_name in _LAYERS_OWN and child.node_id < len(self.nodes)
+            if is_weight and self.nodes[child.node_id].attributes and getattr(layer, child.local_name, None) is None:
+                raise ExportError(
+                    f"its weights are not those of these layers: it has {child.local_name!r} for layer {layer.name!r}"
+                )
 
     def layers(self, node: Any, seen: set[int]) -> Iterator[SavedLayer]:
         """Yield the layers with weights of a model, whose `node` is given, and of the models in it."""
@@ -137,6 +165,9 @@ class _Checkpoint:
         for child in node.children:
             for attribute in self.nodes[child.node_id].attributes if child.node_id < len(self.nodes) else ():
                 found[child.local_name] = attribute
+        for name in ("mean", "variance"):  # Normalization has copies
+            if name in found:
+                found.pop(f"adapt_{name}", None)
         order = sorted(found, key=lambda name: _WEIGHTS.index(name) if name in _WEIGHTS else len(_WEIGHTS))
         name = next((found[weight].full_name.rpartition("/")[0] for weight in order), "")
         return SavedLayer(name, tuple(self._array(found[weight]) for weight in order))

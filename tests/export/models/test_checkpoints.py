@@ -88,6 +88,64 @@ def test_the_model_may_be_named_in_the_checkpoint(tmp_path: Path) -> None:
     close(outputs(spec(tmp_path / "net.json", tmp_path / "ckpt-1", preprocess=None), pictures()), expected(model))
 
 
+def test_one_of_several_models_is_not_chosen_silently(tmp_path: Path) -> None:
+    model, average = (randomized(tutorial()) for _ in range(2))
+    (tmp_path / "net.json").write_text(model.to_json())
+    tf.train.Checkpoint(ema=average, model=model).write(str(tmp_path / "ckpt-1"))
+    with pytest.raises(ExportError, match=r"it contains several models, ema, model \(allowed: one\)"):
+        build_trunk(spec(tmp_path / "net.json", tmp_path / "ckpt-1", preprocess=None))
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_normalization_computes_with_the_statistics_in_the_checkpoint(inner: bool, tmp_path: Path) -> None:
+    normal = tf_keras.layers.Normalization(name="normal")
+    normal.adapt(np.random.default_rng(3).uniform(50, 90, (64, SIDE, SIDE, 3)))
+    first: Any = tf_keras.Sequential([tf_keras.Input((SIDE, SIDE, 3)), normal]) if inner else normal
+    layers = [tf_keras.Input((SIDE, SIDE, 3)), first, tf_keras.layers.Conv2D(3, 3)]
+    model = tf_keras.Sequential(layers)
+    path, prefix = in_parts(model, tmp_path)
+    close(outputs(spec(path, prefix, preprocess=None), pictures()), expected(model))
+    model.save(tmp_path / "folder", save_format="tf")
+    close(outputs(spec_of(tmp_path / "folder"), pictures()), expected(model))
+
+
+@pytest.mark.parametrize("ending", ["conv", "norm"])
+def test_weights_that_no_layer_has_are_of_another_model(ending: str, tmp_path: Path) -> None:
+    def network(*, whole: bool) -> Any:
+        convolution = tf_keras.layers.Conv2D(3, 3, use_bias=whole or ending == "norm", name="conv")
+        last = (
+            tf_keras.layers.BatchNormalization(name="norm")
+            if whole or ending == "conv"
+            else tf_keras.layers.ReLU(name="norm")
+        )
+        return tf_keras.Sequential([tf_keras.Input((SIDE, SIDE, 3)), convolution, last])
+
+    _, prefix = in_parts(network(whole=True), tmp_path)
+    (tmp_path / "other.json").write_text(network(whole=False).to_json())
+    with pytest.raises(
+        ExportError, match=f"its weights are not those of these layers: it has '\\w+' for layer '{ending}'"
+    ):
+        build_trunk(spec(tmp_path / "other.json", prefix))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    model = tutorial()
+    model.get_layer("classes").set_weights([np.full(w.shape, np.nan) for w in model.get_layer("classes").get_weights()])
+    with pytest.raises(ExportError, match=r"array 'classes/\w+:0' contains values that are not finite"):
+        build_trunk(spec(*in_parts(model, tmp_path), preprocess=None))
+
+
+def test_the_folder_of_a_checkpoint_is_enough(tmp_path: Path) -> None:
+    model = randomized(tutorial())
+    layers, prefix = in_parts(model, tmp_path)
+    close(outputs(spec(layers, prefix.parent, preprocess=None), pictures()), expected(model))
+    model.save_weights(prefix.parent / "cp-2.ckpt")
+    with pytest.raises(
+        ArgumentError, match=r"are a folder \(allowed: a file, or a checkpoint in it, such as .*cp-2\.ckpt"
+    ):
+        build_trunk(spec(layers, prefix.parent, preprocess=None))
+
+
 def small_backbone() -> tuple[Any, Any]:
     """Return a backbone of Keras 2, and a classifier with it, as in tutorials."""
     backbone = tf_keras.applications.MobileNetV2(include_top=False, weights=None, alpha=0.35, input_shape=(96, 96, 3))
@@ -169,13 +227,17 @@ def test_layers_of_keras_3_have_no_checkpoint(tmp_path: Path) -> None:
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_damage_is_loaded_or_one_clear_error(data: st.DataObject, tmp_path_factory: Any) -> None:
-    layers, prefix = in_parts(randomized(tutorial()), tmp_path_factory.mktemp("damaged"))
+    model = randomized(tutorial())
+    reference = expected(model)
+    layers, prefix = in_parts(model, tmp_path_factory.mktemp("damaged"))
     path = prefix.with_name(prefix.name + data.draw(st.sampled_from([".index", ".data-00000-of-00001"])))
     content = bytearray(path.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
     try:
-        build_trunk(spec(layers, prefix, preprocess=None))
+        found = outputs(spec(layers, prefix, preprocess=None), pictures())
     except EdgefeatError as error:
         assert "\n" not in str(error)  # noqa: PT017  # any other error fails the test
+        return
+    close(found, reference)

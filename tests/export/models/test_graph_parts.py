@@ -165,3 +165,42 @@ def test_parts_may_compute_in_half_precision(tmp_path: Path) -> None:
     for layer in ("half", "pooled", "classes"):
         found = outputs(spec_of(path, preprocess="raw", layers=(named(path, layer),)), pictures())
         np.testing.assert_allclose(found, expected(model, layer), rtol=3e-3)
+
+
+def saved(call: Any, folder: Path) -> Path:
+    module: Any = tf.Module()
+    module.call = call
+    tf.saved_model.save(module, str(folder), {"serving_default": call})
+    return folder
+
+
+def test_shapes_pass_from_part_to_part(tmp_path: Path) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], name="photo")])
+    def call(photo: Any) -> Any:
+        with tf.name_scope("net/first/"):
+            sides, doubled, bright = tf.shape(photo), photo * 2, photo > 100
+        with tf.name_scope("net/second/"):
+            rows = tf.reshape(tf.where(bright, doubled, photo), [sides[0], -1, 3])
+        with tf.name_scope("net/third/"):
+            return tf.reduce_mean(rows, 1)
+
+    path = saved(call, tmp_path / "net")
+    listed = list_layers(replace(listing(path), size=(SIDE, SIDE)))
+    assert [one.name for one in listed.layers][-2:] == ["third", "output_0"]
+    assert listed.layers[-2].shape == (3,)
+    spec = spec_of(path, preprocess="raw", size=(SIDE, SIDE), layers=("third",))
+    close(outputs(spec, pictures()), call(pictures().astype(np.float32)))
+
+
+def test_an_input_in_half_precision_is_cast(tmp_path: Path) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3], tf.float16, name="photo")])
+    def call(photo: Any) -> Any:
+        with tf.name_scope("net/first/"):
+            x = photo / 255
+        with tf.name_scope("net/second/"):
+            return tf.cast(tf.reduce_mean(x, (1, 2)), tf.float32)
+
+    path = saved(call, tmp_path / "net")
+    for layers in ((), ("second",)):
+        found = outputs(spec_of(path, preprocess="raw", layers=layers), pictures())
+        np.testing.assert_allclose(found, call(pictures().astype(np.float16)), rtol=3e-3)

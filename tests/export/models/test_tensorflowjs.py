@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,9 @@ both = pytest.mark.parametrize("library", LIBRARIES.values(), ids=list(LIBRARIES
 
 #: Written by TensorFlow.js, with its own outputs (make.mjs).
 ITS_OWN = Path(__file__).parents[2] / "data" / "tensorflowjs"
+BY_ITSELF = json.loads((ITS_OWN / "outputs.json").read_text())
+CLASSES, POOLED = np.reshape(BY_ITSELF["classes"], (2, 3)), np.reshape(BY_ITSELF["pooled"], (2, 5))
+PIXELS = (np.arange(2 * 16 * 16 * 3) * 37 % 251).astype(np.uint8).reshape(2, 16, 16, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -115,11 +117,9 @@ def whole(path: Path, **options: Any) -> NetworkSpec:
 
 
 def test_a_model_of_teachable_machines_kind_gives_what_tensorflowjs_gives() -> None:
-    pixels = (np.arange(2 * 16 * 16 * 3) * 37 % 251).astype(np.uint8).reshape(2, 16, 16, 3)
-    by_itself = json.loads((ITS_OWN / "outputs.json").read_text())
     spec = whole(ITS_OWN / "model.json", preprocess="tf")
-    close(outputs(spec, pixels), np.reshape(by_itself["classes"], (2, 3)))
-    close(outputs(replace(spec, layers=("pooled",)), pixels), np.reshape(by_itself["pooled"], (2, 5)))
+    close(outputs(spec, PIXELS), CLASSES)
+    close(outputs(replace(spec, layers=("pooled",)), PIXELS), POOLED)
 
 
 @both
@@ -141,11 +141,12 @@ def test_layers_with_code_are_left_out(library: Any, tmp_path: Path) -> None:
     model = randomized(nested(library))
     listed = list_layers(NetworkSpec(str(converted(model, tmp_path / "net")), weights="random"))
     assert listed.left_out
-    name = listed.layers[-1].name
-    layer: Any = model
-    for part in name.split("/"):
-        layer = layer.get_layer(part)
-    assert build_trunk(whole(tmp_path / "net" / "model.json", layers=(name,)))
+    assert "inner/point" in {one.name for one in listed.layers}
+    inner = model.get_layer("inner")
+    within = library.Model(inner.inputs, inner.get_layer("point").output)
+    cut = library.Model(model.inputs, within(model.get_layer("first").output))
+    spec = whole(tmp_path / "net" / "model.json", layers=("inner/point",))
+    close(outputs(spec, pictures()), expected(cut, pictures()))
 
 
 @pytest.mark.parametrize(("quantized", "error"), [("float16", 2e-3), ("uint16", 2e-3), ("uint8", 0.2)])
@@ -201,7 +202,13 @@ def damaged(path: Path) -> list[tuple[str, Any]]:
         ("is incomplete: group1-shard1of1.bin, with its weights, is missing", lambda _: weights.unlink()),
         ("is incomplete: its files of weights have 5 bytes", lambda _: weights.write_bytes(b"12345")),
         ("it lists no weights for 'classes/bias'", lambda content: first(content).update(name="classes/x")),
-        ("the weights of 'classes/bias' have", lambda content: first(content).update(shape=[1, 5])),
+        ("the weights 'classes/bias' have", lambda content: first(content).update(shape=[1, 5])),
+        (
+            "the weights 'classes/bias' contain values that are not",
+            lambda content: first(content).update(dtype="int32"),
+        ),
+        ("the list of its weights is damaged", lambda content: first(content).update(shape="5")),
+        ("the list of its weights is damaged", lambda content: content["weightsManifest"][0].update(paths="a.bin")),
         ("it lists the weights 'classes/kernel' twice", lambda content: first(content).update(name="classes/kernel")),
         (
             "takes its weights from '../a.bin'",
@@ -218,7 +225,7 @@ def damaged(path: Path) -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(11))
+@pytest.mark.parametrize("number", range(14))
 def test_what_is_wrong_with_the_files_is_said(number: int, tmp_path: Path) -> None:
     path = converted(small(tf_keras), tmp_path / "net")
     message, change = damaged(path)[number]
@@ -227,6 +234,21 @@ def test_what_is_wrong_with_the_files_is_said(number: int, tmp_path: Path) -> No
         build_trunk(whole(path))
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@both
+def test_weights_that_are_not_finite_are_refused(library: Any, tmp_path: Path) -> None:
+    model = small(library)
+    model.get_layer("classes").set_weights([np.full(w.shape, np.nan) for w in model.get_layer("classes").get_weights()])
+    with pytest.raises(ExportError, match=r"the weights 'classes/\w+' contain values that are not finite numbers"):
+        build_trunk(whole(converted(model, tmp_path / "net")))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_layers(tmp_path: Path) -> None:
+    shutil.copytree(ITS_OWN, tmp_path / "net")
+    path = tmp_path / "net" / "model.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    close(outputs(whole(path, preprocess="tf"), PIXELS), CLASSES)
 
 
 @both
@@ -293,5 +315,8 @@ def test_any_change_of_the_list_is_loaded_or_one_clear_error(data: st.DataObject
     values = st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=3))
     parent[key] = data.draw(values)
     path.write_text(json.dumps(content))
-    with suppress(EdgefeatError):  # anything else fails the test
-        build_trunk(whole(path))
+    try:
+        found = outputs(whole(path, preprocess="tf"), PIXELS)
+    except EdgefeatError:
+        return
+    close(found, CLASSES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -94,7 +95,7 @@ def saved_model(path: Path) -> SavedModel:
         return _hdf5(path)
     if start.startswith(_ZIP):
         return _archive(path)
-    if start.lstrip().startswith((b"{", b'"{')) and (layers := _json(path)) is not None:
+    if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b'"{')) and (layers := _json(path)) is not None:
         return layers
     suffix = path.suffix.lower()
     what = next((said for begin, said in _FOREIGN_STARTS if start.startswith(begin)), _FOREIGN_SUFFIXES.get(suffix))

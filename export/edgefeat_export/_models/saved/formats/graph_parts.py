@@ -171,8 +171,15 @@ def _layer_names(scopes: Mapping[int, str], reserved: Collection[str]) -> dict[i
 
 @dataclass(frozen=True, slots=True)
 class _Computation:
-    """What a part computes, as a function of its tensors and weights; `weights` are the shapes and types of these."""
+    """What a part computes, as a function of its tensors and weights; `weights` are the shapes and types of these.
 
+    `definition` are the operations, `feeds` its tensors and weights by name, `results` the names of the tensors it
+    gives.
+    """
+
+    definition: Any
+    feeds: dict[str, Any]
+    results: list[str]
     function: Any
     weights: tuple[tuple[tuple[int, ...], str], ...]
     macs: int
@@ -188,17 +195,26 @@ class _Computation:
         values = [tf.make_ndarray(one.get_attr("value")) for one in constants]
         macs = graph_macs(part.operations)
         main = max(part.operations, key=lambda one: graph_macs([one])) if macs else part.operations[-1]
-        feeds = [*part.sources, *(operation.outputs[0] for operation in constants)]
-        function = _function(
-            tf.compat.v1.GraphDef(
-                node=[operation.node_def for operation in needed if not _is_weight(operation)],
-                versions=main.graph.graph_def_versions,
-                library=main.graph.as_graph_def().library if any(map(_has_functions, needed)) else None,
-            ),
-            {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in feeds},
-            [tensor.name for tensor in part.results],
+        tensors = [*part.sources, *(operation.outputs[0] for operation in constants)]
+        feeds = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors}
+        results = [tensor.name for tensor in part.results]
+        definition = tf.compat.v1.GraphDef(
+            node=[operation.node_def for operation in needed if not _is_weight(operation)],
+            versions=main.graph.graph_def_versions,
+            library=main.graph.as_graph_def().library if any(map(_has_functions, needed)) else None,
         )
-        return cls(function, tuple((value.shape, value.dtype.name) for value in values), macs, main.type), values
+        function = _function(definition, feeds, results)
+        kinds = tuple((value.shape, value.dtype.name) for value in values)
+        return cls(definition, feeds, results, function, kinds, macs, main.type), values
+
+    def shapes_for(self, shapes: Sequence[Any]) -> list[Any]:
+        """Return the shapes of the results for sources of these shapes."""
+        import tensorflow as tf
+
+        feeds = dict(self.feeds)
+        for (name, spec), shape in zip(self.feeds.items(), shapes, strict=False):
+            feeds[name] = tf.TensorSpec(shape, spec.dtype)
+        return [tensor.shape for tensor in _function(self.definition, feeds, self.results).outputs]
 
 
 def _function(definition: Any, feeds: Mapping[str, Any], results: Sequence[str]) -> Any:
@@ -231,6 +247,7 @@ def _is_weight(operation: Any) -> bool:
 
 
 def _layer_class() -> type:
+    import tensorflow as tf
     import tf_keras
 
     class GraphPart(tf_keras.layers.Layer):  # type: ignore[misc]  # tf-keras has no types
@@ -247,7 +264,13 @@ def _layer_class() -> type:
 
         def call(self, given: Any) -> Any:
             tensors = given if isinstance(given, list | tuple) else [given]
-            return self.computation.function(*tensors, *self.values)
+            kinds = [spec.dtype for spec in self.computation.feeds.values()]
+            cast = [tf.cast(tensor, kind) for tensor, kind in zip(tensors, kinds, strict=False)]
+            return self.computation.function(*cast, *self.values)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            shapes = self.computation.shapes_for(shape if isinstance(shape, list) else [shape])
+            return shapes if len(shapes) > 1 else shapes[0]
 
         def get_config(self) -> dict[str, Any]:
             return {"name": self.name, "computation": self.computation}

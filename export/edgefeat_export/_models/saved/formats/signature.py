@@ -52,6 +52,7 @@ def load_signature(saved: SavedModel, *, divided: bool = False) -> Any:
             self.function, self.loaded = function, loaded
 
         def call(self, given: Any) -> dict[str, Any]:
+            given = tf.cast(given, spec.dtype)
             one = spec.shape.rank is not None and spec.shape[0] == 1
             if one and given.shape[0] != 1:
                 rows = tf.map_fn(
@@ -64,9 +65,19 @@ def load_signature(saved: SavedModel, *, divided: bool = False) -> Any:
 
     if spec.shape.rank is None or (None in tuple(spec.shape)[1:] and spec.shape.rank not in (3, 4)):
         raise ArgumentError(f"model {saved.path} takes a tensor of shape {spec.shape} (allowed: one image)")
-    given = tf_keras.Input(tuple(spec.shape)[1:], dtype=spec.dtype, name=source)
+    # Models with an input of another float type are built anew in float32, which a graph cannot be.
+    kind = tf.float32 if spec.dtype.is_floating else spec.dtype
+    given = tf_keras.Input(tuple(spec.shape)[1:], dtype=kind, name=source)
     keys = sorted(function.structured_outputs)
-    parts = in_parts(function, given, {source, *keys}) if divided and spec.shape[0] is None else None
+    parts = None
+    if divided and spec.shape[0] is None:
+        try:
+            parts = in_parts(function, given, {source, *keys})
+        except Exception as error:  # TensorFlow and tf-keras raise many types for a graph that they cannot divide
+            raise ExportError(
+                f"model {saved.path} cannot be cut: {first_line(error)} (allowed: its whole serving signature, without "
+                "--layer)"
+            ) from error
     results = Signature()(given) if parts is None else dict(zip(keys, parts, strict=True))
     named = [tf_keras.layers.Activation("linear", name=key)(results[key]) for key in keys]
     return tf_keras.Model(given, named)

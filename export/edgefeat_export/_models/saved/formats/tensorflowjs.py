@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,34 +26,56 @@ def assign_weights(model: Any, saved: SavedModel) -> None:
     Arrays are matched by the names of layer and weight. Those of layers that the model does not have are ignored.
     Raises ExportError if a layer's weights are not there, or the files are damaged or incomplete.
     """
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, array in _arrays(saved.path):
-        if arrays.setdefault(_uncounted(name), array) is not array:
-            raise ExportError(f"model {saved.path} cannot be loaded: it lists the weights {name!r} twice")
+    try:
+        values = _values(model, _by_name(saved.path))
+    except _MismatchError as error:
+        raise ExportError(f"model {saved.path} cannot be loaded: {error}") from error
+    for variable, value in zip(model.weights, values, strict=True):
+        if value is not None:
+            variable.assign(value.astype(_dtype(variable)))
+    for layer in model._flatten_layers():
+        if hasattr(layer, "finalize_state"):  # Normalization computes with a copy
+            layer.finalize_state()
+
+
+class _MismatchError(Exception):
+    """What keeps the weights from being those of the layers, as a message for the user."""
+
+
+def _values(model: Any, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any] | None]:
+    """Return the value of each weight of the model; None for a counter that is not listed."""
     values: list[NDArray[Any] | None] = []
     taken: set[str] = set()
     for variable in model.weights:
         path = _uncounted(getattr(variable, "path", variable.name).partition(":")[0])
         name = _found(arrays, path)
-        array = None if name is None else arrays[name]
+        if name is None:
+            if _is_float(variable):
+                raise _MismatchError(f"it lists no weights for {path!r}")
+            values.append(None)
+            continue
         if name in taken:
-            raise ExportError(f"model {saved.path} cannot be loaded: two layers have the weights {name!r}: rename one")
-        if name is not None:
-            taken.add(name)
-        if array is None and np.issubdtype(np.dtype(_dtype(variable)), np.floating):
-            raise ExportError(f"model {saved.path} cannot be loaded: it lists no weights for {path!r}")
-        if array is not None and array.shape != tuple(variable.shape):
-            raise ExportError(
-                f"model {saved.path} cannot be loaded: the weights of {path!r} have {array.shape}, its layer has "
-                f"{tuple(variable.shape)}"
-            )
-        values.append(array)
-    for variable, array in zip(model.weights, values, strict=True):
-        if array is not None:
-            variable.assign(array.astype(_dtype(variable)))
-    for layer in model._flatten_layers():
-        if hasattr(layer, "finalize_state"):  # Normalization caches values computed from its weights
-            layer.finalize_state()
+            raise _MismatchError(f"two layers have the weights {name!r}: rename one")
+        taken.add(name)
+        value = arrays[name]
+        if value.shape != tuple(variable.shape):
+            raise _MismatchError(f"the weights {name!r} have {value.shape}, their layer has {tuple(variable.shape)}")
+        if _is_float(variable) and not (value.dtype.kind == "f" and np.isfinite(value).all()):
+            raise _MismatchError(f"the weights {name!r} contain values that are not finite numbers")
+        values.append(value)
+    return values
+
+
+def _by_name(path: Path) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, array in _arrays(path):
+        if arrays.setdefault(_uncounted(name), array) is not array:
+            raise _MismatchError(f"it lists the weights {name!r} twice")
+    return arrays
+
+
+def _is_float(variable: Any) -> bool:
+    return "float" in _dtype(variable)
 
 
 def _dtype(variable: Any) -> str:
@@ -81,6 +103,8 @@ def _arrays(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
         groups = json.loads(path.read_bytes())["weightsManifest"]
         for group in groups:
             entries = [(str(entry["name"]), _Layout(entry)) for entry in group["weights"]]
+            if not isinstance(group["paths"], list):
+                raise TypeError(group["paths"])
             data = b"".join(_file(path, name) for name in group["paths"])
             needed = sum(layout.size for _, layout in entries)
             if len(data) != needed:
@@ -104,8 +128,8 @@ class _Layout:
         self._stored = np.dtype(_DTYPES[quantization.get("dtype", entry["dtype"])])
         self._scale = quantization.get("scale")  # None for float16
         self._least = float(quantization.get("min", 0.0))
-        self._shape = tuple(int(side) for side in entry["shape"])
-        if any(side < 0 for side in self._shape):
+        self._shape = tuple(entry["shape"])
+        if not all(type(side) is int and side >= 0 for side in self._shape):
             raise ValueError(self._shape)
         self.size = math.prod(self._shape) * self._stored.itemsize
 
