@@ -105,7 +105,7 @@ class _Checkpoint:
             nodes = TrackableObjectGraph.FromString(reader.get_tensor(_GRAPH)).nodes
             places = {"": nodes[0]} | {child.local_name: nodes[child.node_id] for child in nodes[0].children}
         except (tf.errors.OpError, IndexError, ValueError, RuntimeError, DecodeError) as error:
-            raise ExportError(f"it is damaged or incomplete: {error}") from error
+            raise ExportError(f"it is damaged or incomplete: {first_line(error)}") from error
         names = {place: [child.local_name for child in node.children] for place, node in places.items()}
         models = [place for place, children in names.items() if any(map(_LAYER.fullmatch, children))]
         if not models:

@@ -36,7 +36,8 @@ def test_every_sample_of_every_round_is_kept_with_its_stages(plain: Run) -> None
         assert len(series.seconds) == len(series.decode) == len(series.resize) == len(series.inference) == 4
         stages = np.sum([series.decode, series.resize, series.inference], axis=0)
         assert np.all(stages <= np.array(series.seconds) + 1e-6)
-        assert np.all(stages > 0.5 * np.array(series.seconds))
+        # Between two stages a busy machine may give the processor to others, but not in each of the rounds.
+        assert np.max(stages / np.array(series.seconds)) > 0.5
     assert plain.after is not None
 
 
