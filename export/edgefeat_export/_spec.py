@@ -252,9 +252,8 @@ def weights_file(weights: str) -> Path:
     if checkpoint is not None:
         return checkpoint
     if os.path.isdir(weights):
-        names = ", ".join(os.path.join(weights, name) for name in _checkpoints(weights)[-3:])
-        inside = f", such as {names}" if names else ""
-        raise ArgumentError(f"weights {weights!r} are a folder (allowed: a file, or a checkpoint in it{inside})")
+        inside = ", ".join(os.path.join(weights, name) for name in _checkpoints(weights)[-3:]) or "it has none"
+        raise ArgumentError(f"weights {weights!r} are a folder (allowed: a file, or a checkpoint in it: {inside})")
     old = os.path.basename(weights)
     new, suffix = os.path.splitext(old)
     suffix = suffix.lower()
@@ -274,10 +273,7 @@ def weights_file(weights: str) -> Path:
 
 
 def checkpoint_of(weights: str) -> Path | None:
-    """Return the prefix of a TensorFlow checkpoint's files, if `weights` is it, one of them, or the folder of one.
-
-    It is None for anything else.
-    """
+    """Return the prefix of a checkpoint's files, if `weights` is it, one of them, or the folder of one; else None."""
     if os.path.isdir(weights):
         found = _checkpoints(weights)
         return Path(weights, found[0]) if len(found) == 1 else None

@@ -253,13 +253,10 @@ def _layer(prefix: str, layer: Any, sources: Sequence[_Value], results: Sequence
 
 
 def _macs(operation: Any, sources: Sequence[Sequence[int | None]], result: Sequence[int | None]) -> int:
-    """Return the multiply-accumulates of a convolution or a dense layer, from shapes with batch; 0 for other layers.
-
-    A part of a graph counts its own.
-    """
+    """Return the multiply-accumulates of a convolution or a dense layer, from shapes with batch; 0 for other layers."""
     from edgefeat_export._models.saved.graph import is_layer
 
-    if hasattr(operation, "graph_macs"):
+    if hasattr(operation, "graph_macs"):  # a part of a graph
         return int(operation.graph_macs)
     if not is_layer(operation) or not operation.weights or not sources or None in (*sources[0][1:], *result[1:]):
         return 0
