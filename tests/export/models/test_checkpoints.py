@@ -140,9 +140,7 @@ def test_the_folder_of_a_checkpoint_is_enough(tmp_path: Path) -> None:
     layers, prefix = in_parts(model, tmp_path)
     close(outputs(spec(layers, prefix.parent, preprocess=None), pictures()), expected(model))
     model.save_weights(prefix.parent / "cp-2.ckpt")
-    with pytest.raises(
-        ArgumentError, match=r"are a folder \(allowed: a file, or a checkpoint in it: .*cp-2\.ckpt"
-    ):
+    with pytest.raises(ArgumentError, match=r"are a folder \(allowed: a file, or a checkpoint in it: .*cp-2\.ckpt"):
         build_trunk(spec(layers, prefix.parent, preprocess=None))
 
 
