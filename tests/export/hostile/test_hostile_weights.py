@@ -76,7 +76,9 @@ def test_other_things_of_that_suffix_are_refused(suffix: str, content: str, tmp_
         file.write_bytes(
             {"pickle": pickle.dumps(Canary(canary)), "text": b"version https://git", "empty": b""}[content]
         )
-    with pytest.raises((ArgumentError, ExportError), match=r"weights .*alex.* (cannot be read: it is|do not exist|are a folder)"):
+    with pytest.raises(
+        (ArgumentError, ExportError), match=r"weights .*alex.* (cannot be read: it is|do not exist|are a folder)"
+    ):
         build_trunk(spec("alexnet", str(file), size=(63, 63)))
     assert not canary.exists()
 
