@@ -61,10 +61,14 @@ def in_parts(function: Any, given: Any, taken: Collection[str]) -> list[Any] | N
     parts = list(_parts(moving, frozen.outputs, taken))
     if len(parts) < 2:
         return None
+    operations = frozen.graph.get_operations()
+    # The definition of the graph has all weights: it is made once, and only for the functions that operations call.
+    library = frozen.graph.as_graph_def().library if any(map(_has_functions, operations)) else None
+    make_layer = _layer_class()
     values: dict[Any, Any] = {source.ref(): given}
     for part in parts:
-        computation, weights = _Computation.of(part)
-        layer = _layer_class()(part.name, computation)
+        computation, weights = _Computation.of(part, library)
+        layer = make_layer(part.name, computation)
         layer.set_weights(weights)
         results = layer([values[tensor.ref()] for tensor in part.sources])
         values |= {tensor.ref(): value for tensor, value in zip(part.results, results, strict=True)}
@@ -186,8 +190,8 @@ class _Computation:
     kind: str
 
     @classmethod
-    def of(cls, part: _Part) -> tuple[_Computation, list[NDArray[Any]]]:
-        """Return the computation, and the values of its weights."""
+    def of(cls, part: _Part, library: Any) -> tuple[_Computation, list[NDArray[Any]]]:
+        """Return the computation, and the values of its weights; `library` has the functions that operations call."""
         import tensorflow as tf
 
         needed = _needed(part)
@@ -201,7 +205,7 @@ class _Computation:
         definition = tf.compat.v1.GraphDef(
             node=[operation.node_def for operation in needed if not _is_weight(operation)],
             versions=main.graph.graph_def_versions,
-            library=main.graph.as_graph_def().library if any(map(_has_functions, needed)) else None,
+            library=library if any(map(_has_functions, needed)) else None,
         )
         function = _function(definition, feeds, results)
         kinds = tuple((value.shape, value.dtype.name) for value in values)
@@ -228,7 +232,7 @@ def _function(definition: Any, feeds: Mapping[str, Any], results: Sequence[str])
 
 
 def _needed(part: _Part) -> list[Any]:
-    """Return the operations of the part, and those that give it constants, each after those it needs."""
+    """Return the operations of the part, and those that give it constants."""
     ends = {tensor.ref() for tensor in part.sources}
     waiting, found = [*part.operations], {}
     while waiting:

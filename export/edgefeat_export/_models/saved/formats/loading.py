@@ -103,7 +103,7 @@ def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
         if not partial.code:
             raise
         if saved.kind == "folder" and not spec.layers and spec.weights is None:
-            with suppress(EdgefeatError):
+            with suppress(EdgefeatError):  # else the layers are loaded, and the export says where to cut
                 return load_signature(saved)
         with _without(saved, partial) as copy:
             try:
