@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import BinaryIO, NamedTuple
 
 from PIL import Image
@@ -24,6 +25,9 @@ __all__ = ["decoded", "decoded_with_share", "target_size"]
 # of real networks and photos, see docs/pictures.md. Small targets are scaled down less: a
 # network that averages over few cells is more sensitive to single pixels.
 _FAST_FLOOR, _FAST_SIDE = 1.35, 300
+
+#: Held while an image that was given is decoded: several threads may be given the same one. By its address.
+_LOADING, _ALIGNMENT = tuple(Lock() for _ in range(16)), 16
 _TURNED_BACK = {**TRANSPOSES, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
 
@@ -45,6 +49,9 @@ def decoded_with_share(
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
     if isinstance(source, Image.Image):
         limits.check(source.size)
+        # Pillow's `open` leaves the file to be decoded by whatever uses the image first, which are several threads.
+        with _LOADING[id(source) // _ALIGNMENT % len(_LOADING)], as_picture_errors():
+            source.load()
         yield source, 1.0
         return
     with as_picture_errors(), opened_stream(source) as stream:

@@ -8,13 +8,16 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from edgefeat import PictureError
 from edgefeat._images.form import Decoding, PictureForm
 from edgefeat._images.picture import read_picture
 
@@ -216,6 +219,27 @@ def test_fast_is_near_exact_on_camera_photos(shared_data: Path) -> None:
         form = PictureForm(224, 224, fit=("stretch", "crop", "pad")[number % 3])
         assert difference(read_picture(photo, form, "fast"), read_picture(photo, form, "exact")) < 1.6, photo.name
     assert len(photos) >= 6
+
+
+@pytest.mark.parametrize(("format", "options"), [("JPEG", {"quality": 90}), ("PNG", {}), ("TIFF", {})])
+def test_an_opened_image_is_decoded_once_by_one_thread(format: str, options: dict[str, Any]) -> None:
+    """`Image.open` leaves decoding to whatever uses the image first: several threads, for one or several features."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(scene(800, 600), format, exif=exif.tobytes(), **options)
+    form = PictureForm(64, 48)
+    expected = read_picture(data, form, "exact")
+    for _ in range(5):
+        image = Image.open(io.BytesIO(data))
+        np.testing.assert_array_equal(read_picture(image, form, threads=4), expected)
+        shared = Image.open(io.BytesIO(data))
+        with ThreadPoolExecutor(8) as pool:
+            for picture in pool.map(lambda one: read_picture(one, form, threads=2), [shared] * 8):
+                np.testing.assert_array_equal(picture, expected)
+    with Image.open(io.BytesIO(data)) as closed:
+        pass
+    with pytest.raises(PictureError, match="cannot be decoded"):
+        read_picture(closed, form)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (599, 1200), (1210, 2500), (1230, 2399), (2420, 2410), (3300, 640)])
