@@ -31,9 +31,12 @@ _BUNDLE_NAMES = frozenset(
 def written_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a stream whose content replaces `path` atomically when the block ends. On failure nothing changes.
 
-    Raises OutputError if the folder is missing or not writable, or the disk is full.
+    A link stays, and the file that it leads to is replaced. Raises OutputError if the folder is missing or not
+    writable, the path is no plain file, or the disk is full.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    if os.path.lexists(target) and not target.is_file():
+        raise OutputError(f"{os.fspath(path)} cannot be written: it is a folder or a device, not a plain file")
     try:
         descriptor, temporary = _new_file(target)
     except OSError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgefeat._errors import ArgumentError
+from edgefeat._errors import ArgumentError, checked_type
 from edgefeat._search.components import Components
 from edgefeat._search.near_pairs import near_pairs
 from edgefeat._search.ranking import CHUNK, unit
@@ -24,13 +24,14 @@ DEFAULT_THRESHOLD = 0.95
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """A photo of a group: its cosine to the group's first photo, whether the files are identical, and its size in
-    bytes.
+    bytes. `is_link` says that the path is only a link to another photo of the group, or to the same as another link.
     """
 
     path: str
     cosine: float
     same_file: bool
     size: int | None
+    is_link: bool
 
 
 def duplicates(
@@ -43,6 +44,7 @@ def duplicates(
     thousand photos, the temporary folder (TMPDIR) all features in float32. `progress` shows a bar on standard error.
     Raises ArgumentError, StoreError, OutputError.
     """
+    checked_type("store", store, (FeatureStore,), "a FeatureStore, such as FeatureStore.open('features.db')")
     if not 0 < threshold <= 1:
         raise ArgumentError(f"threshold is {threshold} (allowed: above 0, at most 1)")
     with spilled() as features:
@@ -65,17 +67,31 @@ def _photos(store: FeatureStore, wanted: set[str]) -> dict[str, Photo]:
 
 
 def _group(places: Sequence[int], paths: Sequence[str], photos: dict[str, Photo], features: Spill) -> list[Duplicate]:
-    def rank(place: int) -> tuple[int, int, str]:
+    links = _links([paths[place] for place in places])
+
+    def rank(place: int) -> tuple[bool, int, int, str]:
         photo = photos[paths[place]]
         # Among equal sizes the shorter name first: "photo.jpg" before "photo (copy).jpg".
-        return -(photo.size or 0), len(os.path.basename(photo.path)), photo.path
+        return photo.path in links, -(photo.size or 0), len(os.path.basename(photo.path)), photo.path
 
     first, *rest = sorted(places, key=rank)
     kept = photos[paths[first]]
-    group = [Duplicate(kept.path, 1.0, True, kept.size)]
+    group = [Duplicate(kept.path, 1.0, True, kept.size, kept.path in links)]
     cosines = features.take(np.array(rest)) @ features.take(np.array([first]))[0]
     for place, cosine in zip(rest, cosines.tolist(), strict=True):
         photo = photos[paths[place]]
         same = photo.sha256 is not None and photo.sha256 == kept.sha256
-        group.append(Duplicate(photo.path, min(1.0, cosine), same, photo.size))
+        group.append(Duplicate(photo.path, min(1.0, cosine), same, photo.size, photo.path in links))
     return [group[0], *sorted(group[1:], key=lambda one: (-one.cosine, one.path))]
+
+
+def _links(paths: Sequence[str]) -> set[str]:
+    """Return the paths that only lead to a file which another path leads to: without the shortest way to each file."""
+    files: dict[str, list[str]] = {}
+    for path in paths:
+        files.setdefault(os.path.realpath(path), []).append(path)
+    return {
+        path
+        for file, ways in files.items()
+        for path in sorted(ways, key=lambda way: (os.path.abspath(way) != file, len(way), way))[1:]
+    }

@@ -137,21 +137,27 @@ def _write_npy(rows: FeatureRows, path: Path) -> list[Path]:
     return [path, sidecar]
 
 
+def _readable(path: str) -> str:
+    """Return the path as text that any program reads: a byte of its name that is not UTF-8 becomes such as \\xff."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _write_csv(rows: FeatureRows, path: Path) -> list[Path]:
     import csv
 
     sizes = {column: math.prod(rows.shapes[tap]) for column, tap in _columns(rows).items()}
 
     def write(stream: BinaryIO) -> None:
-        # surrogateescape writes a path that is not UTF-8 as its original bytes
-        text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
+        text = io.TextIOWrapper(stream, "utf-8", newline="")
         writer = csv.writer(text)
         prefix = {name: name.removeprefix("features/").replace("features", "f") for name in sizes}
         writer.writerow(["path", *(f"{prefix[name]}{i}" for name, size in sizes.items() for i in range(size))])
         for names, features in rows.tables():
             flat = [features[tap].reshape(len(names), -1) for tap in rows.shapes]
             for row, name in enumerate(names):
-                writer.writerow([name, *(repr(value) for feature in flat for value in feature[row].tolist())])
+                writer.writerow(
+                    [_readable(name), *(repr(value) for feature in flat for value in feature[row].tolist())]
+                )
         text.flush()
         text.detach()
 
@@ -182,8 +188,7 @@ def _write_parquet(rows: FeatureRows, path: Path) -> list[Path]:
     def write(stream: BinaryIO) -> None:
         with parquet.ParquetWriter(stream, schema) as writer:
             for paths, features in rows.tables():
-                names = [name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in paths]
-                arrays = [pyarrow.array(names, pyarrow.string())]
+                arrays = [pyarrow.array([*map(_readable, paths)], pyarrow.string())]
                 for column, tap in _columns(rows).items():
                     values = pyarrow.array(features[tap].ravel(), pyarrow.float32())
                     arrays.append(pyarrow.FixedSizeListArray.from_arrays(values, sizes[column]))

@@ -18,7 +18,7 @@ OUTPUT_SUFFIXES = (".npz", ".npy", ".csv", ".jsonl", ".parquet")
 def check_output(path: str | os.PathLike[str], taps: Collection[str]) -> None:
     """Raise ArgumentError or MissingExtraError early, rather than after an hour of work."""
     target = Path(path)
-    folder = target.absolute().parent
+    folder = (Path(os.path.realpath(path)) if target.is_symlink() else target.absolute()).parent
     if target.suffix.lower() not in OUTPUT_SUFFIXES:
         raise ArgumentError(
             f"output {str(path)!r} has an unknown file extension (allowed: {', '.join(OUTPUT_SUFFIXES)})"

@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._errors import ArgumentError, StoreError
+from edgefeat._errors import ArgumentError, StoreError, checked_type
 from edgefeat._store import lookup
 from edgefeat._store.encoding import decode
 from edgefeat._store.precision import stored_size
@@ -55,6 +55,7 @@ class FeatureStore:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> FeatureStore:
         """Open the database at `path`. Raises StoreError if it does not exist, is damaged or is being written."""
+        checked_type("path", path, (str, os.PathLike), "the path of a database of `edgefeat extract --into`")
         file = Path(path)
         if not file.is_file():
             what = "is a folder" if file.is_dir() else "does not exist"

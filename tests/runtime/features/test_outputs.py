@@ -83,10 +83,10 @@ def test_csv_has_a_row_for_each_picture(
     edgefeat_command: Run, one_tap: Path, tmp_path: Path, odd_names: list[str], expected: NDArray[np.float32]
 ) -> None:
     assert edgefeat_command("extract", one_tap, "-o", "out.csv", "--", *odd_names).returncode == 0
-    text = (tmp_path / "out.csv").read_bytes().decode("utf-8", "surrogateescape")
+    text = (tmp_path / "out.csv").read_bytes().decode("utf-8")  # any program reads it, whatever the names
     header, *rows = csv.reader(io.StringIO(text, newline=""))
     assert header == ["path", *(f"f{index}" for index in range(16))]
-    assert [row[0] for row in rows] == odd_names
+    assert [row[0].encode() for row in rows] == [os.fsencode(name).replace(b"f\xe9", b"f\\xe9") for name in odd_names]
     read = np.array([row[1:] for row in rows], np.float64).astype(np.float32)
     np.testing.assert_allclose(read, expected, atol=1e-6)
 
@@ -151,6 +151,24 @@ def test_an_existing_file_is_replaced(
     assert len(output.read_bytes()) > 3
     beside = {"out.paths.json"} if suffix == "npy" else set()
     assert {path.name for path in tmp_path.iterdir()} == {output.name} | beside
+
+
+def test_a_link_stays_and_its_file_is_replaced(
+    edgefeat_command: Run, one_tap: Path, tmp_path: Path, photos: list[str]
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "link.npz").symlink_to("disk/real.npz")  # dangling at first
+    for count in (1, 2):
+        assert edgefeat_command("extract", one_tap, *photos[:count], "-o", "link.npz").returncode == 0
+        with np.load(disk / "real.npz") as arrays:
+            assert len(arrays["features"]) == count
+        assert (tmp_path / "link.npz").is_symlink()
+    assert [path.name for path in disk.iterdir()] == ["real.npz"]
+    (tmp_path / "full.csv").symlink_to("/dev/full")
+    done = edgefeat_command("extract", one_tap, photos[0], "-o", "full.csv")
+    assert done.returncode == 1
+    assert "full.csv cannot be written: it is a folder or a device, not a plain file" in done.stderr
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

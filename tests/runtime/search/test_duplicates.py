@@ -86,10 +86,31 @@ def test_the_command_prints_groups(edgefeat_command: Run, database: Path, tmp_pa
     value = json.loads(edgefeat_command("duplicates", database, "--threshold", "0.9999", "--json").stdout)
     assert (value["photos"], value["threshold"]) == (17, 0.9999)
     assert [len(group) for group in value["groups"]] == [3, 2, 2, 2]
-    assert set(value["groups"][0][0]) == {"path", "cosine", "same_file", "size"}
+    assert set(value["groups"][0][0]) == {"path", "cosine", "same_file", "size", "is_link"}
     one = edgefeat_command("duplicates", database, "--threshold", "1e-6").stdout.splitlines()[-1]
     assert one == "1 group among 17 photos; 16 photos besides the first of each group; cosine 1e-06 or more"
     assert edgefeat_command("duplicates", database, "--threshold", "2").returncode == 2
+
+
+def test_the_file_that_links_lead_to_is_the_one_to_keep(
+    edgefeat_command: Run, one_tap: Path, album: Path, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    (photos / "a").mkdir(parents=True)
+    shutil.copy(album / "00.jpg", photos / "a" / "a long name.jpg")
+    shutil.copy(album / "00.jpg", photos / "a" / "copy of a long name.jpg")
+    (photos / "0.jpg").symlink_to("a/a long name.jpg")
+    (photos / "1.jpg").symlink_to("0.jpg")
+    assert edgefeat_command("extract", one_tap, photos, "--into", "f.db").returncode == 0
+    with edgefeat.FeatureStore.open(tmp_path / "f.db") as store:
+        (group,) = edgefeat.duplicates(store)
+    assert [(Path(one.path).name, one.is_link) for one in group] == [
+        ("a long name.jpg", False),
+        ("0.jpg", True),
+        ("1.jpg", True),
+        ("copy of a long name.jpg", False),
+    ]
+    assert [line.split()[0] for line in edgefeat_command("duplicates", "f.db").stdout.splitlines()[2:4]] == ["link"] * 2
 
 
 def rows_of_length_one(random: np.random.Generator, count: int, dimensions: int) -> NDArray[np.float32]:

@@ -79,7 +79,7 @@ def _rows(groups: list[list[Duplicate]]) -> list[tuple[str, ...]]:
     return [
         (
             str(number) if place == 0 else "",
-            "" if place == 0 else "same file" if one.same_file else f"{one.cosine:.4f}",
+            "" if place == 0 else _said(one, f"{one.cosine:.4f}"),
             f"{(one.size or 0) / 1000:.0f}",
             one.path,
         )
@@ -88,12 +88,16 @@ def _rows(groups: list[list[Duplicate]]) -> list[tuple[str, ...]]:
     ]
 
 
+def _said(one: Duplicate, cosine: str) -> str:
+    return "link" if one.is_link else "same file" if one.same_file else cosine
+
+
 def _sheet_rows(groups: list[list[Duplicate]]) -> list[SheetRow]:
     return [
         SheetRow(
             f"{number}: {counted(len(group), 'photo')}",
             Tile(group[0].path, _caption("largest", group[0])),
-            [Tile(one.path, _caption("same file" if one.same_file else f"{one.cosine:.3f}", one)) for one in group[1:]],
+            [Tile(one.path, _caption(_said(one, f"{one.cosine:.3f}"), one)) for one in group[1:]],
         )
         for number, group in enumerate(groups, 1)
     ]
