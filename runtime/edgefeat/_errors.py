@@ -1,4 +1,4 @@
-"""The exceptions of edgefeat.
+"""The exceptions of edgefeat, and checks that raise them.
 
     EdgefeatError
     ├── ArgumentError       an argument is not valid (also a ValueError); exit status 2
@@ -15,7 +15,8 @@ A message names the value, what is allowed and, where there is one, the command 
 
 from __future__ import annotations
 
-from typing import ClassVar
+import operator
+from typing import Any, ClassVar
 
 __all__ = [
     "ArgumentError",
@@ -28,6 +29,8 @@ __all__ = [
     "OutputError",
     "PictureError",
     "StoreError",
+    "checked_type",
+    "checked_whole",
 ]
 
 
@@ -84,3 +87,26 @@ class ExportError(EdgefeatError):
 
 class EdgefeatWarning(UserWarning):
     """Something works but should be fixed. The text is written for the user."""
+
+
+def checked_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """Return `value` as a number. Raises ArgumentError unless it is whole, of any integer type, and within the limits.
+
+    The message has `name`, the argument's.
+    """
+    allowed = f"{least} to {most}" if most is not None else f"{least} or more"
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        raise ArgumentError(f"{name} is {value!r} (allowed: a whole number, {allowed})") from None
+    if whole < least or (most is not None and whole > most):
+        raise ArgumentError(f"{name} is {whole} (allowed: {allowed})")
+    return whole
+
+
+def checked_type(name: str, value: Any, kinds: tuple[type, ...], allowed: str) -> None:
+    """Raise ArgumentError if `value` is of none of these types; `allowed` says what it may be."""
+    if not isinstance(value, kinds):
+        said = repr(value)
+        shown = said if len(said) <= 60 else f"a {type(value).__name__}"
+        raise ArgumentError(f"{name} is {shown} (allowed: {allowed})")

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from edgefeat._bundle.manifest import Tap
 from edgefeat._bundle.reader import Bundle
+from edgefeat._engines.device.cores import checked_threads
 from edgefeat._engines.engine import Session, open_variant, resize_threads
 from edgefeat._engines.forked_sessions import ReopenedSession
 from edgefeat._engines.selection import Choice, default_threads, frame_refused, photos_refused
 from edgefeat._engines.session import open_session
-from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
+from edgefeat._errors import ArgumentError, EdgefeatError, PictureError, checked_type
 from edgefeat._images.form import Decoding
 from edgefeat._images.frames.buffer import FrameBuffer, frame_array
 from edgefeat._images.frames.form import FrameForm
 from edgefeat._images.limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
-from edgefeat._images.picture import Channels, PictureSource, read_with_share
+from edgefeat._images.picture import Channels, PictureSource, are_several, check_several, read_with_share
 from edgefeat._images.pillow_version import warn_of_old_pillow
 
 __all__ = ["Extraction", "Extractor", "Feature", "load"]
@@ -143,11 +144,10 @@ class Extractor:
         is a dict by tap. `channels` is the channel order of arrays: "bgr" for OpenCV frames. Raises PictureError with
         the name of the first image that cannot be read (`stream` continues past it).
         """
-        if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
+        if are_several(pictures):
             return self._extract_many(list(pictures), channels)
-        if isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes | bytearray | memoryview):
-            return self._extract_many(pictures, channels)
-        return self._shaped([rows[0] for rows in self._run(self._prepare_named(pictures, "", channels)[np.newaxis])])
+        prepared = self._prepare_named(pictures, "", channels)  # type: ignore[arg-type]  # these are not several
+        return self._shaped([rows[0] for rows in self._run(prepared[np.newaxis])])
 
     def extract_frame(self, buffer: FrameBuffer, *, stride: int | None = None) -> Feature:
         """Return the feature of one camera frame, with the shapes of `extract`. Load the bundle with `frame=` for it.
@@ -187,6 +187,10 @@ class Extractor:
         if ahead < 1:
             raise ArgumentError(f"ahead is {ahead} (allowed: 1 or more)")
         self._check_photos()
+        check_several(pictures)
+        return self._stream(pictures, ahead, channels)
+
+    def _stream(self, pictures: Iterable[S], ahead: int, channels: Channels) -> Iterator[Extraction[S]]:
         if isinstance(pictures, Sequence) and len(pictures) == 1:
             only: S = pictures[0]
             yield self._extraction(only, lambda: self._prepare(only, channels, self.resize_threads))
@@ -275,8 +279,9 @@ def load(
     truncated images). Raises BundleError, ArgumentError, EngineError, or MissingExtraError with the command that
     installs what is missing. Warns about a Pillow with known vulnerabilities.
     """
-    if threads is not None and threads < 1:
-        raise ArgumentError(f"threads is {threads} (allowed: 1 or more)")
+    checked_type("frame", frame, (str, type(None)), "a name such as 'nv21-640x480'")
+    if threads is not None:
+        threads = checked_threads(threads)
     if decoding not in ("fast", "exact"):
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
     limits = Limits(max_pixels, least_share)

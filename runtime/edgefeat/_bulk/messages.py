@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from edgefeat._engines.device.cores import checked_threads
 from edgefeat._store.records import Versions
 
 __all__ = [
@@ -38,6 +39,9 @@ class WorkerSettings:
     memory: int
     max_pixels: int
     least_share: float
+
+    def __post_init__(self) -> None:
+        checked_threads(self.threads)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgefeat._bundle.manifest import MANIFEST_NAME, File, Manifest, Variant
-from edgefeat._errors import ArgumentError, BundleError
+from edgefeat._errors import ArgumentError, BundleError, checked_type
 
 __all__ = ["PART_NAME", "Bundle"]
 
@@ -42,6 +42,7 @@ class Bundle:
         """Open the bundle at `path`. Raises BundleError for a missing, truncated or unknown file, a link, or another
         schema.
         """
+        checked_type("bundle", path, (str, os.PathLike), "the path of a folder written by `edgefeat export`")
         folder = Path(path)
         if not os.path.isdir(folder):
             what = "is a file" if os.path.exists(folder) else "does not exist"

@@ -27,6 +27,9 @@ __all__ = ["Engine", "Session", "open_variant", "resize_threads", "run", "turns"
 _EXTERNAL_DATA = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
 
 
+_LONGEST = 300
+
+
 class Session(Protocol):
     """A loaded model."""
 
@@ -82,12 +85,18 @@ class Engine(NamedTuple):
         except EngineError:
             raise
         except Exception as error:  # engines raise their own exceptions, some of them undocumented
-            raise EngineError(f"engine {self.name} cannot load the model: {error}") from error
+            raise EngineError(f"engine {self.name} cannot load the model: {_said(error)}") from error
         if integers is None:
             return session  # type: ignore[no-any-return]  # the adapter is imported by its name
         from edgefeat._engines.adapters.integers import IntegerSession  # most variants do without
 
         return IntegerSession(session, taps, integers)
+
+
+def _said(error: Exception) -> str:
+    """Return an engine's message in one line; some contain the whole model."""
+    said = " ".join(str(error)[: 2 * _LONGEST].split()) or type(error).__name__
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
 
 
 def open_variant(engine: Engine, manifest: Manifest, variant: Variant, model: bytes, threads: int) -> Session:
@@ -131,7 +140,7 @@ def run(session: Session, pictures: NDArray[np.uint8], taps: Sequence[Tap]) -> l
     try:
         features = session.run(pictures)
     except Exception as error:  # engines raise their own exceptions, some of them undocumented
-        raise EngineError(f"the engine failed: {error}") from error
+        raise EngineError(f"the engine failed: {_said(error)}") from error
     for tap, feature in zip(taps, features, strict=True):
         if feature.shape != (len(pictures), *tap.shape) or feature.dtype.name != "float32":
             raise EngineError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import SupportsFloat
 
-from edgefeat._errors import ArgumentError, PictureError
+from edgefeat._errors import ArgumentError, PictureError, checked_whole
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -43,10 +44,9 @@ class Limits:
     least_share: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_pixels <= _MOST_PIXELS:
-            raise ArgumentError(f"max_pixels is {self.max_pixels} (allowed: 1 to {_MOST_PIXELS})")
-        if not 0 < self.least_share <= 1:
-            raise ArgumentError(f"least_share is {self.least_share} (allowed: above 0, to 1)")
+        checked_whole("max_pixels", self.max_pixels, most=_MOST_PIXELS)
+        if not isinstance(self.least_share, SupportsFloat) or not 0 < float(self.least_share) <= 1:
+            raise ArgumentError(f"least_share is {self.least_share!r} (allowed: above 0, to 1)")
 
     def check(self, size: tuple[int, int], *, what: str = "an image", cost: float = 1.0) -> None:
         """Raise OversizeError if `what` is too large. `cost` is the memory of a pixel relative to 4 bytes."""
@@ -71,4 +71,6 @@ DEFAULT_LIMITS = Limits()
 
 def limit_advice(pixels: int) -> str:
     """Return advice on how to raise the limit to `pixels`."""
+    if pixels > _MOST_PIXELS:
+        return f"more than {_MOST_PIXELS:,} are never read: the header is damaged, or save it smaller"
     return f"to read it, use --max-pixels {pixels} or load(max_pixels={pixels})"

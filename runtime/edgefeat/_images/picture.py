@@ -6,7 +6,8 @@ Calibration, fidelity, golden vectors, benchmarks and devices all use this modul
 from __future__ import annotations
 
 import os
-from typing import BinaryIO, Literal, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from edgefeat._images.sources.streams import as_picture_errors
 __all__ = [
     "Channels",
     "PictureSource",
+    "are_several",
+    "check_several",
     "decoded",
     "fitted",
     "read_picture",
@@ -38,6 +41,21 @@ PictureSource: TypeAlias = (
 
 #: The channel order of an array. Two-dimensional arrays are gray in either order.
 Channels = Literal["rgb", "bgr"]
+
+
+def are_several(pictures: PictureSource | Sequence[PictureSource]) -> TypeGuard[Sequence[PictureSource]]:
+    """Return whether these are several images: a sequence, or an array (N, H, W, C) or of N paths."""
+    if isinstance(pictures, np.ndarray):
+        return pictures.ndim == 4 or (pictures.ndim == 1 and pictures.dtype.kind in "OUT")
+    return isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes | bytearray | memoryview)
+
+
+def check_several(pictures: object) -> None:
+    """Raise ArgumentError for a single image, whose characters, bytes or rows are not images, and what is none."""
+    one = isinstance(pictures, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(pictures, "read")
+    one = one or (isinstance(pictures, np.ndarray) and pictures.ndim in (2, 3))
+    if one or not isinstance(pictures, Iterable):
+        raise ArgumentError(f"pictures is one {type(pictures).__name__} (allowed: several images): write [picture]")
 
 
 def read_picture(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from edgefeat._bundle.reader import Bundle
-from edgefeat._errors import ArgumentError, BundleError, EngineError
+from edgefeat._errors import ArgumentError, BundleError, EngineError, checked_type
 from edgefeat._extractor import Extractor, load
 from edgefeat._images.limits import MAX_PIXELS
 from edgefeat._store.reader import FeatureStore
@@ -26,6 +26,7 @@ def extractor_for(
     The bundle is taken from `bundle`, or from its folder at the time the database was written. Raises BundleError if it
     is not there, ArgumentError if it is a different bundle, MissingExtraError if the engine is not installed.
     """
+    checked_type("store", store, (FeatureStore,), "a FeatureStore, such as FeatureStore.open('features.db')")
     identity = store.identity
     if bundle is None and not os.path.isdir(identity.place):
         raise BundleError(

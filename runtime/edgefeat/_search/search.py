@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._errors import ArgumentError
+from edgefeat._errors import ArgumentError, checked_type, checked_whole
 from edgefeat._search.ranking import CHUNK, Neighbour, check_queries, rank
 from edgefeat._store.reader import FeatureStore
 
@@ -35,9 +35,9 @@ def search(
     built. Raises ArgumentError for queries that are not finite or have another length, MissingExtraError if `index` is
     not installed, StoreError.
     """
-    if k < 1:
-        raise ArgumentError(f"k is {k} (allowed: 1 or more)")
-    queries = np.atleast_2d(np.asarray(query, np.float32))
+    checked_type("store", store, (FeatureStore,), "a FeatureStore, such as FeatureStore.open('features.db')")
+    k = checked_whole("k", k)
+    queries = _queries(query)
     sizes = {one.name: int(np.prod(one.shape)) for one in store.taps}
     if tap is not None and tap not in sizes:
         raise ArgumentError(f"tap {tap!r} is not in {store.path} (it has: {', '.join(sizes)})")
@@ -51,6 +51,17 @@ def search(
 
         return Index.of(store, tap, progress=progress).search(queries, k)
     return rank(store.chunks(tap, rows=CHUNK), queries, k)
+
+
+def _queries(query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the queries as float32 (Q, D). Raises ArgumentError for anything but numbers."""
+    try:
+        return np.atleast_2d(np.asarray(query, np.float32))
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"a query of type {type(query).__name__} is not a feature (allowed: numbers, (D,) or (Q, D)): for a photo, "
+            "give extractor_for(store).extract(photo)"
+        ) from None
 
 
 def indexed(store: FeatureStore, index: bool | None) -> bool:

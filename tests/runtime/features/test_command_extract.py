@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -134,6 +135,16 @@ def test_variant_engine_and_threads_override_what_it_would_choose(
         assert (str(arrays["variant"]), str(arrays["engine"])) == (variant, engine.name)
         expected = edgefeat.load(one_tap, variant=variant, engine=engine.name, threads=1).extract(photos)
         np.testing.assert_allclose(arrays["features"], np.asarray(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("output", ["-o", "--into"])
+def test_a_number_of_threads_that_would_end_the_process_is_refused(
+    edgefeat_command: Run, one_tap: Path, tmp_path: Path, photos: list[str], output: str
+) -> None:
+    done = edgefeat_command("extract", one_tap, *photos, output, "f.npz", "--threads", "50000")
+    assert done.returncode == 2
+    assert re.search(r"edgefeat: threads is 50000 \(allowed: 1 to \d+\)", done.stderr)
+    assert not (tmp_path / "f.npz").exists()
 
 
 def test_exact_decodes_every_pixel(edgefeat_command: Run, one_tap: Path, tmp_path: Path) -> None:

@@ -142,3 +142,10 @@ def test_a_large_picture_is_not_copied_whole_on_its_way(mode: str, allowed: int,
     )
     (kilobytes,) = re.findall(r"VmHWM:\s*(\d+) kB", done.stdout)
     assert int(kilobytes) / 1024 < allowed
+
+
+def test_a_number_of_pixels_that_no_limit_allows_is_not_advised() -> None:
+    data = bytearray(encoded(PLAIN, "BMP"))
+    data[18:26] = struct.pack("<ii", 2_000_000_000, 127)
+    with pytest.raises(PictureError, match=r"more than 4,000,000,000 are never read: the header is damaged, or save"):
+        read_picture(bytes(data), FORM)

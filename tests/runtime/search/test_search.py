@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from tests.runtime.store.databases import made, write_album
 
 import edgefeat
@@ -69,6 +71,15 @@ def test_the_nearest_are_those_of_numpy(database: Path, album: Path) -> None:
             edgefeat.search(store, query, tap="x")
         with pytest.raises(edgefeat.ArgumentError, match="not finite"):
             edgefeat.search(store, query * np.nan)
+        with pytest.raises(edgefeat.ArgumentError, match=r"k is '2' \(allowed: a whole number, 1 or more\)"):
+            edgefeat.search(store, query, "2")  # type: ignore[arg-type]
+        with pytest.raises(edgefeat.ArgumentError, match=r"of type str is not a feature .* extractor_for\(store\)"):
+            edgefeat.search(store, "a.jpg")  # type: ignore[arg-type]
+    refusing: list[Callable[[Any], Any]] = [edgefeat.extractor_for, edgefeat.duplicates]
+    refusing.append(lambda store: edgefeat.search(store, query))
+    for function in refusing:
+        with pytest.raises(edgefeat.ArgumentError, match=r"store is .* \(allowed: a FeatureStore, such as"):
+            function(str(database))
 
 
 def test_the_command_prints_a_table_and_json(edgefeat_command: Run, plain: Path, album: Path) -> None:
@@ -100,9 +111,27 @@ def test_an_unreadable_query_costs_that_query(edgefeat_command: Run, plain: Path
     value = json.loads(done.stdout)
     assert [one["path"] for one in value["failed"]] == ["cut.png"]
     assert [one["path"] for one in value["queries"]] == [str(album / "01.png")]
+    table = edgefeat_command("search", plain, "cut.png", album / "01.png").stdout
+    assert table.split()[:4] == ["query", "cosine", "photo", str(album / "01.png")]  # whose neighbours these are
     done = edgefeat_command("search", plain, "cut.png", "--sheet", "sheet.html")
     assert (done.returncode, done.stdout) == (1, "")
     assert not (tmp_path / "sheet.html").exists()
+
+
+def test_a_query_may_be_as_large_and_as_truncated_as_is_asked_for(
+    edgefeat_command: Run, plain: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)).save(tmp_path / "whole.jpg")
+    data = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) * 2 // 3])
+    refused = edgefeat_command("search", plain, "cut.jpg")
+    assert refused.returncode == 1
+    advice = re.search(r"--truncated accept --least-share 0\.\d\d", refused.stderr)
+    assert advice is not None
+    assert edgefeat_command("search", plain, "cut.jpg", *advice[0].split()).returncode == 0
+    done = edgefeat_command("search", plain, "whole.jpg", "--max-pixels", "9000")
+    assert "to read it, use --max-pixels 10800" in done.stderr
+    assert edgefeat_command("search", plain, "whole.jpg", "--max-pixels", "10800").returncode == 0
 
 
 def test_only_the_bundle_of_the_database_is_taken(

@@ -21,6 +21,7 @@ __all__ = [
     "echo_json",
     "echo_table",
     "json_option",
+    "limit_options",
     "limits_of",
 ]
 
@@ -68,6 +69,11 @@ LIMIT_OPTIONS = (
 def choice_options(command: F) -> F:
     """Add `--variant` and `--engine` to a command."""
     return _added(command, CHOICE_OPTIONS)
+
+
+def limit_options(command: F) -> F:
+    """Add the options of `limits_of` to a command."""
+    return _added(command, LIMIT_OPTIONS)
 
 
 def json_option(command: F) -> F:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import click
 import numpy as np
 
-from edgefeat._commands.cli.options import echo_json, echo_table, json_option
+from edgefeat._commands.cli.options import echo_json, echo_table, json_option, limit_options, limits_of
 from edgefeat._commands.cli.terminal import counted, documented, printable
 from edgefeat._commands.neighbours.sheets.sheet import Sheet, SheetRow, Tile
 from edgefeat._commands.neighbours.sheets.sheet_file import check_sheet, write_sheet
@@ -39,6 +39,7 @@ __all__ = ["command"]
     help=f"Search with an approximate index, or exactly.  [default: index from {INDEXED_FROM:,} photos]",
 )
 @click.option("--sheet", type=click.Path(), metavar="FILE", help="Also write a contact sheet: .html or .png.")
+@limit_options
 @json_option
 def command(
     database: str,
@@ -48,6 +49,9 @@ def command(
     bundle: str | None,
     index: bool | None,
     sheet: str | None,
+    max_pixels: int | None,
+    truncated: str,
+    least_share: float | None,
     as_json: bool,
 ) -> int:
     """Find the photos in DATABASE most similar to each QUERY photo, by the cosine of their features.
@@ -58,13 +62,14 @@ def command(
     Queries are extracted with the bundle, variant and engine that made the database. A query that is itself in the
     database is not listed among its own results.
     """
+    limits = limits_of(max_pixels, truncated, least_share)
     if sheet is not None:
         check_sheet(sheet, queries)
     with FeatureStore.open(database) as store:
         if sheet is not None:
             check_sheet(sheet, store.paths())
         _check_tap(store, database, tap)
-        extractor = extractor_for(store, bundle=bundle)
+        extractor = extractor_for(store, bundle=bundle, max_pixels=limits.max_pixels, least_share=limits.least_share)
         progress = sys.stderr.isatty() and not as_json
         answers, failed = _answers(store, extractor, queries, count, tap, index, progress)
         identity, photos = store.identity, len(store)
@@ -79,7 +84,7 @@ def command(
             }
         )
     elif answers:
-        _echo(answers, identity, photos, by_index)
+        _echo(answers, identity, photos, by_index, several=len(queries) > 1)
     for path, reason in failed:
         click.echo(f"{printable(path)}: {reason}", err=True)
     if sheet is not None and answers:
@@ -155,8 +160,7 @@ def _sentence(identity: StoreIdentity, photos: int) -> str:
     return f"{counted(photos, 'photo')} by {identity.bundle}, {identity.variant} on {identity.engine}{stored}"
 
 
-def _echo(answers: list[_Answer], identity: StoreIdentity, photos: int, by_index: bool) -> None:
-    several = len(answers) > 1
+def _echo(answers: list[_Answer], identity: StoreIdentity, photos: int, by_index: bool, *, several: bool) -> None:
     rows = [
         ([answer.query if place == 1 else ""] if several else []) + [str(place), f"{one.cosine:.4f}", one.path]
         for answer in answers

@@ -6,8 +6,13 @@ import os
 from typing import NamedTuple
 
 from edgefeat._engines.device.cgroup import cpu_quota, memory_limit
+from edgefeat._errors import checked_whole
 
-__all__ = ["Cores", "Memory", "available_cores", "cores", "memory"]
+__all__ = ["Cores", "Memory", "available_cores", "checked_threads", "cores", "memory"]
+
+#: Threads that may always be asked for. With hundreds on two cores ONNX Runtime does not come to an end, and thousands
+#: end the process.
+_THREADS = 64
 
 
 class Cores(NamedTuple):
@@ -32,6 +37,11 @@ class Memory(NamedTuple):
 def available_cores() -> int:
     """Return the number of cores that this process may use, at least 1."""
     return cores().usable
+
+
+def checked_threads(threads: int) -> int:
+    """Return a number of threads. Raises ArgumentError unless it is one that engines work with."""
+    return checked_whole("threads", threads, most=max(_THREADS, _present()))
 
 
 def cores() -> Cores:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._errors import ArgumentError
+from edgefeat._errors import ArgumentError, checked_whole
 from edgefeat._images.frames.form import FrameForm
 
 __all__ = ["FrameBuffer", "frame_array"]
@@ -26,6 +26,7 @@ def frame_array(buffer: FrameBuffer, form: FrameForm, stride: int | None = None)
     Raises ArgumentError, with the size found and required, for anything else.
     """
     array = buffer if isinstance(buffer, np.ndarray) else _bytes(buffer)
+    stride = stride if stride is None else checked_whole("stride", stride)
     if array.dtype != np.uint8:
         raise ArgumentError(f"a frame of {array.dtype} (allowed: uint8, as the camera delivers it)")
     if array.shape == form.shape or (form.format == "gray" and array.shape == form.shape[:2]):

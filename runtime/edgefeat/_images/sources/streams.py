@@ -58,7 +58,8 @@ def opened_stream(source: object) -> Iterator[BinaryIO]:
         with open(source, "rb") as stream:
             yield stream
     elif hasattr(source, "read"):
-        data = source.read()
+        # A file of text fails to decode before it returns anything.
+        data = "" if isinstance(source, io.TextIOBase) else source.read()
         if not isinstance(data, bytes):
             raise ArgumentError(
                 f"the file object returns {type(data).__name__}, expected bytes: open it with mode 'rb'"
@@ -67,5 +68,6 @@ def opened_stream(source: object) -> Iterator[BinaryIO]:
     else:
         raise ArgumentError(
             f"an image cannot be read from {type(source).__name__} "
-            "(allowed: a path, bytes, a binary file object, a PIL image, a uint8 array)"
+            "(allowed: a path, bytes, a binary file object, a PIL image, a uint8 array, or a list of these)"
+            + (": make a list of it, or use stream()" if isinstance(source, Iterator) else "")
         )
