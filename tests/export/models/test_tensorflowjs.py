@@ -173,13 +173,14 @@ def damaged(path: Path) -> list[tuple[str, Any]]:
             lambda content: paths(content).insert(0, "/etc/passwd"),
         ),
         ("the list of its weights is damaged", lambda content: first(content).update(shape=[-5])),
-        ("the list of its weights is damaged", lambda content: first(content).update(dtype="string")),
+        ("the list of its weights is damaged", lambda content: first(content).update(dtype="float8")),
+        ("'classes/bias' are of type string", lambda content: first(content).update(dtype="string")),
         ("the list of its weights is damaged", lambda content: content.pop("weightsManifest")),
         ("the list of its weights is damaged", lambda content: content.update(weightsManifest=[1])),
     ]
 
 
-@pytest.mark.parametrize("number", range(14))
+@pytest.mark.parametrize("number", range(15))
 def test_what_is_wrong_with_the_files_is_said(number: int, tmp_path: Path) -> None:
     path = converted(small(tf_keras), tmp_path / "net")
     message, change = damaged(path)[number]

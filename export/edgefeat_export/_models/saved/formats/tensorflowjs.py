@@ -1,23 +1,20 @@
-"""Read the weights of a TensorFlow.js layers model: files of numbers, which its `model.json` lists."""
+"""Give the layers of a TensorFlow.js layers model the weights that its `model.json` lists."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
+from edgefeat_export._models.saved.formats.tensorflowjs_files import listed_arrays
 from edgefeat_export._models.saved.recognition import SavedModel
 
 __all__ = ["assign_weights"]
-
-_DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?"}
 
 
 def assign_weights(model: Any, saved: SavedModel) -> None:
@@ -68,7 +65,7 @@ def _values(model: Any, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]
 
 def _by_name(path: Path) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    for name, array in _arrays(path):
+    for name, array in listed_arrays(path):
         if arrays.setdefault(_uncounted(name), array) is not array:
             raise _MismatchError(f"it lists the weights {name!r} twice")
     return arrays
@@ -95,57 +92,3 @@ def _found(names: Collection[str], path: str) -> str | None:
     exact = next((name for name in known if name in names), None)
     near = [name for name in names if name.endswith("/" + "/".join(parts[-2:]))]
     return exact if exact is not None else near[0] if len(near) == 1 else None
-
-
-def _arrays(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield each array with its name. Raises ExportError if the list or a file is damaged."""
-    try:
-        groups = json.loads(path.read_bytes())["weightsManifest"]
-        for group in groups:
-            entries = [(str(entry["name"]), _Layout(entry)) for entry in group["weights"]]
-            if not isinstance(group["paths"], list):
-                raise TypeError(group["paths"])
-            data = b"".join(_file(path, name) for name in group["paths"])
-            needed = sum(layout.size for _, layout in entries)
-            if len(data) != needed:
-                raise ExportError(
-                    f"model {path} is incomplete: its files of weights have {len(data)} bytes instead of {needed}: "
-                    "copy the whole folder"
-                )
-            start = 0
-            for name, layout in entries:
-                yield name, layout.read(data, start)
-                start += layout.size
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError) as error:
-        raise ExportError(f"model {path} cannot be loaded: the list of its weights is damaged") from error
-
-
-class _Layout:
-    """How an entry of the list stores its array: its shape, and 8 or 16 bits for each number if it is quantized."""
-
-    def __init__(self, entry: dict[str, Any]) -> None:
-        quantization = entry.get("quantization") or {}
-        self._stored = np.dtype(_DTYPES[quantization.get("dtype", entry["dtype"])])
-        self._scale = quantization.get("scale")  # None for float16
-        self._least = float(quantization.get("min", 0.0))
-        self._shape = tuple(entry["shape"])
-        if not all(type(side) is int and side >= 0 for side in self._shape):
-            raise ValueError(self._shape)
-        self.size = math.prod(self._shape) * self._stored.itemsize
-
-    def read(self, data: bytes, start: int) -> NDArray[Any]:
-        array = np.frombuffer(data, self._stored, math.prod(self._shape), start).reshape(self._shape)
-        if self._scale is None:
-            return array
-        return array.astype(np.float32) * np.float32(self._scale) + np.float32(self._least)
-
-
-def _file(model: Path, name: str) -> bytes:
-    """Return the bytes of a file beside the model. Raises ExportError if it lies elsewhere or is missing."""
-    folder, inside = model.parent.resolve(), PurePosixPath(name)
-    path = folder / inside
-    if inside.is_absolute() or path.resolve() != path:
-        raise ExportError(f"model {model} takes its weights from {name!r} (allowed: files in its own folder)")
-    if not path.is_file():
-        raise ExportError(f"model {model} is incomplete: {name}, with its weights, is missing: copy the whole folder")
-    return path.read_bytes()
