@@ -132,11 +132,12 @@ def _parts(operations: Sequence[Any], outputs: Sequence[Any], reserved: Collecti
 def _groups(operations: Sequence[Any]) -> tuple[dict[int, str], dict[int, list[Any]]]:
     """Return the operations by scope, and the scopes' names; those that need each other are one, named after both.
 
-    An operation outside of the innermost scopes, such as one that a model calls itself, is alone.
+    An operation outside of the innermost scopes, such as one that a model calls itself, is alone with those within it.
     """
-    scopes = {operation.name: _scope(operation.name) for operation in operations}
+    owners = _owners([operation.name for operation in operations])
+    scopes = {name: _scope(owner) for name, owner in owners.items()}
     models = {str(parent) for scope in set(scopes.values()) for parent in PurePosixPath(scope).parents}
-    scopes = {name: name if scope in models else scope for name, scope in scopes.items()}
+    scopes = {name: owners[name] if scope in models else scope for name, scope in scopes.items()}
     names = list(dict.fromkeys(scopes.values()))
     places = {name: place for place, name in enumerate(names)}
     edges = {
@@ -155,6 +156,19 @@ def _groups(operations: Sequence[Any]) -> tuple[dict[int, str], dict[int, list[A
     for operation in operations:
         groups.setdefault(int(labels[places[scopes[operation.name]]]), []).append(operation)
     return {group: commonpath(members) or members[0] for group, members in together.items()}, groups
+
+
+def _owners(names: Sequence[str]) -> dict[str, str]:
+    """Return for each operation the one whose name is the scope that it is in, as `Reshape` of `Reshape/shape`.
+
+    This is the outermost if there are several, and the operation itself if there is none.
+    """
+    known, owners = set(names), {}
+    for name in names:
+        owners[name] = name
+        while dirname(owners[name]) in known:
+            owners[name] = dirname(owners[name])
+    return owners
 
 
 def _scope(name: str) -> str:
