@@ -58,9 +58,9 @@ _FOREIGN_SUFFIXES = {
     ".json": "is not the description of a Keras model that model.to_json() gives",
 }
 
-#: "json" are layers without weights, "tensorflowjs" layers whose weights lie beside them, "unpacked" the folder of an
-#: unpacked archive.
-Kind = Literal["archive", "hdf5", "folder", "json", "tensorflowjs", "unpacked"]
+#: "json" are layers without weights, "tensorflowjs" layers whose weights lie beside them, "graph" operations whose
+#: weights do, "unpacked" the folder of an unpacked archive.
+Kind = Literal["archive", "hdf5", "folder", "graph", "json", "tensorflowjs", "unpacked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class SavedModel:
     """A saved model, not yet loaded.
 
     `keras` is the major version of Keras that wrote it (2 also for older versions), or None for a SavedModel without a
-    Keras model. `config` is the JSON description of its layers, empty if it has none. `checkpoint` are the weights, if
-    they are in a TensorFlow checkpoint.
+    Keras model and for a graph. `config` is the JSON description of its layers, empty if it has none. `checkpoint` are
+    the weights, if they are in a TensorFlow checkpoint.
     """
 
     path: Path
@@ -129,9 +129,9 @@ def _version(said: object, config: dict[str, Any]) -> tuple[int, str]:
 
 
 def _json(path: Path) -> SavedModel | None:
-    """Return the layers in a `model.json` of TensorFlow.js, or those of `model.to_json()`, perhaps as JSON within JSON.
+    """Return the model in a `model.json` of TensorFlow.js, or the layers of `model.to_json()`, perhaps as JSON in JSON.
 
-    Other JSON gives None. Raises ExportError for a TensorFlow.js model without layers.
+    Other JSON gives None.
     """
     try:
         with path.open("rb") as stream:
@@ -143,10 +143,7 @@ def _json(path: Path) -> SavedModel | None:
     if isinstance(found, dict) and isinstance(found.get("modelTopology"), dict):
         kind, found = "tensorflowjs", found["modelTopology"]
         if "node" in found:
-            raise ExportError(
-                f"model {path} is a TensorFlow.js graph model, which has no layers: use the Keras model that it was "
-                "converted from, or convert that to a layers model"
-            )
+            return SavedModel(path, "graph", None, "", {})
         inside = found.get("model_config")
         found = {**found, **inside} if isinstance(inside, dict) else found
     if not isinstance(found, dict) or not isinstance(found.get("class_name"), str) or "config" not in found:
@@ -213,6 +210,9 @@ def _folder(path: Path) -> SavedModel:
             raise ExportError(f"model {path} contains a link, {link!r} (allowed: regular files)")
         return SavedModel(path, "unpacked", None, "", {})
     if not (path / "saved_model.pb").is_file():
+        browser = _json(path / _BROWSER) if (path / _BROWSER).is_file() else None
+        if browser is not None and browser.kind != "json":
+            return browser
         candidates = sorted(
             name for name in os.listdir(path) if name.lower().endswith((*MODEL_SUFFIXES, ".savedmodel", _BROWSER))
         )

@@ -29,6 +29,7 @@ from edgefeat_export._models.saved.code.leaving_out import Partial, without_code
 from edgefeat_export._models.saved.code.order import check_order
 from edgefeat_export._models.saved.code.placeholder import placeholder_class
 from edgefeat_export._models.saved.code.rewriting import rewritten
+from edgefeat_export._models.saved.formats.graph_model import load_graph_model
 from edgefeat_export._models.saved.formats.joining import joined
 from edgefeat_export._models.saved.formats.keras2 import load_keras2
 from edgefeat_export._models.saved.formats.signature import load_signature
@@ -46,18 +47,26 @@ def load_layers(spec: NetworkSpec) -> Any:
     Nothing in the file is executed. Raises ArgumentError and ExportError as `load_model`.
     """
     with _whole(spec) as saved:
-        signature = saved.keras is None and not spec.skipped
         divided = bool(spec.layers) or spec.weights is not None
+        if saved.kind == "graph":
+            return _graph(saved, spec, divided=divided)
+        signature = saved.keras is None and not spec.skipped
         return load_signature(saved, divided=divided) if signature else _loaded(saved, spec)
+
+
+def _graph(saved: SavedModel, spec: NetworkSpec, *, divided: bool) -> Any:
+    if spec.skipped:
+        raise ArgumentError(f"model {spec.backbone} has operations instead of layers: leave --skip-layer out")
+    return load_graph_model(saved, divided=divided)
 
 
 @contextmanager
 def _whole(spec: NetworkSpec) -> Iterator[SavedModel]:
     """Yield the saved model, as one file if it was saved in parts; errors name the path that the user gave."""
     saved = saved_model(Path(spec.backbone))
-    if saved.kind == "tensorflowjs" and spec.weights is not None:
-        if spec.weights != RANDOM:
-            raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
+    if saved.kind in ("tensorflowjs", "graph") and spec.weights not in (None, RANDOM):
+        raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
+    if saved.kind == "tensorflowjs" and spec.weights == RANDOM:
         saved = replace(saved, kind="json")
     if saved.kind != "unpacked" and (saved.kind != "json" or spec.weights == RANDOM):
         yield saved
