@@ -182,7 +182,8 @@ def _weights(path: Path, graph: _Graph) -> dict[str, NDArray[Any]]:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise _GraphError(f"the weights {name!r} contain values that are not finite numbers")
         if not np.can_cast(array.dtype, kinds[name], "same_kind"):
-            raise _GraphError(f"the weights {name!r} are {array.dtype} numbers, their operation has another type")
+            kind = np.dtype(kinds[name]).name
+            raise _GraphError(f"the weights {name!r} are {array.dtype} (allowed: {kind}, the type of their operation)")
         values[name] = array.astype(kinds[name])
     for node in graph.constants:
         if node.name not in values and not _has_value(node):
