@@ -21,7 +21,7 @@ from edgefeat_export._models.saved.embedded import embedded
 from edgefeat_export._models.saved.graph import inputs_of, is_keras2, needs
 from edgefeat_export._models.saved.model import load_model
 from edgefeat_export._models.saved.picture_inputs import PictureInput, input_name, picture_input
-from edgefeat_export._models.saved.scaling import own_scaling, scaling_hint
+from edgefeat_export._models.saved.scaling import graph_arithmetic, own_scaling, scaling_hint
 from edgefeat_export._network.alternatives import code_in, last_without_code, remedy
 from edgefeat_export._network.cut import cut
 from edgefeat_export._network.trunk import Trunk, check_layers
@@ -159,6 +159,13 @@ def _unknown_scaling(spec: NetworkSpec, whole: Any) -> str:
     hint = scaling_hint(whole)
     mode = hint.rpartition("`")[0].rpartition("`")[2] if hint else "unit"
     known = f"; {hint}" if hint else ""
+    first = graph_arithmetic(whole)
+    if first:
+        return (
+            f"model {spec.backbone} begins with pixels {first}, and wrong scaling gives wrong features. Say which "
+            "pixels that is for: --preprocess raw (0 to 255), unit (0 to 1), tf (-1 to 1), torch, caffe or "
+            f"MEAN/DEVIATION. For example: edgefeat export {spec.backbone} --preprocess raw"
+        )
     return (
         f"model {spec.backbone} does not scale its own pixels, and wrong scaling gives wrong features{known}. Say how "
         "they were scaled when it was trained: --preprocess tf (-1 to 1), unit (0 to 1), torch, caffe, raw (0 to 255) "

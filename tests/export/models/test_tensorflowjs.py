@@ -231,23 +231,24 @@ def test_a_link_in_place_of_a_file_of_weights_is_refused(tmp_path: Path) -> None
         build_trunk(whole(path))
 
 
-def test_a_graph_model_is_refused_with_what_to_use(tmp_path: Path) -> None:
-    content = {"format": "graph-model", "modelTopology": {"node": [], "versions": {}}, "weightsManifest": []}
-    (tmp_path / "model.json").write_text(json.dumps(content))
-    with pytest.raises(ExportError, match=r"is a TensorFlow\.js graph model, which has no layers: use the Keras model"):
-        build_trunk(whole(tmp_path / "model.json"))
-
-
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     path = converted(small(tf_keras), tmp_path / "net")
     with pytest.raises(ArgumentError, match="is used with its saved weights: leave --weights out"):
         build_trunk(whole(path, weights="other.h5"))
 
 
-def test_a_folder_and_an_archive_lead_to_the_model(tmp_path: Path) -> None:
-    path = converted(small(tf_keras), tmp_path / "net")
+def test_the_folder_is_enough() -> None:
+    close(outputs(whole(ITS_OWN, preprocess="tf"), PIXELS), CLASSES)
+
+
+def test_layers_without_weights_are_no_model_of_their_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(small(tf_keras).to_json())
     with pytest.raises(ArgumentError, match=r"it contains model\.json: use that path"):
-        build_trunk(whole(path.parent))
+        build_trunk(whole(tmp_path))
+
+
+def test_an_archive_leads_to_the_model(tmp_path: Path) -> None:
+    path = converted(small(tf_keras), tmp_path / "net")
     archive = shutil.make_archive(str(tmp_path / "tm-my-image-model"), "zip", path.parent)
     with pytest.raises(ArgumentError, match=r"is an archive that contains a model: unpack it and use model\.json"):
         build_trunk(whole(Path(archive)))

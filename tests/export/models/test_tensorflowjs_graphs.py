@@ -140,7 +140,7 @@ def test_a_file_without_a_signature_is_enough(copy: Path) -> None:
 
 def test_a_switch_for_training_is_left_at_its_default(copy: Path) -> None:
     def change(content: Any) -> None:
-        shape = {"shape": {"shape": {"dim": []}}}
+        shape: dict[str, Any] = {"shape": {"shape": {"dim": []}}}
         switch = {"name": "factor", "op": "PlaceholderWithDefault", "input": ["net/scale/mul/y"]}
         content["modelTopology"]["node"].append({**switch, "attr": {"dtype": {"type": "DT_FLOAT"}, **shape}})
         node(content, "net/scale/mul")["input"][1] = "factor"
@@ -261,8 +261,16 @@ def test_options_for_layers_are_refused(copy: Path) -> None:
         build_trunk(whole(copy, weights="other.h5"))
     with pytest.raises(ArgumentError, match="has operations instead of layers: leave --skip-layer out"):
         build_trunk(whole(copy, skipped=("first",)))
-    with pytest.raises(ArgumentError, match=r"does not scale its own pixels.*--preprocess"):
-        build_trunk(whole(copy, preprocess=None))
+
+
+@pytest.mark.parametrize("layers", [(), ("pooled",)])
+def test_the_arithmetic_before_the_network_is_said(layers: tuple[str, ...], copy: Path) -> None:
+    """It may be for pixels from 0 to 255, or for those from 0 to 1, as in TensorFlow Hub."""
+    with pytest.raises(ArgumentError, match=r"begins with pixels \* 0\.00784314 - 1, and wrong .* --preprocess raw"):
+        build_trunk(whole(copy, preprocess=None, layers=layers))
+    edit(copy, lambda content: node(content, "net/first/Relu6")["input"].__setitem__(0, "photo"))
+    with pytest.raises(ArgumentError, match="does not scale its own pixels, and wrong"):
+        build_trunk(whole(copy, preprocess=None, layers=layers))
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgefeat_export._models.saved.graph import calls, inputs_of, is_model, key
 
-__all__ = ["own_scaling", "scaling_hint"]
+__all__ = ["graph_arithmetic", "own_scaling", "scaling_hint"]
 
 #: Layers that do not change pixel values at inference, or change only the size.
 _PASSED = frozenset(
@@ -127,6 +127,16 @@ def _kind(layer: Any) -> str | None:
 
 def _short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, int | float) else str(value)
+
+
+def graph_arithmetic(model: Any) -> str:
+    """Return the arithmetic with which a graph without layers begins, such as `* 2 - 1`; empty if there is none.
+
+    It may scale pixels, or continue a scaling outside.
+    """
+    sources = {key(source) for source in inputs_of(model)}
+    takers = [call.layer for call in calls(model) if any(key(tensor) in sources for tensor in call.sources)]
+    return str(getattr(takers[0], "first_arithmetic", "")) if len(takers) == 1 else ""
 
 
 def scaling_hint(model: Any) -> str | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from edgefeat_export._models.saved.formats.arithmetic import first_arithmetic
 from edgefeat_export._models.saved.graph import scope_name
 from edgefeat_export._models.saved.graph_macs import graph_macs
 
@@ -275,6 +276,7 @@ def _layer_class() -> type:
             super().__init__(name=name, trainable=False, autocast=False)
             self.computation = computation
             self.graph_macs, self.graph_kind = computation.macs, computation.kind
+            self.first_arithmetic = first_arithmetic(computation.function.graph)
             self.values = [
                 self.add_weight(name=f"constant_{place}", shape=shape, dtype=dtype)
                 for place, (shape, dtype) in enumerate(computation.weights)

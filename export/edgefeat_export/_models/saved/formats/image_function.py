@@ -9,6 +9,7 @@ from typing import Any
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.messages import first_line
+from edgefeat_export._models.saved.formats.arithmetic import first_arithmetic
 from edgefeat_export._models.saved.formats.graph_parts import in_parts
 from edgefeat_export._models.saved.graph import scope_name
 
@@ -89,6 +90,7 @@ def _layer_class() -> type:
         def __init__(self, computed: ImageFunction) -> None:
             super().__init__(name=computed.name, trainable=False)
             self.computed, self.kept = computed, computed.kept
+            self.first_arithmetic = first_arithmetic(computed.function.graph)
 
         def call(self, given: Any) -> dict[str, Any]:
             spec, function = self.computed.spec, self.computed.call
