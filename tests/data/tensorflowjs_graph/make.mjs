@@ -42,7 +42,7 @@ x = node('_FusedConv2D', 'net/slope/mul_1',
   { ...fusing(['BiasAdd', 'Prelu'], 2), ...convolving(1) });
 x = node('_FusedConv2D', 'net/leaky/LeakyRelu', [x, drawn('net/leaky/kernel', [3, 3, 6, 6]), drawn('net/leaky/bias', [6])],
   { ...fusing(['BiasAdd', 'LeakyRelu'], 1), ...convolving(1), leakyrelu_alpha: { f: 0.125 } });
-x = node('Prelu', 'net/bent/add', [x, drawn('net/bent/alpha', [1, 1, 6], 0)]);
+x = node('Prelu', 'net/bent/add', [x, drawn('net/bent/alpha', [1, 1, 6], 0)], {});
 x = node('AddV2', 'net/sum/add', [x, first]);
 x = node('Mean', 'net/pooled/Mean', [x, constant('net/pooled/axes', [2], [1, 2], 'int32', 'DT_INT64')],
   { T: float, Tidx: { type: 'DT_INT64' }, keep_dims: { b: false } });

@@ -81,10 +81,14 @@ class _Writer:
 
     def add(self, kind: str, inputs: Iterable[str], attributes: Iterable[str] = ("T",), *, last: bool = False) -> str:
         """Write a node with these attributes of the fused one, and return its name, which is its tensor's too."""
+        from tensorflow.core.framework import types_pb2
+
         node = type(self._node)(name=self._node.name if last else self._free_name(kind), op=kind, input=inputs)
         for key in attributes:
             if key in self._node.attr:
                 node.attr[key].CopyFrom(self._node.attr[key])
+            elif key == "T":  # converters leave it out of `Prelu`
+                node.attr[key].type = types_pb2.DT_FLOAT
         self.written.append(node)
         return str(node.name)
 
@@ -92,7 +96,7 @@ class _Writer:
         """Write the nodes of an operation that follows `value`, and return the name of its tensor."""
         if kind == "FusedBatchNorm":
             name = self.add("FusedBatchNormV3", [value, *further], ("T", "epsilon", "data_format"), last=last)
-            self.written[-1].attr["U"].CopyFrom(self._node.attr["T"])
+            self.written[-1].attr["U"].CopyFrom(self.written[-1].attr["T"])
             self.written[-1].attr["is_training"].b = False
             return name
         if kind == "Prelu":  # the form that TFLite knows

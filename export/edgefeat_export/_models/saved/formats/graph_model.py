@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,20 @@ class _Graph:
         for node in self.constants:
             if node.name in weights:
                 node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(weights[node.name]))
+
+    def of_any_batch(self, count: int) -> _Graph:
+        """Return the graph whose Reshape operations infer an axis that now has `count`, the number of images."""
+        import tensorflow as tf
+
+        definition = type(self.definition)()
+        definition.CopyFrom(self.definition)
+        shapes = {node_of(node.input[1]) for node in definition.node if node.op == "Reshape" and len(node.input) == 2}
+        for node in definition.node:
+            value = tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" and node.name in shapes else None
+            if value is not None and value.ndim == 1 and value.size and value[0] == count and -1 not in value:
+                inferred = np.concatenate([[-1], value[1:]]).astype(value.dtype)
+                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(inferred))
+        return replace(self, definition=definition)
 
 
 def _graph(path: Path) -> _Graph:
@@ -216,6 +230,8 @@ def _function(path: Path, graph: _Graph) -> ImageFunction:
 def _called(graph: _Graph, spec: Any) -> Any:
     import tensorflow as tf
 
+    # TensorFlow 2.21 fuses convolutions again when it runs a graph, and crashes on that of BlazeFace.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
     source = f"{graph.placeholder.name}:0"
     tensors = [name if ":" in name else f"{name}:0" for name in graph.outputs.values()]
 
@@ -234,7 +250,7 @@ def _of_any_batch(graph: _Graph, function: Any, spec: Any, free: Any) -> Any:
     sides = [side or _ANY_SIDE for side in spec.shape[1:]]
     given = tf.cast(np.random.default_rng(0).uniform(0, 255, (2 * count, *sides)), spec.dtype)
     try:
-        batches = _called(graph, free)
+        batches = _called(graph.of_any_batch(count), free)
         found = batches(given)
         halves = [function(half) for half in (given[:count], given[count:])]
     except Exception:  # noqa: BLE001  # TensorFlow raises many types where a shape has the number of images in it

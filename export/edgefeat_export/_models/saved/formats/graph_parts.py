@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from pathlib import PurePosixPath
-from posixpath import commonpath, dirname, relpath
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from edgefeat_export._models.saved.formats.arithmetic import first_arithmetic
-from edgefeat_export._models.saved.graph import scope_name
+from edgefeat_export._models.saved.formats.graph_scopes import PASSED, groups_of, layer_names, origin
 from edgefeat_export._models.saved.graph_macs import graph_macs
 
 __all__ = ["in_parts"]
-
-#: Scopes within a layer of Keras.
-_WITHIN = re.compile(r"/(batchnorm|moments|instancenorm)$")
-
-#: Operations that compute nothing of the features: the graph continues with their input.
-_PASSED = ("Identity", "StopGradient")
 
 #: Operations that only run their function, as a Keras layer compiled by XLA does.
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -56,7 +44,7 @@ def in_parts(function: Any, given: Any, taken: Collection[str]) -> list[Any] | N
     moving = _depending(frozen.graph.get_operations(), source)
     made = {source.ref(), *(tensor.ref() for operation in moving for tensor in operation.outputs)}
     if any(operation.control_inputs or _decides(operation) for operation in moving) or any(
-        _origin(tensor).ref() not in made for tensor in frozen.outputs
+        origin(tensor).ref() not in made for tensor in frozen.outputs
     ):
         return None
     parts = list(_parts(moving, frozen.outputs, taken))
@@ -73,7 +61,7 @@ def in_parts(function: Any, given: Any, taken: Collection[str]) -> list[Any] | N
         layer.set_weights(weights)
         results = layer([values[tensor.ref()] for tensor in part.sources])
         values |= {tensor.ref(): value for tensor, value in zip(part.results, results, strict=True)}
-    return [values[_origin(tensor).ref()] for tensor in frozen.outputs]
+    return [values[origin(tensor).ref()] for tensor in frozen.outputs]
 
 
 def _decides(operation: Any) -> bool:
@@ -91,29 +79,22 @@ def _depending(operations: Sequence[Any], source: Any) -> list[Any]:
     for operation in operations:
         if any(tensor.ref() in known for tensor in operation.inputs):
             known.update(tensor.ref() for tensor in operation.outputs)
-            if operation.type not in _PASSED:
+            if operation.type not in PASSED:
                 found.append(operation)
     return found
 
 
-def _origin(tensor: Any) -> Any:
-    """Return the tensor that operations which only pass it on have given as `tensor`."""
-    while tensor.op.type in _PASSED:
-        (tensor,) = tensor.op.inputs
-    return tensor
-
-
 def _parts(operations: Sequence[Any], outputs: Sequence[Any], reserved: Collection[str]) -> Iterator[_Part]:
     """Yield the parts, each after those it needs, with other names than those `reserved`."""
-    names, groups = _groups(operations)
+    names, groups = groups_of(operations)
     place = {operation.name: group for group, members in groups.items() for operation in members}
-    wanted = {_origin(tensor).ref() for tensor in outputs}
+    wanted = {origin(tensor).ref() for tensor in outputs}
     taken: dict[int, dict[Any, Any]] = {group: {} for group in groups}
     given: dict[int, dict[Any, Any]] = {group: {} for group in groups}
     order: TopologicalSorter[int] = TopologicalSorter(dict.fromkeys(groups, ()))
     for operation in operations:
         group = place[operation.name]
-        for tensor in map(_origin, operation.inputs):
+        for tensor in map(origin, operation.inputs):
             maker = place.get(tensor.op.name)
             if maker is None and tensor.op.type != "Placeholder":
                 continue  # a constant
@@ -123,69 +104,11 @@ def _parts(operations: Sequence[Any], outputs: Sequence[Any], reserved: Collecti
                     given[maker].setdefault(tensor.ref(), tensor)
                     order.add(group, maker)
         given[group].update({tensor.ref(): tensor for tensor in operation.outputs if tensor.ref() in wanted})
-    layers = _layer_names(names, reserved)
+    layers = layer_names(names, reserved)
     for group in order.static_order():
         if given[group]:
             sources, results = (tuple(one[group].values()) for one in (taken, given))
             yield _Part(layers[group], groups[group], sources, results)
-
-
-def _groups(operations: Sequence[Any]) -> tuple[dict[int, str], dict[int, list[Any]]]:
-    """Return the operations by scope, and the scopes' names; those that need each other are one, named after both.
-
-    An operation outside of the innermost scopes, such as one that a model calls itself, is alone with those within it.
-    """
-    owners = _owners([operation.name for operation in operations])
-    scopes = {name: _scope(owner) for name, owner in owners.items()}
-    models = {str(parent) for scope in set(scopes.values()) for parent in PurePosixPath(scope).parents}
-    scopes = {name: owners[name] if scope in models else scope for name, scope in scopes.items()}
-    names = list(dict.fromkeys(scopes.values()))
-    places = {name: place for place, name in enumerate(names)}
-    edges = {
-        (places[scopes[tensor.op.name]], places[scopes[operation.name]])
-        for operation in operations
-        for tensor in map(_origin, operation.inputs)
-        if tensor.op.name in scopes
-    }
-    rows, columns = np.array(sorted(edges) or [(0, 0)]).T
-    shape = (len(names), len(names))
-    _, labels = connected_components(csr_array((np.ones(len(rows)), (rows, columns)), shape), connection="strong")
-    together: dict[int, list[str]] = {}
-    for name, label in zip(names, labels, strict=True):
-        together.setdefault(int(label), []).append(name)
-    groups: dict[int, list[Any]] = {}
-    for operation in operations:
-        groups.setdefault(int(labels[places[scopes[operation.name]]]), []).append(operation)
-    return {group: commonpath(members) or members[0] for group, members in together.items()}, groups
-
-
-def _owners(names: Sequence[str]) -> dict[str, str]:
-    """Return for each operation the one whose name is the scope that it is in, as `Reshape` of `Reshape/shape`.
-
-    This is the outermost if there are several, and the operation itself if there is none.
-    """
-    known, owners = set(names), {}
-    for name in names:
-        owners[name] = name
-        while dirname(owners[name]) in known:
-            owners[name] = dirname(owners[name])
-    return owners
-
-
-def _scope(name: str) -> str:
-    return _WITHIN.sub("", name.rpartition("/")[0]) or name
-
-
-def _layer_names(scopes: Mapping[int, str], reserved: Collection[str]) -> dict[int, str]:
-    """Return a name for the layer of each group: that of its scope, without what all have in common."""
-    common = commonpath([dirname(scope) for scope in scopes.values()])
-    names: dict[int, str] = {}
-    for group, scope in scopes.items():
-        name = scope_name(relpath(scope, common or "."))
-        while name in (*reserved, *names.values()):
-            name += "_"
-        names[group] = name
-    return names
 
 
 @dataclass(frozen=True, slots=True)
