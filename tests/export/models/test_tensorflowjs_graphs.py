@@ -67,13 +67,24 @@ def sides(content: Any, *values: int) -> None:
     content["signature"]["inputs"]["photo"]["tensorShape"] = shape
 
 
-def batches_of(content: Any, count: int) -> None:
+def reshaped(content: Any, *shapes: list[int]) -> None:
+    """Let the graph change the shape of its features to each of these in turn."""
+    nodes = content["modelTopology"]["node"]
+    tensor = "net/pooled/Mean"
+    for place, shape in enumerate(shapes):
+        values = {"dtype": "DT_INT32", "tensorShape": {"dim": [{"size": str(len(shape))}]}, "intVal": shape}
+        attributes = {"dtype": {"type": "DT_INT32"}, "value": {"tensor": values}}
+        name = f"net/flatten/Reshape_{place}"
+        nodes.append({"name": f"{name}/shape", "op": "Const", "attr": attributes})
+        nodes.append({**node(content, "net/flatten/Reshape"), "name": name, "input": [tensor, f"{name}/shape"]})
+        tensor = name
+    node(content, "net/hidden/Relu")["input"][0] = tensor
+
+
+def of_one_batch(content: Any, count: int) -> None:
     """Let the graph take `count` images at once, and no other number."""
     sides(content, count, 16, 16, 3)
-    values = {"dtype": "DT_INT32", "tensorShape": {"dim": [{"size": "2"}]}, "intVal": [count, 6]}
-    attributes = {"dtype": {"type": "DT_INT32"}, "value": {"tensor": values}}
-    content["modelTopology"]["node"].append({"name": "net/flatten/shape", "op": "Const", "attr": attributes})
-    node(content, "net/flatten/Reshape")["input"][1] = "net/flatten/shape"
+    reshaped(content, [6 * count], [count, 6])
 
 
 @pytest.mark.parametrize("path", [FOLDER, FOLDER / "model.json"], ids=["folder", "file"])
@@ -120,9 +131,17 @@ def test_a_graph_for_one_image_takes_any_number_and_can_be_cut(copy: Path) -> No
     close(outputs(whole(copy, layers=("pooled",)), PIXELS), EXPECTED["pooled"])
 
 
-def test_a_graph_with_one_image_in_its_shapes_takes_them_one_by_one(copy: Path) -> None:
-    edit(copy, lambda content: batches_of(content, 1))
+def test_a_graph_with_one_image_in_its_shapes_takes_any_number(copy: Path) -> None:
+    edit(copy, lambda content: (sides(content, 1, 16, 16, 3), reshaped(content, [1, 2, 3], [1, 6])))
     close(outputs(whole(copy), PIXELS), EXPECTED["classes"])
+    close(outputs(whole(copy, layers=("pooled",)), PIXELS), EXPECTED["pooled"])
+
+
+def test_a_graph_that_joins_images_takes_them_one_by_one(copy: Path) -> None:
+    edit(copy, lambda content: of_one_batch(content, 1))
+    close(outputs(whole(copy), PIXELS), EXPECTED["classes"])
+    with pytest.raises(ArgumentError, match="layer 'pooled' is not in"):
+        build_trunk(whole(copy, layers=("pooled",)))
 
 
 @pytest.mark.parametrize("layers", [(), ("pooled",)])
@@ -229,7 +248,7 @@ ERRORS: list[tuple[str, Callable[[Any], Any]]] = [
     ("its graph has no operation 'nothing'", lambda c: c["signature"]["outputs"]["classes"].update(name="nothing:0")),
     ("cannot be loaded by TensorFlow", lambda c: node(c, "net/sum/add")["input"].pop()),
     ("the description of its graph is damaged", lambda c: node(c, "photo").update(attr=5)),
-    ("takes 4 images at once (allowed: 1, or any number)", lambda c: batches_of(c, 4)),
+    ("takes 4 images at once (allowed: 1, or any number)", lambda c: of_one_batch(c, 4)),
 ]
 
 
