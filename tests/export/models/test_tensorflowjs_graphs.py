@@ -132,7 +132,8 @@ def test_a_graph_for_one_image_takes_any_number_and_can_be_cut(copy: Path) -> No
 
 
 def test_a_graph_with_one_image_in_its_shapes_takes_any_number(copy: Path) -> None:
-    edit(copy, lambda content: (sides(content, 1, 16, 16, 3), reshaped(content, [1, 2, 3], [1, 6])))
+    edit(copy, lambda content: sides(content, 1, 16, 16, 3))
+    edit(copy, lambda content: reshaped(content, [1, 2, 3], [1, 6]))
     close(outputs(whole(copy), PIXELS), EXPECTED["classes"])
     close(outputs(whole(copy, layers=("pooled",)), PIXELS), EXPECTED["pooled"])
 
