@@ -254,7 +254,7 @@ def test_an_archive_leads_to_the_model(tmp_path: Path) -> None:
         build_trunk(whole(Path(archive)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_any_change_of_the_list_is_loaded_or_one_clear_error(data: st.DataObject, tmp_path_factory: Any) -> None:
     folder = tmp_path_factory.mktemp("changed") / "net"

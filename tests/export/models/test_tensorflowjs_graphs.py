@@ -293,7 +293,7 @@ def test_the_arithmetic_before_the_network_is_said(layers: tuple[str, ...], copy
         build_trunk(whole(copy, preprocess=None, layers=layers))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_change_of_the_file_is_loaded_or_one_clear_error(data: st.DataObject, tmp_path_factory: Any) -> None:
     path = shutil.copytree(FOLDER, tmp_path_factory.mktemp("changed") / "net") / "model.json"
