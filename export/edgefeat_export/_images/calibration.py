@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgefeat import ArgumentError, ExportError, PictureError
 from edgefeat._bundle.manifest import Calibration
 from edgefeat._images.form import PictureForm
+from edgefeat._images.limits import without_advice
 from edgefeat._images.picture import read_picture
 from edgefeat._images.sources.folders import pictures_in
 from edgefeat_export._images.synthetic import dead_leaves
@@ -203,7 +204,7 @@ def _first(photos: list[_Photo], form: PictureForm) -> str:
         try:
             read_picture(photo.path, form, "exact")
         except PictureError as error:
-            return f" ({photo.path}: {error})"
+            return f" ({photo.path}: {without_advice(error)})"
     return ""
 
 
@@ -220,7 +221,7 @@ def _read(
         try:
             pictures.append(read_picture(photo.path, form, "exact"))
         except PictureError as error:
-            tell(f"skipped: {photo.path}: {error}")
+            tell(f"skipped: {photo.path}: {without_advice(error)}")
         else:
             read.append(photo)
     return read, np.stack(pictures) if pictures else np.zeros((0, form.height, form.width, 3), np.uint8)

@@ -11,10 +11,12 @@ __all__ = [
     "DEFAULT_LIMITS",
     "LEAST_SHARE",
     "MAX_PIXELS",
+    "TO_READ_IT",
     "Limits",
     "OversizeError",
     "limit_advice",
     "truncation",
+    "without_advice",
 ]
 
 #: The default limit on decoded pixels. Pillow takes 4 bytes a pixel, so this is 256 MB, which a Raspberry Pi with 1 GB
@@ -23,6 +25,9 @@ MAX_PIXELS = 64_000_000
 
 #: The default share of its rows that a truncated image must have, where truncated images are accepted.
 LEAST_SHARE = 0.5
+
+#: The beginning of the advice how an image can be read that is refused.
+TO_READ_IT = "to read it, use"
 
 # No decoder supports sides of 2 billion pixels.
 _MOST_PIXELS = 4_000_000_000
@@ -69,8 +74,13 @@ def truncation(share: float) -> str | None:
 DEFAULT_LIMITS = Limits()
 
 
+def without_advice(error: PictureError) -> str:
+    """Return an error's message without the options that read the image, for who does not have them."""
+    return str(error).partition(f": {TO_READ_IT}")[0]
+
+
 def limit_advice(pixels: int) -> str:
     """Return advice on how to raise the limit to `pixels`."""
     if pixels > _MOST_PIXELS:
         return f"more than {_MOST_PIXELS:,} are never read: the header is damaged, or save it smaller"
-    return f"to read it, use --max-pixels {pixels} or load(max_pixels={pixels})"
+    return f"{TO_READ_IT} --max-pixels {pixels} or load(max_pixels={pixels})"

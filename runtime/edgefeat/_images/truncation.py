@@ -15,7 +15,7 @@ from PIL.ImageFile import ImageFile
 
 from edgefeat._errors import PictureError
 from edgefeat._images.formats.jpeg import scans_begun
-from edgefeat._images.limits import Limits
+from edgefeat._images.limits import TO_READ_IT, Limits
 
 __all__ = ["is_truncation", "partly_decoded"]
 
@@ -55,7 +55,7 @@ def partly_decoded(
     if share < limits.least_share:
         allowed = "all" if limits.least_share == 1 else f"{100 * limits.least_share:.0f} %"
         there = int(100 * share)
-        advice = f": to read it, use --truncated accept --least-share 0.{there:02d} or load(least_share=0.{there:02d})"
+        advice = f": {TO_READ_IT} --truncated accept --least-share 0.{there:02d} or load(least_share=0.{there:02d})"
         raise PictureError(
             f"cannot be decoded: the file is truncated, {there} % of its rows are there (allowed: {allowed})"
             + (advice if there else "")

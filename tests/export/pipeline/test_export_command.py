@@ -159,11 +159,15 @@ def test_photos_calibrate_and_unreadable_ones_are_reported(run: Run, model: Path
     for index, picture in enumerate(pictures()):
         Image.fromarray(picture).resize((50, 40)).save(photos / f"{index}.png")
     (photos / "text.jpg").write_text("these are words")
+    (photos / "cut.png").write_bytes((photos / "0.png").read_bytes()[:-200])
     (photos / "unplugged.jpg").symlink_to(tmp_path / "nowhere.jpg")
     done = run(model, "--preprocess", "raw", "--variants", "tflite-float32", "--calibration", photos, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "text.jpg: not an image in a supported format" in done.stderr
     assert "unplugged.jpg: no such file, or not a regular file" in done.stderr
+    assert re.search(
+        r"cut\.png: cannot be decoded: the file is truncated, \d+ % .*\(allowed: all\)$", done.stderr, re.M
+    )
     assert "no photos were given" not in done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "tiny_32.edgefeat: classes (10,)"

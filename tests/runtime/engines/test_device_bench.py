@@ -104,11 +104,15 @@ def test_an_unreadable_photo_is_named_and_left_out(
     edgefeat_command: Run, one_tap: Path, photos: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "text.jpg").write_text("no photo")
-    done = edgefeat_command("bench", one_tap, "text.jpg", photos[0], "gone.jpg", "--seconds", "0", "--json")
+    (tmp_path / "cut.png").write_bytes(Path(photos[0]).read_bytes()[:-200])
+    unreadable = ("text.jpg", "gone.jpg", "cut.png")
+    done = edgefeat_command("bench", one_tap, *unreadable, photos[0], "--seconds", "0", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["photos"] == [os.path.basename(photos[0])]
     assert "text.jpg: not an image in a supported format" in done.stderr
     assert "gone.jpg: no such file" in done.stderr
+    assert "cut.png: cannot be decoded: the file is truncated" in done.stderr
+    assert "to read it, use" not in done.stderr  # its command has no such options
 
 
 def test_without_a_photo_it_is_wrong_use(edgefeat_command: Run, one_tap: Path, tmp_path: Path) -> None:

@@ -74,6 +74,11 @@ def test_what_cannot_be_read_is_listed_with_its_reason_after_the_rest_is_written
     assert len(paths_in(tmp_path / "features.npz")) == 8
 
 
+def by_default(bundle: Path, *files: str) -> dict[str, object]:
+    extractor = edgefeat.load(bundle)
+    return {"files": [*files], "variant": extractor.variant, "engine": extractor.engine}
+
+
 def test_json_gives_the_count_and_the_failures(
     edgefeat_command: Run, one_tap: Path, photos: list[str], tmp_path: Path
 ) -> None:
@@ -84,11 +89,15 @@ def test_json_gives_the_count_and_the_failures(
     assert json.loads(done.stdout) == {
         "ok": 2,
         "failed": [{"path": "gone.png", "reason": reason}, {"path": odd, "reason": reason}],
+        **by_default(one_tap, "features.npz"),
     }
     assert done.stdout.isascii()
     assert paths_in(tmp_path / "features.npz") == photos[:2]
     done = edgefeat_command("extract", one_tap, "--json", photos[0])
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"ok": 1, "failed": []})
+    assert (done.returncode, json.loads(done.stdout)) == (
+        0,
+        {"ok": 1, "failed": [], **by_default(one_tap, "features.npz")},
+    )
 
 
 def test_where_nothing_can_be_read_nothing_is_written(
@@ -102,7 +111,7 @@ def test_where_nothing_can_be_read_nothing_is_written(
     done = edgefeat_command("extract", one_tap, "bare")
     assert (done.returncode, said(done)) == (1, ["edgefeat: no image in bare: nothing was written"])
     done = edgefeat_command("extract", one_tap, "bare", "--json")
-    assert (done.returncode, json.loads(done.stdout)) == (1, {"ok": 0, "failed": []})
+    assert (done.returncode, json.loads(done.stdout)) == (1, {"ok": 0, "failed": [], **by_default(one_tap)})
     assert (tmp_path / "features.npz").read_bytes() == b"old"
 
 

@@ -17,6 +17,7 @@ from edgefeat._bundle.manifest import Integers
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import documented
 from edgefeat._engines.adapters.integers import finished
+from edgefeat._images.limits import without_advice
 from edgefeat._images.picture import read_picture
 from edgefeat._images.sources.folders import pictures_in
 from edgefeat_export._bundle.microcontroller import resolver
@@ -88,7 +89,7 @@ def _prepared(bundle: Bundle, photos: str, limit: int) -> NDArray[np.uint8]:
         try:
             found.append(read_picture(path, bundle.manifest.picture, "exact"))
         except PictureError as error:
-            click.echo(f"edgefeat: {path}: {error}", err=True)
+            click.echo(f"edgefeat: {path}: {without_advice(error)}", err=True)
     if not found:
         raise ArgumentError(f"folder {photos!r} has no photo that can be read")
     return np.stack(found)

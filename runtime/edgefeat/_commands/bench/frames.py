@@ -21,6 +21,7 @@ from edgefeat._extractor import Extractor
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import FrameForm
 from edgefeat._images.frames.pixels import frame_of
+from edgefeat._images.limits import without_advice
 from edgefeat._images.picture import read_picture
 from edgefeat._version import __version__
 
@@ -111,7 +112,7 @@ def _frames(
         try:
             frames.append(frame_of(read_picture(path, PictureForm(height, width, fit="crop")), form))
         except PictureError as error:
-            tell(f"{os.fspath(path)}: {error}")
+            tell(f"{os.fspath(path)}: {without_advice(error)}")
     if not frames:
         raise ArgumentError("no readable photo: give photos or a folder of photos, or none at all with --frame")
     return frames

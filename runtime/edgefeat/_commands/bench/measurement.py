@@ -19,6 +19,7 @@ from edgefeat._engines.device.memory import peak_memory
 from edgefeat._engines.device.processor import processor
 from edgefeat._errors import ArgumentError, PictureError
 from edgefeat._extractor import Extractor
+from edgefeat._images.limits import without_advice
 from edgefeat._images.picture import decoded, fitted
 from edgefeat._version import __version__
 
@@ -132,7 +133,7 @@ def _usable(extractor: Extractor, photos: Sequence[str], tell: Callable[[str], N
             with Image.open(path) as image:  # reads the header only: decoding would raise the peak memory
                 usable.append((path, image.width * image.height))
         except PictureError as error:
-            tell(f"{path}: {error}")
+            tell(f"{path}: {without_advice(error)}")
     if not usable:
         raise ArgumentError("no readable photo: give photos or a folder of photos")
     return usable

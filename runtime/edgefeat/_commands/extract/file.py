@@ -56,7 +56,16 @@ def _extract_to_file(extractor: Extractor, paths: Sequence[str], output: str, *,
     written = write_features(_table(extractor, read), output) if read else []
     if as_json:
         marks = {"truncated": [{"path": path, "share": share} for path, share in truncated]} if truncated else {}
-        echo_json({"ok": len(read), "failed": [{"path": path, "reason": reason} for path, reason in failed], **marks})
+        echo_json(
+            {
+                "ok": len(read),
+                "failed": [{"path": path, "reason": reason} for path, reason in failed],
+                **marks,
+                "files": [*map(str, written)],
+                "variant": extractor.variant,
+                "engine": extractor.engine,
+            }
+        )
     for path, reason in failed:
         echo(f"{printable(path)}: {reason}", err=True)
     for path, share in truncated:
