@@ -233,11 +233,11 @@ def _from_lists(options: BulkOptions) -> list[str]:
     return [f"--from-file={file}" for file in options.lists] + (["-0"] if options.by_nul else [])
 
 
-def check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity) -> None:
-    """Raise ArgumentError, with the command to continue, if the database was made with another bundle or options."""
+def check_same(options: BulkOptions, bundle: Bundle, held: StoreIdentity, *, command: str = "extract") -> None:
+    """Raise ArgumentError if the database was made with another bundle or options, with the `command` to continue."""
     into = options.into
     if held.manifest_sha256 != bundle.identity:
-        again = ["edgefeat", "extract", held.place, *options.paths, *_from_lists(options), "--into", str(into)]
+        again = ["edgefeat", command, held.place, *options.paths, *_from_lists(options), "--into", str(into)]
         raise ArgumentError(
             f"{into} holds features of bundle {held.bundle} ({held.manifest_sha256[:12]}), but {options.bundle} is "
             f"{bundle.manifest.name} ({bundle.identity[:12]}). Start another database with --into other.db, or "

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from edgefeat._commands.cli.declaration import DeclaredCommand, plain_values
-from edgefeat._commands.cli.terminal import echo, told
+from edgefeat._commands.cli.terminal import echo, printable, told
 from edgefeat._errors import ArgumentError, EdgefeatError, EdgefeatWarning
 
 __all__ = ["main"]
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         return 0
     except OSError as error:  # such as a full disk behind standard output
-        echo(f"edgefeat: {error}", err=True)
+        echo(f"edgefeat: {printable(str(error))}", err=True)
         _discard_output()
         return 1
 

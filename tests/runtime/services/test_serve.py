@@ -92,6 +92,24 @@ def test_a_search_without_a_database_says_how_to_have_one(server: Server, photo:
     assert "--database" in answer.json["error"]
 
 
+def test_a_database_that_does_not_exist_is_refused_with_how_to_make_one(one_tap: Path, tmp_path: Path) -> None:
+    with running("serve", one_tap, "--port", "0", "--database", tmp_path / "nope.db") as service:
+        assert service.process.wait(timeout=60) == 1
+        assert "create one with: edgefeat extract --into" in service.said("nope.db' does not exist")
+
+
+def test_another_path_or_method_is_answered_with_those_that_are_there(server: Server) -> None:
+    answer = server.ask("GET", "/features")
+    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+    assert answer.json["error"] == "GET /features is not supported: send POST /features"
+    answer = server.ask("POST", "/info", b"x")
+    assert (answer.status, answer.json["error"]) == (405, "POST /info is not supported: send GET /info")
+    answer = server.ask("POST", "/feature", b"x")
+    assert answer.status == 404
+    assert "'/feature'" in answer.json["error"]
+    assert "POST /features, POST /search, GET /health, GET /info, " in answer.json["error"]
+
+
 def test_several_taps_are_told_apart(two_taps: Path, photo: bytes) -> None:
     features = edgefeat.load(two_taps).extract(photo)
     assert isinstance(features, dict)

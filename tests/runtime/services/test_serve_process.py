@@ -33,6 +33,13 @@ def test_a_unix_socket_is_for_the_owner_and_the_group(one_tap: Path, tmp_path: P
                 other.said("in use by another server")
 
 
+@pytest.mark.parametrize("option", [("--port", "8765"), ("--host", "127.0.0.1")])
+def test_an_address_beside_a_unix_socket_is_refused(one_tap: Path, tmp_path: Path, option: tuple[str, str]) -> None:
+    with running("serve", one_tap, "--unix", tmp_path / "socket", *option) as service:
+        assert service.process.wait(timeout=60) == 2
+        service.said(f"{option[0]} has no effect with --unix: leave it out")
+
+
 def test_sigterm_ends_the_server_during_an_upload(one_tap: Path) -> None:
     with serving(one_tap) as server, socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"POST /features HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")

@@ -254,7 +254,7 @@ def test_a_database_of_another_bundle_is_refused(
     with running(*watching(one_tap, incoming, "--into", tmp_path / "features.db")) as service:
         service.said("0.png: added")
     with running(*watching(two_taps, incoming, "--into", tmp_path / "features.db")) as service:
-        service.said("holds features of bundle")
+        assert "continue with that bundle: edgefeat watch " in service.said("holds features of bundle")
         assert service.process.wait(timeout=60) == 2
 
 
@@ -263,7 +263,10 @@ def test_a_database_of_another_bundle_is_refused(
     [
         ((), "say where the features go"),
         (("-o", "features.csv"), "unknown file extension"),
-        (("--into", "a.db", "-o", "b.jsonl"), "say where the features go"),
+        (("--into", "a.db", "-o", "b.jsonl"), "-o and --into cannot be combined"),
+        (("--into", "a.db", "--interval", "3"), "--interval requires --poll"),
+        (("--into", "a.db", "--photo-seconds", "nan"), "--photo-seconds is nan"),
+        (("--into", "a.db", "--settle", "nan"), "--settle is nan"),
     ],
 )
 def test_wrong_use_is_refused_with_what_is_allowed(
@@ -272,9 +275,12 @@ def test_wrong_use_is_refused_with_what_is_allowed(
     with running("watch", one_tap, incoming, *options, cwd=tmp_path) as service:
         assert service.process.wait(timeout=60) == 2
         service.said(said)
-    with running("watch", one_tap, tmp_path / "nowhere", "--into", tmp_path / "a.db") as service:
+
+
+def test_a_name_of_two_lines_is_an_error_of_one(one_tap: Path, tmp_path: Path) -> None:
+    with running("watch", one_tap, tmp_path / "new\nline.jpg", "--into", tmp_path / "a.db") as service:
         assert service.process.wait(timeout=60) == 2
-        service.said("does not exist")
+        assert "new\\x0aline.jpg does not exist" in service.said("does not exist")
 
 
 def test_the_service_manager_is_told(one_tap: Path, incoming: Path, photos: list[str], tmp_path: Path) -> None:

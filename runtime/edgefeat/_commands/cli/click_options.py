@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from edgefeat._commands.cli.declaration import DeclaredCommand, Option
 
-__all__ = ["add_option", "click_command"]
+__all__ = ["add_option", "click_command", "given"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,6 +29,16 @@ def add_option(command: F, option: Option) -> F:
     """Add an option that is declared as data to a click command."""
     arguments, more = _for_click(option)
     return click.option(*arguments, **more)(command)
+
+
+def given(*parameters: str) -> list[str]:
+    """Return those of the running command's options that the user gave, as `--name`: a default does not count."""
+    context = click.get_current_context()
+    return [
+        f"--{name.replace('_', '-')}"
+        for name in parameters
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
 
 
 def _click_option(option: Option) -> click.Option:

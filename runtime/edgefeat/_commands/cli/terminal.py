@@ -24,8 +24,8 @@ def documented(name: str) -> str:
 
 
 def told(error: EdgefeatError) -> str:
-    """Return what a command prints of an error: its message, and on a second line the page that helps."""
-    return f"{error}\n{_SEE}{page(error.page)}"
+    """Return what a command prints of an error: its message on one line, and on a second the page that helps."""
+    return f"{printable(str(error))}\n{_SEE}{page(error.page)}"
 
 
 def reason(said: str) -> str:

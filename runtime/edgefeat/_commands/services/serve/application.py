@@ -8,7 +8,7 @@ import contextlib
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Router
+from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from edgefeat._commands.services.serve.http.access import Access
@@ -19,6 +19,8 @@ from edgefeat._errors import ArgumentError, EdgefeatError, PictureError
 __all__ = ["Application"]
 
 _LONGEST_QUERY = 1024
+# Of the page, and of no use to a client.
+_FILES = ("/page.css", "/page.js")
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -33,7 +35,7 @@ class Application:
         self._service = service
         self._access = access
         self._router = Router(service.routes())
-        self._paths = frozenset(route.path for route in service.routes())  # type: ignore[attr-defined]  # all are Route
+        self._methods = {route.path: _method(route) for route in service.routes()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -48,7 +50,7 @@ class Application:
                 await self._refuse(
                     scope, receive, sending, error_answer(503, "the server is stopping", {"Retry-After": "5"})
                 )
-        path = scope["path"] if scope["path"] in self._paths else "other"
+        path = scope["path"] if scope["path"] in self._methods else "other"
         self._service.metrics.answered(path, sending.status)
 
     async def _answer(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
@@ -69,16 +71,31 @@ class Application:
                 await self._router(scope, receive, sending)
                 return
             except HTTPException as error:
-                answer = error_answer(error.status_code, error.detail, error.headers)
+                answer = error_answer(error.status_code, self._reason(scope, error), error.headers)
             except (PictureError, ArgumentError) as error:
                 answer = error_answer(422, str(error))
             except EdgefeatError as error:
                 answer = error_answer(500, str(error))
         await self._refuse(scope, receive, sending, answer)
 
+    def _reason(self, scope: Scope, error: HTTPException) -> str:
+        """Return the reason for the user: the router's own has neither the path nor what is allowed."""
+        path = scope["path"]
+        if error.status_code == 405 and path in self._methods:
+            return f"{scope['method']} {path} is not supported: send {self._methods[path]} {path}"
+        if error.status_code == 404 and path not in self._methods:
+            allowed = ", ".join(f"{method} {known}" for known, method in self._methods.items() if known not in _FILES)
+            return f"there is nothing at {path[:100]!r} (allowed: {allowed})"
+        return error.detail
+
     async def _refuse(self, scope: Scope, receive: Receive, sending: _Sending, answer: Response) -> None:
         if not sending.status:  # otherwise part of another answer has been sent
             await answer(scope, receive, sending)
+
+
+def _method(route: Route) -> str:
+    """Return the method that a route is called with."""
+    return "POST" if "POST" in (route.methods or ()) else "GET"
 
 
 class _Sending:

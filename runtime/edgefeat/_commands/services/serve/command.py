@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edgefeat._commands.cli.click_options import add_option
+from edgefeat._commands.cli.click_options import add_option, given
 from edgefeat._commands.cli.options import LIMIT_OPTIONS, choice_options, limits_of
 from edgefeat._commands.cli.terminal import documented, echo, printable
 from edgefeat._commands.services.serve.settings import SERVE_PIXELS, ServeLimits, ServeSettings
@@ -106,6 +106,8 @@ def command(
     """
     if unix is not None and sys.platform == "win32":
         raise ArgumentError("--unix is not supported on Windows: use --host and --port")
+    if unix is not None and (without := given("host", "port")):
+        raise ArgumentError(f"{without[0]} has no effect with --unix: leave it out")
     limits = limits_of(max_pixels or SERVE_PIXELS, truncated, least_share)
     body = max_body * _MEGABYTE
     settings = ServeSettings(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from edgefeat._commands.services.serve.extraction import Extracted, Extraction
 from edgefeat._commands.services.serve.http.answers import array_answer, json_answer, requested_form
@@ -53,7 +53,7 @@ class Service:
     limits: ServeLimits
     needs_token: bool
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """Return the routes, the most used first."""
         return [
             Route("/features", self.features, methods=["POST"]),

@@ -36,11 +36,11 @@ class Report:
             self._troubles.clear()
             self.note("it works again")
         for path in (*written.added, *written.moved):
-            self._say("added", f"{printable(path)}: added", path=path)
+            self._say("added", f"{path}: added", path=path)
         for path, reason in written.failed:
-            self._say("failed", f"{printable(path)}: {reason}", path=path, reason=reason)
+            self._say("failed", f"{path}: {reason}", path=path, reason=reason)
         for path in written.removed:
-            self._say("removed", f"{printable(path)}: removed", path=path)
+            self._say("removed", f"{path}: removed", path=path)
         self._added += len(written.added) + len(written.moved)
         self._failed += len(written.failed)
         self._removed += len(written.removed)
@@ -55,4 +55,4 @@ class Report:
         if self._as_json:
             echo(json.dumps({"event": event, **facts}))
         else:
-            echo(line, err=True)
+            echo(printable(line), err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,11 @@ class WatchSettings:
     limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
-        if (self.into is None) == (self.lines is None):
+        if self.into is not None and self.lines is not None:
+            raise ArgumentError(
+                "-o and --into cannot be combined: convert a database to other files with `edgefeat convert`"
+            )
+        if self.into is None and self.lines is None:
             raise ArgumentError("say where the features go: --into FILE.db, or -o FILE.jsonl")
         if self.lines is not None and self.lines.suffix.lower() != ".jsonl":
             raise ArgumentError(
@@ -49,3 +54,6 @@ class WatchSettings:
             raise ArgumentError("--precision requires --into: a .jsonl file has all digits")
         if not self.folders:
             raise ArgumentError("no FOLDER given")
+        for name, number in (("photo-seconds", self.seconds), ("settle", self.settle), ("interval", self.interval)):
+            if math.isnan(number):
+                raise ArgumentError(f"--{name} is nan (allowed: a number)")

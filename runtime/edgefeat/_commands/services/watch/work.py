@@ -121,7 +121,7 @@ def _worker_settings(
         decoding=settings.decoding,
         precision=settings.precision,
     )
-    check_same(options, bundle, held)
+    check_same(options, bundle, held, command="watch")
     return replace(own, variant=held.variant, engine=held.engine, decoding=held.decoding, precision=held.precision)
 
 
