@@ -93,7 +93,7 @@ def test_what_is_asked_for_is_measured_and_shown(edgefeat_command: Run, one_tap:
     done = edgefeat_command("bench", one_tap, Path(photos[0]).parent, *options)
     assert done.returncode == 0, done.stderr
     assert f"tiny_last_32: {variant} on " in done.stdout
-    assert ", 2 threads, exact decoding, 3 photos of 0.0 to 0.0 megapixels\n" in done.stdout
+    assert ", 2 threads, exact decoding, 3 photos of 0.0 megapixels\n" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["ms", "p50", "p90", "p99"] in rows
     assert [row[0] for row in rows if row and row[0] in STAGES] == list(STAGES)
@@ -106,9 +106,10 @@ def test_an_unreadable_photo_is_named_and_left_out(
     (tmp_path / "text.jpg").write_text("no photo")
     (tmp_path / "cut.png").write_bytes(Path(photos[0]).read_bytes()[:-200])
     unreadable = ("text.jpg", "gone.jpg", "cut.png")
-    done = edgefeat_command("bench", one_tap, *unreadable, photos[0], "--seconds", "0", "--json")
+    done = edgefeat_command("bench", one_tap, *unreadable, photos[0], "--seconds", "0", "-o", "run.json")
     assert done.returncode == 0
-    assert json.loads(done.stdout)["photos"] == [os.path.basename(photos[0])]
+    assert ", 1 photo of 0.0 megapixels\n" in done.stdout
+    assert json.loads((tmp_path / "run.json").read_text())["photos"] == [os.path.basename(photos[0])]
     assert "text.jpg: not an image in a supported format" in done.stderr
     assert "gone.jpg: no such file" in done.stderr
     assert "cut.png: cannot be decoded: the file is truncated" in done.stderr
@@ -123,6 +124,15 @@ def test_without_a_photo_it_is_wrong_use(edgefeat_command: Run, one_tap: Path, t
         assert (done.returncode, done.stdout) == (2, ""), photos
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "run.json").exists()
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan"])
+def test_a_time_that_does_not_end_or_is_no_number_is_refused(
+    edgefeat_command: Run, one_tap: Path, photos: list[str], seconds: str
+) -> None:
+    done = edgefeat_command("bench", one_tap, photos[0], "--seconds", seconds)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--seconds is {seconds} (allowed: a finite number, 0 or more)" in done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")

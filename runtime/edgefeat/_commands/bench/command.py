@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from edgefeat._bundle.json_records import to_json
 from edgefeat._commands.bench.frames import FrameRun, bench_frames
 from edgefeat._commands.bench.measurement import DeviceRun, bench
 from edgefeat._commands.cli.options import choice_options, echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import counted, documented
+from edgefeat._commands.cli.terminal import counted, documented, printable
 from edgefeat._engines.device.health import Health
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import load
@@ -60,6 +61,8 @@ def command(
     Decoding, resizing and inference are measured separately. The JSON output names the device; send it to contribute
     figures.
     """
+    if not math.isfinite(seconds):
+        raise ArgumentError(f"--seconds is {seconds} (allowed: a finite number, 0 or more)")
     paths = [path for given in photos for path in (pictures_in(given) if os.path.isdir(given) else [given])][:most]
     if not paths and (photos or frame is None):
         raise ArgumentError(
@@ -96,7 +99,7 @@ def command(
 
 
 def _tell(note: str) -> None:
-    click.echo(note, err=True)
+    click.echo(printable(note), err=True)
 
 
 def _check_output(output: str) -> None:
@@ -123,11 +126,11 @@ def _report_frames(run: FrameRun) -> None:
 
 
 def _report(run: DeviceRun) -> None:
-    megapixels = sorted(pixels / 1e6 for pixels in run.pixels)
+    sizes = dict.fromkeys(f"{pixels / 1e6:.1f}" for pixels in (min(run.pixels), max(run.pixels)))
     click.echo(f"{run.device}, {run.cores} cores, {run.architecture}, {run.system}, Python {run.python}")
     click.echo(
         f"{run.bundle}: {run.variant} on {run.engine} {run.engine_version}, {counted(run.threads, 'thread')}, "
-        f"{run.decoding} decoding, {len(run.photos)} photos of {megapixels[0]:.1f} to {megapixels[-1]:.1f} megapixels"
+        f"{run.decoding} decoding, {counted(len(run.photos), 'photo')} of {' to '.join(sizes)} megapixels"
     )
     stages = {"decode": run.decode, "resize": run.resize, "inference": run.inference, "total": run.total}
     echo_table(
