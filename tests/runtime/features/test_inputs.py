@@ -101,6 +101,17 @@ def test_wrong_use_of_lists_is_named(
 
 
 @pytest.mark.parametrize("into", [[], ["--into", "f.db"]])
+def test_a_photo_on_standard_input_is_no_list_of_paths(
+    edgefeat_command: Run, one_tap: Path, photos: list[str], into: list[str]
+) -> None:
+    with open(photos[0], "rb") as photo:
+        done = edgefeat_command("extract", one_tap, "-", *into, stdin=photo)
+    assert done.returncode == 2
+    assert "standard input is not a list of paths, one per line (- reads such a list, not a photo)" in done.stderr
+    assert "--from-file" not in done.stderr
+
+
+@pytest.mark.parametrize("into", [[], ["--into", "f.db"]])
 def test_a_url_gets_one_line(edgefeat_command: Run, one_tap: Path, photos: list[str], into: list[str]) -> None:
     url = "https://example.com/a.jpg?x=1"
     done = edgefeat_command("extract", one_tap, photos[0], url, *into)

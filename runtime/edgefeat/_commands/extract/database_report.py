@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgefeat._bulk.options import PHOTO_SECONDS, BulkOptions, BulkResult
 from edgefeat._commands.cli.options import echo_json
-from edgefeat._commands.cli.terminal import counted, echo
+from edgefeat._commands.cli.terminal import counted, echo, printable
 from edgefeat._images.limits import LEAST_SHARE, MAX_PIXELS
 
 __all__ = ["report", "resuming_command"]
@@ -40,11 +40,12 @@ def report(result: BulkResult, options: BulkOptions, again: str, *, as_json: boo
         return 128 + result.signal
     seen = sum(counts.values())
     if seen and not as_json:
-        echo(_summary(result.variant, result.engine, result.reason, result.workers, result.seconds, into, counts))
+        summary = _summary(result.variant, result.engine, result.reason, result.workers, result.seconds, into, counts)
+        echo(printable(summary))
         if result.truncated:
             echo(f"{counted(result.truncated, 'photo')} of these truncated: SELECT path, error FROM photos lists them")
     if not seen:
-        echo(f"edgefeat: no image in {', '.join((*options.paths, *options.lists))}", err=True)
+        echo(f"edgefeat: no image in {printable(', '.join((*options.paths, *options.lists)))}", err=True)
     return 0 if seen and not result.failed and not result.unlisted else 1
 
 

@@ -28,7 +28,7 @@ class _Quiet:
     """Prints failures and notes, one a line, to standard error."""
 
     def note(self, text: str) -> None:
-        click.echo(f"edgefeat: {text}", err=True)
+        click.echo(f"edgefeat: {printable(text)}", err=True)
 
     def start(self, total: int, facts: dict[str, Any]) -> None:
         pass
@@ -49,7 +49,7 @@ class _Bar:
         self._failed = 0
 
     def note(self, text: str) -> None:
-        self._say(f"edgefeat: {text}")
+        self._say(f"edgefeat: {printable(text)}")
 
     def start(self, total: int, facts: dict[str, Any]) -> None:
         from tqdm import tqdm
