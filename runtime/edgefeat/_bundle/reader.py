@@ -44,9 +44,10 @@ class Bundle:
         """
         checked_type("bundle", path, (str, os.PathLike), "the path of a folder written by `edgefeat export`")
         folder = Path(path)
-        if not os.path.isdir(folder):
-            what = "is a file" if os.path.exists(folder) else "does not exist"
-            raise BundleError(f"bundle {os.fspath(path)!r} {what} (expected: a folder written by `edgefeat export`)")
+        given = os.fspath(path)
+        if not os.path.isdir(given):  # not of `folder`: an empty path is not the working folder
+            what = "is a file" if os.path.exists(given) else "does not exist"
+            raise BundleError(f"bundle {given!r} {what} (expected: a folder written by `edgefeat export`)")
         data = _read(folder, MANIFEST_NAME, _MAX_MANIFEST_SIZE)
         try:
             manifest = Manifest.from_bytes(data)
@@ -133,6 +134,10 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
                 raise BundleError(f"bundle {folder}: {name} is not a plain file")
             data = stream.read(limit + 1)
     except OSError as error:
+        if error.errno == errno.ENOENT and name == MANIFEST_NAME:
+            raise BundleError(
+                f"bundle {str(folder)!r} has no {name} (expected: a folder written by `edgefeat export`)"
+            ) from None
         reason = "it is a link (allowed: plain files)" if error.errno == errno.ELOOP else error.strerror
         raise BundleError(f"bundle {folder}: {name} cannot be read: {reason}") from None
     if len(data) > limit:

@@ -13,6 +13,7 @@ from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.engine import Engine
 from edgefeat._engines.registry import ENGINES, engine_named
 from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
+from edgefeat._images.frames.form import parse_frame
 from edgefeat._version import install_command
 
 __all__ = ["Choice", "candidates", "default_threads", "frame_refused", "photos_refused", "variants_in_order"]
@@ -107,10 +108,12 @@ def frame_refused(bundle: Bundle, variant: Variant) -> ArgumentError:
 def _no_frame(bundle: Bundle, frame: str) -> ArgumentError:
     """Return the error for a frame that no variant takes."""
     known = ", ".join(bundle.frames()) or "none"
-    return ArgumentError(
-        f"frame {frame!r} is not in bundle {bundle.path} (it has: {known}): export it with: edgefeat export ... "
-        f"--frame {frame if frame.isprintable() else 'NAME'}"
-    )
+    missing = f"frame {frame!r} is not in bundle {bundle.path} (it has: {known})"
+    try:
+        parse_frame(frame)
+    except ArgumentError as error:
+        return ArgumentError(f"{missing}, nor can it be: {error}")
+    return ArgumentError(f"{missing}: export it with: edgefeat export ... --frame {frame}")
 
 
 def _missing(engine: Engine) -> MissingExtraError:

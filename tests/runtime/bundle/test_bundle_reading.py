@@ -25,7 +25,7 @@ def copy(one_tap: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(one_tap, tmp_path / "copy.edgefeat"))
 
 
-def refusal(bundle: Path) -> str:
+def refusal(bundle: Path | str) -> str:
     with pytest.raises(edgefeat.BundleError) as raised:
         edgefeat.Bundle.open(bundle)
     return str(raised.value)
@@ -80,7 +80,8 @@ def test_what_is_no_folder_is_refused(copy: Path, tmp_path: Path) -> None:
     assert "is a file" in refusal(copy / "manifest.json")
     assert "does not exist" in refusal(Path("a\0b"))
     (tmp_path / "empty").mkdir()
-    assert "manifest.json cannot be read: No such file" in refusal(tmp_path / "empty")
+    assert "has no manifest.json (expected: a folder written by `edgefeat export`)" in refusal(tmp_path / "empty")
+    assert "bundle '' does not exist (expected: a folder written by `edgefeat export`)" in refusal("")
 
 
 def test_an_oversize_manifest_is_not_read_on(copy: Path) -> None:

@@ -230,6 +230,9 @@ def test_packing_refuses_what_it_cannot_write_and_a_board_without_an_engine(tmp_
     ("words", "reason"),
     [
         ([ONE], "no host"),
+        (["mobilenet_v2.edgefeat"], "no host"),
+        (["pi.local"], "pi.local alone is not enough: edgefeat deploy BUNDLE USER@HOST"),
+        (["pi@nohost.invalid"], "no bundle: edgefeat deploy BUNDLE pi@nohost.invalid"),
         ([ONE, "-oProxyCommand=x"], "No such option|is not valid|-o"),
         ([ONE, "two words"], "is not valid"),
         (["--rollback", "--remove", "pi"], "exclude each other"),

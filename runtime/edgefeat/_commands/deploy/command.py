@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from dataclasses import asdict
 
@@ -63,9 +65,7 @@ def command(
     if rollback and remove:
         raise ArgumentError("--rollback and --remove exclude each other: give one")
     action: Action = "rollback" if rollback else "remove" if remove else "install"
-    hosts = bundle_and_hosts if action != "install" else bundle_and_hosts[1:]
-    if not hosts:
-        raise ArgumentError("no host: edgefeat deploy BUNDLE USER@HOST")
+    hosts = bundle_and_hosts if action != "install" else _hosts(*bundle_and_hosts)
     chosen = _services(services, no_service)
     if action != "install" and (offline or engine or chosen is not None or fresh):
         raise ArgumentError(f"--{action} takes only hosts: leave out the other options")
@@ -82,6 +82,17 @@ def command(
     else:
         _echo(reports, action)
     return 0 if all(report.error is None for report in reports) else 1
+
+
+def _hosts(bundle: str, *hosts: str) -> tuple[str, ...]:
+    """Return the hosts that follow the bundle. Raises ArgumentError if only one of the two was given."""
+    if hosts:
+        return hosts
+    if os.path.exists(bundle) or bundle.endswith(".edgefeat"):
+        raise ArgumentError(f"no host: edgefeat deploy {shlex.quote(bundle)} USER@HOST")
+    if "@" in bundle:
+        raise ArgumentError(f"no bundle: edgefeat deploy BUNDLE {shlex.quote(bundle)}")
+    raise ArgumentError(f"{bundle} alone is not enough: edgefeat deploy BUNDLE USER@HOST")
 
 
 def _services(texts: tuple[str, ...], none: bool) -> tuple[Service, ...] | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import click
 
 from edgefeat._bundle.atomic_files import written_file
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, json_option
-from edgefeat._commands.cli.terminal import documented
+from edgefeat._commands.cli.terminal import documented, printable
 from edgefeat._commands.deploy.pack import FOLDER, Pack, make_pack
 from edgefeat._commands.deploy.services import parse_service
 from edgefeat._commands.deploy.target import TARGETS, target_named
@@ -80,8 +81,9 @@ def command(
         echo_json({"file": output, "bytes": size, **_described(pack)})
         return 0
     packages = "all packages included" if offline else "the board downloads its packages"
-    click.echo(f"{output}: {size / 1e6:.1f} MB, {pack.bundle} on {pack.engine}: {', '.join(pack.variants)}; {packages}")
-    click.echo(f"on the board: tar -xf {os.path.basename(output)} && sh {FOLDER}/install.sh")
+    what = f"{pack.bundle} on {pack.engine}: {', '.join(pack.variants)}"
+    click.echo(f"{printable(output)}: {size / 1e6:.1f} MB, {what}; {packages}")
+    click.echo(f"on the board: tar -xf {shlex.quote(os.path.basename(output))} && sh {FOLDER}/install.sh")
     return 0
 
 
