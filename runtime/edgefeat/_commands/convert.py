@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat._commands.cli.options import echo_json, json_option
-from edgefeat._commands.cli.terminal import counted, documented
+from edgefeat._commands.cli.terminal import counted, documented, printable
 from edgefeat._store.feature_files import write_features
 from edgefeat._store.output import check_output
 from edgefeat._store.reader import FeatureStore
@@ -46,7 +46,7 @@ def command(database: str, output: str, as_json: bool) -> int:
         echo_json({"rows": count, "failed": failed, "files": [str(path) for path in written]})
     else:
         left_out = f"; left out: {counted(failed, 'failed photo')}" if failed else ""
-        click.echo(f"{counted(count, 'feature')} in {' and '.join(map(str, written))}{left_out}")
+        click.echo(f"{counted(count, 'feature')} in {printable(' and '.join(map(str, written)))}{left_out}")
     return 0
 
 

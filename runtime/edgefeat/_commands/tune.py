@@ -11,7 +11,7 @@ from edgefeat._bundle.gate import parse_gate
 from edgefeat._bundle.json_records import to_json
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import counted, documented
+from edgefeat._commands.cli.terminal import counted, documented, printable
 from edgefeat._engines.device.cache import cache_folder
 from edgefeat._engines.tuning import tune
 from edgefeat._engines.tuning_record import Candidate
@@ -70,7 +70,7 @@ def _pictures(bundle: Bundle, folder: str) -> np.typing.NDArray[np.uint8]:
         try:
             prepared.append(read_picture(path, bundle.manifest.picture))
         except PictureError as error:
-            click.echo(f"{path}: {error}", err=True)
+            click.echo(printable(f"{path}: {error}"), err=True)
     if not prepared:
         raise ArgumentError(f"no readable photo in {folder}: choose a folder of photos with --photos")
     return np.stack(prepared)
