@@ -14,7 +14,7 @@ import edgefeat
 from edgefeat import VARIANTS, ArgumentError, Extractor, OutputError
 from edgefeat._bundle.atomic_files import check_new_folder, new_folder
 from edgefeat._bundle.gate import DEFAULT_GATE, parse_gate
-from edgefeat._bundle.manifest import ALL_VARIANTS, is_colour
+from edgefeat._bundle.manifest import ALL_VARIANTS, INTEGER, is_colour
 from edgefeat._images.frames.form import parse_frame
 from edgefeat_export._bundle.writing import write_bundle
 from edgefeat_export._images.calibration import SYNTHETIC, check_source
@@ -34,6 +34,7 @@ from edgefeat_export._spec import (
     Normalization,
     Pooling,
     VariantSpec,
+    is_hub,
     is_model_file,
     parse_float_layers,
     weights_file,
@@ -42,6 +43,9 @@ from edgefeat_export._spec import input_size as parsed_size
 from edgefeat_export._workspace import Workspace, bundle_name
 
 __all__ = ["export"]
+
+# Poolings of tokens, which no backbone that is known by name has.
+_OF_TOKENS = ("cls", "mean-patches")
 
 
 def export(
@@ -143,6 +147,8 @@ def export(
     )
     _checked([effort], get_args(Effort), "effort")
     _checked([integer_input], get_args(IntegerInput), "integer input")
+    if integer_input != "uint8" and INTEGER not in (variants or ()):
+        raise ArgumentError(f"integer input {integer_input!r} requires variant {INTEGER}: name it with --variants")
     if jobs < 1:
         raise ArgumentError(f"jobs is {jobs} (allowed: 1 or more)")
     wanted = VariantSpec(
@@ -235,6 +241,11 @@ def _check_source(spec: NetworkSpec) -> None:
     if not is_model_file(spec.backbone):
         if spec.skipped:
             raise ArgumentError(f"layers are skipped only in saved models: leave --skip-layer out for {spec.backbone}")
+        if spec.pooling in _OF_TOKENS and not is_hub(spec.backbone):
+            raise ArgumentError(
+                f"pooling {spec.pooling} is for the tokens of hub: backbones and saved models, not for "
+                f"{spec.backbone} (allowed: avg, max, gem, flatten, none)"
+            )
         return
     if not os.path.exists(spec.backbone):
         saved_model(Path(spec.backbone))  # raises the error that names what is allowed

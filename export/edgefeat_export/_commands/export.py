@@ -13,9 +13,9 @@ from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat._bundle.json_records import to_json
 from edgefeat._bundle.manifest import INTEGER
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
-from edgefeat._commands.cli.terminal import documented
-from edgefeat._images.frames.form import COLORS, FORMATS, ROTATIONS, parse_frame
+from edgefeat._commands.cli.terminal import documented, printable
 from edgefeat_export._bundle.figures import FIDELITY_HEADER, accuracies, accuracy_sentence, fidelities, fidelity_row
+from edgefeat_export._commands.frame_options import frame_names, frame_options
 from edgefeat_export._images.calibration import SYNTHETIC
 from edgefeat_export._quantize.correction.pieces import ALL_PIECES
 from edgefeat_export._spec import Effort, Fit, IntegerInput, Normalization, Pooling, parse_config, parse_input
@@ -116,35 +116,7 @@ __all__ = ["command"]
     type=click.Choice(get_args(Fit)),
     help="How to fit photos with another aspect ratio.  [default: stretch; for a KerasHub preset, its own]",
 )
-@click.option(
-    "--frame",
-    "frames",
-    multiple=True,
-    metavar="WIDTHxHEIGHT|NAME",
-    help="Also write each model file with a camera's frame of this size as its input: colours, rotation, --fit and "
-    "resize are then in the file. Repeat for several frames; each can be a whole name, such as nv21-640x480-90.",
-)
-@click.option(
-    "--frame-format",
-    default="rgb",
-    show_default=True,
-    type=click.Choice(FORMATS),
-    help="Pixel format of frames whose name has none.",
-)
-@click.option(
-    "--frame-rotation",
-    default="0",
-    show_default=True,
-    type=click.Choice([str(angle) for angle in ROTATIONS]),
-    help="Clockwise rotation that turns the frame upright, in degrees.",
-)
-@click.option(
-    "--frame-color",
-    default="bt601",
-    show_default=True,
-    type=click.Choice(COLORS),
-    help="Colours of a YUV frame: matrix, and -full for luma from 0 to 255.",
-)
+@frame_options
 @click.option(
     "--background",
     default="white",
@@ -251,7 +223,7 @@ def command(
 
     def tell(note: str) -> None:
         notes.append(note)
-        click.echo(f"edgefeat: {note}", err=True)
+        click.echo(f"edgefeat: {printable(note)}", err=True)
 
     extractor = export(
         backbone,
@@ -278,10 +250,7 @@ def command(
         integer_input=integer_input,
         fit=fit,
         background=background,
-        frames=[
-            parse_frame(frame, pixels=frame_format, rotation=int(frame_rotation), color=frame_color).name
-            for frame in frames
-        ],
+        frames=frame_names(frames, frame_format, int(frame_rotation), frame_color),
         seed=seed,
         jobs=jobs,
         overwrite=overwrite,
@@ -306,7 +275,9 @@ def _listed(text: str) -> list[str]:
 
 def _report(extractor: Extractor) -> None:
     manifest = extractor.bundle.manifest
-    click.echo(f"{extractor.bundle.path}: {', '.join(f'{tap.name} {tap.shape}' for tap in manifest.taps)}")
+    click.echo(
+        f"{printable(str(extractor.bundle.path))}: {', '.join(f'{tap.name} {tap.shape}' for tap in manifest.taps)}"
+    )
     echo_table(FIDELITY_HEADER, [fidelity_row(*row) for row in fidelities(manifest)])
     for tap, accuracy in accuracies(manifest):
         click.echo(accuracy_sentence(tap, accuracy))

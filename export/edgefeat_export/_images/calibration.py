@@ -19,7 +19,7 @@ from edgefeat._images.picture import read_picture
 from edgefeat._images.sources.folders import pictures_in
 from edgefeat_export._images.synthetic import dead_leaves
 
-__all__ = ["MOST_CALIBRATING", "SYNTHETIC", "CalibrationSet", "check_source", "gather"]
+__all__ = ["MOST_CALIBRATING", "SYNTHETIC", "CalibrationSet", "check_source", "few_photos", "gather"]
 
 #: The value of `calibration` that stands for generated images.
 SYNTHETIC = "synthetic"
@@ -77,6 +77,17 @@ def check_source(source: str | os.PathLike[str], what: str) -> None:
         raise ArgumentError(f"{what} {str(source)!r} is not a folder (allowed: {allowed})")
 
 
+def few_photos(about: Calibration) -> str | None:
+    """Return a sentence for the user if generated images were added to the photos that calibrate int8."""
+    if about.source == SYNTHETIC or about.pictures >= _FEWEST_CALIBRATING:
+        return None
+    photos = "1 photo calibrates" if about.pictures == 1 else f"{about.pictures} photos calibrate"
+    return (
+        f"only {photos} int8: {_ADDED} generated images were added; with {_FEWEST_CALIBRATING} photos or more, "
+        "unusual ones are more faithful"
+    )
+
+
 def gather(
     calibration: str | os.PathLike[str],
     evaluation: str | os.PathLike[str] | None,
@@ -113,11 +124,6 @@ def gather(
             )
         spare = 0 if checks else min(_MOST_CHECKING, len(pictures) // 5)
         calibrating, apart, source = pictures[spare:], pictures[:spare], "photos"
-        if len(calibrating) < _FEWEST_CALIBRATING:
-            tell(
-                f"only {len(calibrating)} photos calibrate int8: {_ADDED} generated images were added; with "
-                f"{_FEWEST_CALIBRATING} photos or more, unusual ones are more faithful"
-            )
     if checks:
         return _evaluated(calibrating, source, checks, str(evaluation), form, seed, tell)
     return _kept_apart(calibrating, apart, tuple(photo.path for photo in read[:spare]), source, form, seed, tell)

@@ -27,7 +27,7 @@ from edgefeat_export._spec import NetworkSpec
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
 
-__all__ = ["Network", "build", "tap_name", "weights_sha256"]
+__all__ = ["Network", "build", "layer_poolings", "tap_name", "weights_sha256"]
 
 Array = NDArray[np.float32]
 
@@ -56,10 +56,7 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
     A projection is fitted to `pictures`, uint8 (N, H, W, 3). The result's `features` computes the reference features of
     any such images with Keras and NumPy, by tap name.
     """
-    poolings = [
-        layer_pooling(spec, layer, output.shape, trunk.size, trunk.tokens)
-        for layer, output in zip(trunk.layers, _outputs(trunk.model), strict=True)
-    ]
+    poolings = layer_poolings(trunk, spec)
     projections = _fit(trunk, spec, poolings, pictures)
     source = keras.Input((*trunk.size, 3), dtype="float32", name="image")
     maps = _as_list(trunk.model(trunk.preprocess(source)))
@@ -95,6 +92,14 @@ def build(trunk: Trunk, spec: NetworkSpec, pictures: NDArray[np.uint8]) -> Netwo
         if spec.normalization == "l2" and math.prod(tap.shape) == 1
     ]
     return Network(keras.Model(source, heads), taps, features, tuple(notes))
+
+
+def layer_poolings(trunk: Trunk, spec: NetworkSpec) -> list[LayerPooling]:
+    """Return how each layer of the trunk is pooled. Raises ArgumentError if a layer cannot have `spec.pooling`."""
+    return [
+        layer_pooling(spec, layer, output.shape, trunk.size, trunk.tokens)
+        for layer, output in zip(trunk.layers, _outputs(trunk.model), strict=True)
+    ]
 
 
 def tap_name(layer: str) -> str:

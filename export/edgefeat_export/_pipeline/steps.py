@@ -60,10 +60,11 @@ def _build_network(work: Workspace, spec: NetworkSpec) -> BuiltNetwork:
     from edgefeat_export._images.calibration import gather
     from edgefeat_export._images.frames import camera_frames, prepared
     from edgefeat_export._network.named_trunk import build_trunk
-    from edgefeat_export._network.network import build, weights_sha256
+    from edgefeat_export._network.network import build, layer_poolings, weights_sha256
     from edgefeat_export._network.random_weights import condition
 
     trunk = build_trunk(spec)
+    layer_poolings(trunk, spec)  # before the photos are read: a pooling that does not apply is an error
     height, width = trunk.size
     form = PictureForm(
         height, width, fit=spec.fit or trunk.fit or "stretch", transparency=spec.background, color=trunk.color

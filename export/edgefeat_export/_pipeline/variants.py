@@ -11,6 +11,7 @@ from edgefeat._bundle.manifest import ALL_VARIANTS, INTEGER, Refusal
 from edgefeat_export._bundle.figures import interval_sentence
 from edgefeat_export._convert.tflite.facts import has_weights, is_transformer
 from edgefeat_export._convert.tflite.partitions import partitions
+from edgefeat_export._images.calibration import few_photos
 from edgefeat_export._measure.gate import unfaithful
 from edgefeat_export._measure.refusals import refusal
 from edgefeat_export._measure.timing import slower_than_float
@@ -62,6 +63,8 @@ def make_variants(
     """
     outcome = _Outcome()
     int8 = [variant for variant in wanted.variants if variant in _CORRECTED]
+    if int8 and (few := few_photos(network.facts.calibration)):
+        tell(few)
     _make_float(network, wanted, workers, outcome)
     workers.close(tensorflow=True)
     ladder = Ladder(network, wanted, workers)

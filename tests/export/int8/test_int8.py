@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -213,7 +214,10 @@ def test_a_default_variant_that_misses_its_gate_is_left_out_and_the_others_are_w
 def test_nothing_is_written_where_all_that_was_wanted_is_refused(
     model: Path, small_photos: Path, tmp_path: Path
 ) -> None:
-    output = tmp_path / "none.edgefeat"
+    output, few = tmp_path / "none.edgefeat", tmp_path / "few"
+    few.mkdir()
+    for photo in sorted(small_photos.iterdir())[:12]:
+        shutil.copy(photo, few)
     options = [
         "--preprocess",
         "tf",
@@ -226,10 +230,11 @@ def test_nothing_is_written_where_all_that_was_wanted_is_refused(
         "--effort",
         "quick",
         "--calibration",
-        str(small_photos),
+        str(few),
     ]
     done = command("export", str(model), *options, "-o", str(output))
     assert done.returncode == 1
+    assert "only 10 photos calibrate int8: 60 generated images were added" in done.stderr
     assert done.stderr.count("tflite-int8 was not written") == 1
     assert not output.exists()
 

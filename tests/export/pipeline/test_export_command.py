@@ -39,6 +39,9 @@ Done: TypeAlias = "subprocess.CompletedProcess[str]"
 
 Run = Callable[..., Done]
 
+# The photos are not looked at.
+WITHOUT_TOKENS = ["--layer", "stem", "--pooling", "cls", "--calibration", "unreadable"]
+
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 
 
@@ -169,6 +172,7 @@ def test_photos_calibrate_and_unreadable_ones_are_reported(run: Run, model: Path
         r"cut\.png: cannot be decoded: the file is truncated, \d+ % .*\(allowed: all\)$", done.stderr, re.M
     )
     assert "no photos were given" not in done.stderr
+    assert "int8" not in done.stderr  # none was asked for
     lines = done.stdout.splitlines()
     assert lines[0] == "tiny_32.edgefeat: classes (10,)"
     assert [line.split()[0] for line in lines[1:]][:2] == ["variant", "tflite-float32"]
@@ -182,6 +186,9 @@ def test_photos_calibrate_and_unreadable_ones_are_reported(run: Run, model: Path
         (["MODEL", "--input-size", "64x"], 2, "input size '64x' (allowed: N or HEIGHTxWIDTH, each 1 to 2048)"),
         (["MODEL", "--variants", "tflite-int4"], 2, "variant 'tflite-int4' is unknown (allowed: tflite-float32, "),
         (["MODEL", "--variants", ""], 2, "no variant was requested"),
+        (["MODEL", "--integer-input", "int8"], 2, "integer input 'int8' requires variant tflite-integer: name it"),
+        (["mobilenet_v2", "--pooling", "cls"], 2, "not for mobilenet_v2 (allowed: avg, max,"),
+        (["MODEL", "--preprocess", "raw", *WITHOUT_TOKENS], 2, "pooling cls does not apply to layer 'stem'"),
         (["MODEL", "--whiten"], 2, "whitening requires a projection"),
         (["MODEL", "--seed", "-1"], 2, "seed -1 (allowed: 0 to 4294967295)"),
         (["nowhere.keras"], 2, "model 'nowhere.keras' does not exist"),
