@@ -10,8 +10,11 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from edgefeat import EdgefeatError
+from edgefeat import ArgumentError, EdgefeatError
 from edgefeat._commands.cli.terminal import reason
+
+# What a failure says in the table of a report.
+_LONGEST = 200
 
 
 def child_environment() -> dict[str, str]:
@@ -42,10 +45,11 @@ def interruption_deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def run_module(module: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
+def run_module(module: str, *arguments: str, environment: dict[str, str] | None = None, longest: int = _LONGEST) -> str:
     """Run `python -m <module>` and return its standard output.
 
-    Raises EdgefeatError with the reason that it prints where it fails.
+    Raises EdgefeatError with the reason that it prints where it fails, up to `longest` characters of it; ArgumentError
+    if edgefeat says that it was used wrongly.
     """
     done = subprocess.run(
         [sys.executable, "-P", "-m", module, *arguments],
@@ -56,5 +60,13 @@ def run_module(module: str, *arguments: str, environment: dict[str, str] | None 
         check=False,
     )
     if done.returncode != 0:
-        raise EdgefeatError((reason(done.stderr) or f"exit status {done.returncode}")[:200])
+        kind = ArgumentError if module == "edgefeat" and done.returncode == 2 else EdgefeatError
+        raise kind(_shortened(reason(done.stderr) or f"exit status {done.returncode}", longest))
     return done.stdout
+
+
+def _shortened(text: str, longest: int) -> str:
+    """Return the text, cut after a word if it is longer."""
+    if len(text) <= longest:
+        return text
+    return f"{text[:longest].rpartition(' ')[0] or text[:longest]} ..."

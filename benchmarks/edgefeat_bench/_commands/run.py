@@ -22,8 +22,8 @@ from edgefeat_bench._records import Run
 from edgefeat_bench._report.tables import tables
 from edgefeat_bench._run.benchmark import result_path, run
 from edgefeat_bench._setup.bundle_export import exported_bundle, is_backbone_name
-from edgefeat_bench._setup.photos import parsed_size
-from edgefeat_bench._setup.settings import FULL, SHORT, SIZES, Settings
+from edgefeat_bench._setup.photos import parsed_size, source_photos
+from edgefeat_bench._setup.settings import FULL, SHORT, SIZES, SYNTHETIC, Settings
 
 _PATH, _COUNT = click.Path(), click.IntRange(min=1)
 
@@ -47,7 +47,7 @@ _PATH, _COUNT = click.Path(), click.IntRange(min=1)
 @click.option("--model", default="", type=_PATH, metavar="FILE", help="File or preset folder that BUNDLE was made of.")
 @click.option(
     *("--calibration", "calibration"),
-    default="synthetic",
+    default=SYNTHETIC,
     show_default=True,
     type=_PATH,
     help="Photos BUNDLE was calibrated on, for random weights and a projection.",
@@ -79,14 +79,15 @@ def command(bundle: Path, threads: tuple[int, ...], as_json: bool, **options: An
     from it, or generated if none is large enough. Results are written to OUTPUT/<name>-<threads>t.json during the run.
     """
     settings = _settings(bundle, options)
+    counts = tuple(dict.fromkeys(threads or (default_threads(),)))
+    if max(counts) > available_cores():
+        raise ArgumentError(f"--threads {max(counts)} (allowed: 1 to {available_cores()}, this machine's cores)")
     if is_backbone_name(str(bundle)):
         settings = replace(settings, bundle=exported_bundle(str(bundle), settings.prepared, _tell))
     opened = edgefeat.Bundle.open(settings.bundle)
     settings.contenders(opened)
     found = []
-    for count in dict.fromkeys(threads or (default_threads(),)):
-        if count > available_cores():
-            raise ArgumentError(f"--threads {count} (allowed: 1 to {available_cores()}, this machine's cores)")
+    for count in counts:
         one = replace(settings, threads=count)
         path = result_path(one, opened)
         try:
@@ -110,6 +111,11 @@ def _settings(bundle: Path, options: dict[str, Any]) -> Settings:
         raise ArgumentError(f"--sizes is empty (allowed: such as {','.join(SIZES)})")
     for size in sizes:
         parsed_size(size)
+    source_photos(options["photos"])
+    if options["calibration"] != SYNTHETIC and not Path(options["calibration"]).is_dir():
+        raise ArgumentError(
+            f"--calibration {options['calibration']!r} is not a folder (allowed: a folder of photos, or {SYNTHETIC!r})"
+        )
     if options["labelled"] is not None:
         labelled_photos(options["labelled"])
     if options["model"] and not Path(options["model"]).exists():

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from edgefeat import EdgefeatError, ExportError, MissingExtraError
+from edgefeat import ArgumentError, EdgefeatError, ExportError, MissingExtraError
 from edgefeat_bench._processes import run_module
 
 _HUB = "hub:"
+# The reason of an export that failed is told whole: it names what to do.
+_LONGEST = 1000
 _RANDOM = "its weights are random: times are valid, features mean nothing"
 
 
@@ -23,17 +25,17 @@ def export(path: Path, *options: str) -> Path:
     if not path.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            run_module("edgefeat", "export", *options, "-o", str(path))
+            run_module("edgefeat", "export", *options, "-o", str(path), longest=_LONGEST)
         except EdgefeatError as error:
-            raise ExportError(f"{path.name} could not be exported: {str(error).removeprefix('edgefeat: ')}") from None
+            raise ExportError(f"{path.name} could not be exported: {_reason(error)}") from error
     return path
 
 
 def exported_bundle(backbone: str, folder: Path, tell: Callable[[str], None]) -> Path:
     """Return the bundle of `backbone` below `folder`, with its trained weights if available, or else random ones.
 
-    It is calibrated on generated photos. Raises MissingExtraError without the extra `export`, ExportError if the
-    export fails.
+    It is calibrated on generated photos. Raises MissingExtraError without the extra `export`, ArgumentError for an
+    unknown name, ExportError if the export fails.
     """
     # A preset has weights of its own.
     words, own = ("its own", []) if backbone.startswith(_HUB) else ("ImageNet", ["--weights", "imagenet"])
@@ -50,6 +52,12 @@ def exported_bundle(backbone: str, folder: Path, tell: Callable[[str], None]) ->
             tell(f"exporting {backbone} with {words} weights")
             return export(trained, backbone, *own)
         except ExportError as error:
+            if isinstance(error.__cause__, ArgumentError):  # with random weights, too
+                raise ArgumentError(_reason(error.__cause__)) from None
             tell(f"{error}; exporting it with random weights")
     tell(f"{backbone}: {_RANDOM}")
     return export(random, backbone, "--weights", "random")
+
+
+def _reason(error: EdgefeatError) -> str:
+    return str(error).removeprefix("edgefeat: ")

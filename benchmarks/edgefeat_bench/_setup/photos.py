@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,15 +36,27 @@ def parsed_size(text: str) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
+def source_photos(source: str | None) -> list[str]:
+    """Return the photos in the user's folder, none without a folder. Raises ArgumentError for one without photos."""
+    if source is None:
+        return []
+    if not os.path.exists(source):
+        raise ArgumentError(
+            f"folder {source!r} does not exist (expected: a folder of photos, or none to generate photos)"
+        )
+    found = pictures_in(source)
+    if not found:
+        raise ArgumentError(f"no photo in {source!r} (expected: a folder of photos, or none to generate photos)")
+    return found
+
+
 def photos_of_sizes(source: str | None, sizes: Sequence[str], count: int, folder: Path) -> tuple[Photos, ...]:
     """Return `count` photos of each size, written below `folder`. Raises ArgumentError for a folder without photos.
 
     Photos of `source` are rotated upright, cropped to the shape and made smaller. The names of generated ones begin
     with `generated`. Arrays are uint8 RGB (480, 640, 3).
     """
-    found = pictures_in(source) if source is not None else []
-    if source is not None and not found:
-        raise ArgumentError(f"no photo in {source!r} (expected: a folder of photos, or none to generate photos)")
+    found = source_photos(source)
     # Spread over the folder, which may be sorted by subject.
     most = min(count, len(found))
     chosen = [found[index * len(found) // most] for index in range(most)]

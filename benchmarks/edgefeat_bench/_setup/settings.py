@@ -14,6 +14,9 @@ from edgefeat_bench._records import Contender
 #: VGA, 2 and 12 megapixels, and images already in memory.
 SIZES = ("640x480", "1600x1200", "4000x3000", "array")
 
+#: The calibration that stands for generated images.
+SYNTHETIC = "synthetic"
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -52,7 +55,7 @@ class Settings:
     costs: bool = False
     labelled: str | None = None
     model: str = ""
-    calibration: str = "synthetic"
+    calibration: str = SYNTHETIC
     seed: int = 0
     right_cosine: float = 0.95
     resume: bool = False

@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("psutil", reason="needs the bench extra")
 
-from tests.benchmarks.run.runs import BUNDLE, OURS, QUICK, bench, measured, result
+from tests.benchmarks.run.runs import BUNDLE, OURS, QUICK, bench, measured, result, running
 
 import edgefeat
 from edgefeat_bench._contenders.interface import Task
@@ -113,6 +113,30 @@ def test_bad_use_is_one_clear_sentence(arguments: list[str], words: str, tmp_pat
     assert words in sentence
     assert sentence.startswith("edgefeat-bench: ")
     assert see.startswith("  see docs/")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["nowhere"], "folder 'nowhere' does not exist"),
+        (["--threads", "4096"], "--threads 4096"),
+        (["--calibration", "nowhere"], "--calibration 'nowhere' is not a folder"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_network_is_exported(options: list[str], words: str, tmp_path: Path) -> None:
+    with running("run", "mobilenet_v2", *options, "-o", tmp_path / "results") as process:
+        assert process.stderr is not None
+        assert words in process.stderr.readline()
+        assert process.wait(timeout=60) == 2
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs the export extra")
+def test_a_misspelt_network_is_told_once_and_not_exported_with_random_weights(tmp_path: Path) -> None:
+    done = bench("run", "mobilenet_v22", "-o", tmp_path / "results")
+    assert done.returncode == 2
+    assert done.stderr.count("backbone 'mobilenet_v22' is unknown (similar: mobilenet_v2, ") == 1
+    assert "random" not in done.stderr
 
 
 def test_photos_become_upright_camera_jpegs_of_each_size_and_small_ones_give_way(tmp_path: Path) -> None:

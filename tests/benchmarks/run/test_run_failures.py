@@ -127,3 +127,6 @@ def test_what_a_command_said_is_the_reason(tmp_path: Path) -> None:
     with pytest.raises(EdgefeatError, match="no bundle") as failure:
         run_module("edgefeat", "verify", str(tmp_path / "no bundle"))
     assert "see docs/" not in str(failure.value)
+    with pytest.raises(EdgefeatError, match=r"words words \.\.\.$") as failure:
+        run_module("edgefeat", "verify", "words " * 100)
+    assert len(str(failure.value)) <= 204
