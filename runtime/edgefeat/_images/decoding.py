@@ -49,7 +49,7 @@ def decoded_with_share(
         raise ArgumentError(f"decoding {decoding!r} is unknown (allowed: 'fast', 'exact')")
     if isinstance(source, Image.Image):
         limits.check(source.size)
-        # Pillow's `open` leaves the file to be decoded, and its EXIF block to be read, by whatever uses the image first.
+        # `Image.open` leaves the file to be decoded, and its EXIF block to be read, by what uses the image first.
         with _LOADING[id(source) // _ALIGNMENT % len(_LOADING)], as_picture_errors():
             source.load()
             orientation(source, form)
