@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import LONG
 
 pytest.importorskip("psutil", reason="needs the bench extra")
 pytest.importorskip("tensorflow", reason="needs the export extra")
@@ -24,6 +26,10 @@ from edgefeat_bench._setup.setup import set_up
 
 # Its first blocks: each way of TensorFlow traces every layer, in a process of its own.
 NETWORK = ["mobilenet", "--alpha", "0.25", "--weights", "random", "--input-size", "64", "--layer", "conv_pw_3_relu"]
+
+
+#: Other ways to call the same model: `make test-long`.
+LEFT_OUT = () if "EDGEFEAT_LONG" in os.environ else ("keras model(x)", "tf.function")
 
 
 def ignore(_: str) -> None:
@@ -53,7 +59,7 @@ def settings(folder: Path, photos: Path, **more: Any) -> Settings:
         extent=Extent(photos=2, rounds=2, starts=1, bulk_pictures=6, bulk_rounds=1),
         photos=str(folder / "all"),
         sizes=("640x480", "array"),
-        without=("tuned", "torch"),
+        without=("tuned", "torch", *LEFT_OUT),
         peaks=False,
         labelled=str(folder / "labelled"),
         calibration=str(photos),
@@ -71,7 +77,10 @@ def of_kind(measured: Run, kind: str) -> Result:
     return next(one for one in measured.results if one.contender.kind == kind)
 
 
-@pytest.mark.parametrize("kind", ["keras-predict", "keras-call", "tf-function", "tf-saved-model"])
+@pytest.mark.parametrize(
+    "kind",
+    ["keras-predict", "tf-saved-model", *(pytest.param(one, marks=LONG) for one in ("keras-call", "tf-function"))],
+)
 def test_each_way_of_tensorflow_gives_the_features_of_keras(measured: Run, kind: str) -> None:
     found = of_kind(measured, kind)
     assert found.status == "ok", found.reason

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
 import keras
+from tests.conftest import LONG
 
 from edgefeat_export import StepCost, export
 
@@ -35,6 +36,7 @@ def _peaks(folder: Path, photos: Path, units: int) -> dict[str, int]:
     return {cost.step: cost.peak_bytes for cost in costs}
 
 
+@LONG
 def test_a_large_dense_layer_is_not_copied_many_times(small_photos: Path, tmp_path: Path) -> None:
     units = 512
     weights = 64 * 64 * 8 * units * 4

@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
+from tests.conftest import LONG
+
 import edgefeat
 import edgefeat_export
 from edgefeat import ArgumentError
@@ -181,6 +183,7 @@ def saved_network(path: Path, activation: str) -> Path:
     return path
 
 
+@LONG
 def test_what_int8_gains_in_speed_is_spent_on_first_layers_in_float_until_it_is_near(
     small_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

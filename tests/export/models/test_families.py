@@ -30,7 +30,7 @@ MEMBERS = {
     "mobilenet_v3_small": (32, "expanded_conv_4_add"),
 }
 #: Those whose layers others have, wired in another way: `make test-long`.
-ALIKE = ("alexnet", "efficientnet_b0", "googlenet", "mobilenet_v2")
+ALIKE = ("alexnet", "efficientnet_b0", "googlenet", "inception_v3", "mobilenet_v2")
 #: Those whose operations or size the int8 quantizers have had trouble with.
 IN_INT8 = ("convnext_tiny", "densenet121", "mobilenet_v3_small")
 

@@ -64,7 +64,7 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Path]:
     return backbone, folder / "small_vit", folder / "vit.keras"
 
 
-@pytest.mark.parametrize("source", ["preset", "file"])
+@pytest.mark.parametrize("source", ["preset", pytest.param("file", marks=LONG)])
 def test_features_are_those_of_kerashubs_model(
     vit: tuple[Any, Path, Path], source: str, small_photos: Path, tmp_path: Path
 ) -> None:
