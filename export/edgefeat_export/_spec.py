@@ -66,8 +66,8 @@ LAYERS_SUFFIX = ".json"
 
 #: The beginning of a backbone of KerasHub: a preset, the folder of one, or a class.
 HUB = "hub:"
-#: Files of a SavedModel folder, of an unpacked Keras archive, and of a model of TensorFlow.js.
-_FOLDER_MARKS = ("saved_model.pb", "model.weights.h5", "model.json")
+#: Files of a SavedModel folder, and of an unpacked Keras archive.
+_FOLDER_MARKS = ("saved_model.pb", "model.weights.h5")
 
 _LARGEST_SIDE = 2048
 _WEIGHTS_SUFFIXES = (".h5", ".hdf5", ".keras", ".safetensors")

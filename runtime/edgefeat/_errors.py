@@ -90,13 +90,13 @@ class EdgefeatWarning(UserWarning):
 
 
 def checked_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
-    """Return `value` as a number. Raises ArgumentError unless it is whole, of any integer type, and within the limits.
+    """Return `value` as a whole number, of any type. Raises ArgumentError unless it is one, and within the limits.
 
     The message has `name`, the argument's.
     """
     allowed = f"{least} to {most}" if most is not None else f"{least} or more"
     try:
-        whole = operator.index(value)
+        whole = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
     except TypeError:
         raise ArgumentError(f"{name} is {value!r} (allowed: a whole number, {allowed})") from None
     if whole < least or (most is not None and whole > most):

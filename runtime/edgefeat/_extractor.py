@@ -18,7 +18,7 @@ from edgefeat._engines.engine import Session, open_variant, resize_threads
 from edgefeat._engines.forked_sessions import ReopenedSession
 from edgefeat._engines.selection import Choice, default_threads, frame_refused, photos_refused
 from edgefeat._engines.session import open_session
-from edgefeat._errors import ArgumentError, EdgefeatError, PictureError, checked_type
+from edgefeat._errors import ArgumentError, EdgefeatError, PictureError, checked_type, checked_whole
 from edgefeat._images.form import Decoding
 from edgefeat._images.frames.buffer import FrameBuffer, frame_array
 from edgefeat._images.frames.form import FrameForm
@@ -184,8 +184,7 @@ class Extractor:
 
         Up to `ahead` following images are decoded in other threads while the engine runs.
         """
-        if ahead < 1:
-            raise ArgumentError(f"ahead is {ahead} (allowed: 1 or more)")
+        ahead = checked_whole("ahead", ahead)
         self._check_photos()
         check_several(pictures)
         return self._stream(pictures, ahead, channels)

@@ -65,10 +65,8 @@ def frame_names(frames: Sequence[str], pixels: str, rotation: int, color: str) -
         if not frames:
             raise ArgumentError(f"{option} requires --frame: add --frame WIDTHxHEIGHT")
         if not any(_needs(option, frame, pixels) for frame in frames):
-            raise ArgumentError(
-                f"{option} has no effect on --frame {', '.join(frames)} (allowed: for frames whose name leaves it out, "
-                "and colours for YUV formats only): leave it out"
-            )
+            why = "is for YUV frames only" if option == "--frame-color" else "is for frames whose name leaves it out"
+            raise ArgumentError(f"{option} {why}, unlike --frame {', '.join(frames)}: leave it out")
     return names
 
 

@@ -153,7 +153,10 @@ def backbone_named(name: str) -> Backbone:
     if backbone is None:
         near = difflib.get_close_matches(_key(name), by_key, n=5, cutoff=0.5)
         names = [by_key[key].name for key in near] or [backbone.name for backbone in backbones()]
-        raise ArgumentError(f"backbone {name!r} is unknown ({'similar' if near else 'allowed'}: {', '.join(names)})")
+        folder = f"; for the folder of that name write {os.path.join(name, '')}" if os.path.isdir(name) else ""
+        raise ArgumentError(
+            f"backbone {name!r} is unknown ({'similar' if near else 'allowed'}: {', '.join(names)}){folder}"
+        )
     return backbone
 
 

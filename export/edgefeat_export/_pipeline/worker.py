@@ -21,6 +21,7 @@ from typing import Any
 
 from edgefeat import EdgefeatError
 from edgefeat._engines.device.memory import held_memory, peak_memory, trim_heap
+from edgefeat_export._models.messages import first_line
 
 __all__ = ["Call", "Reply", "main"]
 
@@ -83,7 +84,7 @@ def _run(call: Call) -> Reply:
         error = type(raised)(str(raised))
     except Exception as raised:  # noqa: BLE001  any error of a converter is reported to the caller of the step
         traceback.print_exc()
-        failure = traceback.format_exception_only(raised)[-1].strip()
+        failure = f"{type(raised).__name__}: {first_line(raised)}"
     peak = peak_memory() or 0
     _release()
     return Reply(result, error, failure, peak, held_memory() or 0)

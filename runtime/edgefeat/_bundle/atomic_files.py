@@ -13,7 +13,7 @@ from edgefeat._bundle.manifest import ALL_VARIANTS, MANIFEST_NAME
 from edgefeat._bundle.reader import PART_NAME
 from edgefeat._errors import ArgumentError, OutputError
 
-__all__ = ["check_new_folder", "new_folder", "umask", "write_file", "written_file"]
+__all__ = ["check_new_folder", "led_to", "new_folder", "umask", "write_file", "written_file"]
 
 # A folder with anything else in it is never replaced: many projects have a `manifest.json`.
 _BUNDLE_NAMES = frozenset(
@@ -34,9 +34,9 @@ def written_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     A link stays, and the file that it leads to is replaced. Raises OutputError if the folder is missing or not
     writable, the path is no plain file, or the disk is full.
     """
-    target = Path(os.path.realpath(path) if os.path.islink(path) else path)
+    target = led_to(path)
     if os.path.lexists(target) and not target.is_file():
-        raise OutputError(f"{os.fspath(path)} cannot be written: it is a folder or a device, not a plain file")
+        raise OutputError(f"{os.fspath(path)} cannot be written: it is no plain file but a folder, a device or a pipe")
     try:
         descriptor, temporary = _new_file(target)
     except OSError as error:
@@ -54,6 +54,11 @@ def written_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def led_to(path: str | os.PathLike[str]) -> Path:
+    """Return the file that a link leads to, whether it exists or not; `path` itself if it is no link."""
+    return Path(os.path.realpath(path) if os.path.islink(path) else path)
 
 
 def _new_file(target: Path) -> tuple[int, str]:

@@ -112,7 +112,7 @@ def _no_frame(bundle: Bundle, frame: str) -> ArgumentError:
     try:
         parse_frame(frame)
     except ArgumentError as error:
-        return ArgumentError(f"{missing}, nor can it be: {error}")
+        return ArgumentError(f"{missing}; {error}")
     return ArgumentError(f"{missing}: export it with: edgefeat export ... --frame {frame}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import SupportsFloat
 
 from edgefeat._errors import ArgumentError, PictureError, checked_whole
 
@@ -49,8 +48,12 @@ class Limits:
     least_share: float = 1.0
 
     def __post_init__(self) -> None:
-        checked_whole("max_pixels", self.max_pixels, most=_MOST_PIXELS)
-        if not isinstance(self.least_share, SupportsFloat) or not 0 < float(self.least_share) <= 1:
+        object.__setattr__(self, "max_pixels", checked_whole("max_pixels", self.max_pixels, most=_MOST_PIXELS))
+        try:
+            share = float(self.least_share)
+        except (TypeError, ValueError):
+            share = -1.0
+        if not 0 < share <= 1:
             raise ArgumentError(f"least_share is {self.least_share!r} (allowed: above 0, to 1)")
 
     def check(self, size: tuple[int, int], *, what: str = "an image", cost: float = 1.0) -> None:

@@ -5,8 +5,9 @@ Calibration, fidelity, golden vectors, benchmarks and devices all use this modul
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import BinaryIO, Literal, TypeAlias, TypeGuard
 
 import numpy as np
@@ -43,18 +44,23 @@ PictureSource: TypeAlias = (
 Channels = Literal["rgb", "bgr"]
 
 
+#: The kinds of arrays whose values are objects such as paths, instead of pixels.
+_OBJECTS = "OUT"
+
+
 def are_several(pictures: PictureSource | Sequence[PictureSource]) -> TypeGuard[Sequence[PictureSource]]:
     """Return whether these are several images: a sequence, or an array (N, H, W, C) or of N paths."""
     if isinstance(pictures, np.ndarray):
-        return pictures.ndim == 4 or (pictures.ndim == 1 and pictures.dtype.kind in "OUT")
+        return pictures.ndim == 4 or (pictures.ndim == 1 and pictures.dtype.kind in _OBJECTS)
     return isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes | bytearray | memoryview)
 
 
 def check_several(pictures: object) -> None:
     """Raise ArgumentError for a single image, whose characters, bytes or rows are not images, and what is none."""
-    one = isinstance(pictures, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(pictures, "read")
-    one = one or (isinstance(pictures, np.ndarray) and pictures.ndim in (2, 3))
-    if one or not isinstance(pictures, Iterable):
+    one = isinstance(pictures, str | bytes | bytearray | memoryview | os.PathLike | io.IOBase)
+    if isinstance(pictures, np.ndarray):  # a stack of gray images has three dimensions, too
+        one = pictures.ndim in (0, 2) or (pictures.ndim == 3 and pictures.shape[2] in (1, 3, 4))
+    if one or not (hasattr(pictures, "__iter__") or hasattr(pictures, "__getitem__")):
         raise ArgumentError(f"pictures is one {type(pictures).__name__} (allowed: several images): write [picture]")
 
 
@@ -148,6 +154,11 @@ def _start(spare: int, mirrored: bool) -> int:
 
 
 def _checked_array(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if array.dtype.kind in "S" + _OBJECTS:
+        raise ArgumentError(
+            f"an array of {array.dtype} {array.shape} is not an image (allowed: uint8, or paths as text, (N,)): use a "
+            "list"
+        )
     if array.dtype != np.uint8:
         raise ArgumentError(
             f"an array of {array.dtype} is not an image (allowed: uint8, 0 to 255; preprocessing is in the model): "

@@ -31,7 +31,7 @@ class Duplicate:
     cosine: float
     same_file: bool
     size: int | None
-    is_link: bool
+    is_link: bool = False
 
 
 def duplicates(
@@ -45,6 +45,7 @@ def duplicates(
     Raises ArgumentError, StoreError, OutputError.
     """
     checked_type("store", store, (FeatureStore,), "a FeatureStore, such as FeatureStore.open('features.db')")
+    checked_type("threshold", threshold, (int, float), "above 0, at most 1")
     if not 0 < threshold <= 1:
         raise ArgumentError(f"threshold is {threshold} (allowed: above 0, at most 1)")
     with spilled() as features:
@@ -93,5 +94,5 @@ def _links(paths: Sequence[str]) -> set[str]:
     return {
         path
         for file, ways in files.items()
-        for path in sorted(ways, key=lambda way: (os.path.abspath(way) != file, len(way), way))[1:]
+        for path in sorted(ways, key=lambda way: (os.path.islink(way), os.path.abspath(way) != file, len(way), way))[1:]
     }

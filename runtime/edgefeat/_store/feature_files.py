@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._bundle.atomic_files import write_file, written_file
+from edgefeat._bundle.atomic_files import led_to, write_file, written_file
 from edgefeat._store.output import check_output, pyarrow_modules
 
 __all__ = ["FeatureRows", "FeatureTable", "write_features"]
@@ -121,7 +121,7 @@ def _write_header(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any
 
 def _write_npy(rows: FeatureRows, path: Path) -> list[Path]:
     ((tap, shape),) = rows.shapes.items()
-    sidecar = path.with_suffix(".paths.json")
+    sidecar = led_to(path).with_suffix(".paths.json")  # beside the array, also where `path` is a link
     with written_file(path) as stream, written_file(sidecar) as names:
         # Not np.save: on a full disk its only message is "2560 requested and 480 written".
         _write_header(stream, (len(rows), *shape), np.dtype("<f4"))

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from edgefeat._bundle.atomic_files import led_to
 from edgefeat._errors import ArgumentError, MissingExtraError
 
 __all__ = ["OUTPUT_SUFFIXES", "check_output", "pyarrow_modules"]
@@ -18,14 +19,16 @@ OUTPUT_SUFFIXES = (".npz", ".npy", ".csv", ".jsonl", ".parquet")
 def check_output(path: str | os.PathLike[str], taps: Collection[str]) -> None:
     """Raise ArgumentError or MissingExtraError early, rather than after an hour of work."""
     target = Path(path)
-    folder = (Path(os.path.realpath(path)) if target.is_symlink() else target.absolute()).parent
+    file = led_to(target)
+    folder = file.absolute().parent
     if target.suffix.lower() not in OUTPUT_SUFFIXES:
         raise ArgumentError(
             f"output {str(path)!r} has an unknown file extension (allowed: {', '.join(OUTPUT_SUFFIXES)})"
         )
-    if target.is_dir() or not folder.is_dir():
+    if (os.path.lexists(file) and not file.is_file()) or not folder.is_dir():
         raise ArgumentError(
-            f"output {str(path)!r} cannot be written: its folder does not exist, or a folder has this name"
+            f"output {str(path)!r} cannot be written: its folder does not exist, or it is no plain file but a "
+            "folder, a device or a pipe"
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ArgumentError(f"output {str(path)!r} cannot be written: {folder} is not writable")

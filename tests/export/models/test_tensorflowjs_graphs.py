@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tests.export.models.networks.converted_graphs import converted_graph
 from tests.export.models.networks.keras2_models import SIDE, close, outputs, pictures, randomized, spec_of
 
+import edgefeat_export
 from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._commands.layers import command as layers_command
 from edgefeat_export._network.layers import list_layers
@@ -98,6 +99,20 @@ def test_a_layer_gives_what_tensorflowjs_gives(layer: str) -> None:
     close(found.mean((1, 2)) if found.ndim == 4 else found, EXPECTED[layer])
 
 
+def test_it_is_exported_in_both_formats_with_the_features_of_tensorflow(small_photos: Path, tmp_path: Path) -> None:
+    """Its axes of a mean have 64 bits, as the converter writes them, which TFLite lacks."""
+    made = edgefeat_export.export(
+        FOLDER,
+        tmp_path / "made.edgefeat",
+        preprocess="raw",
+        layers=["pooled"],
+        calibration=small_photos,
+        variants=["tflite-float32", "onnx-float32"],
+    )
+    for variant in made.bundle.manifest.variants:
+        assert variant.fidelity["pooled"].minimum_cosine > 0.9999, variant.name
+
+
 def test_layers_are_listed_with_their_costs() -> None:
     listed = {one.name: one for one in list_layers(NetworkSpec(str(FOLDER), weights="random")).layers}
     assert list(listed) == [*LAYERS, "classes_", "classes"]
@@ -156,6 +171,37 @@ def test_a_file_without_a_signature_is_enough(copy: Path) -> None:
     """Early converters wrote none."""
     edit(copy, lambda content: content.pop("signature"))
     close(outputs(whole(copy), PIXELS), EXPECTED["classes"])
+
+
+def test_what_computes_nothing_is_no_output_of_a_file_without_a_signature(copy: Path) -> None:
+    def change(content: Any) -> None:
+        del content["signature"]
+        unused = {"name": "unused", "op": "Placeholder", "attr": {"dtype": {"type": "DT_FLOAT"}}}
+        content["modelTopology"]["node"] += [{"name": "init", "op": "NoOp"}, unused]
+
+    close(outputs(whole(edit(copy, change)), PIXELS), EXPECTED["classes"])
+
+
+def test_an_image_with_a_default_is_given(copy: Path) -> None:
+    def change(content: Any) -> None:
+        photo = node(content, "photo")
+        photo |= {"op": "PlaceholderWithDefault", "input": ["net/hidden/bias"]}
+
+    close(outputs(whole(edit(copy, change)), PIXELS), EXPECTED["classes"])
+
+
+def test_a_folder_of_the_name_of_a_backbone_does_not_hide_it(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.parent.rename(tmp_path / "mobilenet_v2")
+    monkeypatch.chdir(tmp_path)
+    assert list_layers(NetworkSpec("mobilenet_v2", weights="random")).layers[1].name == "Conv1"
+    assert [one.name for one in list_layers(NetworkSpec("mobilenet_v2/", weights="random", preprocess="raw")).layers][
+        1
+    ] == "scale"
+    (tmp_path / "mobilenet_v2").rename("browser")
+    with pytest.raises(ArgumentError, match=r"is unknown .*; for the folder of that name write browser/"):
+        build_trunk(whole(Path("browser")))
 
 
 def test_a_switch_for_training_is_left_at_its_default(copy: Path) -> None:
@@ -237,7 +283,7 @@ ERRORS: list[tuple[str, Callable[[Any], Any]]] = [
     (f"it lists no weights for '{KERNEL}'", lambda c: weight(c, KERNEL).update(name="other")),
     ("it lists the weights 'net/first/bias' twice", lambda c: weight(c, KERNEL).update(name="net/first/bias")),
     (
-        "the weights 'net/pooled/axes' are float32 (allowed: int64, the type of their operation)",
+        "the weights 'net/pooled/axes' are float32 (allowed: int32, the type of their operation)",
         lambda c: weight(c, "net/pooled/axes").update(dtype="float32"),
     ),
     ("takes 2 inputs, photo, mask (allowed: one image)", second_input),

@@ -130,6 +130,16 @@ def test_an_error_names_the_picture(extractor: edgefeat.Extractor, photos: list[
         extractor.extract(path for path in photos)  # type: ignore[arg-type]
 
 
+class Dataset:
+    """As in PyTorch: it has rows, but no iterator."""
+
+    def __init__(self, rows: list[str]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, place: int) -> str:
+        return self._rows[place]
+
+
 def test_several_images_are_a_list_an_array_of_paths_or_for_a_stream_anything_that_yields_them(
     extractor: edgefeat.Extractor, photos: list[str]
 ) -> None:
@@ -140,6 +150,10 @@ def test_several_images_are_a_list_an_array_of_paths_or_for_a_stream_anything_th
         with pytest.raises(edgefeat.ArgumentError, match=r"pictures is one .* \(allowed: several images\): write"):
             extractor.stream(one)  # type: ignore[arg-type, type-var]
     assert len([*extractor.stream(Path(photo) for photo in photos)]) == len(photos)
+    assert len([*extractor.stream(np.zeros((5, 40, 50), np.uint8))]) == 5  # gray images
+    assert len([*extractor.stream(Dataset(photos))]) == len(photos)  # type: ignore[arg-type]
+    with pytest.raises(edgefeat.ArgumentError, match=r"ahead is '3' \(allowed: a whole number, 1 or more\)"):
+        extractor.stream(photos, ahead="3")  # type: ignore[arg-type]
     with pytest.raises(edgefeat.ArgumentError, match=r"or a list of these\): make a list of it, or use stream\(\)"):
         extractor.extract(map(Path, photos))  # type: ignore[arg-type]
     with open(photos[0]) as text, pytest.raises(edgefeat.ArgumentError, match="open it with mode 'rb'"):
@@ -150,7 +164,7 @@ def test_several_images_are_a_list_an_array_of_paths_or_for_a_stream_anything_th
     ("options", "said"),
     [
         ({"threads": "2"}, r"threads is '2' \(allowed: a whole number, 1 to \d+\)"),
-        ({"threads": 2.0}, r"threads is 2\.0 \(allowed: a whole number, 1 to"),
+        ({"threads": 2.5}, r"threads is 2\.5 \(allowed: a whole number, 1 to"),
         ({"threads": 50_000}, r"threads is 50000 \(allowed: 1 to \d+\)"),
         ({"max_pixels": 1.5}, r"max_pixels is 1\.5 \(allowed: a whole number, 1 to 4000000000\)"),
         ({"least_share": "all"}, r"least_share is 'all' \(allowed: above 0, to 1\)"),

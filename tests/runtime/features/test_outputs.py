@@ -167,8 +167,11 @@ def test_a_link_stays_and_its_file_is_replaced(
     assert [path.name for path in disk.iterdir()] == ["real.npz"]
     (tmp_path / "full.csv").symlink_to("/dev/full")
     done = edgefeat_command("extract", one_tap, photos[0], "-o", "full.csv")
-    assert done.returncode == 1
-    assert "full.csv cannot be written: it is a folder or a device, not a plain file" in done.stderr
+    assert done.returncode == 2  # before the work
+    assert "it is no plain file but a folder, a device or a pipe" in done.stderr
+    (tmp_path / "names.npy").symlink_to("disk/real.npy")
+    assert edgefeat_command("extract", one_tap, photos[0], "-o", "names.npy").returncode == 0
+    assert (disk / "real.paths.json").is_file()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -203,7 +206,7 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(
         ("features.txt", r"allowed: .npz, .npy, .csv, .jsonl, .parquet"),
         ("features", "unknown file extension"),
         ("nowhere/features.npz", "its folder does not exist"),
-        ("folder.npz", "or a folder has this name"),
+        ("folder.npz", "or it is no plain file but a folder, a device or a pipe"),
         ("two.npy", "holds one tap, the bundle has stem, inner.point: use .npz"),
     ],
 )

@@ -92,11 +92,13 @@ def test_the_command_prints_groups(edgefeat_command: Run, database: Path, tmp_pa
     assert edgefeat_command("duplicates", database, "--threshold", "2").returncode == 2
 
 
+@pytest.mark.parametrize("place", ["photos", "link"])
 def test_the_file_that_links_lead_to_is_the_one_to_keep(
-    edgefeat_command: Run, one_tap: Path, album: Path, tmp_path: Path
+    edgefeat_command: Run, one_tap: Path, album: Path, tmp_path: Path, place: str
 ) -> None:
-    photos = tmp_path / "photos"
-    (photos / "a").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("photos")  # then no path is that of its file
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    photos = tmp_path / place
     shutil.copy(album / "00.jpg", photos / "a" / "a long name.jpg")
     shutil.copy(album / "00.jpg", photos / "a" / "copy of a long name.jpg")
     (photos / "0.jpg").symlink_to("a/a long name.jpg")

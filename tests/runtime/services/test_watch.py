@@ -264,7 +264,6 @@ def test_a_database_of_another_bundle_is_refused(
         ((), "say where the features go"),
         (("-o", "features.csv"), "unknown file extension"),
         (("--into", "a.db", "-o", "b.jsonl"), "-o and --into cannot be combined"),
-        (("--into", "a.db", "--interval", "3"), "--interval requires --poll"),
         (("--into", "a.db", "--photo-seconds", "nan"), "--photo-seconds is nan"),
         (("--into", "a.db", "--settle", "nan"), "--settle is nan"),
     ],

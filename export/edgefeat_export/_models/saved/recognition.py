@@ -210,12 +210,12 @@ def _folder(path: Path) -> SavedModel:
             raise ExportError(f"model {path} contains a link, {link!r} (allowed: regular files)")
         return SavedModel(path, "unpacked", None, "", {})
     if not (path / "saved_model.pb").is_file():
-        browser = _json(path / _BROWSER) if (path / _BROWSER).is_file() else None
-        if browser is not None and browser.kind != "json":
-            return browser
         candidates = sorted(
             name for name in os.listdir(path) if name.lower().endswith((*MODEL_SUFFIXES, ".savedmodel", _BROWSER))
         )
+        browser = _json(path / _BROWSER) if candidates == [_BROWSER] else None
+        if browser is not None and browser.kind != "json":
+            return browser
         near = f"; it contains {', '.join(candidates[:3])}: use that path" if candidates else ""
         raise ArgumentError(f"model {path} is a folder without saved_model.pb, so not a SavedModel{near}")
     for folder, folders, files in os.walk(path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ _CONTROL = frozenset(
     Case Enter Exit If LoopCond Merge NextIteration StatelessCase StatelessIf StatelessWhile Switch While
     """.split()
 )
+#: Operations that are no outputs, though none takes what they give.
+_NO_OUTPUTS = ("Const", "NoOp", "Placeholder")
 _ANY_SIDE = 96  # pixels; for an axis of any length, to try a graph
 
 
@@ -108,11 +110,12 @@ def _graph(path: Path) -> _Graph:
     except Exception as error:  # protobuf raises many types for JSON that is no graph
         raise _GraphError("the description of its graph is damaged") from error
     taken = {node_of(tensor) for node in whole.node for tensor in node.input}
-    outputs = outputs or {node.name: node.name for node in whole.node if node.name not in taken and node.op != "Const"}
+    ends = [node.name for node in whole.node if node.name not in taken and node.op not in _NO_OUTPUTS]
+    outputs = outputs or dict(zip(ends, ends, strict=True))
     missing = sorted({node_of(tensor) for tensor in outputs.values()} - {node.name for node in whole.node})
     if missing or not outputs:
         raise _GraphError(f"its graph has no operation {missing[0]!r}" if missing else "its graph has no outputs")
-    _plain(whole)
+    _plain(whole, {node_of(info["name"]) for info in inputs.values()})
     needed = {node.name for node in needed_nodes(whole, outputs.values())}
     try:
         nodes = unfused(node for node in whole.node if node.name in needed)
@@ -125,6 +128,9 @@ def _graph(path: Path) -> _Graph:
         said = f"{len(sources)} inputs, {', '.join(named)}" if sources else "no input"
         raise ArgumentError(f"model {path} takes {said} (allowed: one image)")
     shape = sources[0].attr["shape"].shape
+    if not shape.dim:
+        shape.Clear()
+        shape.unknown_rank = named[0] not in inputs
     if not shape.dim and named[0] in inputs:
         json_format.ParseDict(inputs[named[0]].get("tensorShape") or {}, shape, ignore_unknown_fields=True)
     definition = graph_pb2.GraphDef(node=[node for node in nodes if node.op != "Placeholder"], versions=whole.versions)
@@ -146,10 +152,11 @@ def _is_tensor(info: Any) -> bool:
     return isinstance(info["name"], str) and bool(info["name"])
 
 
-def _plain(graph: Any) -> None:
-    """Leave out, in place, where an operation runs and when; an input with a default is its default, as in the browser.
+def _plain(graph: Any, sources: Collection[str]) -> None:
+    """Leave out, in place, where an operation runs and when, and the defaults of `sources`; other inputs are theirs.
 
-    A graph without a version is taken as one of the TensorFlow that is installed.
+    Integers have 32 bits, as in TensorFlow.js: TFLite lacks some operations on longer ones. A graph without a version
+    is taken as one of the TensorFlow that is installed.
     """
     import tensorflow as tf
 
@@ -160,12 +167,32 @@ def _plain(graph: Any) -> None:
         node.input.extend(inputs)
         for key in [key for key in node.attr if key.startswith("_")]:
             del node.attr[key]
-        if node.op == "PlaceholderWithDefault":
+        if node.op == "PlaceholderWithDefault" and node.name in sources:
+            node.op = "Placeholder"
+            del node.input[:]
+        elif node.op == "PlaceholderWithDefault":
             node.op = "Identity"
             node.attr["T"].CopyFrom(node.attr["dtype"])
             del node.attr["dtype"], node.attr["shape"]
+        for value in node.attr.values():
+            _narrow(value)
     if not graph.versions.producer:
         graph.versions.producer = tf.version.GRAPH_DEF_VERSION
+
+
+def _narrow(value: Any) -> None:
+    """Make 32 bits of 64 in an attribute, in place, where it is an integer type or a constant of one."""
+    import tensorflow as tf
+
+    long, short = tf.int64.as_datatype_enum, tf.int32.as_datatype_enum
+    if value.type == long:
+        value.type = short
+    if long in value.list.type:
+        value.list.type[:] = [short if kind == long else kind for kind in value.list.type]
+    if value.tensor.dtype == long:
+        if _has_value(value.tensor):
+            value.tensor.CopyFrom(tf.make_tensor_proto(tf.make_ndarray(value.tensor).astype(np.int32)))
+        value.tensor.dtype = short
 
 
 def _check(path: Path, graph: _Graph) -> None:
@@ -200,14 +227,14 @@ def _weights(path: Path, graph: _Graph) -> dict[str, NDArray[Any]]:
             raise _GraphError(f"the weights {name!r} are {array.dtype} (allowed: {kind}, the type of their operation)")
         values[name] = array.astype(kinds[name])
     for node in graph.constants:
-        if node.name not in values and not _has_value(node):
+        if node.name not in values and not _has_value(node.attr["value"].tensor):
             raise _GraphError(f"it lists no weights for {node.name!r}")
     return values
 
 
-def _has_value(node: Any) -> bool:
+def _has_value(tensor: Any) -> bool:
     """Return whether a constant has its value in the graph, and not only its type and shape."""
-    return any(field.name not in ("dtype", "tensor_shape") for field, _ in node.attr["value"].tensor.ListFields())
+    return any(field.name not in ("dtype", "tensor_shape") for field, _ in tensor.ListFields())
 
 
 def _function(path: Path, graph: _Graph) -> ImageFunction:

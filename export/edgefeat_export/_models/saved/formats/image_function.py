@@ -63,7 +63,9 @@ class ImageFunction:
         return tf_keras.Model(given, named)
 
     def _check_input(self) -> None:
-        shape = self.spec.shape
+        shape, kind = self.spec.shape, self.spec.dtype
+        if not (kind.is_floating or kind.is_integer):
+            raise ArgumentError(f"model {self.path} takes values of type {kind.name} (allowed: numbers of an image)")
         if shape.rank is None or (None in tuple(shape)[1:] and shape.rank not in (3, 4)):
             raise ArgumentError(f"model {self.path} takes a tensor of shape {shape} (allowed: one image)")
         if shape.rank and shape[0] not in (None, 1):

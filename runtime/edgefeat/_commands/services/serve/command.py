@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,12 @@ def command(
         raise ArgumentError("--unix is not supported on Windows: use --host and --port")
     if unix is not None and (without := given("host", "port")):
         raise ArgumentError(f"{without[0]} has no effect with --unix: leave it out")
+    if database is not None and not os.path.exists(database):
+        echo(
+            f"edgefeat: {printable(database)} does not exist yet: searches are answered with 503 until `edgefeat "
+            "watch` or `edgefeat extract --into` has made it",
+            err=True,
+        )
     limits = limits_of(max_pixels or SERVE_PIXELS, truncated, least_share)
     body = max_body * _MEGABYTE
     settings = ServeSettings(

@@ -164,7 +164,7 @@ def _new_event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 def _loaded(settings: ServeSettings) -> Extractor:
     """Load the bundle, as the database requires if there is one."""
     database = settings.database
-    if database is None:
+    if database is None or not database.exists():
         return load(
             settings.bundle,
             variant=settings.variant,

@@ -8,12 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
-from edgefeat._commands.cli.click_options import add_option, given
+from edgefeat._commands.cli.click_options import add_option
 from edgefeat._commands.cli.options import LIMIT_OPTIONS, choice_options, json_option, limits_of
 from edgefeat._commands.cli.terminal import documented
 from edgefeat._commands.extract.database_options import DATABASE_OPTIONS
 from edgefeat._commands.services.watch.settings import WatchSettings
-from edgefeat._errors import ArgumentError
 
 __all__ = ["command"]
 
@@ -88,8 +87,6 @@ def command(
 
     The database can be searched while this runs.
     """
-    if given("interval") and not poll:
-        raise ArgumentError("--interval requires --poll: add --poll")
     settings = WatchSettings(
         bundle=bundle,
         folders=folders,
