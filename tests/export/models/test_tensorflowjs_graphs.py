@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,76 +15,35 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 import keras
 import tensorflow as tf
 from click.testing import CliRunner
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.export.models.networks.converted_graphs import converted_graph
-from tests.export.models.networks.keras2_models import SIDE, close, outputs, pictures, randomized, spec_of
+from tests.export.models.networks.converted_graphs import (
+    FOLDER,
+    KERNEL,
+    converted_graph,
+    edit,
+    node,
+    of_one_batch,
+    reshaped,
+    sides,
+    whole,
+)
+from tests.export.models.networks.keras2_models import SIDE, close, outputs, pictures, randomized
 
 import edgefeat_export
-from edgefeat import ArgumentError, EdgefeatError, ExportError
+from edgefeat import ArgumentError
 from edgefeat_export._commands.layers import command as layers_command
 from edgefeat_export._network.layers import list_layers
 from edgefeat_export._network.named_trunk import build_trunk
 from edgefeat_export._spec import NetworkSpec
 
-#: A graph with every kind of fused operation, and what TensorFlow.js computes with it (make.mjs).
-FOLDER = Path(__file__).parents[2] / "data" / "tensorflowjs_graph"
 EXPECTED = {name: np.array(values) for name, values in json.loads((FOLDER / "outputs.json").read_text()).items()}
 PIXELS = (np.arange(2 * 16 * 16 * 3) * 37 % 251).astype(np.uint8).reshape(2, 16, 16, 3)
 LAYERS = ["photo", "scale", "first", "depthwise", "slope", "leaky", "bent", "sum", "pooled", "flatten", "hidden"]
-KERNEL = "net/first/kernel"
-
-
-def whole(path: Path, **options: Any) -> NetworkSpec:
-    return spec_of(path, **{"preprocess": "raw"} | options)
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The files of the graph, to be changed."""
     return shutil.copytree(FOLDER, tmp_path / "net") / "model.json"
-
-
-def edit(path: Path, change: Callable[[Any], Any]) -> Path:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-    return path
-
-
-def node(content: Any, name: str) -> Any:
-    return next(one for one in content["modelTopology"]["node"] if one["name"] == name)
-
-
-def weight(content: Any, name: str) -> Any:
-    return next(one for one in content["weightsManifest"][0]["weights"] if one["name"] == name)
-
-
-def sides(content: Any, *values: int) -> None:
-    """Set the shape of the input, in the graph and in its signature."""
-    shape = {"dim": [{"size": str(value)} for value in values]}
-    node(content, "photo")["attr"]["shape"]["shape"] = shape
-    content["signature"]["inputs"]["photo"]["tensorShape"] = shape
-
-
-def reshaped(content: Any, *shapes: list[int]) -> None:
-    """Let the graph change the shape of its features to each of these in turn."""
-    nodes = content["modelTopology"]["node"]
-    tensor = "net/pooled/Mean"
-    for place, shape in enumerate(shapes):
-        values = {"dtype": "DT_INT32", "tensorShape": {"dim": [{"size": str(len(shape))}]}, "intVal": shape}
-        attributes = {"dtype": {"type": "DT_INT32"}, "value": {"tensor": values}}
-        name = f"net/flatten/Reshape_{place}"
-        nodes.append({"name": f"{name}/shape", "op": "Const", "attr": attributes})
-        nodes.append({**node(content, "net/flatten/Reshape"), "name": name, "input": [tensor, f"{name}/shape"]})
-        tensor = name
-    node(content, "net/hidden/Relu")["input"][0] = tensor
-
-
-def of_one_batch(content: Any, count: int) -> None:
-    """Let the graph take `count` images at once, and no other number."""
-    sides(content, count, 16, 16, 3)
-    reshaped(content, [6 * count], [count, 6])
 
 
 @pytest.mark.parametrize("path", [FOLDER, FOLDER / "model.json"], ids=["folder", "file"])
@@ -259,76 +217,6 @@ def test_fused_normalization_is_that_of_tensorflow(copy: Path) -> None:
     close(found, tf.nn.relu6((convolved - mean) / np.sqrt(variance + 0.25) * scale + offset))
 
 
-def second_input(content: Any) -> None:
-    other = node(content, "photo") | {"name": "mask"}
-    content["modelTopology"]["node"].append(other)
-    node(content, "net/scale/sub")["input"][1] = "mask"
-
-
-def replaced(name: str, kind: str) -> Callable[[Any], None]:
-    """Return a change of a node's operation."""
-    return lambda content: node(content, name).update(op=kind)
-
-
-def fusing(kind: str) -> Callable[[Any], None]:
-    """Return a change of what a convolution is fused with, in base64."""
-    return lambda content: node(content, "net/first/Relu6")["attr"]["fused_ops"]["list"].update(s=[kind])
-
-
-ERRORS: list[tuple[str, Callable[[Any], Any]]] = [
-    ("its files of weights have 2772 bytes instead of", lambda c: weight(c, KERNEL).update(shape=[3, 3, 3, 7])),
-    ("the list of its weights is damaged", lambda c: weight(c, KERNEL).update(shape="x")),
-    ("the list of its weights is damaged", lambda c: c.pop("weightsManifest")),
-    ("are of type string", lambda c: weight(c, KERNEL).update(dtype="string")),
-    (f"it lists no weights for '{KERNEL}'", lambda c: weight(c, KERNEL).update(name="other")),
-    ("it lists the weights 'net/first/bias' twice", lambda c: weight(c, KERNEL).update(name="net/first/bias")),
-    (
-        "the weights 'net/pooled/axes' are float32 (allowed: int32, the type of their operation)",
-        lambda c: weight(c, "net/pooled/axes").update(dtype="float32"),
-    ),
-    ("takes 2 inputs, photo, mask (allowed: one image)", second_input),
-    ("takes no input (allowed: one image)", replaced("photo", "Const")),
-    ("uses ReadFile (allowed: arithmetic", replaced("net/bent/add", "ReadFile")),
-    ("decides or repeats what it computes, by While (allowed", replaced("net/sum/add", "While")),
-    ("fuses BiasAdd2, which is not known (allowed: BiasAdd", fusing("Qmlhc0FkZDI=")),
-    ("takes 3 tensors, which do not fit what it fuses", fusing("UmVsdQ==")),
-    ("its graph has no operation 'nothing'", lambda c: c["signature"]["outputs"]["classes"].update(name="nothing:0")),
-    ("cannot be loaded by TensorFlow", lambda c: node(c, "net/sum/add")["input"].pop()),
-    ("the description of its graph is damaged", lambda c: node(c, "photo").update(attr=5)),
-    ("takes 4 images at once (allowed: 1, or any number)", lambda c: of_one_batch(c, 4)),
-]
-
-
-@pytest.mark.parametrize(("message", "change"), ERRORS, ids=[message for message, _ in ERRORS])
-def test_what_is_wrong_with_the_files_is_said(message: str, change: Callable[[Any], Any], copy: Path) -> None:
-    with pytest.raises(EdgefeatError) as caught:
-        build_trunk(whole(edit(copy, change)))
-    said = str(caught.value)
-    assert message in said
-    assert str(copy) in said
-    assert "\n" not in said
-
-
-def test_a_missing_file_of_weights_is_named(copy: Path) -> None:
-    (copy.parent / "group1-shard1of1.bin").unlink()
-    with pytest.raises(ExportError, match=r"is incomplete: group1-shard1of1\.bin, with its weights, is missing"):
-        build_trunk(whole(copy))
-
-
-def test_weights_that_are_not_finite_are_refused(copy: Path) -> None:
-    weights = copy.parent / "group1-shard1of1.bin"
-    weights.write_bytes(weights.read_bytes()[:8] + np.float32(np.nan).tobytes() + weights.read_bytes()[12:])
-    with pytest.raises(ExportError, match=f"the weights '{KERNEL}' contain values that are not finite numbers"):
-        build_trunk(whole(copy))
-
-
-def test_options_for_layers_are_refused(copy: Path) -> None:
-    with pytest.raises(ArgumentError, match="is used with its saved weights: leave --weights out"):
-        build_trunk(whole(copy, weights="other.h5"))
-    with pytest.raises(ArgumentError, match="has operations instead of layers: leave --skip-layer out"):
-        build_trunk(whole(copy, skipped=("first",)))
-
-
 @pytest.mark.parametrize("layers", [(), ("pooled",)])
 def test_the_arithmetic_before_the_network_is_said(layers: tuple[str, ...], copy: Path) -> None:
     """It may be for pixels from 0 to 255, or for those from 0 to 1, as in TensorFlow Hub."""
@@ -337,26 +225,3 @@ def test_the_arithmetic_before_the_network_is_said(layers: tuple[str, ...], copy
     edit(copy, lambda content: node(content, "net/first/Relu6")["input"].__setitem__(0, "photo"))
     with pytest.raises(ArgumentError, match="does not scale its own pixels, and wrong"):
         build_trunk(whole(copy, preprocess=None, layers=layers))
-
-
-@settings(max_examples=25, deadline=None)
-@given(data=st.data())
-def test_any_change_of_the_file_is_loaded_or_one_clear_error(data: st.DataObject, tmp_path_factory: Any) -> None:
-    path = shutil.copytree(FOLDER, tmp_path_factory.mktemp("changed") / "net") / "model.json"
-    content = json.loads(path.read_text())
-    place: Any = content[data.draw(st.sampled_from(["modelTopology", "signature", "weightsManifest"]))]
-    while isinstance(place, dict | list) and place:
-        parent = place
-        key = data.draw(st.sampled_from(sorted(place)) if isinstance(place, dict) else st.integers(0, len(place) - 1))
-        place = place[key]
-        if data.draw(st.integers(0, 3)) == 0:
-            break
-    values = st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=3))
-    parent[key] = data.draw(values)
-    path.write_text(json.dumps(content))
-    try:
-        build_trunk(whole(path))
-        said = ""
-    except EdgefeatError as error:
-        said = str(error)
-    assert "\n" not in said
