@@ -122,9 +122,18 @@ def test_a_bundle_with_frames_may_be_replaced_and_other_folders_may_not(
         (["--frame-format", "rgb"], "--frame-format requires --frame: add --frame WIDTHxHEIGHT"),
         (["--frame-rotation", "0"], "--frame-rotation requires --frame: add --frame WIDTHxHEIGHT"),
         (["--frame-color", "bt709"], "--frame-color requires --frame: add --frame WIDTHxHEIGHT"),
-        (["--frame", "nv21-64x48", "--frame-format", "rgb"], "--frame-format has no effect on --frame nv21-64x48"),
-        (["--frame", "rgb-64x48", "--frame-color", "bt709"], "--frame-color has no effect on --frame rgb-64x48"),
-        (["--frame", "rgb-64x48-90", "--frame-rotation", "0"], "--frame-rotation has no effect on --frame rgb-64x48"),
+        (
+            ["--frame", "nv21-64x48", "--frame-format", "rgb"],
+            "--frame-format is for frames whose name leaves it out, unlike --frame nv21-64x48: leave it out",
+        ),
+        (
+            ["--frame", "rgb-64x48", "--frame-color", "bt709"],
+            "--frame-color is for YUV frames only, unlike --frame rgb-64x48: leave it out",
+        ),
+        (
+            ["--frame", "rgb-64x48-90", "--frame-rotation", "0"],
+            "--frame-rotation is for frames whose name leaves it out, unlike --frame rgb-64x48",
+        ),
     ],
 )
 def test_a_frame_that_cannot_be_is_one_line(exported: tuple[Path, str], arguments: list[str], words: str) -> None:
