@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from textwrap import shorten
 
 from edgefeat import ArgumentError, EdgefeatError
 from edgefeat._commands.cli.terminal import reason
@@ -61,12 +62,5 @@ def run_module(module: str, *arguments: str, environment: dict[str, str] | None 
     )
     if done.returncode != 0:
         kind = ArgumentError if module == "edgefeat" and done.returncode == 2 else EdgefeatError
-        raise kind(_shortened(reason(done.stderr) or f"exit status {done.returncode}", longest))
+        raise kind(shorten(reason(done.stderr) or f"exit status {done.returncode}", longest, placeholder=" ..."))
     return done.stdout
-
-
-def _shortened(text: str, longest: int) -> str:
-    """Return the text, cut after a word if it is longer."""
-    if len(text) <= longest:
-        return text
-    return f"{text[:longest].rpartition(' ')[0] or text[:longest]} ..."

@@ -145,7 +145,7 @@ class Extractor:
         the name of the first image that cannot be read (`stream` continues past it).
         """
         if are_several(pictures):
-            return self._extract_many(list(pictures), channels)
+            return self._extract_many(pictures, channels)
         prepared = self._prepare_named(pictures, "", channels)  # type: ignore[arg-type]  # these are not several
         return self._shaped([rows[0] for rows in self._run(prepared[np.newaxis])])
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefeat._bulk.lists import paths_in_lists
 from edgefeat._engines.device.cores import available_cores, memory
 from edgefeat._images.form import Decoding
 from edgefeat._images.limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
+from edgefeat._images.sources.paths import paths_in_list
 from edgefeat._store.precision import Precision
 
 __all__ = ["PHOTO_SECONDS", "WORKER_MEMORY", "BulkOptions", "BulkResult", "default_memory", "default_workers"]
@@ -52,7 +52,8 @@ class BulkOptions:
     def named(self) -> Iterator[str]:
         """Yield every path given, including those in lists."""
         yield from self.paths
-        yield from paths_in_lists(self.lists, by_nul=self.by_nul)
+        for file in self.lists:
+            yield from paths_in_list(file, by_nul=self.by_nul)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,10 @@ class Limits:
     def __post_init__(self) -> None:
         object.__setattr__(self, "max_pixels", checked_whole("max_pixels", self.max_pixels, most=_MOST_PIXELS))
         try:
-            share = float(self.least_share)
+            is_share = 0 < self.least_share <= 1
         except (TypeError, ValueError):
-            share = -1.0
-        if not 0 < share <= 1:
+            is_share = False
+        if not is_share:
             raise ArgumentError(f"least_share is {self.least_share!r} (allowed: above 0, to 1)")
 
     def check(self, size: tuple[int, int], *, what: str = "an image", cost: float = 1.0) -> None:

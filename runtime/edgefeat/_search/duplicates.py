@@ -45,7 +45,7 @@ def duplicates(
     Raises ArgumentError, StoreError, OutputError.
     """
     checked_type("store", store, (FeatureStore,), "a FeatureStore, such as FeatureStore.open('features.db')")
-    checked_type("threshold", threshold, (int, float), "above 0, at most 1")
+    checked_type("threshold", threshold, (int, float, np.number), "above 0, at most 1")
     if not 0 < threshold <= 1:
         raise ArgumentError(f"threshold is {threshold} (allowed: above 0, at most 1)")
     with spilled() as features:
@@ -87,7 +87,7 @@ def _group(places: Sequence[int], paths: Sequence[str], photos: dict[str, Photo]
 
 
 def _links(paths: Sequence[str]) -> set[str]:
-    """Return the paths that only lead to a file which another path leads to: without the shortest way to each file."""
+    """Return the paths that only lead to a file which another path leads to: all but the best way to each file."""
     files: dict[str, list[str]] = {}
     for path in paths:
         files.setdefault(os.path.realpath(path), []).append(path)

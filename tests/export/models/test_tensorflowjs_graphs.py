@@ -219,7 +219,7 @@ def test_fused_normalization_is_that_of_tensorflow(copy: Path) -> None:
 
 @pytest.mark.parametrize("layers", [(), ("pooled",)])
 def test_the_arithmetic_before_the_network_is_said(layers: tuple[str, ...], copy: Path) -> None:
-    """It may be for pixels from 0 to 255, or for those from 0 to 1, as in TensorFlow Hub."""
+    """It may be for pixels from 0 to 255, or for those from 0 to 1."""
     with pytest.raises(ArgumentError, match=r"begins with pixels \* 0\.00784314 - 1, and wrong .* --preprocess raw"):
         build_trunk(whole(copy, preprocess=None, layers=layers))
     edit(copy, lambda content: node(content, "net/first/Relu6")["input"].__setitem__(0, "photo"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,32 @@ class Dataset:
 
     def __getitem__(self, place: int) -> str:
         return self._rows[place]
+
+
+class Lazy(Sequence[str]):
+    """A sequence that notes how many rows it is asked for at once."""
+
+    def __init__(self, rows: list[str]) -> None:
+        self._rows, self.most = rows, 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        self.most = len(self._rows)
+        return iter(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        found = self._rows[place]
+        self.most = max(self.most, len(found) if isinstance(place, slice) else 1)
+        return found
+
+
+def test_a_sequence_is_read_in_parts(one_tap: Path, photos: list[str]) -> None:
+    lazy = Lazy(photos * 5)
+    features = edgefeat.load(one_tap).extract(lazy)
+    assert len(features) == len(lazy) == 20
+    assert lazy.most == 8
 
 
 def test_several_images_are_a_list_an_array_of_paths_or_for_a_stream_anything_that_yields_them(
@@ -50,6 +76,7 @@ def test_several_images_are_a_list_an_array_of_paths_or_for_a_stream_anything_th
         ({"threads": 2.5}, r"threads is 2\.5 \(allowed: a whole number, 1 to"),
         ({"threads": 50_000}, r"threads is 50000 \(allowed: 1 to \d+\)"),
         ({"max_pixels": 1.5}, r"max_pixels is 1\.5 \(allowed: a whole number, 1 to 4000000000\)"),
+        ({"least_share": "0.5"}, r"least_share is '0\.5' \(allowed: above 0, to 1\)"),
         ({"least_share": "all"}, r"least_share is 'all' \(allowed: above 0, to 1\)"),
         ({"frame": (320, 240)}, r"frame is \(320, 240\) \(allowed: a name such as 'nv21-640x480'\)"),
     ],

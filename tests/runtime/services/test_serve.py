@@ -92,9 +92,13 @@ def test_a_search_without_a_database_says_how_to_have_one(server: Server, photo:
     assert "--database" in answer.json["error"]
 
 
-def test_a_database_that_does_not_exist_yet_is_said_to_and_waited_for(one_tap: Path, tmp_path: Path) -> None:
+def test_a_database_that_does_not_exist_yet_is_said_to_and_waited_for(
+    one_tap: Path, tmp_path: Path, photo: bytes
+) -> None:
     with running("serve", one_tap, "--port", "0", "--database", tmp_path / "later.db") as service:
         assert "searches are answered with 503 until `edgefeat watch`" in service.said("later.db does not exist yet")
+    with serving(one_tap, "--database", tmp_path / "later.db") as server:
+        assert server.ask("POST", "/search", photo).status == 503
 
 
 def test_another_path_or_method_is_answered_with_those_that_are_there(server: Server) -> None:

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat._bulk.lists import paths_in_lists
 from edgefeat._commands.cli.options import echo_json
 from edgefeat._commands.cli.terminal import counted, echo, printable
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._images.form import Decoding
 from edgefeat._images.limits import Limits, truncation
-from edgefeat._images.sources.paths import pictures_of
+from edgefeat._images.sources.paths import paths_in_list, pictures_of
 from edgefeat._store.feature_files import FeatureTable, write_features
 from edgefeat._store.output import check_output
 
@@ -45,7 +44,7 @@ def extract_to_file(
         max_pixels=limits.max_pixels,
         least_share=limits.least_share,
     )
-    named = [*paths, *paths_in_lists(lists, by_nul=by_nul)]
+    named = [*paths, *(path for file in lists for path in paths_in_list(file, by_nul=by_nul))]
     return _extract_to_file(extractor, named, output, as_json=as_json)
 
 

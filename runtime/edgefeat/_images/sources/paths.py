@@ -83,6 +83,11 @@ def _entries(stream: BinaryIO, file: str, *, by_nul: bool) -> Iterator[str]:
 
 def _path(entry: bytes, file: str, *, by_nul: bool) -> str:
     if len(entry) > _LONGEST or (not by_nul and b"\0" in entry):
+        if file == STANDARD_INPUT:
+            raise ArgumentError(
+                "standard input is not a list of paths, one per line (- reads such a list, not a photo): name the "
+                "photo's file, or for paths separated by NUL add -0"
+            )
         raise ArgumentError(
             f"--from-file {file!r} is not a list of paths, one per line: for paths separated by NUL add -0"
         )

@@ -199,11 +199,14 @@ def _layer_class() -> type:
             super().__init__(name=name, trainable=False, autocast=False)
             self.computation = computation
             self.graph_macs, self.graph_kind = computation.macs, computation.kind
-            self.first_arithmetic = first_arithmetic(computation.function.graph)
             self.values = [
                 self.add_weight(name=f"constant_{place}", shape=shape, dtype=dtype)
                 for place, (shape, dtype) in enumerate(computation.weights)
             ]
+
+        @property
+        def first_arithmetic(self) -> str:
+            return first_arithmetic(self.computation.function.graph)
 
         def call(self, given: Any) -> Any:
             tensors = given if isinstance(given, list | tuple) else [given]
