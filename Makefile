@@ -36,7 +36,7 @@ BY_PACKAGE := $(call TESTS_OF,runtime,bundle/bundle_reading bundle/hostile_bundl
   features/sklearn search/index services/serve services/serve_access services/serve_limits services/serve_process \
   store/convert)
 # The tests that wait for processes, servers and files.
-WAITS := $(call TESTS_OF,runtime,engines/device_bench engines/probe engines/start features/command_extract \
+WAITS := $(call TESTS_OF,runtime,engines/device_bench engines/probe engines/start engines/trial features/command_extract \
   features/extractor features/inputs package/device_examples store/bulk store/bulk_ends store/bulk_stops) \
   $(wildcard tests/runtime/services/test_*.py) $(call TESTS_OF,benchmarks,run/processes run/run_resume) \
   $(call TESTS_OF,export,pipeline/export_interrupt pipeline/workers)

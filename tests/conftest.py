@@ -44,7 +44,7 @@ _LONGEST = (
     "benchmarks/run/test_run_resume.py",
     "runtime/deploy/test_deploy.py",
     "runtime/services/test_watch.py",
-    "runtime/engines/test_probe.py",
+    "runtime/engines/test_trial.py",
     "runtime/search/test_index.py",
 )
 

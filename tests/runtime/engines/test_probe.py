@@ -1,7 +1,4 @@
-"""An engine that dies, hangs or refuses in a process of its own, and what of it is remembered.
-
-The engines that misbehave are packages made here, that a child process finds before any installed one.
-"""
+"""An engine that dies or refuses when it is loaded, and what of it is remembered."""
 
 from __future__ import annotations
 
@@ -9,83 +6,22 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.runtime.engines.fake_engine import DIED, ILLEGAL, Fake
 
 import edgefeat
-from edgefeat._engines import probe
 from edgefeat._engines.engine import Engine
-from edgefeat._engines.isolated_run import run_trial
 from edgefeat._engines.registry import ENGINES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Altered = Callable[..., Path]
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes die of signals")
-
-INTERPRETER = """
-import os, signal, time
-import numpy
-
-class Interpreter:
-    def __init__(self, model_content, num_threads):
-        {constructed}
-
-    def allocate_tensors(self): pass
-    def get_input_details(self): return [dict(dtype=numpy.uint8, index=0)]
-    def get_output_details(self): return [dict(name="last", index=1)]
-    def set_tensor(self, index, value): pass
-    def get_tensor(self, index): return numpy.zeros((1, 16), numpy.float32)
-
-    def invoke(self):
-        {invoked}
-"""
-ONNXRUNTIME = """
-import os, signal
-
-class SessionOptions: pass
-
-def InferenceSession(*arguments, **options):
-    {constructed}
-"""
-ILLEGAL = "os.kill(os.getpid(), signal.SIGILL)"
-DIED = "it died of an illegal instruction: it was built for another processor"
-
-
-class Fake:
-    """A package in the place of LiteRT or ONNX Runtime, which notes each process that imports it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def write(self, engine: Engine, *, constructed: str = "pass", invoked: str = "pass") -> None:
-        package = self.folder / "site" / engine.module
-        package.mkdir(parents=True, exist_ok=True)
-        note = f"import os\nopen({str(self.folder / 'imported')!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
-        if engine.format == "tflite":
-            (package / "__init__.py").write_text(note)
-            (package / "interpreter.py").write_text(INTERPRETER.format(constructed=constructed, invoked=invoked))
-        else:
-            (package / "__init__.py").write_text(note + ONNXRUNTIME.format(constructed=constructed))
-
-    def imports(self) -> int:
-        """How many processes have imported it."""
-        file = self.folder / "imported"
-        return len(set(file.read_text().split())) if file.exists() else 0
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Children find it first, and start with an empty cache."""
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
-    monkeypatch.setenv("EDGEFEAT_CACHE", str(tmp_path / "cache"))
-    return Fake(tmp_path)
-
 
 LITERT, ONNX = ENGINES[0], ENGINES[1]
 
@@ -201,60 +137,6 @@ def test_a_refusal_is_no_verdict_on_the_processor(
         file.unlink()
     bundle = altered(one_tap, without_golden)  # nor does a part of the bundle that is not needed here hide the death
     assert DIED in last_line(edgefeat_command("extract", bundle, *photos, "--engine", "litert"))
-
-
-def trial(bundle: Path, **options: Any) -> Any:
-    return run_trial(str(bundle), variant="tflite-float32", engine="litert", threads=1, **options)
-
-
-@pytest.mark.parametrize(
-    ("deed", "status", "detail"),
-    [
-        (ILLEGAL, "crashed", DIED),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed", "it died of SIGSEGV"),
-        ("os.abort()", "crashed", "it died of SIGABRT"),
-        ("os._exit(3)", "failed", "exit status 3"),
-        ("raise RuntimeError('no such kernel')", "failed", "RuntimeError: no such kernel"),
-    ],
-)
-def test_a_death_while_it_runs_costs_only_that_process(
-    one_tap: Path, fake: Fake, deed: str, status: str, detail: str
-) -> None:
-    fake.write(LITERT, invoked=deed)
-    found = trial(one_tap)
-    assert (found.status, found.detail, found.milliseconds) == (status, detail, ())
-
-
-@pytest.mark.parametrize("where", ["constructed", "invoked"])
-def test_a_hang_is_ended(one_tap: Path, fake: Fake, where: str) -> None:
-    fake.write(LITERT, **{where: "time.sleep(600)"})
-    begun = time.monotonic()
-    found = trial(one_tap, timeout=10.0)
-    assert time.monotonic() - begun < 100
-    assert (found.status, found.detail) == ("hung", "no answer within 10 s")
-    assert fake.imports() == 1
-
-
-def test_a_hang_holds_for_this_process_only(
-    one_tap: Path, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake.write(LITERT, constructed="time.sleep(600)")
-    monkeypatch.setattr(probe, "_TIMEOUT", 10.0)
-    monkeypatch.setattr(probe, "_found", {})
-    for _ in range(2):
-        assert probe.unusable(LITERT, edgefeat.Bundle.open(one_tap), "tflite-float32") == (
-            "engine litert cannot be used on this processor: no answer within 10 s"
-        )
-    assert fake.imports() == 1
-    assert not list(tmp_path.glob("cache/probes-*"))  # a busy machine is not the engine's fault
-
-
-def test_what_is_slower_than_the_time_given_is_still_measured(one_tap: Path, fake: Fake) -> None:
-    fake.write(LITERT, invoked="time.sleep(0.6)")
-    found = trial(one_tap, seconds=0.1)
-    assert found.status == "ok"
-    assert all(600 <= milliseconds < 5000 for milliseconds in found.milliseconds)
-    assert len(found.milliseconds) >= 1
 
 
 def test_what_lies_in_the_current_folder_is_not_imported(
