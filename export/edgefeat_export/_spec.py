@@ -63,6 +63,7 @@ MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 #: The suffix of a model's layers without weights.
 LAYERS_SUFFIX = ".json"
+_SUFFIXES = (*MODEL_SUFFIXES, LAYERS_SUFFIX, ".pb")
 
 #: The beginning of a backbone of KerasHub: a preset, the folder of one, or a class.
 HUB = "hub:"
@@ -163,7 +164,7 @@ def is_model_file(backbone: str) -> bool:
     """
     if is_hub(backbone):
         return False
-    if backbone.lower().endswith((*MODEL_SUFFIXES, LAYERS_SUFFIX)) or "/" in backbone or os.sep in backbone:
+    if backbone.lower().endswith(_SUFFIXES) or "/" in backbone or os.sep in backbone:
         return True
     marks = (os.path.join(backbone, mark) for mark in _FOLDER_MARKS)
     return any(map(os.path.isfile, marks)) or ("." in backbone and os.path.isfile(backbone))
@@ -172,7 +173,7 @@ def is_model_file(backbone: str) -> bool:
 def model_name(path: str) -> str:
     """Return the name of a saved model: that of its file, without the suffix."""
     name = os.path.basename(os.path.abspath(path))
-    suffix = next((suffix for suffix in (*MODEL_SUFFIXES, LAYERS_SUFFIX) if name.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(suffix)] or name
 
 

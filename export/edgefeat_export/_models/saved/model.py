@@ -138,7 +138,10 @@ def _fixed(model: Any, shapes: list[tuple[int, ...]], spec: NetworkSpec) -> Any:
         given = keras.tree.pack_sequence_as(model._inputs_struct, given)
     try:
         copy = library.models.clone_model(model, input_tensors=given)
-    except (ValueError, TypeError) as error:
+        if any(hasattr(layer, "first_arithmetic") for layer in copy.layers):  # of a graph, which fails when it runs
+            kinds = (getattr(source.dtype, "as_numpy_dtype", source.dtype) for source in copy.inputs)
+            copy([np.zeros((1, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)])
+    except Exception as error:  # TensorFlow raises many types for shapes that do not fit
         size = "x".join(map(str, shapes[0][:2]))
         raise ArgumentError(
             f"model {spec.backbone} cannot be built for images of {size}: {shortened(error)}: set --input-size"

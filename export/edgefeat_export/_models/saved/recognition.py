@@ -19,12 +19,13 @@ __all__ = ["ARCHIVED", "SavedModel", "check_expansion", "missing_weights", "save
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
+_GRAPH = b"\n"  # the first operation; a SavedModel begins with its version
 _BESIDE_LAYERS = ("keras_version", "backend", "model_config", "training_config")
 _LONGEST_CONFIG = 2**26  # bytes of JSON
 _SHORT = 2**20  # bytes
 _KERAS = (
-    "a .keras or .h5 file that Keras 2 or 3 saved, a SavedModel folder, the model.json of TensorFlow.js, or the .json "
-    "of model.to_json() with --weights"
+    "a .keras or .h5 file that Keras 2 or 3 saved, a SavedModel folder, a frozen graph, the model.json of "
+    "TensorFlow.js, or the .json of model.to_json() with --weights"
 )
 
 #: The name that TensorFlow.js and Teachable Machine give a model.
@@ -52,15 +53,15 @@ _FOREIGN_STARTS: tuple[tuple[bytes, str], ...] = (
 _FOREIGN_SUFFIXES = {
     ".tflite": "is a TFLite file: it is already converted and cannot be cut or compared with Keras",
     ".onnx": "is an ONNX file: it is already converted and cannot be cut or compared with Keras",
-    ".pb": "is a TensorFlow graph: use the SavedModel folder that contains it",
+    ".pb": "is not a frozen graph: if it belongs to a SavedModel, use the folder that contains it",
     ".pt": "is a PyTorch file",
     ".pth": "is a PyTorch file",
     ".json": "is not the description of a Keras model that model.to_json() gives",
 }
 
 #: "json" are layers without weights, "tensorflowjs" layers whose weights lie beside them, "graph" operations whose
-#: weights do, "unpacked" the folder of an unpacked archive.
-Kind = Literal["archive", "hdf5", "folder", "graph", "json", "tensorflowjs", "unpacked"]
+#: weights do, "frozen" operations with their weights, "unpacked" the folder of an unpacked archive.
+Kind = Literal["archive", "frozen", "hdf5", "folder", "graph", "json", "tensorflowjs", "unpacked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ def saved_model(path: Path) -> SavedModel:
     if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b'"{')) and (layers := _json(path)) is not None:
         return layers
     suffix = path.suffix.lower()
+    if suffix == ".pb" and start.startswith(_GRAPH):
+        return SavedModel(path, "frozen", None, "", {})
     what = next((said for begin, said in _FOREIGN_STARTS if start.startswith(begin)), _FOREIGN_SUFFIXES.get(suffix))
     if start and what is None:
         what = f"is not a Keras model: it begins with {start[:8]!r}"

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.allowlist import OPERATIONS
 
-__all__ = ["check_operations", "needed_nodes", "node_of"]
+__all__ = ["check_operations", "depending", "needed_nodes", "node_of", "refused"]
 
 
-def check_operations(path: Path, graph: Any, outputs: Iterable[str]) -> None:
-    """Raise ExportError, naming them, if operations that compute the tensors `outputs` of `graph` are not allowed."""
-    foreign = sorted(set(_operations(graph, outputs)) - OPERATIONS)
+def check_operations(path: Path, graph: Any, outputs: Iterable[str], *, remedy: str = "") -> None:
+    """Raise ExportError, naming them, if operations that compute the tensors `outputs` of `graph` are not allowed.
+
+    `remedy` is what else a user can do than save another graph.
+    """
+    functions = _functions(graph)
+    nodes = needed_nodes(graph, outputs)
+    foreign = sorted({kind for node in nodes for kind in _operations(node, functions)} - OPERATIONS)
     if foreign:
         raise ExportError(
             f"model {path} uses {', '.join(foreign)} (allowed: arithmetic, convolutions and changes of shape): "
-            "save only the network"
+            f"save only the network{remedy}"
         )
+
+
+def refused(graph: Any) -> set[str]:
+    """Return the names of the nodes of a graph that are, or call, operations that are not allowed."""
+    functions = _functions(graph)
+    return {node.name for node in graph.node if not OPERATIONS.issuperset(_operations(node, functions))}
+
+
+def depending(graph: Any, names: Iterable[str]) -> set[str]:
+    """Return the names of the nodes that take a tensor of the nodes `names`, or of one that does, and these names."""
+    users: dict[str, list[str]] = {}
+    for node in graph.node:
+        for tensor in node.input:
+            users.setdefault(node_of(tensor), []).append(node.name)
+    found, waiting = set(names), list(names)
+    while waiting:
+        further = [name for name in users.get(waiting.pop(), ()) if name not in found]
+        found.update(further)
+        waiting.extend(further)
+    return found
 
 
 def needed_nodes(graph: Any, outputs: Iterable[str]) -> Iterator[Any]:
@@ -40,13 +65,16 @@ def node_of(tensor: str) -> str:
     return tensor.lstrip("^").partition(":")[0]
 
 
-def _operations(graph: Any, outputs: Iterable[str]) -> Iterator[str]:
-    """Yield the operations that compute these tensors, in the graph and in all functions it calls."""
-    functions = {function.signature.name: function for function in graph.library.function}
-    for node in needed_nodes(graph, outputs):
-        yield node.op
-        for called in [value.func.name for value in node.attr.values() if value.HasField("func")]:
-            yield from _all_operations(functions, called, set())
+def _functions(graph: Any) -> dict[str, Any]:
+    """Return the functions in a graph by name."""
+    return {function.signature.name: function for function in graph.library.function}
+
+
+def _operations(node: Any, functions: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the operation of a node, and those of all functions that it calls."""
+    yield node.op
+    for called in [value.func.name for value in node.attr.values() if value.HasField("func")]:
+        yield from _all_operations(functions, called, set())
 
 
 def _all_operations(functions: Any, name: str, seen: set[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from edgefeat_export._models.saved.code.leaving_out import Partial, without_code
 from edgefeat_export._models.saved.code.order import check_order
 from edgefeat_export._models.saved.code.placeholder import placeholder_class
 from edgefeat_export._models.saved.code.rewriting import rewritten
-from edgefeat_export._models.saved.formats.graph_model import load_graph_model
+from edgefeat_export._models.saved.formats.graphs.loading import load_graph
 from edgefeat_export._models.saved.formats.joining import joined
 from edgefeat_export._models.saved.formats.keras2 import load_keras2
 from edgefeat_export._models.saved.formats.signature import load_signature
@@ -40,6 +41,9 @@ from edgefeat_export._spec import RANDOM, NetworkSpec, checkpoint_of, model_name
 
 __all__ = ["load_layers", "shortened"]
 
+#: How tf-keras begins an error of a layer of a graph, of which it says no more in the same line.
+_IN_LAYER = re.compile(r"Exception encountered when calling layer ['\"](.+)['\"] \(type (?:GraphPart|Signature)\)")
+
 
 def load_layers(spec: NetworkSpec) -> Any:
     """Return the model saved at `spec.backbone` as it is, of Keras 3 or tf-keras.
@@ -48,7 +52,7 @@ def load_layers(spec: NetworkSpec) -> Any:
     """
     with _whole(spec) as saved:
         divided = bool(spec.layers) or spec.weights is not None
-        if saved.kind == "graph":
+        if saved.kind in ("graph", "frozen"):
             return _graph(saved, spec, divided=divided)
         signature = saved.keras is None and not spec.skipped
         return load_signature(saved, divided=divided) if signature else _loaded(saved, spec)
@@ -57,14 +61,14 @@ def load_layers(spec: NetworkSpec) -> Any:
 def _graph(saved: SavedModel, spec: NetworkSpec, *, divided: bool) -> Any:
     if spec.skipped:
         raise ArgumentError(f"model {spec.backbone} has operations instead of layers: leave --skip-layer out")
-    return load_graph_model(saved, divided=divided)
+    return load_graph(saved, divided=divided)
 
 
 @contextmanager
 def _whole(spec: NetworkSpec) -> Iterator[SavedModel]:
     """Yield the saved model, as one file if it was saved in parts; errors name the path that the user gave."""
     saved = saved_model(Path(spec.backbone))
-    if saved.kind in ("tensorflowjs", "graph") and spec.weights not in (None, RANDOM):
+    if saved.kind in ("tensorflowjs", "graph", "frozen") and spec.weights not in (None, RANDOM):
         raise ArgumentError(f"model {spec.backbone} is used with its saved weights: leave --weights out")
     if saved.kind == "tensorflowjs" and spec.weights == RANDOM:
         saved = replace(saved, kind="json")
@@ -173,12 +177,14 @@ def _known_by_name(saved: SavedModel) -> Iterator[Path]:
 
 
 def shortened(error: Exception) -> str:
-    """Return the first line of an error of Keras, without its advice to run code of the file."""
+    """Return the first line of an error of Keras, without its advice to run code of the file, or the layer it is in."""
     if "safe_mode" in str(error) or "unsafe_deserialization" in str(
         error
     ):  # the message says how to run the code anyway
         return "it contains Python code, which is not run"
-    return first_line(error)
+    line = first_line(error)
+    layer = _IN_LAYER.match(line)
+    return line if layer is None else f"they do not fit layer {layer[1]!r}"
 
 
 def _foreign(saved: SavedModel) -> str | None:

@@ -7,7 +7,9 @@ from typing import Any
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.saved.code.operations import check_operations
-from edgefeat_export._models.saved.formats.image_function import ImageFunction
+from edgefeat_export._models.saved.formats.graphs.folder import is_first_version
+from edgefeat_export._models.saved.formats.graphs.image_function import ImageFunction
+from edgefeat_export._models.saved.formats.graphs.loading import load_graph
 from edgefeat_export._models.saved.metadata import saved_graph
 from edgefeat_export._models.saved.recognition import SavedModel, missing_weights
 
@@ -25,6 +27,8 @@ def load_signature(saved: SavedModel, *, divided: bool = False) -> Any:
     Raises ArgumentError if the signature does not take one tensor, and ExportError if it does more than compute or
     cannot be loaded.
     """
+    if is_first_version(saved.path):
+        return load_graph(saved, divided=divided)
     name = _check(saved)
     import tensorflow as tf
     import tf_keras  # noqa: F401  # a model saved with an optimizer of Keras 2 requires it to load
@@ -57,11 +61,6 @@ def _check(saved: SavedModel) -> str:
         raise ExportError(
             f"model {saved.path} has no serving signature and no Keras layers: save a functional or sequential model "
             "with model.save('model.keras')"
-        )
-    if len(graphs) != 1 or not found.object_graph_def.nodes:
-        raise ExportError(
-            f"model {saved.path} is a SavedModel of TensorFlow 1 or contains several graphs (allowed: one graph of "
-            "TensorFlow 2): save it with tf.saved_model.save, or with Keras"
         )
     for node in found.object_graph_def.nodes:
         kind = node.WhichOneof("kind")

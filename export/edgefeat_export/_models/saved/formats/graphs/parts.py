@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgefeat_export._models.saved.formats.arithmetic import first_arithmetic
-from edgefeat_export._models.saved.formats.graph_scopes import PASSED, groups_of, layer_names, origin
+from edgefeat_export._models.saved.formats.graphs.arithmetic import first_arithmetic
+from edgefeat_export._models.saved.formats.graphs.scopes import PASSED, groups_of, layer_names, origin
 from edgefeat_export._models.saved.graph_macs import graph_macs
 
 __all__ = ["in_parts"]

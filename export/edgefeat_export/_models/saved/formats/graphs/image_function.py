@@ -9,9 +9,10 @@ from typing import Any
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.messages import first_line
-from edgefeat_export._models.saved.formats.arithmetic import first_arithmetic
-from edgefeat_export._models.saved.formats.graph_parts import in_parts
+from edgefeat_export._models.saved.formats.graphs.arithmetic import first_arithmetic
+from edgefeat_export._models.saved.formats.graphs.parts import in_parts
 from edgefeat_export._models.saved.graph import scope_name
+from edgefeat_export._spec import model_name
 
 __all__ = ["ImageFunction"]
 
@@ -60,7 +61,7 @@ class ImageFunction:
             results = _layer_class()(self)(given)
             parts = [results[key] for key in keys]
         named = [tf_keras.layers.Activation("linear", name=name)(part) for name, part in zip(names, parts, strict=True)]
-        return tf_keras.Model(given, named)
+        return tf_keras.Model(given, named, name=scope_name(model_name(str(self.path))))
 
     def _check_input(self) -> None:
         shape, kind = self.spec.shape, self.spec.dtype

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-__all__ = ["unfused"]
+__all__ = ["FUSED", "unfused"]
 
 #: The operation that a fused one begins with, and the attributes it has of it.
 _CONVOLUTION = ("T", "strides", "padding", "explicit_paddings", "data_format", "dilations")
@@ -19,6 +19,9 @@ _FIRST: dict[str, tuple[str, tuple[str, ...]]] = {
     "_FusedDepthwiseConv2dNative": ("DepthwiseConv2dNative", _CONVOLUTION),
     "_FusedMatMul": ("MatMul", ("T", "transpose_a", "transpose_b")),
 }
+
+#: The operations that are written out.
+FUSED = frozenset({*_FIRST, "Prelu"})
 
 #: What may follow, with the number of further tensors that it takes.
 _FOLLOWING = {
@@ -46,7 +49,7 @@ def unfused(nodes: Iterable[Any]) -> list[Any]:
 
 
 def _plain(node: Any, names: set[str]) -> Iterator[Any]:
-    if node.op not in _FIRST and node.op != "Prelu":
+    if node.op not in FUSED:
         yield node
         return
     further = list(node.input[2:])

@@ -1,0 +1,232 @@
+"""Graphs of TensorFlow 1: frozen in a `.pb` file, or a SavedModel with variables."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the export extra is not installed")
+
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.export.models.networks.frozen_graphs import (
+    SIDE,
+    computed,
+    frozen,
+    jpegs,
+    network,
+    quantized,
+    saved,
+    v1,
+    without_shapes,
+)
+from tests.export.models.networks.keras2_models import close, outputs, spec_of
+
+import edgefeat_export
+from edgefeat import ArgumentError, EdgefeatError, ExportError
+from edgefeat_export._network.layers import list_layers
+from edgefeat_export._network.named_trunk import build_trunk
+from edgefeat_export._spec import NetworkSpec
+
+PIXELS = (np.arange(2 * SIDE * SIDE * 3) * 37 % 251).astype(np.uint8).reshape(2, SIDE, SIDE, 3)
+#: A tensor, and the scope of which it is the last.
+POOLED, LOGITS = "MobilenetV1/Logits/pool", "MobilenetV1/Logits"
+
+
+def spec(path: Path, **more: Any) -> NetworkSpec:
+    return spec_of(path, preprocess="raw", **more)
+
+
+def names(path: Path) -> list[str]:
+    """Return the layers at which a graph can be cut."""
+    return [one.name for one in list_layers(NetworkSpec(str(path), weights="random")).layers]
+
+
+def test_a_frozen_graph_gives_what_tensorflow_gives(tmp_path: Path) -> None:
+    session = network()
+    path = frozen(session, tmp_path / "retrained_graph.pb")
+    close(outputs(spec(path), PIXELS), computed(session, PIXELS, "final_result"))
+    assert LOGITS in names(path)
+    close(outputs(spec(path, layers=(LOGITS,)), PIXELS), computed(session, PIXELS, POOLED))
+    with pytest.raises(ArgumentError, match=r"layer 'Logit' is not in retrained_graph"):
+        build_trunk(spec(path, layers=("Logit",)))
+
+
+def test_it_is_exported_in_both_formats_with_the_features_of_tensorflow(small_photos: Path, tmp_path: Path) -> None:
+    path = frozen(network(), tmp_path / "retrained_graph.pb")
+    made = edgefeat_export.export(
+        path,
+        tmp_path / "made.edgefeat",
+        preprocess="tf",
+        layers=[LOGITS],
+        calibration=small_photos,
+        variants=["tflite-float32", "onnx-float32"],
+    )
+    assert made.bundle.manifest.backbone.name == "retrained_graph"
+    for variant in made.bundle.manifest.variants:
+        assert variant.fidelity[LOGITS].minimum_cosine > 0.9999, variant.name
+
+
+def test_without_shapes_the_size_is_asked_for(tmp_path: Path) -> None:
+    session = network(lambda: v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], "input"))
+    path = frozen(session, tmp_path / "optimized_graph.pb", without_shapes)
+    close(outputs(spec(path, size=(SIDE, SIDE)), PIXELS), computed(session, PIXELS, "final_result"))
+
+
+def test_images_that_do_not_fit_are_refused_with_the_option(tmp_path: Path) -> None:
+    def flat() -> Any:
+        source = v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], "input")
+        with v1.name_scope("flat/"):
+            batch = tf.shape(source)[0]
+            rows = tf.reshape(source, tf.stack([batch, -1]))
+            mixed = tf.matmul(rows, tf.constant(np.eye(SIDE * SIDE * 3, dtype=np.float32)))
+            return tf.reshape(mixed, tf.stack([batch, SIDE, SIDE, 3]))
+
+    path = frozen(network(flat), tmp_path / "optimized_graph.pb", without_shapes)
+    with pytest.raises(ArgumentError, match=r"cannot be built for images of 20x20: .*: set --input-size"):
+        outputs(spec(path, size=(20, 20)), PIXELS)
+
+
+def test_weights_stored_as_integers_are_expanded(tmp_path: Path) -> None:
+    path = frozen(network(), tmp_path / "quantized_graph.pb", quantized)
+    graph = tf.Graph()
+    with graph.as_default():
+        definition = v1.GraphDef.FromString(path.read_bytes())
+        assert any(node.op == "Dequantize" for node in definition.node)
+        tf.import_graph_def(definition, name="")
+    close(outputs(spec(path), PIXELS), computed(v1.Session(graph=graph), PIXELS, "final_result"))
+
+
+def test_a_graph_that_reads_files_takes_images(tmp_path: Path) -> None:
+    session = network(jpegs)
+    path = frozen(session, tmp_path / "classify_image_graph_def.pb")
+    expected = computed(session, PIXELS, "final_result", "ExpandDims")
+    close(outputs(spec(path), PIXELS), expected)  # of the size that it resizes them to
+    close(
+        outputs(spec(path, layers=("MobilenetV1/Conv2d_0",)), PIXELS),
+        computed(session, PIXELS, "MobilenetV1/Conv2d_0/Relu6", "ExpandDims"),
+    )
+
+
+def dropout(x: Any) -> Any:
+    """Drop as in training, by a rate that is another input."""
+    rate = v1.placeholder(tf.float32, [], "rate")
+    with v1.name_scope("dropout/"):
+        noise = v1.random_uniform(tf.shape(x))
+        return x * tf.floor(1 - rate + noise) / (1 - rate)
+
+
+def switched(x: Any) -> Any:
+    """Drop only in training, as TFLearn does."""
+    training = v1.placeholder_with_default(False, [], "training")
+    return v1.cond(training, lambda: x * 2.0, lambda: x)
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (
+            dropout,
+            "takes 2 inputs, input, rate (allowed: one image); or cut before the others are taken: edgefeat",
+        ),
+        (switched, "decides or repeats what it computes, by Merge, Switch (allowed: graphs without control flow)"),
+    ],
+)
+def test_a_graph_is_cut_before_what_is_not_computed_from_the_image(
+    end: Callable[[Any], Any], said: str, tmp_path: Path
+) -> None:
+    v1.disable_control_flow_v2()
+    try:
+        session = network(end=end)
+    finally:
+        v1.enable_control_flow_v2()
+    path = frozen(session, tmp_path / "frozen_model.pb")
+    with pytest.raises(EdgefeatError, match=re.escape(said)):
+        build_trunk(spec(path))
+    listed = names(path)
+    assert POOLED in listed
+    assert not any("dropout" in name or "final" in name for name in listed)
+    close(outputs(spec(path, layers=(POOLED,)), PIXELS), computed(session, PIXELS, POOLED))
+
+
+@pytest.mark.parametrize("resources", [False, True], ids=["reference variables", "resource variables"])
+def test_a_saved_model_of_tensorflow_1_gives_what_tensorflow_gives(resources: bool, tmp_path: Path) -> None:
+    with_resources = v1.resource_variables_enabled()
+    (v1.enable_resource_variables if resources else v1.disable_resource_variables)()
+    try:
+        session = network()
+    finally:
+        (v1.enable_resource_variables if with_resources else v1.disable_resource_variables)()
+    kinds = {operation.type for operation in session.graph.get_operations()}
+    assert ("VarHandleOp" in kinds) == resources
+    path = saved(session, tmp_path / "net", {"image": "input"}, {"prob": "final_result"})
+    close(outputs(spec(path), PIXELS), computed(session, PIXELS, "final_result"))
+    close(outputs(spec(path, layers=(LOGITS,)), PIXELS), computed(session, PIXELS, POOLED))
+
+    shutil.rmtree(path / "variables")
+    with pytest.raises(ExportError, match="the file of its weights is missing or damaged: copy the whole folder"):
+        build_trunk(spec(path))
+
+
+def endless(graph: Any) -> None:
+    """Let two operations take each other, in front of the kernel."""
+    for name, other in (("a", "b"), ("b", "a")):
+        node = graph.node.add(name=name, op="Identity", input=[other])
+        node.attr["T"].type = tf.float32.as_datatype_enum
+    next(node for node in graph.node if node.op == "Conv2D").input[1] = "a"
+
+
+@pytest.mark.parametrize("shapes", [True, False], ids=["shapes", "no shapes"])
+def test_operations_that_take_each_other_are_an_error(shapes: bool, tmp_path: Path) -> None:
+    def change(graph: Any) -> None:
+        endless(graph)
+        if not shapes:
+            without_shapes(graph)
+
+    path = frozen(network(), tmp_path / "graph.pb", change)
+    with pytest.raises(EdgefeatError):
+        build_trunk(spec(path, size=(SIDE, SIDE)))
+
+
+def test_files_are_not_read_by_a_graph(tmp_path: Path) -> None:
+    def reads(graph: Any) -> None:
+        node = graph.node.add(name="file", op="ReadFile", input=["name"])
+        name = graph.node.add(name="name", op="Const")
+        name.attr["dtype"].type = tf.string.as_datatype_enum
+        name.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(b"/etc/passwd"))
+        decoded = graph.node.add(name="decoded", op="DecodeRaw", input=[node.name])
+        decoded.attr["out_type"].type = tf.float32.as_datatype_enum
+        next(one for one in graph.node if one.op == "MatMul").input[1] = "decoded"
+
+    path = frozen(network(), tmp_path / "graph.pb", reads)
+    with pytest.raises(ExportError, match=r"uses DecodeRaw, ReadFile .*: save only the network, or cut before that"):
+        build_trunk(spec(path))
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a frozen graph."""
+    return frozen(network(), tmp_path_factory.mktemp("frozen") / "graph.pb").read_bytes()
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_any_change_of_the_file_is_loaded_or_one_clear_error(
+    content: bytes, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(1, len(content) - 1))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.sampled_from([len(content), len(content) // 2]))
+    path = tmp_path_factory.mktemp("changed") / "graph.pb"
+    path.write_bytes(bytes(changed[:end]))
+    with suppress(EdgefeatError):
+        build_trunk(spec(path))
