@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -125,37 +125,54 @@ def dropout(x: Any) -> Any:
         return x * tf.floor(1 - rate + noise) / (1 - rate)
 
 
-def switched(x: Any) -> Any:
-    """Drop only in training, as TFLearn does."""
-    training = v1.placeholder_with_default(False, [], "training")
-    return v1.cond(training, lambda: x * 2.0, lambda: x)
+def trained(x: Any) -> Any:
+    """Double it in training, as Keras and TFLearn choose what a normalization does."""
+    training = v1.placeholder_with_default(False, [], "is_training")
+    x = v1.cond(training, lambda: x * 2.0, lambda: x)
+    return v1.cond(v1.placeholder(tf.bool, [], "keras_learning_phase"), lambda: x * 3.0, lambda: tf.identity(x))
 
 
+def decided(x: Any) -> Any:
+    """Double what is dark."""
+    return v1.cond(tf.reduce_mean(x) < 0.1, lambda: x * 2.0, lambda: x)
+
+
+@pytest.fixture
+def switches() -> Iterator[None]:
+    """Conditions are written as in TensorFlow 1."""
+    v1.disable_control_flow_v2()
+    yield
+    v1.enable_control_flow_v2()
+
+
+@pytest.mark.usefixtures("switches")
+def test_branches_of_training_are_left_out(tmp_path: Path) -> None:
+    session = network(end=trained)
+    path = frozen(session, tmp_path / "frozen_model.pb")
+    assert b"Switch" in path.read_bytes()
+    expected = computed(session, PIXELS, "final_result", more={"keras_learning_phase:0": False})
+    close(outputs(spec(path), PIXELS), expected)
+
+
+@pytest.mark.usefixtures("switches")
 @pytest.mark.parametrize(
     ("end", "said"),
     [
-        (
-            dropout,
-            "takes 2 inputs, input, rate (allowed: one image); or cut before the others are taken: edgefeat",
-        ),
-        (switched, "decides or repeats what it computes, by Merge, Switch (allowed: graphs without control flow)"),
+        (dropout, "takes 2 inputs, input, rate (allowed: one image); or cut before the others are taken: edgefeat"),
+        (decided, "decides or repeats what it computes, by Merge, Switch (allowed: graphs without control flow)"),
     ],
 )
 def test_a_graph_is_cut_before_what_is_not_computed_from_the_image(
     end: Callable[[Any], Any], said: str, tmp_path: Path
 ) -> None:
-    v1.disable_control_flow_v2()
-    try:
-        session = network(end=end)
-    finally:
-        v1.enable_control_flow_v2()
+    session = network(end=end)
     path = frozen(session, tmp_path / "frozen_model.pb")
     with pytest.raises(EdgefeatError, match=re.escape(said)):
         build_trunk(spec(path))
     listed = names(path)
-    assert POOLED in listed
     assert not any("dropout" in name or "final" in name for name in listed)
-    close(outputs(spec(path, layers=(POOLED,)), PIXELS), computed(session, PIXELS, POOLED))
+    (layer,) = {POOLED, LOGITS}.intersection(listed[-2:])
+    close(outputs(spec(path, layers=(layer,)), PIXELS), computed(session, PIXELS, POOLED))
 
 
 @pytest.mark.parametrize("resources", [False, True], ids=["reference variables", "resource variables"])

@@ -65,10 +65,14 @@ def network(made: Source = images, *, end: Callable[[Any], Any] = lambda x: x) -
     return session
 
 
-def computed(session: Any, pixels: NDArray[Any], tensor: str, source: str = "input") -> NDArray[np.float32]:
-    """Return what the graph computes of each image, as TensorFlow 1 does."""
-    rows = [session.run(f"{tensor}:0", {f"{source}:0": one[np.newaxis]}) for one in pixels.astype(np.float32)]
-    return np.concatenate(rows)
+def computed(
+    session: Any, pixels: NDArray[Any], tensor: str, source: str = "input", more: Mapping[str, Any] | None = None
+) -> NDArray[np.float32]:
+    """Return what the graph computes of each image, and of `more`, as TensorFlow 1 does."""
+    images = pixels.astype(np.float32)
+    return np.concatenate(
+        [session.run(f"{tensor}:0", {f"{source}:0": one[np.newaxis], **(more or {})}) for one in images]
+    )
 
 
 def frozen(session: Any, path: Path, change: Callable[[Any], None] = lambda graph: None) -> Path:

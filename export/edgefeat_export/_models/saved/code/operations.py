@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.allowlist import OPERATIONS
 
-__all__ = ["check_operations", "depending", "needed_nodes", "node_of", "refused"]
+__all__ = ["behind", "check_operations", "depending", "needed_nodes", "node_of", "refused"]
 
 
 def check_operations(path: Path, graph: Any, outputs: Iterable[str], *, remedy: str = "") -> None:
@@ -58,6 +58,16 @@ def needed_nodes(graph: Any, outputs: Iterable[str]) -> Iterator[Any]:
         needed = [name for name in dict.fromkeys(map(node_of, node.input)) if name in nodes and name not in seen]
         seen.update(needed)
         waiting.extend(nodes[name] for name in needed)
+
+
+def behind(nodes: Mapping[str, Any], tensor: str, passing: Collection[str] = ("Identity",)) -> Any:
+    """Return the node that gives a tensor, behind those whose operations only pass it on; None if there is none."""
+    seen: set[str] = set()
+    node = nodes.get(node_of(tensor))
+    while node is not None and node.op in passing and node.name not in seen and node.input:
+        seen.add(node.name)
+        node = nodes.get(node_of(node.input[0]))
+    return node
 
 
 def node_of(tensor: str) -> str:

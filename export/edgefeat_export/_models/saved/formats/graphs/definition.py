@@ -18,6 +18,7 @@ from edgefeat_export._models.saved.code.operations import (
     node_of,
     refused,
 )
+from edgefeat_export._models.saved.formats.graphs.branches import take_branches
 from edgefeat_export._models.saved.formats.graphs.fused import FUSED, unfused
 
 __all__ = ["Graph", "GraphError", "check", "ends", "has_value", "image_graph"]
@@ -31,6 +32,8 @@ _CONTROL = frozenset(
 #: Operations that are no outputs, though none takes what they give.
 _NO_OUTPUTS = ("Const", "NoOp", "Placeholder")
 _IMAGE_RANK = 4
+#: The input by which Keras of TensorFlow 1 is told whether it is trained.
+_TRAINING = "keras_learning_phase"
 
 
 class GraphError(Exception):
@@ -88,10 +91,11 @@ def image_graph(
     from tensorflow.core.framework import graph_pb2
 
     outputs = outputs or ends(whole)
+    _plain(whole, {node_of(info["name"]) for info in inputs.values()})
+    take_branches(whole)
     missing = sorted({node_of(tensor) for tensor in outputs.values()} - {node.name for node in whole.node})
     if missing or not outputs:
         raise GraphError(f"its graph has no operation {missing[0]!r}" if missing else "its graph has no outputs")
-    _plain(whole, {node_of(info["name"]) for info in inputs.values()})
     if divided:
         outputs = _before_others(whole, outputs)
     needed = {node.name for node in needed_nodes(whole, outputs.values())}
@@ -133,9 +137,9 @@ def _before_others(graph: Any, outputs: Mapping[str, str]) -> Mapping[str, str]:
     if beyond.isdisjoint(map(node_of, outputs.values())):
         return outputs
     among = depending(graph, images[:1]) - beyond
-    unused = {node.name for node in graph.node if node.op == "Shape"}.intersection(_ends(graph, among))
-    found = _ends(graph, among - unused)
-    return {name: name for name in found} or outputs
+    border = {node_of(tensor) for node in graph.node if node.name in beyond for tensor in node.input}
+    found = [node.name for node in graph.node if node.name in among & border and node.op not in _NO_OUTPUTS]
+    return {name: name for name in (*found, *_ends(graph, among))} or outputs
 
 
 def _source(path: Path, nodes: Sequence[Any], inputs: Mapping[str, Any]) -> tuple[Any, str]:
@@ -184,10 +188,20 @@ def _plain(graph: Any, sources: Collection[str]) -> None:
             node.op = "Identity"
             node.attr["T"].CopyFrom(node.attr["dtype"])
             del node.attr["dtype"], node.attr["shape"]
+        elif node.op == "Placeholder" and node_of(node.name).endswith(_TRAINING) and _is_bool(node):
+            node.op = "Const"
+            del node.attr["shape"]
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(False))
         for value in node.attr.values():
             _narrow(value)
     if not graph.versions.producer:
         graph.versions.producer = tf.version.GRAPH_DEF_VERSION
+
+
+def _is_bool(node: Any) -> bool:
+    import tensorflow as tf
+
+    return bool(node.attr["dtype"].type == tf.bool.as_datatype_enum)
 
 
 def _narrow(value: Any) -> None:

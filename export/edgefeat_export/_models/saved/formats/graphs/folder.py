@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgefeat_export._models.saved.code.operations import needed_nodes
+from edgefeat_export._models.saved.code.operations import behind, needed_nodes
 from edgefeat_export._models.saved.formats.graphs.definition import Graph, GraphError, check, image_graph
 from edgefeat_export._models.saved.metadata import saved_graph
 
@@ -21,6 +22,7 @@ _SIGNATURES = ("serving_default", "default")
 #: Operations that hold a variable, and the one that reads it.
 _VARIABLES = frozenset({"VarHandleOp", "Variable", "VariableV2"})
 _READS = "ReadVariableOp"
+_PASSING = ("Identity", "RefSwitch", "Switch")
 
 
 def is_first_version(folder: Path) -> bool:
@@ -55,28 +57,40 @@ def _fill(graph: Any, outputs: Iterable[str], prefix: Path) -> None:
     """Make constants, in place, of the variables that compute the tensors `outputs`."""
     import tensorflow as tf
 
-    needed = [node for node in needed_nodes(graph, outputs) if node.op in _VARIABLES or node.op == _READS]
+    needed = list(needed_nodes(graph, outputs))
     variables = [node for node in needed if node.op in _VARIABLES]
     if not variables:
         return
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
+        values = _values(variables, tf.train.load_checkpoint(str(prefix)))
+    except GraphError:
+        raise
     except Exception as error:  # TensorFlow raises many types for a damaged checkpoint
         raise GraphError("the file of its weights is missing or damaged: copy the whole folder") from error
-    shapes = reader.get_variable_to_shape_map()
-    for node in variables:
-        key = node.attr["shared_name"].s.decode("utf-8", "replace") if node.op == "VarHandleOp" else ""
-        key = key or node.name
-        if key not in shapes:
-            raise GraphError(f"its weights lack {key!r}: copy the whole folder")
-        value = reader.get_tensor(key)
+    for node, value in zip(variables, values, strict=True):
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise GraphError(f"the weights {key!r} contain values that are not finite numbers")
+            raise GraphError(f"the weights {node.name!r} contain values that are not finite numbers")
         _become(node, "Const", dtype=tf.as_dtype(value.dtype).as_datatype_enum)
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    nodes = {node.name: node for node in needed}
     for node in needed:
         if node.op == _READS:
             _become(node, "Identity", [node.input[0]], T=node.attr["dtype"].type)
+        elif node.op in _PASSING and node.attr["T"].type == tf.resource.as_datatype_enum:  # of a variable
+            source = behind(nodes, node.input[0], _PASSING)
+            node.attr["T"].type = 0 if source is None else source.attr["dtype"].type
+
+
+def _values(variables: Iterable[Any], reader: Any) -> list[NDArray[Any]]:
+    """Return the values of the variables in a checkpoint."""
+    stored, found = reader.get_variable_to_shape_map(), []
+    for node in variables:
+        key = node.attr["shared_name"].s.decode("utf-8", "replace") if node.op == "VarHandleOp" else ""
+        key = key or node.name
+        if key not in stored:
+            raise GraphError(f"its weights lack {key!r}: copy the whole folder")
+        found.append(reader.get_tensor(key))
+    return found
 
 
 def _become(node: Any, kind: str, inputs: Iterable[str] = (), **types: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgefeat_export._models.saved.code.operations import depending, node_of
+from edgefeat_export._models.saved.code.operations import behind, depending, node_of
 from edgefeat_export._models.saved.formats.graphs.definition import Graph, GraphError, check, ends, image_graph
 
 __all__ = ["frozen_graph"]
@@ -55,7 +55,7 @@ def _take_images(graph: Any) -> None:
     for node in graph.node:
         if node.op != "ExpandDims" or not node.input:
             continue
-        source = _behind(nodes, node.input[0])
+        source = behind(nodes, node.input[0], _PASSING)
         if source is None or source.op not in _DECODES:
             continue
         sides = next(
@@ -100,20 +100,10 @@ def _channels(graph: Any, nodes: dict[str, Any], among: set[str]) -> Iterator[in
     """Yield the channels that the convolutions `among` the nodes take, in their order."""
     for node in graph.node:
         if node.op in _CONVOLVES and node.name in among and len(node.input) > 1:
-            kernel = _behind(nodes, node.input[1])
+            kernel = behind(nodes, node.input[1])
             shape = [] if kernel is None else [axis.size for axis in kernel.attr["value"].tensor.tensor_shape.dim]
             if len(shape) == 4:
                 yield shape[2]
-
-
-def _behind(nodes: Mapping[str, Any], tensor: str) -> Any:
-    """Return the node that gives a tensor, behind those that only pass it on; None if there is none."""
-    seen: set[str] = set()
-    node = nodes.get(node_of(tensor))
-    while node is not None and node.op in _PASSING and node.name not in seen and node.input:
-        seen.add(node.name)
-        node = nodes.get(node_of(node.input[0]))
-    return node
 
 
 def _expand_weights(graph: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,21 @@ def graph_function(path: Path, graph: Graph) -> ImageFunction:
         graph.placeholder.name,
     )
     function = _called(graph, spec)
+    given = function.structured_outputs
+    features = {key: tensor for key, tensor in graph.outputs.items() if _may_be_features(given[key])}
+    if features and len(features) < len(given):
+        graph = replace(graph, outputs=features)
+        function = _called(graph, spec)
     if spec.shape.rank and spec.shape[0] is not None:
         free = tf.TensorSpec([None, *spec.shape[1:]], spec.dtype, spec.name)
         batches = _of_any_batch(graph, function, spec, free)
         function, spec = (function, spec) if batches is None else (batches, free)
     return ImageFunction(path, _NAME, graph.source, spec, function, function)
+
+
+def _may_be_features(output: Any) -> bool:
+    """Return whether an output has numbers for each image: not the size of something, or a decision."""
+    return bool(output.dtype.is_floating) and (output.shape.rank is None or output.shape.rank > 1)
 
 
 def _called(graph: Graph, spec: Any) -> Any:

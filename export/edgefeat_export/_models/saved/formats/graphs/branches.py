@@ -1,0 +1,85 @@
+"""Take the branches of a graph that are taken outside training, where a constant decides.
+
+Keras 2 and TFLearn wrote both branches of normalizations and dropouts into the graphs of TensorFlow 1: a `Switch` sends
+a tensor into one of them, and a `Merge` takes what comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from edgefeat_export._models.saved.code.operations import behind, node_of
+
+__all__ = ["take_branches"]
+
+_SWITCHES, _MERGES = ("Switch", "RefSwitch"), ("Merge", "RefMerge")
+_PASSES = "Identity"
+
+
+def take_branches(graph: Any) -> None:
+    """Leave out, in place, the branches that are not taken; what only passes tensors on becomes `Identity`."""
+    nodes = {node.name: node for node in graph.node}
+    taken = {
+        node.name: taken
+        for node in graph.node
+        if node.op in _SWITCHES and len(node.input) == 2 and (taken := _constant(nodes, node.input[1])) is not None
+    }
+    if not taken:
+        return
+    dead = _dead(graph.node, taken)
+    for node in graph.node:
+        if node.name in taken:
+            _pass_on(node, node.input[0])
+        elif node.op in _MERGES:
+            living = [tensor for tensor in node.input if not _is_dead(tensor, dead, taken)]
+            if len(living) == 1:
+                _pass_on(node, living[0])
+        for place, tensor in enumerate(node.input):
+            if node_of(tensor) in taken:
+                node.input[place] = node_of(tensor)
+    kept = [node for node in graph.node if node.name not in dead]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _constant(nodes: Mapping[str, Any], tensor: str) -> bool | None:
+    """Return the value of a boolean that is a constant, or None."""
+    import tensorflow as tf
+
+    node = behind(nodes, tensor)
+    if node is None or node.op != "Const" or node.attr["dtype"].type != tf.bool.as_datatype_enum:
+        return None
+    value = tf.make_ndarray(node.attr["value"].tensor)
+    return bool(value) if value.size == 1 else None
+
+
+def _dead(nodes: Iterable[Any], taken: Mapping[str, bool]) -> set[str]:
+    """Return the names of the operations that nothing reaches."""
+    found: set[str] = set()
+    nodes, grown = list(nodes), True
+    while grown:
+        grown = False
+        for node in nodes:
+            if node.name in found or not node.input:
+                continue
+            lost = [_is_dead(tensor, found, taken) for tensor in node.input]
+            if all(lost) if node.op in _MERGES else any(lost):
+                found.add(node.name)
+                grown = True
+    return found
+
+
+def _is_dead(tensor: str, dead: set[str], taken: Mapping[str, bool]) -> bool:
+    """Return whether a tensor is of an operation that nothing reaches, or what a switch sends into the other branch."""
+    name, _, place = tensor.partition(":")
+    return name in dead or (name in taken and bool(int(place or 0)) != taken[name])
+
+
+def _pass_on(node: Any, tensor: str) -> None:
+    """Make an operation of a node, in place, that gives the tensor."""
+    kind, name = node.attr["T"].type, node.name
+    node.Clear()
+    node.name, node.op = name, _PASSES
+    node.input.append(tensor)
+    node.attr["T"].type = kind
