@@ -125,16 +125,21 @@ def dropout(x: Any) -> Any:
         return x * tf.floor(1 - rate + noise) / (1 - rate)
 
 
+def double_if(condition: Any, x: Any) -> Any:
+    return v1.cond(condition, lambda: x * 2.0, lambda: tf.identity(x))
+
+
 def trained(x: Any) -> Any:
     """Double it in training, as Keras and TFLearn choose what a normalization does."""
-    training = v1.placeholder_with_default(False, [], "is_training")
-    x = v1.cond(training, lambda: x * 2.0, lambda: x)
-    return v1.cond(v1.placeholder(tf.bool, [], "keras_learning_phase"), lambda: x * 3.0, lambda: tf.identity(x))
+    x = double_if(v1.placeholder_with_default(False, [], "is_training"), x)
+    for name in ("batch_normalization_1/keras_learning_phase", "phase_train"):
+        x = double_if(v1.placeholder(tf.bool, name=name), x)
+    return x
 
 
 def decided(x: Any) -> Any:
     """Double what is dark."""
-    return v1.cond(tf.reduce_mean(x) < 0.1, lambda: x * 2.0, lambda: x)
+    return double_if(tf.reduce_mean(x) < 0.1, x)
 
 
 @pytest.fixture
@@ -150,7 +155,8 @@ def test_branches_of_training_are_left_out(tmp_path: Path) -> None:
     session = network(end=trained)
     path = frozen(session, tmp_path / "frozen_model.pb")
     assert b"Switch" in path.read_bytes()
-    expected = computed(session, PIXELS, "final_result", more={"keras_learning_phase:0": False})
+    untrained = {"batch_normalization_1/keras_learning_phase:0": False, "phase_train:0": False}
+    expected = computed(session, PIXELS, "final_result", more=untrained)
     close(outputs(spec(path), PIXELS), expected)
 
 

@@ -32,8 +32,8 @@ _CONTROL = frozenset(
 #: Operations that are no outputs, though none takes what they give.
 _NO_OUTPUTS = ("Const", "NoOp", "Placeholder")
 _IMAGE_RANK = 4
-#: The input by which Keras of TensorFlow 1 is told whether it is trained.
-_TRAINING = "keras_learning_phase"
+#: What is in the names of inputs that say whether the network is trained, such as `phase_train` of FaceNet.
+_TRAINING = ("learning_phase", "train")
 
 
 class GraphError(Exception):
@@ -169,6 +169,7 @@ def _cut(path: Path) -> str:
 def _plain(graph: Any, sources: Collection[str]) -> None:
     """Leave out, in place, where an operation runs and when, and the defaults of `sources`; other inputs are theirs.
 
+    Inputs that say whether the network is trained are false.
     Integers have 32 bits, as in TensorFlow.js: TFLite lacks some operations on longer ones. A graph without a version
     is taken as one of the TensorFlow that is installed.
     """
@@ -188,7 +189,7 @@ def _plain(graph: Any, sources: Collection[str]) -> None:
             node.op = "Identity"
             node.attr["T"].CopyFrom(node.attr["dtype"])
             del node.attr["dtype"], node.attr["shape"]
-        elif node.op == "Placeholder" and node_of(node.name).endswith(_TRAINING) and _is_bool(node):
+        elif node.op == "Placeholder" and _is_bool(node) and any(part in node.name for part in _TRAINING):
             node.op = "Const"
             del node.attr["shape"]
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(False))
