@@ -4,6 +4,8 @@
 2. If that passes the gate, but is not near: keep more first layers in float, while int8 stays much faster than float.
 3. If it misses the gate: keep the most sensitive sections in float as well, as few as possible.
 
+A file of a network with swish or hard-swish that is not near at the end is left out unless it is asked for.
+
 The effort limits the number of rungs: "quick" stops after the first, "normal" tries those that are expected to pass,
 unless int8 is slower than float anyway, by the cost table, and "thorough" tries one number of sections after another.
 """
@@ -13,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat._bundle.manifest import Fidelity
 from edgefeat_export._measure.gate import unfaithful
 from edgefeat_export._measure.variants import ENGINES, Made, measure_variant
 from edgefeat_export._pipeline.steps import (
     CHOOSE_EARLY_SECTIONS,
     CORRECT_WEIGHTS,
+    ESTIMATED_COST,
     EXTEND_EARLY_SECTIONS,
     INT8_VARIANTS,
     RANK_SECTIONS,
@@ -49,6 +53,10 @@ _FLOAT_GROUPS = (1, 2, 4, 6)
 #: `_NEARER`. Then about 96 of 100 neighbours stay the same; after a swish or hard-swish they need a nearer feature.
 _NEAR, _NEAR_CURVED, _NEARER = 0.9983, 0.999, 0.9993
 
+#: An int8 file of a network with swish or hard-swish is written with at least this mean cosine, unless it is asked for:
+#: what keeps it nearer has taken back most of what int8 saves.
+_WORTH = 0.998
+
 
 @dataclass(slots=True)
 class Ladder:
@@ -61,8 +69,30 @@ class Ladder:
     _longer: tuple[str, ...] | None = None
     _sensitivity: Sensitivity | None = None
     _corrected: dict[Rung, Corrected] = field(default_factory=dict)
+    _passed: dict[str, Rung] = field(default_factory=dict)
 
     def climb(self, variant: str) -> Made | str:
+        """Return the variant at the first rung that passes the gate, or the reason why there is none to be written."""
+        found = self._climbed(variant)
+        return found if isinstance(found, str) else self._not_worth(variant, found) or found
+
+    def _not_worth(self, variant: str, made: Made) -> str | None:
+        """Return why a file that passes the gate is left out, or None if it is written."""
+        wanted = self.wanted
+        is_random, chosen = self.network.spec.weights == RANDOM, wanted.gate != DEFAULT_GATE or wanted.named
+        if is_random or chosen or wanted.effort != "normal" or wanted.float_layers is not None:
+            return None
+        if not self._early_sections().curved or MIXED not in wanted.pieces or _cosine(made) >= _WORTH:
+            return None
+        form = variant.partition("-")[0]
+        cost = self.workers.run(ESTIMATED_COST, self.network.work, self._passed[variant].float_sections)[form]
+        return (
+            f"its mean cosine is {_cosine(made):.4f} at an estimated {cost.int8:.2f} ms on {ENGINES[form]} and one "
+            f"thread, and {form}-float32 takes {cost.float32:.2f} ms (networks with swish, hard-swish or a sigmoid: "
+            f"{_WORTH} or more); ask for it by name to have it: --variants {variant}"
+        )
+
+    def _climbed(self, variant: str) -> Made | str:
         """Return the variant at the first rung that passes the gate, or the reason why the best rung missed it."""
         form = variant.partition("-")[0]
         effort, best = self.wanted.effort, _Best()
@@ -112,6 +142,7 @@ class Ladder:
         if nearer is not None and _cosine(nearer) > reached:
             return nearer
         self.workers.run(INT8_VARIANTS[variant], self.network, self._corrected[first])
+        self._passed[variant] = first
         return made
 
     def _rung(self, sections: tuple[str, ...], form: str, *, both: bool) -> Rung:
@@ -129,6 +160,7 @@ class Ladder:
         measured = measure_variant(self.network, variant)
         short = unfaithful(variant, measured.fidelity, self.wanted.gate)
         if short is None:
+            self._passed[variant] = rung
             mixed = (MIXED,) if done.float_operations and MIXED in self.wanted.pieces else ()
             return Made(variant, measured, (*done.pieces, *mixed), done.float_operations)
         best.note(short, measured.fidelity, done)

@@ -17,7 +17,7 @@ from edgefeat import ExportError
 from edgefeat._bundle.manifest import INTEGER, Integers
 from edgefeat._images.form import PictureForm
 from edgefeat._images.frames.form import FrameForm
-from edgefeat_export._quantize.records import Corrected, EarlySections, Prefixes, Rung, Sensitivity
+from edgefeat_export._quantize.records import Corrected, EarlySections, Estimate, Prefixes, Rung, Sensitivity
 from edgefeat_export._spec import Activations, FloatLayers, IntegerInput, NetworkSpec
 from edgefeat_export._workspace import BuiltNetwork, NetworkFacts, Workspace
 
@@ -26,6 +26,7 @@ __all__ = [
     "CHOOSE_EARLY_SECTIONS",
     "CORRECT_WEIGHTS",
     "DENSE_INT8",
+    "ESTIMATED_COST",
     "EXTEND_EARLY_SECTIONS",
     "FLOAT_VARIANTS",
     "FRAME_VARIANT",
@@ -199,6 +200,12 @@ def _extend_early_sections(work: Workspace, own: Sequence[str]) -> Prefixes:
     return extend_early_sections(work, own)
 
 
+def _estimated_cost(work: Workspace, kept: Sequence[str]) -> dict[str, Estimate]:
+    from edgefeat_export._quantize.int8_files import estimated
+
+    return estimated(work, kept)
+
+
 def _correct_weights(work: Workspace, rung: Rung) -> Corrected:
     from edgefeat_export._quantize.int8_files import correct_weights
 
@@ -233,6 +240,7 @@ NEEDS = {"tflite-float16": "tflite-float32", "onnx-float32": "tflite-float32"}
 
 CHOOSE_EARLY_SECTIONS = Step("early layers", _choose_early_sections)
 EXTEND_EARLY_SECTIONS = Step("more early layers", _extend_early_sections)
+ESTIMATED_COST = Step("estimated cost", _estimated_cost)
 CORRECT_WEIGHTS = Step("corrected weights", _correct_weights, weight=8)
 RANK_SECTIONS = Step("sensitivity", _rank_sections, weight=3)
 
@@ -256,6 +264,7 @@ STEPS: tuple[Step[..., Any], ...] = (
     *FLOAT_VARIANTS.values(),
     CHOOSE_EARLY_SECTIONS,
     EXTEND_EARLY_SECTIONS,
+    ESTIMATED_COST,
     CORRECT_WEIGHTS,
     RANK_SECTIONS,
     *INT8_VARIANTS.values(),

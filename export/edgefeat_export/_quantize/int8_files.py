@@ -29,6 +29,7 @@ from edgefeat_export._workspace import BuiltNetwork, Workspace
 __all__ = [
     "choose_early_sections",
     "correct_weights",
+    "estimated",
     "extend_early_sections",
     "quantize_integer",
     "quantize_onnx",
@@ -59,13 +60,23 @@ def choose_early_sections(work: Workspace, wanted: FloatLayers) -> EarlySections
     parts, graph = _sections(work), operations.count(_float32(work).tflite)
     shared = estimate.free_prefix(graph, [part.operators for part in parts]) if wanted is None else 0
     chosen, estimates = {}, {}
-    for form, engine in ENGINES.items():
+    for form in ENGINES:
         own = parts[: shared if wanted is None else wanted.get(form, 0)]
         chosen[form] = tuple(part.name for part in own)
-        times = (estimate.milliseconds(graph, engine, kept) for kept in (prefix(own)[1], None))
-        estimates[form] = Estimate(*times)
+        estimates[form] = _estimated(graph, form, own)
     curved = any(one.kind == "curve" for index, one in enumerate(graph.operations) if index not in graph.ends)
     return EarlySections(chosen, estimates, sum(one.float_products for one in graph.operations), curved)
+
+
+def estimated(work: Workspace, kept: Sequence[str]) -> dict[str, Estimate]:
+    """Return the estimated cost of the files of each format that have the sections `kept` in float."""
+    parts = [part for part in _sections(work) if part.name in kept]
+    graph = operations.count(_float32(work).tflite)
+    return {form: _estimated(graph, form, parts) for form in ENGINES}
+
+
+def _estimated(graph: operations.Graph, form: str, kept: Sequence[Section]) -> Estimate:
+    return Estimate(*(estimate.milliseconds(graph, ENGINES[form], one) for one in (prefix(kept)[1], None)))
 
 
 def extend_early_sections(work: Workspace, own: Sequence[str]) -> Prefixes:

@@ -18,6 +18,7 @@ import edgefeat
 import edgefeat_export
 from edgefeat import ArgumentError
 from edgefeat_export._convert.tflite import flatbuffer
+from edgefeat_export._measure.variants import ENGINES
 from edgefeat_export._pipeline import ladder
 from edgefeat_export._quantize.cost import operations
 from edgefeat_export._quantize.cost.estimate import affordable_prefix, free_prefix, milliseconds
@@ -201,6 +202,25 @@ def test_what_int8_gains_in_speed_is_spent_on_first_layers_in_float_until_it_is_
     assert len(plain.float_operations) < len(near["tflite-int8"].float_operations)
     assert plain.fidelity["last"].mean_cosine < near["tflite-int8"].fidelity["last"].mean_cosine < 1
     assert near["tflite-int8"].float_operations == near["onnx-int8"].float_operations
+
+
+def test_with_swish_an_int8_file_that_is_not_near_is_written_only_if_it_is_asked_for(
+    small_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "_WORTH", 1.0)
+    network = saved_network(tmp_path / "network.keras", "swish")
+    given: Any = {"preprocess": "tf", "layers": ["last"], "calibration": small_photos}
+    made = edgefeat_export.export(network, tmp_path / "made.edgefeat", **given).bundle.manifest
+    assert not any(one.name in INT8 for one in made.variants)
+    assert [one.name for one in made.refusals] == [*INT8]
+    for one in made.refusals:
+        form = one.name.partition("-")[0]
+        times = rf"[\d.]+ ms on {ENGINES[form]} and one thread, and {form}-float32 takes [\d.]+ ms"
+        assert re.search(rf"its mean cosine is [01]\.\d{{4}} at an estimated {times}", one.reason), one.reason
+        assert f"--variants {one.name}; " in one.reason
+
+    asked = edgefeat_export.export(network, tmp_path / "asked.edgefeat", variants=["tflite-int8"], **given)
+    assert [one.name for one in asked.bundle.manifest.variants] == ["tflite-int8"]
 
 
 def test_without_swish_the_lower_mean_cosine_is_near_enough(

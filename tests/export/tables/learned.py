@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tests.export.tables.chips import DATA
-from tests.export.tables.runs.exports import export, int8_fidelity, photos_in
+from tests.export.tables.runs.exports import export, fidelity, photos_in
 from tests.export.tables.runs.rows import append, read, write_between
 
 import edgefeat
@@ -34,7 +34,7 @@ PAGE = ROOT / "docs" / "fidelity.md"
 BEGIN, END = "<!-- learned: begin -->", "<!-- learned: end -->"
 SIDE, TEACHER_SIDE = 96, 224
 CROPS, BATCH = 12, 64
-FORMATS = ("tflite", "onnx")
+VARIANTS = ("tflite-int8", "tflite-dynamic", "onnx-int8")
 THREADS = (1, 2)
 TRIES = 9
 #: The class in keras.applications, by the name of the backbone.
@@ -48,8 +48,8 @@ NETWORKS = {
 @dataclass(frozen=True, slots=True)
 class Row:
     """One network: `learned`, the mean cosine to the teacher's features on the photos of the evaluation, both without
-    the teacher's mean; and by int8 variant its mean cosine, minimum and overlap@10, and how much faster than float32 it
-    is with one thread and two.
+    the teacher's mean; and by variant its mean cosine, minimum and overlap@10, and how much faster than float32 it is
+    with one thread and two.
 
     A refused variant has neither.
     """
@@ -106,8 +106,8 @@ def train(name: str, pictures: NDArray[np.uint8], features: NDArray[np.float32],
     return model
 
 
-def faster(bundle: Path, form: str) -> tuple[float, ...]:
-    """Return how much faster int8 is than float32, called in turn, by number of threads.
+def faster(bundle: Path, variant: str) -> tuple[float, ...]:
+    """Return how much faster a variant is than float32, called in turn, by number of threads.
 
     It is the median of some tries with sessions of their own, whose threads the system may place badly.
     """
@@ -116,7 +116,8 @@ def faster(bundle: Path, form: str) -> tuple[float, ...]:
     for threads in THREADS:
         ratios = []
         for _ in range(TRIES):
-            loaded = [edgefeat.load(bundle, variant=f"{form}-{kind}", threads=threads) for kind in ("float32", "int8")]
+            names = (f"{variant.partition('-')[0]}-float32", variant)
+            loaded = [edgefeat.load(bundle, variant=one, threads=threads) for one in names]
             plain, quantized = medians([functools.partial(extractor.run, pictures) for extractor in loaded])
             ratios.append(plain / quantized)
         found.append(statistics.median(ratios))
@@ -125,18 +126,18 @@ def faster(bundle: Path, form: str) -> tuple[float, ...]:
 
 def row(name: str, learned: float, bundle: Path) -> Row:
     """Return the figures of an exported network."""
-    figures = int8_fidelity(bundle)
-    times = {name: faster(bundle, name.partition("-")[0]) for name in figures}
+    figures = fidelity(bundle, VARIANTS)
+    times = {name: faster(bundle, name) for name in figures}
     return Row(name, learned, figures, times)
 
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as Markdown."""
-    lines = ["| network | learned | tflite-int8 | faster on LiteRT | onnx-int8 | faster on ONNX Runtime |"]
-    lines.append("|---|---:|---|---:|---|---:|")
+    lines = [f"| network | learned |{''.join(f' {variant} | faster |' for variant in VARIANTS)}"]
+    lines.append(f"|---|---:|{'---|---:|' * len(VARIANTS)}")
     for one in rows:
         cells = [f"`{one.network}`", f"{one.learned:.2f}"]
-        for variant in (f"{form}-int8" for form in FORMATS):
+        for variant in VARIANTS:
             if variant in one.figures:
                 cells.append("{:.4f}, {:.4f}, {:.3f}".format(*one.figures[variant]))
                 cells.append(", ".join(f"{times:.1f}x" for times in one.faster[variant]))
@@ -181,7 +182,7 @@ def measured(names: Sequence[str], given: argparse.Namespace, work: Path) -> Ite
     middle = features.mean(0)
     features, own = features - middle, own - middle  # what they have in common teaches nothing
     print(f"{len(pictures)} crops to learn from, {len(unseen)} other photos", flush=True)
-    variants = ",".join(f"{form}-{kind}" for form in FORMATS for kind in ("float32", "int8"))
+    variants = ",".join(("tflite-float32", "onnx-float32", *VARIANTS))
     for name in names:
         weights = work / f"{name}.weights.h5"
         model = train(name, small(pictures), features, given.epochs, weights)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgefeat._commands.cli.terminal import reason
 
-__all__ = ["export", "int8_fidelity", "photos_in"]
+__all__ = ["export", "fidelity", "int8_fidelity", "photos_in"]
 
 _PHOTOS = (".jpg", ".jpeg", ".png")
 
@@ -26,13 +26,18 @@ def export(arguments: Sequence[str], bundle: Path) -> Path:
 
 def int8_fidelity(bundle: Path) -> dict[str, tuple[float, float, float]]:
     """Return mean cosine, minimum and overlap@10 of the first tap, by int8 variant."""
+    return fidelity(bundle, ("tflite-int8", "onnx-int8"))
+
+
+def fidelity(bundle: Path, variants: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """Return mean cosine, minimum and overlap@10 of the first tap, by variant, of those that are in the bundle."""
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     return {
         one["name"]: next(
             (tap["mean_cosine"], tap["minimum_cosine"], tap["overlap"]) for tap in one["fidelity"].values()
         )
         for one in manifest["variants"]
-        if one["precision"] == "int8"
+        if one["name"] in variants
     }
 
 
