@@ -1,4 +1,4 @@
-"""Refuse a graph of TensorFlow that does more than compute."""
+"""The operations of a graph of TensorFlow: which are needed, and which do more than compute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.allowlist import OPERATIONS
 
-__all__ = ["behind", "check_operations", "depending", "needed_nodes", "node_of", "refused"]
+__all__ = ["behind", "check_operations", "depending", "has_value", "needed_nodes", "node_of", "refused"]
 
 
 def check_operations(path: Path, graph: Any, outputs: Iterable[str], *, remedy: str = "") -> None:
@@ -68,6 +68,11 @@ def behind(nodes: Mapping[str, Any], tensor: str, passing: Collection[str] = ("I
         seen.add(node.name)
         node = nodes.get(node_of(node.input[0]))
     return node
+
+
+def has_value(tensor: Any) -> bool:
+    """Return whether a constant has its value in the graph, and not only its type and shape."""
+    return any(field.name not in ("dtype", "tensor_shape") for field, _ in tensor.ListFields())
 
 
 def node_of(tensor: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgefeat_export._models.saved.code.operations import behind, node_of
+from edgefeat_export._models.saved.code.operations import behind, has_value, node_of
 
 __all__ = ["take_branches"]
 
@@ -17,8 +17,11 @@ _SWITCHES, _MERGES = ("Switch", "RefSwitch"), ("Merge", "RefMerge")
 _PASSES = "Identity"
 
 
-def take_branches(graph: Any) -> None:
-    """Leave out, in place, the branches that are not taken; what only passes tensors on becomes `Identity`."""
+def take_branches(graph: Any) -> set[str]:
+    """Leave out, in place, the branches that are not taken; return the names of their operations.
+
+    What only passes tensors on becomes `Identity`.
+    """
     nodes = {node.name: node for node in graph.node}
     taken = {
         node.name: taken
@@ -26,7 +29,7 @@ def take_branches(graph: Any) -> None:
         if node.op in _SWITCHES and len(node.input) == 2 and (taken := _constant(nodes, node.input[1])) is not None
     }
     if not taken:
-        return
+        return set()
     dead = _dead(graph.node, taken)
     for node in graph.node:
         if node.name in taken:
@@ -41,6 +44,7 @@ def take_branches(graph: Any) -> None:
     kept = [node for node in graph.node if node.name not in dead]
     del graph.node[:]
     graph.node.extend(kept)
+    return dead
 
 
 def _constant(nodes: Mapping[str, Any], tensor: str) -> bool | None:
@@ -49,6 +53,8 @@ def _constant(nodes: Mapping[str, Any], tensor: str) -> bool | None:
 
     node = behind(nodes, tensor)
     if node is None or node.op != "Const" or node.attr["dtype"].type != tf.bool.as_datatype_enum:
+        return None
+    if not has_value(node.attr["value"].tensor):
         return None
     value = tf.make_ndarray(node.attr["value"].tensor)
     return bool(value) if value.size == 1 else None

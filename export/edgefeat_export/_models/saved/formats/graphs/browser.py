@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat_export._models.saved.formats.graphs.definition import Graph, GraphError, check, has_value, image_graph
+from edgefeat_export._models.saved.code.operations import has_value
+from edgefeat_export._models.saved.formats.graphs.definition import Graph, GraphError, check, image_graph
 from edgefeat_export._models.saved.formats.tensorflowjs_files import listed_arrays
 
 __all__ = ["browser_graph"]

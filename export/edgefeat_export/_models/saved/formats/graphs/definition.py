@@ -14,6 +14,7 @@ from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.saved.code.operations import (
     check_operations,
     depending,
+    has_value,
     needed_nodes,
     node_of,
     refused,
@@ -21,7 +22,7 @@ from edgefeat_export._models.saved.code.operations import (
 from edgefeat_export._models.saved.formats.graphs.branches import take_branches
 from edgefeat_export._models.saved.formats.graphs.fused import FUSED, unfused
 
-__all__ = ["Graph", "GraphError", "check", "ends", "has_value", "image_graph"]
+__all__ = ["Graph", "GraphError", "check", "ends", "image_graph"]
 
 #: Operations that decide what is computed, or repeat it.
 _CONTROL = frozenset(
@@ -92,7 +93,8 @@ def image_graph(
 
     outputs = outputs or ends(whole)
     _plain(whole, {node_of(info["name"]) for info in inputs.values()})
-    take_branches(whole)
+    left_out = take_branches(whole)
+    outputs = {key: tensor for key, tensor in outputs.items() if node_of(tensor) not in left_out}
     missing = sorted({node_of(tensor) for tensor in outputs.values()} - {node.name for node in whole.node})
     if missing or not outputs:
         raise GraphError(f"its graph has no operation {missing[0]!r}" if missing else "its graph has no outputs")
@@ -230,8 +232,3 @@ def check(path: Path, graph: Graph) -> None:
             f"control flow): convert only the network{remedy}"
         )
     check_operations(path, graph.definition, graph.outputs.values(), remedy=remedy)
-
-
-def has_value(tensor: Any) -> bool:
-    """Return whether a constant has its value in the graph, and not only its type and shape."""
-    return any(field.name not in ("dtype", "tensor_shape") for field, _ in tensor.ListFields())
