@@ -53,9 +53,9 @@ _FLOAT_GROUPS = (1, 2, 4, 6)
 #: `_NEARER`. Then about 96 of 100 neighbours stay the same; after a swish or hard-swish they need a nearer feature.
 _NEAR, _NEAR_CURVED, _NEARER = 0.9983, 0.999, 0.9993
 
-#: An int8 file of a network with swish or hard-swish is written with at least this mean cosine, unless it is asked for:
-#: what keeps it nearer has taken back most of what int8 saves.
-_WORTH = 0.998
+#: An int8 file of a network with swish or hard-swish is written with at least this mean cosine and this minimum, unless
+#: it is asked for: what keeps it nearer has taken back most of what int8 saves.
+_WORTH, _WORTH_LEAST = 0.998, 0.99
 
 
 @dataclass(slots=True)
@@ -82,14 +82,17 @@ class Ladder:
         is_random, chosen = self.network.spec.weights == RANDOM, wanted.gate != DEFAULT_GATE or wanted.named
         if is_random or chosen or wanted.effort != "normal" or wanted.float_layers is not None:
             return None
-        if not self._early_sections().curved or MIXED not in wanted.pieces or _cosine(made) >= _WORTH:
+        if not self._early_sections().curved or MIXED not in wanted.pieces:
+            return None
+        mean, least = _cosine(made), min(figures.minimum_cosine for figures in made.measured.fidelity.values())
+        if mean >= _WORTH and least >= _WORTH_LEAST:
             return None
         form = variant.partition("-")[0]
         cost = self.workers.run(ESTIMATED_COST, self.network.work, self._passed[variant].float_sections)[form]
         return (
-            f"its mean cosine is {_cosine(made):.4f} at an estimated {cost.int8:.2f} ms on {ENGINES[form]} and one "
-            f"thread, and {form}-float32 takes {cost.float32:.2f} ms (networks with swish, hard-swish or a sigmoid: "
-            f"{_WORTH} or more); ask for it by name to have it: --variants {variant}"
+            f"its mean cosine is {mean:.4f} and its minimum {least:.4f} (with curves such as swish: {_WORTH} "
+            f"and {_WORTH_LEAST} or more) at an estimated {cost.int8:.2f} ms on {ENGINES[form]} and one thread, where "
+            f"{form}-float32 takes {cost.float32:.2f} ms; ask for it by name to have it: --variants {variant}"
         )
 
     def _climbed(self, variant: str) -> Made | str:
