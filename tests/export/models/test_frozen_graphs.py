@@ -1,9 +1,8 @@
-"""Graphs of TensorFlow 1: frozen in a `.pb` file, or a SavedModel with variables."""
+"""Graphs of TensorFlow 1 that are frozen in a `.pb` file."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,10 +20,11 @@ from tests.export.models.networks.frozen_graphs import (
     SIDE,
     computed,
     frozen,
+    images,
     jpegs,
     network,
     quantized,
-    saved,
+    scaled_jpegs,
     v1,
     without_shapes,
 )
@@ -82,18 +82,19 @@ def test_without_shapes_the_size_is_asked_for(tmp_path: Path) -> None:
     close(outputs(spec(path, size=(SIDE, SIDE)), PIXELS), computed(session, PIXELS, "final_result"))
 
 
-def test_images_that_do_not_fit_are_refused_with_the_option(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [20, 2 * SIDE])
+def test_images_that_do_not_fit_are_refused_with_the_option(size: int, tmp_path: Path) -> None:
+    """Of twice the size, one is taken for four."""
+
     def flat() -> Any:
         source = v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], "input")
-        with v1.name_scope("flat/"):
-            batch = tf.shape(source)[0]
-            rows = tf.reshape(source, tf.stack([batch, -1]))
-            mixed = tf.matmul(rows, tf.constant(np.eye(SIDE * SIDE * 3, dtype=np.float32)))
-            return tf.reshape(mixed, tf.stack([batch, SIDE, SIDE, 3]))
+        same = tf.constant(np.eye(3, dtype=np.float32).reshape(1, 1, 3, 3))
+        rows = tf.reshape(tf.nn.conv2d(source, same, 1, "SAME"), [-1, SIDE * SIDE * 3])
+        return tf.reshape(rows, [-1, SIDE, SIDE, 3])
 
     path = frozen(network(flat), tmp_path / "optimized_graph.pb", without_shapes)
-    with pytest.raises(ArgumentError, match=r"cannot be built for images of 20x20: .*: set --input-size"):
-        outputs(spec(path, size=(20, 20)), PIXELS)
+    with pytest.raises(ArgumentError, match=r"cannot be built for images of .*: set --input-size"):
+        outputs(spec(path, size=(size, size)), PIXELS)
 
 
 def test_weights_stored_as_integers_are_expanded(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_branches_of_training_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("end", "said"),
     [
-        (dropout, "takes 2 inputs, input, rate (allowed: one image); or cut before the others are taken: edgefeat"),
+        (dropout, "takes 2 inputs, input, rate (allowed: one image), or cut before that: edgefeat"),
         (decided, "decides or repeats what it computes, by Merge, Switch (allowed: graphs without control flow)"),
     ],
 )
@@ -181,23 +182,103 @@ def test_a_graph_is_cut_before_what_is_not_computed_from_the_image(
     close(outputs(spec(path, layers=(layer,)), PIXELS), computed(session, PIXELS, POOLED))
 
 
-@pytest.mark.parametrize("resources", [False, True], ids=["reference variables", "resource variables"])
-def test_a_saved_model_of_tensorflow_1_gives_what_tensorflow_gives(resources: bool, tmp_path: Path) -> None:
-    with_resources = v1.resource_variables_enabled()
-    (v1.enable_resource_variables if resources else v1.disable_resource_variables)()
-    try:
-        session = network()
-    finally:
-        (v1.enable_resource_variables if with_resources else v1.disable_resource_variables)()
-    kinds = {operation.type for operation in session.graph.get_operations()}
-    assert ("VarHandleOp" in kinds) == resources
-    path = saved(session, tmp_path / "net", {"image": "input"}, {"prob": "final_result"})
-    close(outputs(spec(path), PIXELS), computed(session, PIXELS, "final_result"))
-    close(outputs(spec(path, layers=(LOGITS,)), PIXELS), computed(session, PIXELS, POOLED))
-
-    shutil.rmtree(path / "variables")
-    with pytest.raises(ExportError, match="the file of its weights is missing or damaged: copy the whole folder"):
+@pytest.mark.usefixtures("switches")
+def test_only_inputs_that_tell_of_training_are_false(tmp_path: Path) -> None:
+    """A default of such an input is for training; any other input may be for anything."""
+    session = network(end=lambda x: double_if(v1.placeholder_with_default(True, [], "bn/is_training"), x))
+    path = frozen(session, tmp_path / "model.pb")
+    close(outputs(spec(path), PIXELS), computed(session, PIXELS, "final_result", more={"bn/is_training:0": False}))
+    path = frozen(network(end=lambda x: double_if(v1.placeholder(tf.bool, [], "training/is_test"), x)), path)
+    with pytest.raises(ArgumentError, match="takes 2 inputs, input, training/is_test"):
         build_trunk(spec(path))
+
+
+@pytest.mark.usefixtures("switches")
+def test_branches_of_constants_and_conditions_within_conditions_are_resolved(tmp_path: Path) -> None:
+    def end(x: Any) -> Any:
+        training = v1.placeholder_with_default(False, [], "is_training")
+        x = x * v1.cond(training, lambda: tf.constant(0.5), lambda: tf.constant(2.0))
+        return v1.cond(training, lambda: x * 3.0, lambda: v1.cond(training, lambda: x * 5.0, lambda: x * 7.0))
+
+    session = network(end=end)
+    path = frozen(session, tmp_path / "model.pb")
+    close(outputs(spec(path), PIXELS), computed(session, PIXELS, "final_result"))
+
+
+def test_the_image_is_found_among_inputs_and_ends_in_any_order(tmp_path: Path) -> None:
+    """A label map comes first, a weight that nothing takes is no output, and operations may be in any order."""
+
+    def made() -> Any:
+        tf.identity(v1.Variable(np.ones(3, np.float32), name="unused"), name="unused/read")
+        return images()
+
+    def end(x: Any) -> Any:
+        rate, labels = v1.placeholder(tf.float32, [], "rate"), v1.placeholder(tf.float32, [None, 4, 4, 1], "labels")
+        return x * rate + tf.reduce_mean(labels)
+
+    def change(graph: Any) -> None:
+        without_shapes(graph)
+        nodes = [*graph.node]
+        del graph.node[:]
+        graph.node.extend(reversed(nodes))
+
+    session = network(made, end=end)
+    path = frozen(session, tmp_path / "model.pb")
+    expected = computed(session, PIXELS, POOLED)
+    close(outputs(spec(path, layers=(next(one for one in names(path) if one in (POOLED, LOGITS)),)), PIXELS), expected)
+    session = network(lambda: v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], "input"))
+    path = frozen(session, tmp_path / "reversed.pb", change)
+    close(outputs(spec(path, size=(SIDE, SIDE)), PIXELS), computed(session, PIXELS, "final_result"))
+
+
+def test_channels_that_are_not_those_of_the_first_convolution_are_not_guessed(tmp_path: Path) -> None:
+    def gray() -> Any:
+        return tf.tile(v1.placeholder(tf.float32, [None, SIDE, SIDE, 1], "input"), [1, 1, 1, 3])
+
+    path = frozen(network(gray), tmp_path / "model.pb", without_shapes)
+    with pytest.raises(ArgumentError, match="takes a tensor of shape <unknown>"):
+        build_trunk(spec(path, size=(SIDE, SIDE)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_a_graph_computes_before_it_makes_a_batch_is_kept(channels: int, tmp_path: Path) -> None:
+    session = network(lambda: tf.repeat(scaled_jpegs(channels), 3 // channels, -1))
+    path = frozen(session, tmp_path / "model.pb")
+    pixels = PIXELS if channels == 3 else PIXELS[..., :1]
+    # Keras gives gray networks one channel; here they are the same in all three.
+    expected = computed(session, pixels / 255, "final_result", "ExpandDims")
+    close(outputs(spec(path, size=(SIDE, SIDE)), pixels), expected)
+
+
+def per_channel(graph: Any) -> None:
+    """Give each channel of the weights a range, in place."""
+    quantized(graph)
+    for node in graph.node:
+        if node.op == "Dequantize":
+            node.attr["axis"].i = 3
+    for node in [node for node in graph.node if node.name.endswith(("_min", "_max"))]:
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.ones(8, np.float32)))
+
+
+def endless_size(graph: Any) -> None:
+    """Declare weights of a terabyte, in place."""
+    quantized(graph)
+    weights = next(node for node in graph.node if node.name.endswith("_const"))
+    weights.attr["value"].tensor.tensor_shape.dim[0].size = 2**36
+
+
+@pytest.mark.parametrize("change", [per_channel, endless_size])
+def test_integers_that_are_stored_in_another_way_are_refused(change: Callable[[Any], None], tmp_path: Path) -> None:
+    """TensorFlow ends the process if a range is not one number."""
+    path = frozen(network(), tmp_path / "model.pb", change)
+    with pytest.raises(ExportError, match="uses Dequantize"):
+        build_trunk(spec(path))
+
+
+def test_the_description_beside_a_graph_is_not_a_graph(tmp_path: Path) -> None:
+    (tmp_path / "keras_metadata.pb").write_bytes(b"\n\x05hello")
+    with pytest.raises(ExportError, match="is not a frozen graph"):
+        build_trunk(spec(tmp_path / "keras_metadata.pb"))
 
 
 def endless(graph: Any) -> None:

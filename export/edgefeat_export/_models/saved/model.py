@@ -139,14 +139,22 @@ def _fixed(model: Any, shapes: list[tuple[int, ...]], spec: NetworkSpec) -> Any:
     try:
         copy = library.models.clone_model(model, input_tensors=given)
         if any(hasattr(layer, "first_arithmetic") for layer in copy.layers):  # of a graph, which fails when it runs
-            kinds = (getattr(source.dtype, "as_numpy_dtype", source.dtype) for source in copy.inputs)
-            copy([np.zeros((1, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)])
+            _try(copy, shapes)
     except Exception as error:  # TensorFlow raises many types for shapes that do not fit
         size = "x".join(map(str, shapes[0][:2]))
         raise ArgumentError(
             f"model {spec.backbone} cannot be built for images of {size}: {shortened(error)}: set --input-size"
         ) from error
     return _with_weights_of(model, copy)
+
+
+def _try(model: Any, shapes: list[tuple[int, ...]]) -> None:
+    """Raise ValueError or an error of TensorFlow if the model does not give one row for each of two images."""
+    kinds = (getattr(source.dtype, "as_numpy_dtype", source.dtype) for source in model.inputs)
+    found = model([np.zeros((2, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)])
+    for output in found if isinstance(found, list) else [found]:
+        if output.shape.rank and output.shape[0] != 2:
+            raise ValueError(f"two images give {output.shape[0]} rows")
 
 
 def _with_weights_of(model: Any, like: Any) -> Any:

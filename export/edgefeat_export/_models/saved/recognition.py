@@ -20,6 +20,7 @@ __all__ = ["ARCHIVED", "SavedModel", "check_expansion", "missing_weights", "save
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _GRAPH = b"\n"  # the first operation; a SavedModel begins with its version
+_BESIDE_GRAPH = ("keras_metadata.pb", "tfhub_module.pb")
 _BESIDE_LAYERS = ("keras_version", "backend", "model_config", "training_config")
 _LONGEST_CONFIG = 2**26  # bytes of JSON
 _SHORT = 2**20  # bytes
@@ -99,9 +100,10 @@ def saved_model(path: Path) -> SavedModel:
     if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b'"{')) and (layers := _json(path)) is not None:
         return layers
     suffix = path.suffix.lower()
-    if suffix == ".pb" and start.startswith(_GRAPH):
+    foreign = next((said for begin, said in _FOREIGN_STARTS if start.lstrip().startswith(begin)), None)
+    if suffix == ".pb" and start.startswith(_GRAPH) and foreign is None and path.name not in _BESIDE_GRAPH:
         return SavedModel(path, "frozen", None, "", {})
-    what = next((said for begin, said in _FOREIGN_STARTS if start.startswith(begin)), _FOREIGN_SUFFIXES.get(suffix))
+    what = foreign or _FOREIGN_SUFFIXES.get(suffix)
     if start and what is None:
         what = f"is not a Keras model: it begins with {start[:8]!r}"
     raise ExportError(f"model {path} {what or 'is empty'} (allowed: {_KERAS})")

@@ -35,6 +35,13 @@ def jpegs() -> Any:
     return v1.image.resize_bilinear(batch, [SIDE, SIDE], name="ResizeBilinear")
 
 
+def scaled_jpegs(channels: int) -> Any:
+    """Read a JPEG file, and scale its pixels before they are made a batch."""
+    pixels = v1.image.decode_jpeg(tf.constant(b"", name="content"), channels=channels, name="DecodeJpeg")
+    batch = tf.expand_dims(tf.cast(pixels, tf.float32, name="Cast") / 255.0, 0, name="ExpandDims")
+    return v1.image.resize_bilinear(batch, tf.constant([SIDE, SIDE]))
+
+
 def network(made: Source = images, *, end: Callable[[Any], Any] = lambda x: x) -> Any:
     """Return a graph with a session that has its weights: `MobilenetV1/...` to `final_result`; `end` is before it."""
     random = np.random.default_rng(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +20,10 @@ from edgefeat_export._models.saved.code.operations import (
     node_of,
     refused,
 )
-from edgefeat_export._models.saved.formats.graphs.branches import take_branches
-from edgefeat_export._models.saved.formats.graphs.fused import FUSED, unfused
+from edgefeat_export._models.saved.formats.graphs.rewriting.branches import take_branches
+from edgefeat_export._models.saved.formats.graphs.rewriting.fused import FUSED, unfused
 
-__all__ = ["Graph", "GraphError", "check", "ends", "image_graph"]
+__all__ = ["Graph", "GraphError", "check", "image_graph"]
 
 #: Operations that decide what is computed, or repeat it.
 _CONTROL = frozenset(
@@ -33,8 +34,15 @@ _CONTROL = frozenset(
 #: Operations that are no outputs, though none takes what they give.
 _NO_OUTPUTS = ("Const", "NoOp", "Placeholder")
 _IMAGE_RANK = 4
-#: What is in the names of inputs that say whether the network is trained, such as `phase_train` of FaceNet.
-_TRAINING = ("learning_phase", "train")
+_CHANNELS = (1, 3, -1)
+#: Names of inputs that say whether the network is trained, as in Keras, TF-Slim, TFLearn and FaceNet.
+_TRAINING = frozenset(
+    """
+    is_train is_training keras_learning_phase phase_train train train_flag train_mode train_phase training
+    training_phase
+    """.split()
+)
+_NUMBER = re.compile(r"_\d+$")  # of the second input of a name
 
 
 class GraphError(Exception):
@@ -45,13 +53,16 @@ class GraphError(Exception):
 class Graph:
     """The nodes that compute the outputs, the only placeholder among them, and the names of inputs and outputs.
 
-    `definition` lacks the placeholder. `outputs` are the tensors by name.
+    `definition` lacks the placeholder. `outputs` are the tensors by name; the file has `named` them, or they are all
+    that may be. `remedy` is how to cut a graph that cannot be used whole.
     """
 
     definition: Any
     placeholder: Any
     source: str
     outputs: Mapping[str, str]
+    named: bool
+    remedy: str
 
     @property
     def constants(self) -> list[Any]:
@@ -91,60 +102,66 @@ def image_graph(
     """
     from tensorflow.core.framework import graph_pb2
 
-    outputs = outputs or ends(whole)
-    _plain(whole, {node_of(info["name"]) for info in inputs.values()})
+    named = bool(outputs)
+    _let_in(whole, {node_of(info["name"]) for info in inputs.values()})
     left_out = take_branches(whole)
+    _plain(whole)
+    outputs = outputs or _ends(whole, depending(whole, [node.name for node in whole.node if node.op == "Placeholder"]))
     outputs = {key: tensor for key, tensor in outputs.items() if node_of(tensor) not in left_out}
     missing = sorted({node_of(tensor) for tensor in outputs.values()} - {node.name for node in whole.node})
     if missing or not outputs:
         raise GraphError(f"its graph has no operation {missing[0]!r}" if missing else "its graph has no outputs")
-    if divided:
-        outputs = _before_others(whole, outputs)
+    before = _before_others(whole, outputs, [node_of(info["name"]) for info in inputs.values()])
+    remedy = f"or cut before that: edgefeat layers {path} shows where, and --layer cuts" if before else ""
+    if divided and before:
+        outputs, named, remedy = before, False, ""
     needed = {node.name for node in needed_nodes(whole, outputs.values())}
     try:
         nodes = unfused(node for node in whole.node if node.name in needed)
     except ValueError as error:
         raise GraphError(str(error)) from error
-    source, name = _source(path, nodes, inputs)
+    source, name = _source(path, nodes, inputs, remedy)
     definition = graph_pb2.GraphDef(node=[node for node in nodes if node.op != "Placeholder"], versions=whole.versions)
     definition.library.CopyFrom(whole.library)
-    return Graph(definition, source, name, outputs)
+    return Graph(definition, source, name, outputs, named, remedy)
 
 
-def ends(graph: Any) -> dict[str, str]:
-    """Return the operations that compute, and whose tensors none takes, each by its name."""
-    return {name: name for name in _ends(graph, {node.name for node in graph.node})}
-
-
-def _ends(graph: Any, among: Collection[str]) -> list[str]:
-    """Return those of the nodes `among` that compute, and whose tensors none of them takes."""
+def _ends(graph: Any, among: Collection[str]) -> dict[str, str]:
+    """Return those of the nodes `among` that compute, and whose tensors none of them takes, each by its name."""
     taken = {node_of(tensor) for node in graph.node if node.name in among for tensor in node.input}
     found = (node for node in graph.node if node.name in among and node.op not in _NO_OUTPUTS)
-    return [node.name for node in found if node.name not in taken]
+    return {node.name: node.name for node in found if node.name not in taken}
 
 
-def _before_others(graph: Any, outputs: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the last tensors that are only computed from an image; `outputs` if they are, or if there are none.
+def _before_others(graph: Any, outputs: Mapping[str, str], named: Collection[str]) -> dict[str, str]:
+    """Return the last tensors that are only computed from an image; none if that is true of `outputs`.
 
-    Graphs of TensorFlow 1 often have a dropout at their end, with its own input or a switch.
+    Graphs of TensorFlow 1 often have a dropout at their end, with its own input or a switch. `named` are the inputs
+    that the file names.
     """
-    sources = [node for node in graph.node if node.op == "Placeholder"]
-    images = [node.name for node in sources if len(node.attr["shape"].shape.dim) == _IMAGE_RANK]
+    needed = {node.name: node for node in needed_nodes(graph, outputs.values())}
+    sources = [name for name, node in needed.items() if node.op == "Placeholder"]
+    images = [name for name in sources if _may_be_image(needed[name])]
     if not images:
-        return outputs
-    control = {node.name for node in graph.node if node.op in _CONTROL}
-    foreign = refused(graph) - {node.name for node in graph.node if node.op in FUSED}
-    others = {node.name for node in sources} - set(images[:1])
-    beyond = depending(graph, foreign | control | others)
-    if beyond.isdisjoint(map(node_of, outputs.values())):
-        return outputs
-    among = depending(graph, images[:1]) - beyond
-    border = {node_of(tensor) for node in graph.node if node.name in beyond for tensor in node.input}
-    found = [node.name for node in graph.node if node.name in among & border and node.op not in _NO_OUTPUTS]
-    return {name: name for name in (*found, *_ends(graph, among))} or outputs
+        return {}
+    image = max(images, key=lambda name: (name in named, len(depending(graph, [name]))))
+    others = {name for name, node in needed.items() if node.op in _CONTROL} | ({*sources} - {image})
+    foreign = refused(graph) - {name for name, node in needed.items() if node.op in FUSED}
+    beyond = depending(graph, (foreign & needed.keys()) | others) & needed.keys()
+    if not beyond:
+        return {}
+    among = depending(graph, [image]) & needed.keys() - beyond
+    border = {node_of(tensor) for name in beyond for tensor in needed[name].input}
+    found = {name: name for name in needed if name in among & border and needed[name].op not in _NO_OUTPUTS}
+    return found | _ends(graph, among)
 
 
-def _source(path: Path, nodes: Sequence[Any], inputs: Mapping[str, Any]) -> tuple[Any, str]:
+def _may_be_image(node: Any) -> bool:
+    dims = [axis.size for axis in node.attr["shape"].shape.dim]
+    return len(dims) == _IMAGE_RANK and dims[-1] in _CHANNELS and not _is_bool(node)
+
+
+def _source(path: Path, nodes: Sequence[Any], inputs: Mapping[str, Any], remedy: str) -> tuple[Any, str]:
     """Return the only placeholder among the nodes, with its shape, and the name of the input."""
     from google.protobuf import json_format
 
@@ -153,8 +170,7 @@ def _source(path: Path, nodes: Sequence[Any], inputs: Mapping[str, Any]) -> tupl
     named = [names.get(node.name, node.name) for node in sources]
     if len(sources) != 1:
         said = f"{len(sources)} inputs, {', '.join(named)}" if sources else "no input"
-        cut = f"; or cut before the others are taken: {_cut(path)}" if len(sources) > 1 else ""
-        raise ArgumentError(f"model {path} takes {said} (allowed: one image){cut}")
+        raise ArgumentError(f"model {path} takes {said} (allowed: one image){_after(', ', remedy)}")
     shape = sources[0].attr["shape"].shape
     if not shape.dim:
         shape.Clear()
@@ -164,14 +180,39 @@ def _source(path: Path, nodes: Sequence[Any], inputs: Mapping[str, Any]) -> tupl
     return sources[0], named[0]
 
 
-def _cut(path: Path) -> str:
-    return f"edgefeat layers {path} shows where, and --layer cuts"
+def _after(joint: str, text: str) -> str:
+    return f"{joint}{text}" if text else ""
 
 
-def _plain(graph: Any, sources: Collection[str]) -> None:
-    """Leave out, in place, where an operation runs and when, and the defaults of `sources`; other inputs are theirs.
+def _let_in(graph: Any, sources: Collection[str]) -> None:
+    """Make constants, in place, of inputs that say whether the network is trained, and leave out other defaults.
 
-    Inputs that say whether the network is trained are false.
+    The inputs `sources` lose their defaults instead; if there are none, an image that has one.
+    """
+    import tensorflow as tf
+
+    inputs = [node for node in graph.node if node.op in ("Placeholder", "PlaceholderWithDefault")]
+    if not sources and not any(_may_be_image(node) for node in inputs if node.op == "Placeholder"):
+        sources = {node.name for node in inputs if _may_be_image(node)}
+    for node in inputs:
+        if node.name not in sources and _is_bool(node) and _NUMBER.sub("", node.name.split("/")[-1]) in _TRAINING:
+            kind, name = node.attr["dtype"].type, node.name
+            node.Clear()
+            node.name, node.op = name, "Const"
+            node.attr["dtype"].type = kind
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(False))
+        elif node.op == "PlaceholderWithDefault" and node.name in sources:
+            node.op = "Placeholder"
+            del node.input[:]
+        elif node.op == "PlaceholderWithDefault":
+            node.op = "Identity"
+            node.attr["T"].CopyFrom(node.attr["dtype"])
+            del node.attr["dtype"], node.attr["shape"]
+
+
+def _plain(graph: Any) -> None:
+    """Leave out, in place, where an operation runs and when.
+
     Integers have 32 bits, as in TensorFlow.js: TFLite lacks some operations on longer ones. A graph without a version
     is taken as one of the TensorFlow that is installed.
     """
@@ -184,17 +225,6 @@ def _plain(graph: Any, sources: Collection[str]) -> None:
         node.input.extend(inputs)
         for key in [key for key in node.attr if key.startswith("_")]:
             del node.attr[key]
-        if node.op == "PlaceholderWithDefault" and node.name in sources:
-            node.op = "Placeholder"
-            del node.input[:]
-        elif node.op == "PlaceholderWithDefault":
-            node.op = "Identity"
-            node.attr["T"].CopyFrom(node.attr["dtype"])
-            del node.attr["dtype"], node.attr["shape"]
-        elif node.op == "Placeholder" and _is_bool(node) and any(part in node.name for part in _TRAINING):
-            node.op = "Const"
-            del node.attr["shape"]
-            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(False))
         for value in node.attr.values():
             _narrow(value)
     if not graph.versions.producer:
@@ -225,7 +255,7 @@ def _narrow(value: Any) -> None:
 def check(path: Path, graph: Graph) -> None:
     """Raise ExportError if the graph decides what it computes, or does more than compute."""
     control = sorted({node.op for node in graph.definition.node} & _CONTROL)
-    remedy = f", or cut before that: {_cut(path)}"
+    remedy = _after(", ", graph.remedy)
     if control:
         raise ExportError(
             f"model {path} decides or repeats what it computes, by {', '.join(control)} (allowed: graphs without "

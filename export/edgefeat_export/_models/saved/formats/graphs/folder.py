@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat_export._models.saved.code.operations import behind, needed_nodes
+from edgefeat_export._models.saved.code.operations import behind, needed_nodes, node_of
 from edgefeat_export._models.saved.formats.graphs.definition import Graph, GraphError, check, image_graph
 from edgefeat_export._models.saved.metadata import saved_graph
 
@@ -22,6 +22,8 @@ _SIGNATURES = ("serving_default", "default")
 #: Operations that hold a variable, and the one that reads it.
 _VARIABLES = frozenset({"VarHandleOp", "Variable", "VariableV2"})
 _READS = "ReadVariableOp"
+_ASSIGNS = ("Assign", "AssignVariableOp")
+_INPUTS = ("Placeholder", "PlaceholderWithDefault")
 _PASSING = ("Identity", "RefSwitch", "Switch")
 
 
@@ -47,14 +49,32 @@ def folder_graph(path: Path, *, divided: bool) -> Graph:
     inputs = {key: json_format.MessageToDict(info) for key, info in signatures[name].inputs.items()}
     outputs = {key: info.name for key, info in signatures[name].outputs.items()}
     whole = found.graph_def
-    _fill(whole, outputs.values(), path / "variables" / "variables")
+    _take_named(whole, signatures[name].inputs.values())
+    _fill(whole, outputs.values(), path / "variables" / "variables", _keys(whole, found.saver_def.restore_op_name))
     graph = image_graph(path, whole, inputs, outputs, divided=divided)
+    lacking = next((node.name for node in graph.definition.node if node.op in _VARIABLES), None)
+    if lacking is not None:
+        raise GraphError(f"its weights lack {lacking!r}, or have it in another shape: copy the whole folder")
     check(path, graph)
     return graph
 
 
-def _fill(graph: Any, outputs: Iterable[str], prefix: Path) -> None:
-    """Make constants, in place, of the variables that compute the tensors `outputs`."""
+def _take_named(graph: Any, inputs: Iterable[Any]) -> None:
+    """Make inputs, in place, of the operations whose tensors a signature names as inputs."""
+    nodes = {node.name: node for node in graph.node}
+    for info in inputs:
+        name, _, place = info.name.partition(":")
+        node = nodes.get(name)
+        if node is None or node.op in _INPUTS:
+            continue
+        if place not in ("", "0"):
+            raise GraphError(f"its signature takes {info.name!r}, the second result of an operation")
+        _become(node, "Placeholder", dtype=info.dtype)
+        node.attr["shape"].shape.CopyFrom(info.tensor_shape)
+
+
+def _fill(graph: Any, outputs: Iterable[str], prefix: Path, keys: Mapping[str, str]) -> None:
+    """Make constants, in place, of the variables that compute the tensors `outputs`; `keys` are their names there."""
     import tensorflow as tf
 
     needed = list(needed_nodes(graph, outputs))
@@ -62,12 +82,10 @@ def _fill(graph: Any, outputs: Iterable[str], prefix: Path) -> None:
     if not variables:
         return
     try:
-        values = _values(variables, tf.train.load_checkpoint(str(prefix)))
-    except GraphError:
-        raise
+        values = _values(variables, tf.train.load_checkpoint(str(prefix)), keys)
     except Exception as error:  # TensorFlow raises many types for a damaged checkpoint
         raise GraphError("the file of its weights is missing or damaged: copy the whole folder") from error
-    for node, value in zip(variables, values, strict=True):
+    for node, value in values:
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise GraphError(f"the weights {node.name!r} contain values that are not finite numbers")
         _become(node, "Const", dtype=tf.as_dtype(value.dtype).as_datatype_enum)
@@ -81,15 +99,40 @@ def _fill(graph: Any, outputs: Iterable[str], prefix: Path) -> None:
             node.attr["T"].type = 0 if source is None else source.attr["dtype"].type
 
 
-def _values(variables: Iterable[Any], reader: Any) -> list[NDArray[Any]]:
-    """Return the values of the variables in a checkpoint."""
+def _keys(graph: Any, restore: str) -> dict[str, str]:
+    """Return the names under which the operation `restore` looks for variables, by variable.
+
+    They may be others than those of the variables: a graph can take the moving averages that training kept of them.
+    """
+    import tensorflow as tf
+
+    nodes = {node.name: node for node in graph.node}
+    scope, found = restore.rpartition("/")[0], {}
+    for node in graph.node:
+        if node.op not in _ASSIGNS or len(node.input) < 2 or not node.name.startswith(f"{scope}/"):
+            continue
+        tensor = node.input[1]
+        while (source := nodes.get(node_of(tensor))) is not None and source.op == "Identity" and source.input:
+            del nodes[source.name]
+            tensor = source.input[0]
+        names = None if source is None or source.op != "RestoreV2" else behind(nodes, source.input[1])
+        if names is not None and names.op == "Const":
+            stored = tf.make_ndarray(names.attr["value"].tensor).reshape(-1)
+            place = int(tensor.partition(":")[2] or 0)
+            if place < len(stored):
+                found[node_of(node.input[0])] = stored[place].decode("utf-8", "replace")
+    return found
+
+
+def _values(variables: Iterable[Any], reader: Any, keys: Mapping[str, str]) -> list[tuple[Any, NDArray[Any]]]:
+    """Return the variables that are in a checkpoint, with their values."""
     stored, found = reader.get_variable_to_shape_map(), []
     for node in variables:
-        key = node.attr["shared_name"].s.decode("utf-8", "replace") if node.op == "VarHandleOp" else ""
-        key = key or node.name
-        if key not in stored:
-            raise GraphError(f"its weights lack {key!r}: copy the whole folder")
-        found.append(reader.get_tensor(key))
+        shared = node.attr["shared_name"].s.decode("utf-8", "replace") if node.op == "VarHandleOp" else ""
+        key = keys.get(node.name) or shared or node.name
+        # A part of a variable has another shape than the whole, which is what is stored.
+        if key in stored and stored[key] == [axis.size for axis in node.attr["shape"].shape.dim]:
+            found.append((node, reader.get_tensor(key)))
     return found
 
 

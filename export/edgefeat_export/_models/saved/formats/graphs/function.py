@@ -29,7 +29,7 @@ def graph_function(path: Path, graph: Graph) -> ImageFunction:
     function = _called(graph, spec)
     given = function.structured_outputs
     features = {key: tensor for key, tensor in graph.outputs.items() if _may_be_features(given[key])}
-    if features and len(features) < len(given):
+    if not graph.named and features and len(features) < len(given):
         graph = replace(graph, outputs=features)
         function = _called(graph, spec)
     if spec.shape.rank and spec.shape[0] is not None:

@@ -20,31 +20,41 @@ _PASSES = "Identity"
 def take_branches(graph: Any) -> set[str]:
     """Leave out, in place, the branches that are not taken; return the names of their operations.
 
-    What only passes tensors on becomes `Identity`.
+    What only passes tensors on becomes `Identity`. A condition inside another is found when that is resolved.
     """
+    found: set[str] = set()
+    while (left_out := _take(graph)) is not None:
+        found |= left_out
+    return found
+
+
+def _take(graph: Any) -> set[str] | None:
+    """Take the branches of the switches whose conditions are constants now; return None if there are none."""
     nodes = {node.name: node for node in graph.node}
     taken = {
         node.name: taken
         for node in graph.node
-        if node.op in _SWITCHES and len(node.input) == 2 and (taken := _constant(nodes, node.input[1])) is not None
+        if node.op in _SWITCHES and len(node.input) >= 2 and (taken := _constant(nodes, node.input[1])) is not None
     }
     if not taken:
-        return set()
+        return None
     dead = _dead(graph.node, taken)
     for node in graph.node:
         if node.name in taken:
             _pass_on(node, node.input[0])
         elif node.op in _MERGES:
-            living = [tensor for tensor in node.input if not _is_dead(tensor, dead, taken)]
+            living = [tensor for tensor in node.input if tensor[:1] != "^" and not _is_dead(tensor, dead, taken)]
             if len(living) == 1:
                 _pass_on(node, living[0])
         for place, tensor in enumerate(node.input):
-            if node_of(tensor) in taken:
+            if node_of(tensor) in taken and tensor[:1] != "^":
                 node.input[place] = node_of(tensor)
-    kept = [node for node in graph.node if node.name not in dead]
+    used = {node_of(tensor) for node in graph.node if node.name not in dead for tensor in node.input}
+    left_out = dead | (taken.keys() - used)  # what such a switch sends is in the branch that is not taken
+    kept = [node for node in graph.node if node.name not in left_out]
     del graph.node[:]
     graph.node.extend(kept)
-    return dead
+    return left_out
 
 
 def _constant(nodes: Mapping[str, Any], tensor: str) -> bool | None:
@@ -62,24 +72,29 @@ def _constant(nodes: Mapping[str, Any], tensor: str) -> bool | None:
 
 def _dead(nodes: Iterable[Any], taken: Mapping[str, bool]) -> set[str]:
     """Return the names of the operations that nothing reaches."""
+    nodes = {node.name: node for node in nodes}
+    users: dict[str, list[Any]] = {}
+    for node in nodes.values():
+        for tensor in node.input:
+            users.setdefault(node_of(tensor), []).append(node)
     found: set[str] = set()
-    nodes, grown = list(nodes), True
-    while grown:
-        grown = False
-        for node in nodes:
-            if node.name in found or not node.input:
-                continue
-            lost = [_is_dead(tensor, found, taken) for tensor in node.input]
-            if all(lost) if node.op in _MERGES else any(lost):
-                found.add(node.name)
-                grown = True
+    waiting = [node for name in taken for node in users.get(name, ())]
+    while waiting:
+        node = waiting.pop()
+        lost = [_is_dead(tensor, found, taken) for tensor in node.input]
+        if node.name in found or not (all(lost) if node.op in _MERGES else any(lost)):
+            continue
+        found.add(node.name)
+        waiting.extend(users.get(node.name, ()))
     return found
 
 
 def _is_dead(tensor: str, dead: set[str], taken: Mapping[str, bool]) -> bool:
     """Return whether a tensor is of an operation that nothing reaches, or what a switch sends into the other branch."""
-    name, _, place = tensor.partition(":")
-    return name in dead or (name in taken and bool(int(place or 0)) != taken[name])
+    name, _, place = tensor.lstrip("^").partition(":")
+    if name in dead:
+        return True
+    return name in taken and tensor[:1] != "^" and (place == "1") != taken[name]
 
 
 def _pass_on(node: Any, tensor: str) -> None:
