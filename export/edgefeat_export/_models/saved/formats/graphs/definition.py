@@ -102,6 +102,8 @@ def image_graph(
     """
     from tensorflow.core.framework import graph_pb2
 
+    if not any(node.op.startswith("Placeholder") for node in whole.node) and not inputs:
+        raise ArgumentError(f"model {path} takes no input (allowed: one image)")
     named = bool(outputs)
     _let_in(whole, {node_of(info["name"]) for info in inputs.values()})
     left_out = take_branches(whole)
