@@ -60,7 +60,7 @@ def _sized(model: Any, spec: NetworkSpec) -> Any:
         if len(sources) == 1 and any(
             side is not None and side != other for side, other in zip(own, wanted, strict=True)
         ):
-            sides = "x".join("any" if side is None else str(side) for side in own)
+            sides = "x".join("?" if side is None else str(side) for side in own)
             raise ArgumentError(f"model {spec.backbone} takes {sides} images, not {wanted[0]}x{wanted[1]}")
         height, width = (side or other for side, other in zip(own, wanted, strict=True))
         shapes.append(picture.shape(height, width))
