@@ -54,7 +54,7 @@ class Graph:
     """The nodes that compute the outputs, the only placeholder among them, and the names of inputs and outputs.
 
     `definition` lacks the placeholder. `outputs` are the tensors by name; the file has `named` them, or they are all
-    that may be. `remedy` is how to cut a graph that cannot be used whole.
+    that may be. `remedy` ends a message with how to cut a graph that cannot be used whole.
     """
 
     definition: Any
@@ -114,7 +114,7 @@ def image_graph(
     if missing or not outputs:
         raise GraphError(f"its graph has no operation {missing[0]!r}" if missing else "its graph has no outputs")
     before = _before_others(whole, outputs, [node_of(info["name"]) for info in inputs.values()])
-    remedy = f"or cut before that: edgefeat layers {path} shows where, and --layer cuts" if before else ""
+    remedy = f", or cut before that: edgefeat layers {path} shows where, and --layer cuts" if before else ""
     if divided and before:
         outputs, named, remedy = before, False, ""
     needed = {node.name for node in needed_nodes(whole, outputs.values())}
@@ -172,7 +172,7 @@ def _source(path: Path, nodes: Sequence[Any], inputs: Mapping[str, Any], remedy:
     named = [names.get(node.name, node.name) for node in sources]
     if len(sources) != 1:
         said = f"{len(sources)} inputs, {', '.join(named)}" if sources else "no input"
-        raise ArgumentError(f"model {path} takes {said} (allowed: one image){_after(', ', remedy)}")
+        raise ArgumentError(f"model {path} takes {said} (allowed: one image){remedy}")
     shape = sources[0].attr["shape"].shape
     if not shape.dim:
         shape.Clear()
@@ -180,10 +180,6 @@ def _source(path: Path, nodes: Sequence[Any], inputs: Mapping[str, Any], remedy:
     if not shape.dim and named[0] in inputs:
         json_format.ParseDict(inputs[named[0]].get("tensorShape") or {}, shape, ignore_unknown_fields=True)
     return sources[0], named[0]
-
-
-def _after(joint: str, text: str) -> str:
-    return f"{joint}{text}" if text else ""
 
 
 def _let_in(graph: Any, sources: Collection[str]) -> None:
@@ -257,10 +253,9 @@ def _narrow(value: Any) -> None:
 def check(path: Path, graph: Graph) -> None:
     """Raise ExportError if the graph decides what it computes, or does more than compute."""
     control = sorted({node.op for node in graph.definition.node} & _CONTROL)
-    remedy = _after(", ", graph.remedy)
     if control:
         raise ExportError(
             f"model {path} decides or repeats what it computes, by {', '.join(control)} (allowed: graphs without "
-            f"control flow): convert only the network{remedy}"
+            f"control flow): convert only the network{graph.remedy}"
         )
-    check_operations(path, graph.definition, graph.outputs.values(), remedy=remedy)
+    check_operations(path, graph.definition, graph.outputs.values(), remedy=graph.remedy)
