@@ -106,7 +106,7 @@ def export(
     float. `float_layers` is the number of first layers to keep in float: "auto" for as many as cost no time by the cost
     table, a number, or one for each format, "tflite=4,onnx=0". A variant that cannot be made or misses its gate is left
     out; the manifest's `refusals` give the reason. `variants` default to all, without an int8 file that is slower than
-    float by the cost table.
+    float by the cost table, or of a network with swish and with a mean cosine below 0.998 or a minimum below 0.99.
 
     "tflite-integer", made only if it is among `variants`, has no float operation at all, for NPUs and microcontrollers;
     its pixels are of type `integer_input`, "uint8" or "int8" (the pixel minus 128).

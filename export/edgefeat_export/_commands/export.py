@@ -102,7 +102,8 @@ __all__ = ["command"]
     "--variants",
     metavar="A,B",
     help=f"Model files to write; exit status 1 if one cannot be written.  [default: all of {', '.join(VARIANTS)} that "
-    f"can be written, without an int8 file slower than float; {INTEGER}, for NPUs and microcontrollers, only if named]",
+    "can be written, without an int8 file that is slower than float, or that is not near though it is little faster; "
+    f"{INTEGER}, for NPUs and microcontrollers, only if named]",
 )
 @click.option(
     "--integer-input",
