@@ -281,6 +281,16 @@ def test_the_description_beside_a_graph_is_not_a_graph(tmp_path: Path) -> None:
         build_trunk(spec(tmp_path / "keras_metadata.pb"))
 
 
+def test_a_graph_that_ends_in_the_first_row_is_cut_before_it(tmp_path: Path) -> None:
+    """A program that converted models of Keras added such an output for each."""
+    session = network(lambda: v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], "input"))
+    with session.graph.as_default():
+        tf.identity(session.graph.get_tensor_by_name("final_result:0")[0], name="first")
+    path = frozen(session, tmp_path / "output_graph.pb", without_shapes, output="first")
+    found = outputs(spec(path, size=(SIDE, SIDE), layers=("final_result",)), PIXELS)
+    close(found, computed(session, PIXELS, "final_result"))
+
+
 def endless(graph: Any) -> None:
     """Let two operations take each other, in front of the kernel."""
     for name, other in (("a", "b"), ("b", "a")):

@@ -150,11 +150,14 @@ def _fixed(model: Any, shapes: list[tuple[int, ...]], spec: NetworkSpec) -> Any:
 
 
 def _try(model: Any, shapes: list[tuple[int, ...]]) -> None:
-    """Raise ValueError or an error of TensorFlow if the model does not give one row for each of two images."""
+    """Raise ValueError or an error of TensorFlow if the model does not give one row for each of two images.
+
+    An output without rows, such as the first of them, is no feature, but a model that ends so can be cut before it.
+    """
     kinds = (getattr(source.dtype, "as_numpy_dtype", source.dtype) for source in model.inputs)
     found = model([np.zeros((2, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)])
     for output in found if isinstance(found, list) else [found]:
-        if output.shape.rank and output.shape[0] != 2:
+        if output.shape.rank and output.shape.rank > 1 and output.shape[0] != 2:
             raise ValueError(f"two images give {output.shape[0]} rows")
 
 

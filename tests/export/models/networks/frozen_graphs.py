@@ -82,9 +82,11 @@ def computed(
     )
 
 
-def frozen(session: Any, path: Path, change: Callable[[Any], None] = lambda graph: None) -> Path:
+def frozen(
+    session: Any, path: Path, change: Callable[[Any], None] = lambda graph: None, *, output: str = "final_result"
+) -> Path:
     """Write the graph with its weights as constants, as `freeze_graph` does, after a change of it."""
-    graph = v1.graph_util.convert_variables_to_constants(session, session.graph.as_graph_def(), ["final_result"])
+    graph = v1.graph_util.convert_variables_to_constants(session, session.graph.as_graph_def(), [output])
     change(graph)
     path.write_bytes(graph.SerializeToString())
     return path
