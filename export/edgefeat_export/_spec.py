@@ -173,8 +173,7 @@ def is_model_file(backbone: str) -> bool:
 def model_name(path: str) -> str:
     """Return the name of a saved model: that of its file, without the suffix."""
     name = os.path.basename(os.path.abspath(path))
-    suffix = next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), "")
-    return name[: len(name) - len(suffix)] or name
+    return next((name[: -len(end)] for end in _SUFFIXES if name.lower().endswith(end)), name) or name
 
 
 def parse_input(text: str) -> tuple[str, tuple[float, ...]]:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import tensorflow as tf
-from tests.export.models.networks.frozen_graphs import SIDE, computed, network, saved, v1
-from tests.export.models.networks.keras2_models import close, outputs, spec_of
+from tests.export.models.networks.frozen_graphs import (
+    LOGITS,
+    PIXELS,
+    POOLED,
+    SIDE,
+    computed,
+    network,
+    saved,
+    spec,
+    v1,
+)
+from tests.export.models.networks.keras2_models import close, outputs
 
 from edgefeat import ExportError
 from edgefeat_export._network.named_trunk import build_trunk
-from edgefeat_export._spec import NetworkSpec
-
-PIXELS = (np.arange(2 * SIDE * SIDE * 3) * 37 % 251).astype(np.uint8).reshape(2, SIDE, SIDE, 3)
-
-
-def spec(path: Path, **more: Any) -> NetworkSpec:
-    return spec_of(path, preprocess="raw", **more)
 
 
 @pytest.mark.parametrize("resources", [False, True], ids=["reference variables", "resource variables"])
@@ -39,8 +40,8 @@ def test_a_saved_model_of_tensorflow_1_gives_what_tensorflow_gives(resources: bo
     path = saved(session, tmp_path / "net", {"image": "input"}, {"prob": "final_result"})
     close(outputs(spec(path), PIXELS), computed(session, PIXELS, "final_result"))
     close(
-        outputs(spec(path, layers=("MobilenetV1/Logits",)), PIXELS),
-        computed(session, PIXELS, "MobilenetV1/Logits/pool"),
+        outputs(spec(path, layers=(LOGITS,)), PIXELS),
+        computed(session, PIXELS, POOLED),
     )
 
     shutil.rmtree(path / "variables")

@@ -13,13 +13,30 @@ from numpy.typing import NDArray
 pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import tensorflow as tf
+from tests.export.models.networks.keras2_models import spec_of
+
+from edgefeat_export._network.layers import list_layers
+from edgefeat_export._spec import NetworkSpec
 
 v1 = tf.compat.v1
 
 SIDE, CLASSES = 16, 5
+PIXELS = (np.arange(2 * SIDE * SIDE * 3) * 37 % 251).astype(np.uint8).reshape(2, SIDE, SIDE, 3)
+#: A tensor of the network below, and the scope of which it is the last.
+POOLED, LOGITS = "MobilenetV1/Logits/pool", "MobilenetV1/Logits"
 
 #: Makes the images of a graph of what it takes.
 Source = Callable[[], Any]
+
+
+def spec(path: Path, **more: Any) -> NetworkSpec:
+    """Return what to export of a graph that takes pixels as they are."""
+    return spec_of(path, preprocess="raw", **more)
+
+
+def names(path: Path) -> list[str]:
+    """Return the layers at which a graph can be cut."""
+    return [one.name for one in list_layers(NetworkSpec(str(path), weights="random")).layers]
 
 
 def images() -> Any:
