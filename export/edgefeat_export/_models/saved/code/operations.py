@@ -9,7 +9,7 @@ from typing import Any
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.allowlist import OPERATIONS
 
-__all__ = ["behind", "check_operations", "depending", "has_value", "needed_nodes", "node_of", "refused"]
+__all__ = ["become", "behind", "check_operations", "depending", "has_value", "needed_nodes", "node_of", "refused"]
 
 
 def check_operations(path: Path, graph: Any, outputs: Iterable[str], *, remedy: str = "") -> None:
@@ -58,6 +58,16 @@ def needed_nodes(graph: Any, outputs: Iterable[str]) -> Iterator[Any]:
         needed = [name for name in dict.fromkeys(map(node_of, node.input)) if name in nodes and name not in seen]
         seen.update(needed)
         waiting.extend(nodes[name] for name in needed)
+
+
+def become(node: Any, kind: str, inputs: Iterable[str] = (), **types: int) -> None:
+    """Make another operation of a node, in place."""
+    name, inputs = node.name, list(inputs)
+    node.Clear()
+    node.name, node.op = name, kind
+    node.input.extend(inputs)
+    for key, value in types.items():
+        node.attr[key].type = value
 
 
 def behind(nodes: Mapping[str, Any], tensor: str, passing: Collection[str] = ("Identity",)) -> Any:

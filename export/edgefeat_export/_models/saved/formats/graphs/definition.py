@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.saved.code.operations import (
+    become,
     check_operations,
     depending,
     has_value,
@@ -194,10 +195,7 @@ def _let_in(graph: Any, sources: Collection[str]) -> None:
         sources = {node.name for node in inputs if _may_be_image(node)}
     for node in inputs:
         if node.name not in sources and _is_bool(node) and _NUMBER.sub("", node.name.split("/")[-1]) in _TRAINING:
-            kind, name = node.attr["dtype"].type, node.name
-            node.Clear()
-            node.name, node.op = name, "Const"
-            node.attr["dtype"].type = kind
+            become(node, "Const", dtype=node.attr["dtype"].type)
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(False))
         elif node.op == "PlaceholderWithDefault" and node.name in sources:
             node.op = "Placeholder"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat_export._models.saved.code.operations import behind, needed_nodes, node_of
+from edgefeat_export._models.saved.code.operations import become, behind, needed_nodes, node_of
 from edgefeat_export._models.saved.formats.graphs.definition import Graph, GraphError, check, image_graph
 from edgefeat_export._models.saved.metadata import saved_graph
 
@@ -69,7 +69,7 @@ def _take_named(graph: Any, inputs: Iterable[Any]) -> None:
             continue
         if place not in ("", "0"):
             raise GraphError(f"its signature takes {info.name!r}, the second result of an operation")
-        _become(node, "Placeholder", dtype=info.dtype)
+        become(node, "Placeholder", dtype=info.dtype)
         node.attr["shape"].shape.CopyFrom(info.tensor_shape)
 
 
@@ -88,12 +88,12 @@ def _fill(graph: Any, outputs: Iterable[str], prefix: Path, keys: Mapping[str, s
     for node, value in values:
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise GraphError(f"the weights {node.name!r} contain values that are not finite numbers")
-        _become(node, "Const", dtype=tf.as_dtype(value.dtype).as_datatype_enum)
+        become(node, "Const", dtype=tf.as_dtype(value.dtype).as_datatype_enum)
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
     nodes = {node.name: node for node in needed}
     for node in needed:
         if node.op == _READS:
-            _become(node, "Identity", [node.input[0]], T=node.attr["dtype"].type)
+            become(node, "Identity", [node.input[0]], T=node.attr["dtype"].type)
         elif node.op in _PASSING and node.attr["T"].type == tf.resource.as_datatype_enum:  # of a variable
             source = behind(nodes, node.input[0], _PASSING)
             node.attr["T"].type = 0 if source is None else source.attr["dtype"].type
@@ -134,13 +134,3 @@ def _values(variables: Iterable[Any], reader: Any, keys: Mapping[str, str]) -> l
         if key in stored and stored[key] == [axis.size for axis in node.attr["shape"].shape.dim]:
             found.append((node, reader.get_tensor(key)))
     return found
-
-
-def _become(node: Any, kind: str, inputs: Iterable[str] = (), **types: int) -> None:
-    """Make another operation of a node, in place."""
-    name, inputs = node.name, list(inputs)
-    node.Clear()
-    node.name, node.op = name, kind
-    node.input.extend(inputs)
-    for key, value in types.items():
-        node.attr[key].type = value

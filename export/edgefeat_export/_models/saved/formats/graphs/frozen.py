@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgefeat_export._models.saved.code.operations import behind, node_of
+from edgefeat_export._models.saved.code.operations import become, behind, node_of
 from edgefeat_export._models.saved.formats.graphs.definition import Graph, GraphError, check, image_graph
 from edgefeat_export._models.saved.formats.graphs.rewriting.integer_weights import expand_weights
 
@@ -75,10 +75,10 @@ def _take_image(node: Any, nodes: Mapping[str, Any], users: Mapping[str, list[An
     resize = next((user for user in users.get(node.name, ()) if user.op in _RESIZES and len(user.input) == 2), None)
     sides = None if resize is None else _size(nodes, resize.input[1])
     kind, channels = first.attr["DstT"].type, decoder.attr["channels"].i or _COLOUR
-    _become(first, "Placeholder", [], dtype=kind)
+    become(first, "Placeholder", dtype=kind)
     first.attr["shape"].shape.CopyFrom(tf.TensorShape([1, *(sides or (None, None)), channels]).as_proto())
     if node is not first:
-        _become(node, "Identity", [node.input[0]], T=node.attr["T"].type)
+        become(node, "Identity", [node.input[0]], T=node.attr["T"].type)
 
 
 def _first_floats(node: Any, nodes: Mapping[str, Any]) -> Any:
@@ -140,13 +140,3 @@ def _channels(convolution: Any, nodes: Mapping[str, Any]) -> int:
     kernel = behind(nodes, convolution.input[1], ("Dequantize", "Identity")) if len(convolution.input) > 1 else None
     shape = [] if kernel is None else [axis.size for axis in kernel.attr["value"].tensor.tensor_shape.dim]
     return shape[2] if len(shape) == _KERNEL_RANK else 0
-
-
-def _become(node: Any, kind: str, inputs: list[str], **types: int) -> None:
-    """Make another operation of a node, in place."""
-    name = node.name
-    node.Clear()
-    node.name, node.op = name, kind
-    node.input.extend(inputs)
-    for key, value in types.items():
-        node.attr[key].type = value

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgefeat_export._models.saved.code.operations import behind, has_value, node_of
+from edgefeat_export._models.saved.code.operations import become, behind, has_value, node_of
 
 __all__ = ["take_branches"]
 
@@ -41,11 +41,11 @@ def _take(graph: Any) -> set[str] | None:
     dead = _dead(graph.node, taken)
     for node in graph.node:
         if node.name in taken:
-            _pass_on(node, node.input[0])
+            become(node, _PASSES, [node.input[0]], T=node.attr["T"].type)
         elif node.op in _MERGES:
             living = [tensor for tensor in node.input if tensor[:1] != "^" and not _is_dead(tensor, dead, taken)]
             if len(living) == 1:
-                _pass_on(node, living[0])
+                become(node, _PASSES, living, T=node.attr["T"].type)
         for place, tensor in enumerate(node.input):
             if node_of(tensor) in taken and tensor[:1] != "^":
                 node.input[place] = node_of(tensor)
@@ -95,12 +95,3 @@ def _is_dead(tensor: str, dead: set[str], taken: Mapping[str, bool]) -> bool:
     if name in dead:
         return True
     return name in taken and tensor[:1] != "^" and (place == "1") != taken[name]
-
-
-def _pass_on(node: Any, tensor: str) -> None:
-    """Make an operation of a node, in place, that gives the tensor."""
-    kind, name = node.attr["T"].type, node.name
-    node.Clear()
-    node.name, node.op = name, _PASSES
-    node.input.append(tensor)
-    node.attr["T"].type = kind

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefeat_export._models.saved.code.operations import become
+
 __all__ = ["expand_weights"]
 
 _MODES = ("MIN_COMBINED", "MIN_FIRST", "SCALED")
@@ -25,10 +27,7 @@ def expand_weights(graph: Any) -> None:
         floats = _floats(node, constants) if node.op == "Dequantize" else None
         if floats is None:
             continue
-        name = node.name
-        node.Clear()
-        node.name, node.op = name, "Const"
-        node.attr["dtype"].type = tf.float32.as_datatype_enum
+        become(node, "Const", dtype=tf.float32.as_datatype_enum)
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(floats))
 
 
