@@ -141,7 +141,7 @@ def _fixed(model: Any, shapes: list[tuple[int, ...]], spec: NetworkSpec) -> Any:
         copy = library.models.clone_model(model, input_tensors=given)
         if any(hasattr(layer, "first_arithmetic") for layer in copy.layers):  # of a graph, which fails when it runs
             _try(copy, shapes)
-    except Exception as error:  # TensorFlow raises many types for shapes that do not fit
+    except (ValueError, TypeError) as error:
         size = "x".join(map(str, shapes[0][:2]))
         raise ArgumentError(
             f"model {spec.backbone} cannot be built for images of {size}: {shortened(error)}: set --input-size"
@@ -150,12 +150,17 @@ def _fixed(model: Any, shapes: list[tuple[int, ...]], spec: NetworkSpec) -> Any:
 
 
 def _try(model: Any, shapes: list[tuple[int, ...]]) -> None:
-    """Raise ValueError or an error of TensorFlow if the model does not give one row for each of two images.
+    """Raise ValueError if the model, of TensorFlow 2's Keras, does not give one row for each of two images.
 
     An output without rows, such as the first of them, is no feature, but a model that ends so can be cut before it.
     """
+    import tensorflow as tf
+
     kinds = (getattr(source.dtype, "as_numpy_dtype", source.dtype) for source in model.inputs)
-    found = model([np.zeros((2, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)])
+    try:
+        found = model([np.zeros((2, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)])
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(str(error)) from error
     for output in found if isinstance(found, list) else [found]:
         if output.shape.rank and output.shape.rank > 1 and output.shape[0] != 2:
             raise ValueError(f"two images give {output.shape[0]} rows")

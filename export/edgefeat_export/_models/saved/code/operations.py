@@ -9,7 +9,17 @@ from typing import Any
 from edgefeat import ExportError
 from edgefeat_export._models.saved.code.allowlist import OPERATIONS
 
-__all__ = ["become", "behind", "check_operations", "depending", "has_value", "needed_nodes", "node_of", "refused"]
+__all__ = [
+    "become",
+    "behind",
+    "check_operations",
+    "depending",
+    "has_value",
+    "needed_nodes",
+    "node_of",
+    "refused",
+    "users_of",
+]
 
 
 def check_operations(path: Path, graph: Any, outputs: Iterable[str], *, remedy: str = "") -> None:
@@ -35,15 +45,21 @@ def refused(graph: Any) -> set[str]:
 
 def depending(graph: Any, names: Iterable[str]) -> set[str]:
     """Return the names of the nodes that take a tensor of the nodes `names`, or of one that does, and these names."""
-    users: dict[str, list[str]] = {}
-    for node in graph.node:
-        for tensor in node.input:
-            users.setdefault(node_of(tensor), []).append(node.name)
+    users = users_of(graph.node)
     found, waiting = set(names), list(names)
     while waiting:
-        further = [name for name in users.get(waiting.pop(), ()) if name not in found]
+        further = [node.name for node in users.get(waiting.pop(), ()) if node.name not in found]
         found.update(further)
         waiting.extend(further)
+    return found
+
+
+def users_of(nodes: Iterable[Any]) -> dict[str, list[Any]]:
+    """Return the nodes that take a tensor of each node, by its name."""
+    found: dict[str, list[Any]] = {}
+    for node in nodes:
+        for tensor in node.input:
+            found.setdefault(node_of(tensor), []).append(node)
     return found
 
 

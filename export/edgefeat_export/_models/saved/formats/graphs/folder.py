@@ -104,24 +104,30 @@ def _keys(graph: Any, restore: str) -> dict[str, str]:
 
     They may be others than those of the variables: a graph can take the moving averages that training kept of them.
     """
-    import tensorflow as tf
-
     nodes = {node.name: node for node in graph.node}
+    restores = {node.name: _texts(nodes, node) for node in graph.node if node.op == "RestoreV2"}
     scope, found = restore.rpartition("/")[0], {}
     for node in graph.node:
         if node.op not in _ASSIGNS or len(node.input) < 2 or not node.name.startswith(f"{scope}/"):
             continue
         tensor = node.input[1]
-        while (source := nodes.get(node_of(tensor))) is not None and source.op == "Identity" and source.input:
-            del nodes[source.name]
+        source = nodes.get(node_of(tensor))
+        if source is not None and source.op == "Identity" and source.input:
             tensor = source.input[0]
-        names = None if source is None or source.op != "RestoreV2" else behind(nodes, source.input[1])
-        if names is not None and names.op == "Const":
-            stored = tf.make_ndarray(names.attr["value"].tensor).reshape(-1)
-            place = int(tensor.partition(":")[2] or 0)
-            if place < len(stored):
-                found[node_of(node.input[0])] = stored[place].decode("utf-8", "replace")
+        name, _, place = tensor.partition(":")
+        if int(place or 0) < len(restores.get(name, ())):
+            found[node_of(node.input[0])] = restores[name][int(place or 0)]
     return found
+
+
+def _texts(nodes: Mapping[str, Any], restore: Any) -> list[str]:
+    """Return the names that an operation restores, if they are a constant."""
+    import tensorflow as tf
+
+    names = behind(nodes, restore.input[1]) if len(restore.input) > 1 else None
+    if names is None or names.op != "Const":
+        return []
+    return [text.decode("utf-8", "replace") for text in tf.make_ndarray(names.attr["value"].tensor).reshape(-1)]
 
 
 def _values(variables: Iterable[Any], reader: Any, keys: Mapping[str, str]) -> list[tuple[Any, NDArray[Any]]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgefeat_export._models.saved.code.operations import become, behind, node_of
+from edgefeat_export._models.saved.code.operations import become, behind, node_of, users_of
 from edgefeat_export._models.saved.formats.graphs.definition import Graph, GraphError, check, image_graph
 from edgefeat_export._models.saved.formats.graphs.rewriting.integer_weights import expand_weights
 
@@ -39,7 +39,7 @@ def frozen_graph(path: Path, *, divided: bool) -> Graph:
         whole.ParseFromString(path.read_bytes())
     except Exception as error:  # protobuf's DecodeError is not public in all implementations
         raise GraphError("its graph is damaged") from error
-    nodes, users = {node.name: node for node in whole.node}, _users(whole)
+    nodes, users = {node.name: node for node in whole.node}, users_of(whole.node)
     for node in whole.node:
         if node.op == "ExpandDims":
             _take_image(node, nodes, users)
@@ -50,15 +50,6 @@ def frozen_graph(path: Path, *, divided: bool) -> Graph:
     graph = image_graph(path, whole, {}, {}, divided=divided)
     check(path, graph)
     return graph
-
-
-def _users(graph: Any) -> dict[str, list[Any]]:
-    """Return the nodes that take a tensor of each node, by its name."""
-    found: dict[str, list[Any]] = {}
-    for node in graph.node:
-        for tensor in node.input:
-            found.setdefault(node_of(tensor), []).append(node)
-    return found
 
 
 def _take_image(node: Any, nodes: Mapping[str, Any], users: Mapping[str, list[Any]]) -> None:
@@ -77,8 +68,7 @@ def _take_image(node: Any, nodes: Mapping[str, Any], users: Mapping[str, list[An
     kind, channels = first.attr["DstT"].type, decoder.attr["channels"].i or _COLOUR
     become(first, "Placeholder", dtype=kind)
     first.attr["shape"].shape.CopyFrom(tf.TensorShape([1, *(sides or (None, None)), channels]).as_proto())
-    if node is not first:
-        become(node, "Identity", [node.input[0]], T=node.attr["T"].type)
+    become(node, "Identity", [node.input[0]], T=node.attr["T"].type)
 
 
 def _first_floats(node: Any, nodes: Mapping[str, Any]) -> Any:

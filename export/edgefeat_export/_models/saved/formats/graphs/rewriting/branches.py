@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgefeat_export._models.saved.code.operations import become, behind, has_value, node_of
+from edgefeat_export._models.saved.code.operations import become, behind, has_value, node_of, users_of
 
 __all__ = ["take_branches"]
 
@@ -72,11 +72,7 @@ def _constant(nodes: Mapping[str, Any], tensor: str) -> bool | None:
 
 def _dead(nodes: Iterable[Any], taken: Mapping[str, bool]) -> set[str]:
     """Return the names of the operations that nothing reaches."""
-    nodes = {node.name: node for node in nodes}
-    users: dict[str, list[Any]] = {}
-    for node in nodes.values():
-        for tensor in node.input:
-            users.setdefault(node_of(tensor), []).append(node)
+    users = users_of(nodes)
     found: set[str] = set()
     waiting = [node for name in taken for node in users.get(name, ())]
     while waiting:
