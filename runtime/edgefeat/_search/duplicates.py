@@ -59,7 +59,9 @@ def duplicates(
             components.join(ones, others)
         groups = components.groups()
         photos = _photos(store, {paths[place] for group in groups for place in group})
-        found = [_group(group, paths, photos, features) for group in groups]
+        # `edgefeat watch` may have removed photos meanwhile.
+        left = ([place for place in group if paths[place] in photos] for group in groups)
+        found = [_group(group, paths, photos, features) for group in left if len(group) > 1]
     return sorted(found, key=lambda group: (-len(group), group[0].path))
 
 

@@ -128,23 +128,26 @@ class FeatureStore:
         with as_store_errors(self._path):
             return lookup.known(self._connection, path)
 
-    def paths_below(self, folder: str) -> Iterator[str]:
-        """Yield the paths below a folder, including those of photos that failed.
+    def paths_below(self, folder: str, *, after: str | None = None) -> Iterator[str]:
+        """Yield the paths below a folder, including those of photos that failed: all, or those that follow `after`.
 
         Others may write meanwhile: the file is read a page at a time.
         """
         start = os.fsencode(os.path.join(folder, ""))
         end = start[:-1] + bytes([start[-1] + 1])
-        for as_stored in (_as_text, bytes):  # SQLite sorts text before bytes, which are paths that are not UTF-8
-            after: object = as_stored(start)
-            while after is not None:
+        last = None if after is None else path_to_sql(after)
+        for kind, as_stored in ((str, _as_text), (bytes, bytes)):  # SQLite sorts text before bytes: not UTF-8
+            if last is not None and kind is str and not isinstance(last, str):
+                continue
+            place: object = last if isinstance(last, kind) else as_stored(start)
+            while place is not None:
                 with as_store_errors(self._path):
                     found = self._connection.execute(
                         "SELECT path FROM photos WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
-                        (after, as_stored(end), _PAGE),
+                        (place, as_stored(end), _PAGE),
                     ).fetchall()
                 yield from (path_from_sql(path) for (path,) in found)
-                after = found[-1][0] if len(found) == _PAGE else None
+                place = found[-1][0] if len(found) == _PAGE else None
 
     def hashes_of_size(self, size: int) -> list[str]:
         """Return the SHA-256 (hex) of some photos with features and this size."""

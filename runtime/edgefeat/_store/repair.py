@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgefeat._errors import StoreError
@@ -27,6 +27,8 @@ _ROW = "id, path, size, mtime_ns, sha256, status, error, run, crc32, scales, dat
 _RUN = "id, started, ended, edgefeat, engine_version, python, numpy, pillow, system"
 # Byte 18 of a SQLite file is 2 in WAL mode; `StoreWriter.close` resets it.
 _WRITE_VERSION = 18
+# Of SQLite's machine, between two signs of life.
+_STEPS = 10_000
 
 
 def looks_interrupted(path: Path) -> bool:
@@ -37,13 +39,15 @@ def looks_interrupted(path: Path) -> bool:
     return head[_WRITE_VERSION:] == b"\x02" or any(journal.exists() for journal in journals)
 
 
-def repair(path: Path) -> str | None:
+def repair(path: Path, alive: Callable[[], None] | None = None) -> str | None:
     """Read every row. If one is damaged, replace the file with the intact rows and return a message.
 
+    `alive` is called meanwhile, every fraction of a second.
     Raises StoreError if the file belongs to another program, is in use, or is too damaged to keep anything.
     """
     with as_store_errors(path):
         connection = connect(path, "rw")
+    connection.set_progress_handler(alive, _STEPS)
     try:
         if _is_whole(connection, path):
             return None

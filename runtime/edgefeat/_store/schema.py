@@ -28,6 +28,7 @@ from edgefeat._version import update_command
 __all__ = [
     "APPLICATION_ID",
     "CREATE",
+    "INDEX_OF_CONTENT",
     "PAGE_SIZE",
     "SCHEMA",
     "as_store_errors",
@@ -65,6 +66,12 @@ CREATE = (
     "CREATE TABLE features (photo INTEGER PRIMARY KEY REFERENCES photos, scales BLOB NOT NULL, data BLOB NOT NULL)",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA}",
+)
+
+
+#: For photos with the same content as one that is known. Many may have one size: frames of a camera, empty files.
+INDEX_OF_CONTENT = (
+    "CREATE INDEX IF NOT EXISTS photos_by_content ON photos (size, sha256) WHERE status = 'ok' AND sha256 IS NOT NULL"
 )
 
 

@@ -6,19 +6,20 @@ import contextlib
 import os
 import platform
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._store import lookup
+from edgefeat._store.locking import locked, write_ahead
 from edgefeat._store.records import Known, Photo, StoreIdentity, Versions
 from edgefeat._store.repair import looks_interrupted, repair
 from edgefeat._store.schema import (
     CREATE,
-    PAGE_SIZE,
+    INDEX_OF_CONTENT,
     as_store_errors,
     check_kind,
-    connect,
     crc32,
     path_to_sql,
     photo_from_sql,
@@ -28,9 +29,6 @@ from edgefeat._store.schema import (
 from edgefeat._version import __version__
 
 __all__ = ["StoreWriter", "check_target"]
-
-# A checkpoint, the only wait for the disk, happens every 16 MB.
-_CHECKPOINT_PAGES = 1000
 
 
 def check_target(path: Path) -> None:
@@ -64,25 +62,26 @@ class StoreWriter:
         self._run = 0
 
     @classmethod
-    def open(cls, path: Path, *, check: bool = False) -> tuple[StoreWriter, str | None]:
+    def open(
+        cls, path: Path, *, check: bool = False, alive: Callable[[], None] | None = None
+    ) -> tuple[StoreWriter, str | None]:
         """Open or create the database at `path`. Return the writer, and a message if damage was repaired.
 
-        All rows are checked first if the last run was killed or `check` is set.
+        All rows are checked first if the last run was killed or `check` is set; `alive` is called meanwhile, often.
         """
+        path = Path(os.path.realpath(path))  # what is made beside the file belongs beside the file, not a link to it
         check_target(path)
         repaired = None
-        created = not path.exists() or not path.stat().st_size
-        if not created and (check or looks_interrupted(path)):
-            repaired = repair(path)
+        if path.exists() and path.stat().st_size and (check or looks_interrupted(path)):
+            repaired = repair(path, alive)
         with as_store_errors(path):
-            connection = connect(path, "rwc")
+            connection, was_empty = locked(path)
             try:
-                _lock(connection)
                 identity = None
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
                     check_kind(connection, path)
                     identity = read_identity(connection, path)
-                return cls(path, connection, identity, created=created), repaired
+                return cls(path, connection, identity, created=was_empty and identity is None), repaired
             except BaseException:
                 connection.close()
                 raise
@@ -101,11 +100,12 @@ class StoreWriter:
             raise StoreError(f"{self._path} holds features of {self._identity}, not of {identity}")
         facts = (_now(), __version__, versions.engine, platform.python_version(), versions.numpy, versions.pillow)
         with as_store_errors(self._path):
-            _write_ahead(self._connection)
+            write_ahead(self._connection)
             self._connection.execute("BEGIN IMMEDIATE")
             if self._identity is None:
                 for statement in CREATE:
                     self._connection.execute(statement)
+            self._connection.execute(INDEX_OF_CONTENT)  # databases of earlier versions lack it
             write_identity(self._connection, identity)
             if resume is not None and self._is_last(resume, facts[1:]):
                 self._run = resume
@@ -230,39 +230,34 @@ class StoreWriter:
                     self._connection.execute("COMMIT")
                 self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         finally:
-            self._connection.close()
+            self._end()
         # Readers of a killed run's file leave this index behind; this writer never uses it.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self._path}-shm")
-        self._discard_empty()
 
     def abandon(self) -> None:
-        """Close the file without another write: committed rows stay."""
+        """Close the file without another row: committed rows stay."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            # Otherwise the next run takes it for interrupted, and checks every row.
+            self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        self._end()
+
+    def _end(self) -> None:
+        """Close the file. An empty one is removed first, so that who waits for its lock finds that it is gone."""
+        if os.name == "posix":
+            self._discard_empty()
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
-        self._discard_empty()
+        if os.name != "posix":  # where an open file cannot be removed
+            self._discard_empty()
 
     def _discard_empty(self) -> None:
         if self._is_needless:
             for ending in ("", "-wal"):
                 with contextlib.suppress(OSError):
                     os.unlink(f"{self._path}{ending}")
-
-
-def _lock(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # for a new file
-    # Before the journal mode is set: only then SQLite needs no shared memory, which network drives lack.
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
-    # Take the lock now and keep it: a second run fails before it starts its workers.
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("COMMIT")
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    # A killed process loses nothing. After a power cut the last rows may be missing; the next run computes them.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}").fetchone()
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ import edgefeat
 from edgefeat._search.components import Components
 from edgefeat._search.near_pairs import near_pairs
 from edgefeat._search.spill import spilled
+from edgefeat._store.records import Photo
+from edgefeat._store.writer import StoreWriter
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -69,6 +71,28 @@ def test_groups_of_photos_that_are_nearly_the_same(database: Path, album: Path) 
         for wrong in (0, -0.5, 1.1, float("nan")):
             with pytest.raises(edgefeat.ArgumentError, match=r"threshold is .* \(allowed: above 0, at most 1\)"):
                 edgefeat.duplicates(store, wrong)
+
+
+def test_photos_that_are_removed_meanwhile_are_left_out(database: Path, album: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(database, tmp_path))
+    gone = [str(album / "00 small.jpg"), str(album / "01.jpg")]
+
+    class Watched(edgefeat.FeatureStore):
+        """A database from which `edgefeat watch` removes photos once all features have been read."""
+
+        def rows(self) -> Iterator[Photo]:
+            writer, _ = StoreWriter.open(copy)
+            assert all(writer.remove(path) for path in gone)
+            writer.commit()
+            writer.close()
+            return super().rows()
+
+    with Watched.open(copy) as store:
+        groups = edgefeat.duplicates(store, 0.9999)
+    assert [[Path(one.path).name for one in group] for group in groups] == [
+        ["00.jpg", "00 (copy).jpg"],
+        *([f"0{number}.jpg", f"0{number} small.jpg"] for number in (2, 3)),
+    ]
 
 
 def test_the_command_prints_groups(edgefeat_command: Run, database: Path, tmp_path: Path) -> None:
