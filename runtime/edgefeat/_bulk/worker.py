@@ -123,13 +123,16 @@ def _read(task: Task) -> _Read:
             data = read_member(*member)
             return _Read(task, data, size, mtime_ns, hashlib.sha256(data).hexdigest())
         if stat.S_ISREG(os.stat(task.path).st_mode):  # opening a pipe would block
-            with open(task.path, "rb", buffering=0) as stream:
+            with open(task.path, "rb") as stream:
                 status = os.fstat(stream.fileno())
                 if status.st_size <= _READ_AT_ONCE:
-                    data = stream.read(status.st_size + 1) or b""
+                    data = stream.read(status.st_size + 1)
                     if len(data) > status.st_size:  # the file is still being written; the next run sees it as changed
                         data = data[: status.st_size]
-                    sha256 = hashlib.sha256(data).hexdigest()
+                    if len(data) < status.st_size:
+                        data = None  # cut meanwhile, or the drive gives less than it has: decoding from disk says why
+                    else:
+                        sha256 = hashlib.sha256(data).hexdigest()
                 else:
                     sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
                 size, mtime_ns = status.st_size, status.st_mtime_ns

@@ -15,6 +15,7 @@ from tests.runtime.services.services import running
 from tests.runtime.services.serving import Server, multipart, needs_serve, serving
 
 import edgefeat
+from edgefeat._store.writer import StoreWriter
 
 pytestmark = needs_serve
 
@@ -98,6 +99,27 @@ def test_a_database_that_does_not_exist_yet_is_said_to_and_waited_for(
     with running("serve", one_tap, "--port", "0", "--database", tmp_path / "later.db") as service:
         assert "searches are answered with 503 until `edgefeat watch`" in service.said("later.db does not exist yet")
     with serving(one_tap, "--database", tmp_path / "later.db") as server:
+        assert server.ask("POST", "/search", photo).status == 503
+
+
+def test_a_database_that_is_being_written_is_waited_for(one_tap: Path, photos: list[str], tmp_path: Path) -> None:
+    database = tmp_path / "features.db"
+    with running("extract", one_tap, *photos, "--into", database) as service:
+        assert service.process.wait(timeout=120) == 0
+    writer, _ = StoreWriter.open(database)  # as `edgefeat extract` holds it, for hours
+    try:
+        with serving(one_tap, "--database", database) as server:
+            server.service.said("in use by another process")
+            assert server.ask("POST", "/search", Path(photos[1]).read_bytes()).status == 503
+            writer.close()
+            assert server.ask("POST", "/search", Path(photos[1]).read_bytes()).status == 200
+    finally:
+        writer.abandon()
+
+
+def test_an_empty_file_is_a_database_that_does_not_exist_yet(one_tap: Path, tmp_path: Path, photo: bytes) -> None:
+    (tmp_path / "new.db").touch()
+    with serving(one_tap, "--database", tmp_path / "new.db") as server:
         assert server.ask("POST", "/search", photo).status == 503
 
 

@@ -21,9 +21,11 @@ class ServiceManager:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._interval = _watchdog_seconds() / 2
         self._last = 0.0
+        self._is_ready = False
 
     def ready(self, status: str) -> None:
         """Say that the service is ready. `status` is what `systemctl status` shows."""
+        self._is_ready = True
         self._send(f"READY=1\nSTATUS={_line(status)}")
 
     def status(self, status: str) -> None:
@@ -31,11 +33,14 @@ class ServiceManager:
         self._send(f"STATUS={_line(status)}")
 
     def alive(self) -> None:
-        """Say that the service works. Call it often: a message is sent at half of the watchdog's interval."""
+        """Say that the service works. Call it often: a message is sent at half of the watchdog's interval.
+
+        Before the service is ready it asks for more time to start.
+        """
         now = time.monotonic()
         if self._interval and now - self._last >= self._interval:
             self._last = now
-            self._send("WATCHDOG=1")
+            self._send("WATCHDOG=1" if self._is_ready else f"EXTEND_TIMEOUT_USEC={4 * round(self._interval * 1e6)}")
 
     def stopping(self) -> None:
         """Say that the service is about to end."""

@@ -90,8 +90,8 @@ class Extraction:
     @property
     def is_stuck(self) -> bool:
         """Whether every thread has been busy with one photo for a minute."""
-        now = time.monotonic()
-        return len(self._begun) == self._count and all(now - begun > _STUCK_SECONDS for begun in self._begun.values())
+        now, begun = time.monotonic(), [*self._begun.values()]  # the threads change it meanwhile
+        return len(begun) == self._count and all(now - one > _STUCK_SECONDS for one in begun)
 
     @property
     def width(self) -> int:

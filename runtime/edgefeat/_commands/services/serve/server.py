@@ -7,9 +7,11 @@ import contextlib
 import logging
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -26,7 +28,7 @@ from edgefeat._commands.services.serve.routes import Service
 from edgefeat._commands.services.serve.settings import ServeSettings
 from edgefeat._commands.services.serve.sockets import address, close, listening
 from edgefeat._commands.services.systemd import ServiceManager
-from edgefeat._errors import ArgumentError
+from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._extractor import Extractor, load
 from edgefeat._search.query_extractor import extractor_for
 from edgefeat._store.reader import FeatureStore
@@ -52,7 +54,7 @@ def serve(settings: ServeSettings, tell: Callable[[str], None]) -> int:
     allow_files(settings.limits.connections + _OTHER_FILES)
     sys.setswitchinterval(_SWITCH_SECONDS)
     access = Access.of(settings)
-    extractor = _loaded(settings)
+    extractor = _loaded(settings, tell)
     sockets = listening(settings)
     try:
         server = _Server(settings, access, extractor, tell)
@@ -161,19 +163,29 @@ def _new_event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-def _loaded(settings: ServeSettings) -> Extractor:
+def _loaded(settings: ServeSettings, tell: Callable[[str], None]) -> Extractor:
     """Load the bundle, as the database requires if there is one."""
     database = settings.database
-    if database is None or not database.exists():
-        return load(
-            settings.bundle,
-            variant=settings.variant,
-            engine=settings.engine,
-            threads=settings.threads,
-            decoding=settings.decoding,
-            max_pixels=settings.max_pixels,
-            least_share=settings.least_share,
-        )
+    # An empty file is one that is about to be written.
+    if database is not None and database.exists() and (not database.is_file() or database.stat().st_size):
+        try:
+            return _loaded_for(database, settings)
+        except StoreError as error:
+            if not isinstance(error.__cause__, sqlite3.OperationalError):
+                raise
+            tell(f"warning: {error}. Searches are answered when it can be read, if its features are of this bundle")
+    return load(
+        settings.bundle,
+        variant=settings.variant,
+        engine=settings.engine,
+        threads=settings.threads,
+        decoding=settings.decoding,
+        max_pixels=settings.max_pixels,
+        least_share=settings.least_share,
+    )
+
+
+def _loaded_for(database: Path, settings: ServeSettings) -> Extractor:
     with FeatureStore.open(database) as store:
         exact = "exact" if settings.decoding == "exact" else None
         for name, asked in (("variant", settings.variant), ("engine", settings.engine), ("decoding", exact)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +12,7 @@ import click
 
 from edgefeat._commands.cli.click_options import add_option
 from edgefeat._commands.cli.options import LIMIT_OPTIONS, choice_options, json_option, limits_of
-from edgefeat._commands.cli.terminal import documented
+from edgefeat._commands.cli.terminal import documented, echo
 from edgefeat._commands.extract.database_options import DATABASE_OPTIONS
 from edgefeat._commands.services.watch.settings import WatchSettings
 
@@ -108,4 +110,9 @@ def command(
     from edgefeat._commands.services.watch.report import Report
     from edgefeat._commands.services.watch.watch import watch
 
-    return watch(settings, Report(as_json=as_json))
+    try:
+        return watch(settings, Report(as_json=as_json))
+    except BrokenPipeError:  # who read the events is gone: other commands end well then, but this one was to go on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        echo("edgefeat: standard output was closed, which ended the watch", err=True)
+        return 1

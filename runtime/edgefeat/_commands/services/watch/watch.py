@@ -47,15 +47,16 @@ def watch(settings: WatchSettings, report: Report) -> int:
     give_memory_back()
     ignore_lease_breaks()
     bundle = Bundle.open(settings.bundle)
+    manager = ServiceManager()
     results: Results
     if settings.into is not None:
-        results = DatabaseResults(settings.into, report.note)
+        results = DatabaseResults(settings.into, report.note, manager.alive)
         held = results.identity(report.trouble)
     else:
         assert settings.lines is not None
         results, held = LineResults(settings.lines), None
     crew = Crew(settings, bundle, held)
-    one = _Watch(settings, results, crew, report)
+    one = _Watch(settings, results, crew, report, manager)
     try:
         with one.signals():
             one.run()
@@ -67,7 +68,9 @@ def watch(settings: WatchSettings, report: Report) -> int:
 
 
 class _Watch:
-    def __init__(self, settings: WatchSettings, results: Results, crew: Crew, report: Report) -> None:
+    def __init__(
+        self, settings: WatchSettings, results: Results, crew: Crew, report: Report, manager: ServiceManager
+    ) -> None:
         self._results = results
         self._crew = crew
         self._report = report
@@ -85,7 +88,7 @@ class _Watch:
         self._may_grow: dict[str, Settled] = {}
         self._retry = 0.0
         self._is_first_search = True
-        self._manager = ServiceManager()
+        self._manager = manager
         self._ended = False
 
     @contextlib.contextmanager

@@ -7,13 +7,16 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from edgefeat._bulk.messages import Loaded
 from edgefeat._bulk.rows import Rows
+from edgefeat._commands.services.watch.results.drive import device_of, is_away
 from edgefeat._commands.services.watch.results.protocol import Done, Written
-from edgefeat._errors import StoreError
+from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._store.reader import FeatureStore
 from edgefeat._store.records import Known, StoreIdentity, Versions
 from edgefeat._store.writer import StoreWriter
@@ -21,15 +24,19 @@ from edgefeat._store.writer import StoreWriter
 __all__ = ["DatabaseResults"]
 
 _RETRY_SECONDS = 2.0
+# Paths read at a time: between two pages the database may be written.
+_PAGE = 1000
 
 
 class DatabaseResults:
-    """A database at `path`. `note` is called with a sentence when damage was repaired."""
+    """A database at `path`. `note` is called with a sentence when damage was repaired, `alive` while that goes on."""
 
-    def __init__(self, path: Path, note: Callable[[str], object]) -> None:
+    def __init__(self, path: Path, note: Callable[[str], object], alive: Callable[[], None]) -> None:
         self.place = str(path)
-        self._path = path
+        self._path = Path(os.path.realpath(path))
         self._note = note
+        self._alive = alive
+        self._device: int | None = None  # of the file, once there was one
         self._store: FeatureStore | None = None
         self._file: tuple[int, int] | None = None
         self._begun: tuple[StoreIdentity, Versions] | None = None
@@ -51,7 +58,7 @@ class DatabaseResults:
                 time.sleep(_RETRY_SECONDS)
 
     def _identity(self) -> StoreIdentity | None:
-        store, repaired = StoreWriter.open(self._path)  # repairs what a killed process has left
+        store, repaired = StoreWriter.open(self._path, alive=self._alive)  # repairs what a killed process has left
         identity = store.identity
         if identity is None:
             store.abandon()
@@ -69,9 +76,15 @@ class DatabaseResults:
             return None if store is None else store.known(path)
 
     def below(self, folder: str) -> Iterator[str]:
-        with self._reading() as store:
-            if store is not None:
-                yield from store.paths_below(folder)
+        page: list[str] = []
+        while True:
+            with self._reading() as store:
+                if store is None:
+                    return
+                page = [*islice(store.paths_below(folder, after=page[-1] if page else None), _PAGE)]
+            yield from page
+            if len(page) < _PAGE:
+                return
 
     def hashes_of_size(self, size: int) -> list[str]:
         with self._reading() as store:
@@ -81,7 +94,11 @@ class DatabaseResults:
         assert self._begun is not None
         self.close()
         written = Written([], [], [], [], [])
-        store, repaired = StoreWriter.open(self._path)
+        self._check_reach()
+        try:
+            store, repaired = StoreWriter.open(self._path, alive=self._alive)
+        except ArgumentError as error:  # its folder has become read-only, or is gone
+            raise StoreError(str(error)) from error
         try:
             identity, versions = self._begun
             store.begin(identity, versions, resume=self._run)
@@ -89,6 +106,7 @@ class DatabaseResults:
             written.removed += [path for path in removed if store.remove(path)]
             store.commit()
             self._run = store.run
+            self._device = device_of(self._path)
         except BaseException:
             store.abandon()
             raise
@@ -107,13 +125,18 @@ class DatabaseResults:
             outcome = _Outcome()
             rows = Rows(store, outcome)
             if not rows.put(one.task, one.answer, one.payload):
-                written.again.append(one.task)
+                written.again.append(replace(one.task, known=()))  # the photo whose feature it has is gone
             elif outcome.error is not None:
                 written.failed.append((one.task.path, outcome.error))
             elif rows.moved:
                 written.moved.append(one.task.path)
             else:
                 written.added.append(one.task.path)
+
+    def _check_reach(self) -> None:
+        """Raise StoreError if the drive of the database is gone: another file in its place would not be the user's."""
+        if self._device is not None and is_away(self._path, self._device):
+            raise StoreError(f"{self._path} is out of reach, with its folder or its drive")
 
     @contextmanager
     def _reading(self) -> Iterator[FeatureStore | None]:
@@ -123,8 +146,10 @@ class DatabaseResults:
             self.close()
             self._file = file
         if file is None:
+            self._check_reach()
             yield None
             return
+        self._device = file[0]
         if self._store is None:
             self._store = FeatureStore.open(self._path)
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgefeat._bulk.messages import Loaded
+from edgefeat._commands.services.watch.results.drive import is_away
 from edgefeat._commands.services.watch.results.protocol import Done, Written
 from edgefeat._errors import ArgumentError, OutputError
 from edgefeat._store.records import Known, StoreIdentity
@@ -26,7 +27,7 @@ class LineResults:
 
     def __init__(self, path: Path) -> None:
         self.place = str(path)
-        self._path = path
+        self._path = Path(os.path.realpath(path))
         self._identity: StoreIdentity | None = None
         self._known: dict[str, Known] = {}
         try:
@@ -36,6 +37,7 @@ class LineResults:
         try:
             self._lock()
             self._size = self._read()
+            self._device = os.fstat(self._stream.fileno()).st_dev
         except BaseException:
             self._stream.close()
             raise
@@ -86,7 +88,7 @@ class LineResults:
     def _append(self, data: bytes) -> None:
         """Append lines. Raises OutputError with the file as it was, as if the disk is full."""
         try:
-            if not os.path.exists(self._path):  # moved away, as by logrotate
+            if not self._is_in_place():
                 self._reopen()
             rest = memoryview(data)
             while rest:
@@ -98,11 +100,27 @@ class LineResults:
             raise OutputError(f"{self.place} cannot be written: {error.strerror or error}") from error
         self._size += len(data)
 
+    def _is_in_place(self) -> bool:
+        """Return whether the file is the one that is open: logrotate moves it away, and may put a new one there."""
+        if self._stream.closed:
+            return False
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._stream.fileno()))
+        except OSError:
+            return False
+
     def _reopen(self) -> None:
+        """Open the file at the path. Raises OutputError if it is of no use, or its drive is gone."""
         self._stream.close()
+        if is_away(self._path, self._device):
+            raise OutputError(f"{self.place} is out of reach, with its folder or its drive")
         self._stream = open(self._path, "a+b", buffering=0)  # noqa: SIM115  # open as long as this object
-        self._lock()
-        self._size = self._read()
+        try:
+            self._lock()
+            self._size = self._read()
+        except ArgumentError as error:
+            self._stream.close()
+            raise OutputError(str(error)) from error
 
     def _lock(self) -> None:
         if os.name != "posix":

@@ -1,0 +1,27 @@
+"""Whether the drive of a file that this process writes is still there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["device_of", "is_away"]
+
+
+def device_of(path: Path) -> int | None:
+    """Return the number of the device that the file is on, or None if there is no file."""
+    try:
+        return os.stat(path).st_dev
+    except OSError:
+        return None
+
+
+def is_away(path: Path, device: int) -> bool:
+    """Return whether the folder of a file that was on `device` is gone or on another one.
+
+    Where a drive was removed, its mount point is gone, or an empty folder of the system's own disk.
+    """
+    try:
+        return os.stat(path.parent).st_dev != device
+    except OSError:
+        return True
