@@ -20,7 +20,7 @@ __all__ = ["PART_NAME", "Bundle"]
 PART_NAME = "variants.json"
 
 _MAX_MANIFEST_SIZE = 4_000_000
-_MAX_PART_SIZE = 1000
+_MAX_PART_SIZE = 100_000
 # Files that file managers create in any folder; macOS also adds "._name" for each file copied to FAT or SMB.
 _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 

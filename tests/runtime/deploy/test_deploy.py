@@ -101,6 +101,17 @@ def test_what_is_there_is_not_copied_again(board: Board, hosts: Network, one: Pa
     assert again["milliseconds"] > 0
 
 
+def test_an_environment_whose_python_is_gone_is_made_again(board: Board, hosts: Network, one: Path) -> None:
+    """As after an upgrade of the system."""
+    for python in (board.root / "current" / "venv" / "bin").glob("python*"):
+        python.unlink()
+        python.symlink_to("/nowhere/python")
+    assert board.runs("info").returncode != 0
+    done = hosts.deploy(one, "board", "--offline")
+    assert done.returncode == 0, done.stderr
+    assert board.runs("info").returncode == 0
+
+
 def test_interrupted_at_each_step_it_leaves_the_old_one_and_then_brings_only_what_is_new(
     board: Board, hosts: Network, two: Path
 ) -> None:

@@ -79,8 +79,10 @@ install() {
     : "${pack_id:?}" "${pack_bundle:?}" "${pack_wheel:?}" "${pack_extras:?}" "${pack_pip:?}" "${pack_machine:?}"
     : "${pack_environment:?}" "${pack_disk:?}" "${pack_disk_alone:?}" "${pack_services:?}"
     : "${pack_service_extras=}" "${pack_python=}" "${pack_glibc=}" "${pack_modules=}" "${pack_offline=}"
-    if [ -e "$root/releases/$pack_id/complete" ]; then
+    release=$root/releases/$pack_id
+    if [ -e "$release/complete" ]; then
         say "$pack_bundle is installed already"
+        "$release/venv/bin/python" -c 'import edgefeat' 2>/dev/null || renew_environment
     else
         check
         build
@@ -130,8 +132,16 @@ newest_python() {
     [ -n "$first" ] && echo "$first"
 }
 
+# Makes the environment of an installed release again: the system was upgraded, and has another Python now.
+renew_environment() {
+    check
+    environment=$(readlink "$release/venv")
+    pack_extras=${environment##*-}
+    rm "$release/venv"
+    make_environment
+}
+
 build() {
-    release=$root/releases/$pack_id
     rm -rf "$release"
     mkdir -p "$release/pack" "$release/tmp" || fail "$root cannot be written"
     # /tmp may be in memory, of which a board has little.

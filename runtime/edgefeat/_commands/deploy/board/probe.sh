@@ -33,7 +33,10 @@ if [ -r /etc/os-release ]; then
     fact system "$(. /etc/os-release && printf '%s' "$PRETTY_NAME")"
 fi
 [ -L "$root/current" ] && fact current "$(basename "$(readlink "$root/current")")"
-[ -r "$root/activated" ] && fact activated "$(cat "$root/activated")"
+# After an upgrade of the system, the Python of its environment may be gone.
+if [ -r "$root/activated" ] && "$root/current/venv/bin/python" -c 'import edgefeat' </dev/null >/dev/null 2>&1; then
+    fact activated "$(cat "$root/activated")"
+fi
 for release in "$root"/releases/*; do
     [ -e "$release/complete" ] || continue
     fact release "$(basename "$release")"
