@@ -34,6 +34,7 @@ def card(manifest: Manifest, intervals: Sequence[str] = ()) -> str:
         *(f"{sentence}." for sentence in intervals),
         _fidelity_note(manifest),
         "## Use",
+        f"`{manifest.name}.edgefeat` is the folder of this card. If it has another name, use that.",
         snippets(manifest),
     ]
     return "\n\n".join(parts) + "\n"

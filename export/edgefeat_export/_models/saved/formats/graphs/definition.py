@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,16 +12,16 @@ from numpy.typing import NDArray
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.saved.code.operations import (
-    become,
     check_operations,
     depending,
-    has_value,
     needed_nodes,
     node_of,
     refused,
 )
 from edgefeat_export._models.saved.formats.graphs.rewriting.branches import take_branches
 from edgefeat_export._models.saved.formats.graphs.rewriting.fused import FUSED, unfused
+from edgefeat_export._models.saved.formats.graphs.rewriting.inputs import let_in, may_be_image
+from edgefeat_export._models.saved.formats.graphs.rewriting.plain import make_plain
 
 __all__ = ["Graph", "GraphError", "check", "image_graph"]
 
@@ -34,16 +33,6 @@ _CONTROL = frozenset(
 )
 #: Operations that are no outputs, though none takes what they give.
 _NO_OUTPUTS = ("Const", "NoOp", "Placeholder")
-_IMAGE_RANK = 4
-_CHANNELS = (1, 3, -1)
-#: Names of inputs that say whether the network is trained, as in Keras, TF-Slim, TFLearn and FaceNet.
-_TRAINING = frozenset(
-    """
-    is_train is_training keras_learning_phase phase_train train train_flag train_mode train_phase training
-    training_phase
-    """.split()
-)
-_NUMBER = re.compile(r"_\d+$")  # of the second input of a name
 
 
 class GraphError(Exception):
@@ -106,9 +95,9 @@ def image_graph(
     if not any(node.op.startswith("Placeholder") for node in whole.node) and not inputs:
         raise ArgumentError(f"model {path} takes no input (allowed: one image)")
     named = bool(outputs)
-    _let_in(whole, {node_of(info["name"]) for info in inputs.values()})
+    let_in(whole, {node_of(info["name"]) for info in inputs.values()})
     left_out = take_branches(whole)
-    _plain(whole)
+    make_plain(whole)
     outputs = outputs or _ends(whole, depending(whole, [node.name for node in whole.node if node.op == "Placeholder"]))
     outputs = {key: tensor for key, tensor in outputs.items() if node_of(tensor) not in left_out}
     missing = sorted({node_of(tensor) for tensor in outputs.values()} - {node.name for node in whole.node})
@@ -144,7 +133,7 @@ def _before_others(graph: Any, outputs: Mapping[str, str], named: Collection[str
     """
     needed = {node.name: node for node in needed_nodes(graph, outputs.values())}
     sources = [name for name, node in needed.items() if node.op == "Placeholder"]
-    images = [name for name in sources if _may_be_image(needed[name])]
+    images = [name for name in sources if may_be_image(needed[name])]
     if not images:
         return {}
     image = max(images, key=lambda name: (name in named, len(depending(graph, [name]))))
@@ -157,11 +146,6 @@ def _before_others(graph: Any, outputs: Mapping[str, str], named: Collection[str
     border = {node_of(tensor) for name in beyond for tensor in needed[name].input}
     found = {name: name for name in needed if name in among & border and needed[name].op not in _NO_OUTPUTS}
     return found | _ends(graph, among)
-
-
-def _may_be_image(node: Any) -> bool:
-    dims = [axis.size for axis in node.attr["shape"].shape.dim]
-    return len(dims) == _IMAGE_RANK and dims[-1] in _CHANNELS and not _is_bool(node)
 
 
 def _source(path: Path, nodes: Sequence[Any], inputs: Mapping[str, Any], remedy: str) -> tuple[Any, str]:
@@ -181,71 +165,6 @@ def _source(path: Path, nodes: Sequence[Any], inputs: Mapping[str, Any], remedy:
     if not shape.dim and named[0] in inputs:
         json_format.ParseDict(inputs[named[0]].get("tensorShape") or {}, shape, ignore_unknown_fields=True)
     return sources[0], named[0]
-
-
-def _let_in(graph: Any, sources: Collection[str]) -> None:
-    """Make constants, in place, of inputs that say whether the network is trained, and leave out other defaults.
-
-    The inputs `sources` lose their defaults instead; if there are none, an image that has one.
-    """
-    import tensorflow as tf
-
-    inputs = [node for node in graph.node if node.op in ("Placeholder", "PlaceholderWithDefault")]
-    if not sources and not any(_may_be_image(node) for node in inputs if node.op == "Placeholder"):
-        sources = {node.name for node in inputs if _may_be_image(node)}
-    for node in inputs:
-        if node.name not in sources and _is_bool(node) and _NUMBER.sub("", node.name.split("/")[-1]) in _TRAINING:
-            become(node, "Const", dtype=node.attr["dtype"].type)
-            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(False))
-        elif node.op == "PlaceholderWithDefault" and node.name in sources:
-            node.op = "Placeholder"
-            del node.input[:]
-        elif node.op == "PlaceholderWithDefault":
-            node.op = "Identity"
-            node.attr["T"].CopyFrom(node.attr["dtype"])
-            del node.attr["dtype"], node.attr["shape"]
-
-
-def _plain(graph: Any) -> None:
-    """Leave out, in place, where an operation runs and when.
-
-    Integers have 32 bits, as in TensorFlow.js: TFLite lacks some operations on longer ones. A graph without a version
-    is taken as one of the TensorFlow that is installed.
-    """
-    import tensorflow as tf
-
-    for node in graph.node:
-        node.device = ""
-        inputs = [tensor for tensor in node.input if not tensor.startswith("^")]
-        del node.input[:]
-        node.input.extend(inputs)
-        for key in [key for key in node.attr if key.startswith("_")]:
-            del node.attr[key]
-        for value in node.attr.values():
-            _narrow(value)
-    if not graph.versions.producer:
-        graph.versions.producer = tf.version.GRAPH_DEF_VERSION
-
-
-def _is_bool(node: Any) -> bool:
-    import tensorflow as tf
-
-    return bool(node.attr["dtype"].type == tf.bool.as_datatype_enum)
-
-
-def _narrow(value: Any) -> None:
-    """Make 32 bits of 64 in an attribute, in place, where it is an integer type or a constant of one."""
-    import tensorflow as tf
-
-    long, short = tf.int64.as_datatype_enum, tf.int32.as_datatype_enum
-    if value.type == long:
-        value.type = short
-    if long in value.list.type:
-        value.list.type[:] = [short if kind == long else kind for kind in value.list.type]
-    if value.tensor.dtype == long:
-        if has_value(value.tensor):
-            value.tensor.CopyFrom(tf.make_tensor_proto(tf.make_ndarray(value.tensor).astype(np.int32)))
-        value.tensor.dtype = short
 
 
 def check(path: Path, graph: Graph) -> None:
