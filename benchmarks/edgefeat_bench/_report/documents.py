@@ -23,10 +23,13 @@ def page(runs: Sequence[Run]) -> str:
     return _rendered("page.html", runs=runs, links=_links(runs, [f"#run{index}" for index in range(len(runs))]))
 
 
-def markdown(runs: Mapping[Path, Run]) -> str:
-    """Return what runs of several networks have in common, by the name of their file, as Markdown."""
+def markdown(runs: Mapping[Path, Run], further: Mapping[str, Run] | None = None) -> str:
+    """Return what runs of several networks have in common, by the name of their file, as Markdown.
+
+    `further` has a run of each machine whose results have a page of their own, by the link to it.
+    """
     links = _links(list(runs.values()), [f"{file.stem}.md" for file in runs])
-    return _rendered("benchmarks.md", runs=runs, links=links)
+    return _rendered("benchmarks.md", runs=runs, links=links, further=further or {})
 
 
 def run_markdown(file: Path, run: Run) -> str:

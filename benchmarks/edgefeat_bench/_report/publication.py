@@ -20,6 +20,8 @@ _SOURCES = re.compile(r"<!-- figures: begin of ([^>\n]*) -->")
 def publish(files: Sequence[Path], folder: Path, readme: Path | None = None) -> list[Path]:
     """Write `folder` from results, at least one, with a page for each, and the figures in `readme`; return the files.
 
+    Folders in `folder` that were written so themselves, such as one for each further machine, are linked.
+
     Raises ArgumentError, before anything is written, for a file that is not a result, two of the same name, or a
     README without marks.
     """
@@ -27,7 +29,7 @@ def publish(files: Sequence[Path], folder: Path, readme: Path | None = None) -> 
     names = [file.name for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ArgumentError(f"{' '.join(twice)} is given twice (expected: results with different file names)")
-    texts = {folder / "README.md": markdown(runs), folder / "index.html": page(list(runs.values()))}
+    texts = {folder / "README.md": markdown(runs, _further(folder)), folder / "index.html": page(list(runs.values()))}
     for file, run in runs.items():
         texts[folder / f"{file.stem}.md"] = run_markdown(file, run)
         texts |= {folder / f"{file.stem}-{tone}.svg": svg for tone, svg in readme_plots(run).items()}
@@ -41,6 +43,15 @@ def publish(files: Sequence[Path], folder: Path, readme: Path | None = None) -> 
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     return list(texts)
+
+
+def _further(folder: Path) -> dict[str, Run]:
+    """Return a run of each folder of results in `folder`, by the link to its README.md."""
+    found = {}
+    for readme in sorted(folder.glob("*/README.md")):
+        if results := sorted(readme.parent.glob("*.json")):
+            found[readme.relative_to(folder).as_posix()] = Run.read(results[0])
+    return found
 
 
 def _text(readme: Path) -> str:

@@ -75,6 +75,20 @@ def test_a_report_is_a_folder_with_page_pictures_and_the_results_themselves(tmp_
     assert (tmp_path / "docs" / "benchmarks" / "server.json").read_bytes() == (tmp_path / "server.json").read_bytes()
 
 
+def test_a_report_links_the_reports_of_further_machines_in_its_folder(tmp_path: Path) -> None:
+    plausible_run(FEW).write(tmp_path / "server.json")
+    plausible_run(FEW, processor="Raspberry Pi 5 Model B").write(tmp_path / "pi5.json")
+    (tmp_path / "out" / "boards").mkdir(parents=True)
+    (tmp_path / "out" / "boards" / "device.json").write_text("{}")  # no page beside it
+    for result, folder in (("pi5.json", tmp_path / "out" / "pi5"), ("server.json", tmp_path / "out")):
+        assert bench("report", tmp_path / result, "-o", folder).returncode == 0
+    lines = (tmp_path / "out" / "README.md").read_text().splitlines()
+    linked = [line for line in lines if line.startswith("The same on another machine")]
+    assert len(linked) == 1
+    assert "cores of Raspberry Pi 5 Model B" in linked[0]
+    assert linked[0].endswith(": [pi5](pi5/README.md).")
+
+
 def test_the_overview_has_a_row_for_each_network_and_kind_of_photos() -> None:
     run = plausible_run(MANY)
     other = replace(run, network="resnet50", results=tuple(one for one in run.results if one.contender.side != "peer"))
