@@ -6,8 +6,10 @@ For each frame and variant of the bundle, in one interleaved run, medians in mil
     Python    OpenCV's colour conversion and rotation, edgefeat's resize (Pillow), and the plain file
     OpenCV    OpenCV's colour conversion, INTER_AREA resize and rotation, and the plain file
 
-and the cosine of the file's features to those of the way in Python. OpenCV is required (opencv-python-headless). With
---cpu the time of the processor counts: other programs on the machine then matter less, but it is only for one thread.
+A turn is a series of calls, as with a camera. Its first calls are not timed: the threads of the ways before, which
+engines and OpenCV keep awake, take time from them. Beside the times is the cosine of the file's features to those of
+the way in Python. OpenCV is required (opencv-python-headless). With --cpu the time of the processor counts: other
+programs on the machine then matter less, but it is only for one thread.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from edgefeat._images.picture import read_picture
 from edgefeat._images.sources.folders import pictures_in
 
 _PHOTOS = 24
+_SETTLING = 0.05  # seconds
+_TIMED = 5  # calls in a turn
 _CODES = {
     "bgr": cv2.COLOR_BGR2RGB,
     "rgba": cv2.COLOR_RGBA2RGB,
@@ -54,16 +58,19 @@ def turned(image: Any, form: FrameForm) -> Any:
 
 
 def medians(calls: dict[str, Callable[[], object]], seconds: float, clock: Callable[[], float]) -> dict[str, float]:
-    """Return the median milliseconds of each call, with all called in turn."""
+    """Return the median milliseconds of each call, with a series of each in turn."""
     samples: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()
     begun = time.perf_counter()
     while time.perf_counter() - begun < seconds:
         for name, call in calls.items():
-            before = clock()
+            settled = time.perf_counter() + _SETTLING
             call()
-            samples[name].append((clock() - before) * 1e3)
+            while time.perf_counter() < settled:
+                call()
+            for _ in range(_TIMED):
+                before = clock()
+                call()
+                samples[name].append((clock() - before) * 1e3)
     return {name: float(np.median(taken)) for name, taken in samples.items()}
 
 
