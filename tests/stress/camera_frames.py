@@ -1,6 +1,7 @@
 """Time camera frames, and compare their features: python tests/stress/camera_frames.py BUNDLE PHOTOS
 
-For each frame and variant of the bundle, in one interleaved run, medians in milliseconds from the frame to the feature:
+For each frame and variant of the bundle, in one interleaved run, medians in milliseconds from the frame to the feature,
+of --rounds spread over the run:
 
     file      the file that takes the frame
     Python    OpenCV's colour conversion and rotation, edgefeat's resize (Pillow), and the plain file
@@ -22,6 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 import edgefeat
 from edgefeat._bundle.fidelity import cosines
@@ -74,8 +76,8 @@ def medians(calls: dict[str, Callable[[], object]], seconds: float, clock: Calla
     return {name: float(np.median(taken)) for name, taken in samples.items()}
 
 
-def compared(bundle: str, frame: str, variant: str, photos: list[str], given: argparse.Namespace) -> None:
-    """Print one line."""
+def compared(bundle: str, variant: str, photos: list[str], given: argparse.Namespace) -> list[float]:
+    """Return the milliseconds of each way, and the mean and the lowest cosine."""
     base = variant.partition("@")[0]
     file = edgefeat.load(bundle, variant=variant, threads=given.threads)
     plain = edgefeat.load(bundle, variant=base, threads=given.threads)
@@ -97,11 +99,16 @@ def compared(bundle: str, frame: str, variant: str, photos: list[str], given: ar
     taken = medians(calls, given.seconds, time.process_time if given.cpu else time.perf_counter)
     features = [np.stack([np.asarray(call(each)) for each in frames]) for call in (file.extract_frame, by_python)]
     cosine = cosines(*features)
-    ratios = taken["file"] / taken["python"], taken["file"] / taken["opencv"]
-    print(
-        f"{variant:36} {taken['file']:6.2f} {taken['python']:7.2f} {taken['opencv']:7.2f}   "
-        f"{ratios[0]:5.2f} {ratios[1]:5.2f}   {cosine.mean():.5f} {cosine.min():.5f}",
-        flush=True,
+    return [*taken.values(), float(cosine.mean()), float(cosine.min())]
+
+
+def line(variant: str, found: list[list[float]]) -> str:
+    """Return a line of the table: the medians of the rounds."""
+    file, python, opencv, mean, lowest = np.median(found, axis=0)
+    to_python, to_opencv = np.median([(one[0] / one[1], one[0] / one[2]) for one in found], axis=0)
+    return (
+        f"{variant:36} {file:6.2f} {python:7.2f} {opencv:7.2f}   {to_python:5.2f} {to_opencv:5.2f}   "
+        f"{mean:.5f} {lowest:.5f}"
     )
 
 
@@ -111,16 +118,25 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("photos")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=float, default=3.0, help="for a variant in a round")
+    parser.add_argument("--rounds", type=int, default=1, help="how often all are measured: the medians are printed")
     parser.add_argument("--cpu", action="store_true", help="measure processor time")
     given = parser.parse_args()
     cv2.setNumThreads(given.threads)
     found = pictures_in(given.photos)
     photos = found[:: max(1, len(found) // _PHOTOS)][:_PHOTOS]
+    variants = [
+        variant.name
+        for variant in edgefeat.Bundle.open(given.bundle).manifest.variants
+        if variant.frame is not None and variant.frame.color == "bt601"  # OpenCV converts no other colours
+    ]
+    measured: dict[str, list[list[float]]] = {variant: [] for variant in variants}
+    for _ in tqdm(range(given.rounds), unit="round", disable=None):
+        for variant in variants:
+            measured[variant].append(compared(given.bundle, variant, photos, given))
     print(f"{'ms':36} {'file':>6} {'Python':>7} {'OpenCV':>7}   ratios        cosine: mean, lowest")
-    for variant in edgefeat.Bundle.open(given.bundle).manifest.variants:
-        if variant.frame is not None and variant.frame.color == "bt601":  # OpenCV converts no other colours
-            compared(given.bundle, variant.frame.name, variant.name, photos, given)
+    for variant in variants:
+        print(line(variant, measured[variant]))
 
 
 if __name__ == "__main__":
