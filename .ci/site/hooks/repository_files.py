@@ -15,8 +15,10 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[3]
 PREFIX = "repository"
-# benchmarks/README.md is benchmarks/index.html in the site, so the report of that name needs another one.
-REPORT = "benchmarks/report.html"
+# README.md of these folders is index.html in the site, so the report of that name needs another one.
+REPORTS = sorted(
+    page.parent.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/benchmarks/**/index.html")
+)
 
 _LOG = get_plugin_logger("repository_files")
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
@@ -27,13 +29,15 @@ def on_files(files: Files, config: Any) -> Files:
     """Add a page for each linked file or folder, and keep a folder's own page apart from its README."""
     for source in [file for file in files if file.is_documentation_page()]:
         _add_linked(source.src_uri, source.content_string, files, config)
-    files.append(File.generated(config, REPORT, abs_src_path=str(ROOT / "docs" / "benchmarks" / "index.html")))
+    for folder in REPORTS:
+        path = str(ROOT / "docs" / folder / "index.html")
+        files.append(File.generated(config, f"{folder}/report.html", abs_src_path=path))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links that leave docs/ to those pages."""
-    if page.file.src_uri == "benchmarks/README.md":
+    if page.file.src_uri in {f"{folder}/README.md" for folder in REPORTS}:
         markdown = markdown.replace("(index.html)", "(report.html)")
     return _LINK.sub(lambda link: _site_link(link, page.file.src_uri), markdown)
 

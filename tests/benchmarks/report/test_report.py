@@ -83,7 +83,7 @@ def test_a_report_links_the_reports_of_further_machines_in_its_folder(tmp_path: 
     for result, folder in (("pi5.json", tmp_path / "out" / "pi5"), ("server.json", tmp_path / "out")):
         assert bench("report", tmp_path / result, "-o", folder).returncode == 0
     lines = (tmp_path / "out" / "README.md").read_text().splitlines()
-    linked = [line for line in lines if line.startswith("The same on another machine")]
+    linked = [line for line in lines if line.startswith("On another machine")]
     assert len(linked) == 1
     assert "cores of Raspberry Pi 5 Model B" in linked[0]
     assert linked[0].endswith(": [pi5](pi5/README.md).")
