@@ -49,8 +49,11 @@ def _further(folder: Path) -> dict[str, Run]:
     """Return a run of each folder of results in `folder`, by the link to its README.md."""
     found = {}
     for readme in sorted(folder.glob("*/README.md")):
-        if results := sorted(readme.parent.glob("*.json")):
-            found[readme.relative_to(folder).as_posix()] = Run.read(results[0])
+        try:
+            if results := sorted(readme.parent.glob("*.json")):
+                found[readme.relative_to(folder).as_posix()] = Run.read(results[0])
+        except ArgumentError:  # a folder of something else
+            continue
     return found
 
 

@@ -80,6 +80,9 @@ def test_a_report_links_the_reports_of_further_machines_in_its_folder(tmp_path: 
     plausible_run(FEW, processor="Raspberry Pi 5 Model B").write(tmp_path / "pi5.json")
     (tmp_path / "out" / "boards").mkdir(parents=True)
     (tmp_path / "out" / "boards" / "device.json").write_text("{}")  # no page beside it
+    (tmp_path / "out" / "web").mkdir()
+    (tmp_path / "out" / "web" / "README.md").write_text("# A page of something else")
+    (tmp_path / "out" / "web" / "package.json").write_text("{}")
     for result, folder in (("pi5.json", tmp_path / "out" / "pi5"), ("server.json", tmp_path / "out")):
         assert bench("report", tmp_path / result, "-o", folder).returncode == 0
     lines = (tmp_path / "out" / "README.md").read_text().splitlines()

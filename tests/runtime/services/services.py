@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -10,7 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Service", "running", "wait_for"]
+import pytest
+
+__all__ = ["Service", "running", "service_manager", "wait_for"]
 
 _PATIENCE_SECONDS = 60.0
 
@@ -54,6 +58,18 @@ def running(*arguments: str | Path, **options: object) -> Iterator[Service]:
             yield Service(process)
         finally:
             process.kill()
+
+
+@contextmanager
+def service_manager(folder: Path) -> Iterator[tuple[socket.socket, dict[str, str]]]:
+    """A socket in place of systemd's, and the environment of a service that reports to it, every tenth of a second."""
+    if not hasattr(socket, "AF_UNIX"):
+        pytest.skip("there is no systemd")
+    address = str(folder / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(_PATIENCE_SECONDS)
+        yield manager, {**os.environ, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}
 
 
 def wait_for(happened: Callable[[], object]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import stat
 import threading
 from pathlib import Path
 
 import pytest
-from tests.runtime.services.services import running
+from tests.runtime.services.services import running, service_manager
 from tests.runtime.services.serving import Server, needs_serve, serving
 
 pytestmark = needs_serve
@@ -72,20 +71,13 @@ def test_a_request_under_way_is_answered_before_the_server_ends(one_tap: Path, p
 
 
 def test_the_service_manager_is_told(one_tap: Path, tmp_path: Path) -> None:
-    if not hasattr(socket, "AF_UNIX"):
-        pytest.skip("there is no systemd")
-    address = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(address)
-        manager.settimeout(60)
-        environment = {**os.environ, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}
-        with serving(one_tap, env=environment) as server:
-            heard: set[str] = set()
-            while not {"READY=1", "WATCHDOG=1"} <= heard:
-                heard |= set(manager.recv(4096).decode().splitlines())
-            server.service.process.terminate()
-            while "STOPPING=1" not in heard:
-                heard |= set(manager.recv(4096).decode().splitlines())
+    with service_manager(tmp_path) as (manager, environment), serving(one_tap, env=environment) as server:
+        heard: set[str] = set()
+        while not {"READY=1", "WATCHDOG=1"} <= heard:
+            heard |= set(manager.recv(4096).decode().splitlines())
+        server.service.process.terminate()
+        while "STOPPING=1" not in heard:
+            heard |= set(manager.recv(4096).decode().splitlines())
 
 
 def test_a_port_in_use_is_named(one_tap: Path, server: Server) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.runtime.services.services import Service, running, wait_for
+from tests.runtime.services.services import Service, running, service_manager, wait_for
 
 import edgefeat
 
@@ -283,18 +282,14 @@ def test_a_name_of_two_lines_is_an_error_of_one(one_tap: Path, tmp_path: Path) -
 
 
 def test_the_service_manager_is_told(one_tap: Path, incoming: Path, photos: list[str], tmp_path: Path) -> None:
-    if not hasattr(socket, "AF_UNIX"):
-        pytest.skip("there is no systemd")
-    address = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(address)
-        manager.settimeout(60)
-        environment = {**os.environ, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}
-        with running(*watching(one_tap, incoming, "--into", tmp_path / "a.db"), env=environment) as service:
-            heard: set[str] = set()
-            while not {"READY=1", "WATCHDOG=1"} <= heard:
-                heard |= set(manager.recv(4096).decode().splitlines())
-            service.process.terminate()
-            while "STOPPING=1" not in heard:
-                heard |= set(manager.recv(4096).decode().splitlines())
-            assert service.process.wait(timeout=60) == 0
+    with (
+        service_manager(tmp_path) as (manager, environment),
+        running(*watching(one_tap, incoming, "--into", tmp_path / "a.db"), env=environment) as service,
+    ):
+        heard: set[str] = set()
+        while not {"READY=1", "WATCHDOG=1"} <= heard:
+            heard |= set(manager.recv(4096).decode().splitlines())
+        service.process.terminate()
+        while "STOPPING=1" not in heard:
+            heard |= set(manager.recv(4096).decode().splitlines())
+        assert service.process.wait(timeout=60) == 0

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.runtime.services.services import running, wait_for
+from tests.runtime.services.services import running, service_manager, wait_for
 from tests.runtime.services.test_watch import incoming, paths, watching
 from tests.runtime.store.databases import write_many
 
@@ -117,17 +116,13 @@ def test_who_reads_the_events_and_ends_makes_the_watch_fail(
 def test_a_check_at_the_start_asks_the_service_manager_for_time(
     one_tap: Path, incoming: Path, photos: list[str], tmp_path: Path
 ) -> None:
-    if not hasattr(socket, "AF_UNIX"):
-        pytest.skip("there is no systemd")
-    address = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(address)
-        manager.settimeout(60)
-        environment = {**os.environ, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}
-        with running(*watching(one_tap, incoming, "--into", tmp_path / "a.db"), env=environment) as service:
-            heard: list[str] = []
-            while "READY=1" not in heard:
-                heard += manager.recv(4096).decode().splitlines()
-            wait_for(lambda: service.count("watching"))
+    with (
+        service_manager(tmp_path) as (manager, environment),
+        running(*watching(one_tap, incoming, "--into", tmp_path / "a.db"), env=environment) as service,
+    ):
+        heard: list[str] = []
+        while "READY=1" not in heard:
+            heard += manager.recv(4096).decode().splitlines()
+        wait_for(lambda: service.count("watching"))
     assert "EXTEND_TIMEOUT_USEC=400000" in heard
     assert "WATCHDOG=1" not in heard
