@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from edgefeat._commands.cli.declaration import DeclaredCommand, plain_values
-from edgefeat._commands.cli.terminal import echo, printable, told
+from edgefeat._commands.cli.terminal import discard_output, echo, printable, told
 from edgefeat._errors import ArgumentError, EdgefeatError, EdgefeatWarning
 
 __all__ = ["main"]
@@ -31,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         echo(f"edgefeat: {told(error)}", err=True)
         return 2 if isinstance(error, ArgumentError) else 1
     except BrokenPipeError:  # `edgefeat info | head` is not a failure
-        _discard_output()
+        discard_output()
         return 0
     except OSError as error:  # such as a full disk behind standard output
         echo(f"edgefeat: {printable(str(error))}", err=True)
-        _discard_output()
+        discard_output()
         return 1
 
 
@@ -70,8 +70,3 @@ def _show_warning(
     own = issubclass(category, EdgefeatWarning)
     text = f"edgefeat: {message}" if own else warnings.formatwarning(message, category, filename, lineno)
     echo(text.removesuffix("\n"), err=True)
-
-
-def _discard_output() -> None:
-    """Discard further output, so that Python does not fail again when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

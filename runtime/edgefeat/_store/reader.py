@@ -128,26 +128,26 @@ class FeatureStore:
         with as_store_errors(self._path):
             return lookup.known(self._connection, path)
 
-    def paths_below(self, folder: str, *, after: str | None = None) -> Iterator[str]:
-        """Yield the paths below a folder, including those of photos that failed: all, or those that follow `after`.
+    def paths_below(self, folder: str, *, after: str | None = None) -> list[str]:
+        """Return the first thousand paths below a folder, including those of photos that failed, or the next ones.
 
-        Others may write meanwhile: the file is read a page at a time.
+        Those follow the path `after`. The list is empty behind the last one. Others may write between two calls.
         """
         start = os.fsencode(os.path.join(folder, ""))
         end = start[:-1] + bytes([start[-1] + 1])
         last = None if after is None else path_to_sql(after)
+        found: list[str] = []
         for kind, as_stored in ((str, _as_text), (bytes, bytes)):  # SQLite sorts text before bytes: not UTF-8
-            if last is not None and kind is str and not isinstance(last, str):
+            if kind is str and isinstance(last, bytes):
                 continue
-            place: object = last if isinstance(last, kind) else as_stored(start)
-            while place is not None:
-                with as_store_errors(self._path):
-                    found = self._connection.execute(
-                        "SELECT path FROM photos WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
-                        (place, as_stored(end), _PAGE),
-                    ).fetchall()
-                yield from (path_from_sql(path) for (path,) in found)
-                place = found[-1][0] if len(found) == _PAGE else None
+            place = last if isinstance(last, kind) else as_stored(start)
+            with as_store_errors(self._path):
+                rows = self._connection.execute(
+                    "SELECT path FROM photos WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
+                    (place, as_stored(end), _PAGE - len(found)),
+                )
+                found += [path_from_sql(path) for (path,) in rows]
+        return found
 
     def hashes_of_size(self, size: int) -> list[str]:
         """Return the SHA-256 (hex) of some photos with features and this size."""

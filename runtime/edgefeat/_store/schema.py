@@ -35,6 +35,7 @@ __all__ = [
     "check_kind",
     "connect",
     "crc32",
+    "is_in_use",
     "path_from_sql",
     "path_to_sql",
     "photo_from_sql",
@@ -92,6 +93,13 @@ def as_store_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise StoreError(_sentence(path, str(error))) from error
+
+
+def is_in_use(error: StoreError) -> bool:
+    """Return whether the only reason of the error is that another process writes."""
+    cause = error.__cause__
+    # The lower byte of an extended code is the code.
+    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _sentence(path: Path, said: str) -> str:

@@ -242,14 +242,14 @@ class StoreWriter:
                 self._connection.execute("ROLLBACK")
             # Otherwise the next run takes it for interrupted, and checks every row.
             self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
-        self._end()
+        with contextlib.suppress(sqlite3.Error):
+            self._end()
 
     def _end(self) -> None:
         """Close the file. An empty one is removed first, so that who waits for its lock finds that it is gone."""
         if os.name == "posix":
             self._discard_empty()
-        with contextlib.suppress(sqlite3.Error):
-            self._connection.close()
+        self._connection.close()
         if os.name != "posix":  # where an open file cannot be removed
             self._discard_empty()
 

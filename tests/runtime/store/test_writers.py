@@ -14,9 +14,12 @@ from tests.runtime.services.services import wait_for
 from tests.runtime.store.databases import write_many
 
 import edgefeat
+from edgefeat._store import lookup
 from edgefeat._store.encoding import encode
+from edgefeat._store.locking import locked
 from edgefeat._store.records import Photo, StoreIdentity, StoreTap, Versions
 from edgefeat._store.repair import looks_interrupted
+from edgefeat._store.schema import connect
 from edgefeat._store.writer import StoreWriter
 
 IDENTITY = StoreIdentity(
@@ -42,50 +45,23 @@ def openings(path: Path) -> int:
     return found
 
 
-class Waiting:
-    """A thread that opens the database as soon as another writer lets it."""
-
-    def __init__(self, path: Path) -> None:
-        self.found: list[StoreWriter] = []
-        self._thread = threading.Thread(target=lambda: self.found.append(StoreWriter.open(path)[0]))
-        self._thread.start()
-        wait_for(lambda: openings(path) == 2)
-
-    def writer(self) -> StoreWriter:
-        self._thread.join(timeout=60)
-        return self.found[0]
-
-
-needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to see that a writer waits")
-
-
-@needs_proc
-def test_a_writer_that_waited_for_the_first_one_keeps_what_that_wrote(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to see that a writer waits")
+def test_a_writer_that_waited_for_a_file_that_was_removed_has_the_lock_of_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "f.db"
-    first, _ = StoreWriter.open(path)
-    waiting = Waiting(path)
-    first.begin(IDENTITY, VERSIONS)
-    put(first, "/a.jpg")
+    first, _ = locked(path)
+    found: list[sqlite3.Connection] = []
+    thread = threading.Thread(target=lambda: found.append(locked(path)[0]))
+    thread.start()
+    wait_for(lambda: openings(path) == 2)
+    path.unlink()
     first.close()
-    second = waiting.writer()
-    assert second.identity == IDENTITY
-    second.close()  # with nothing to add
-    with edgefeat.FeatureStore.open(path) as store:
-        assert list(store.paths()) == ["/a.jpg"]
-
-
-@needs_proc
-def test_a_writer_that_waited_for_one_that_wrote_nothing_writes_to_a_file_that_stays(tmp_path: Path) -> None:
-    path = tmp_path / "f.db"
-    first, _ = StoreWriter.open(path)
-    waiting = Waiting(path)
-    first.abandon()
-    second = waiting.writer()
-    second.begin(IDENTITY, VERSIONS)
-    put(second, "/b.jpg")
-    second.close()
-    with edgefeat.FeatureStore.open(path) as store:
-        assert list(store.paths()) == ["/b.jpg"]
+    thread.join(timeout=60)
+    with found[0] as connection:
+        connection.execute("CREATE TABLE kept (id)")
+    connection.close()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("kept",)]
+    connection.close()
 
 
 def test_a_run_that_is_given_up_is_not_taken_for_one_that_was_killed(tmp_path: Path) -> None:
@@ -136,7 +112,7 @@ def test_known_contents_of_a_size_are_found_among_many_photos_of_it(tmp_path: Pa
     writer, _ = StoreWriter.open(tmp_path / "f.db")
     writer.begin(IDENTITY, VERSIONS)
     contents = [f"{number:064x}" for number in range(40)]
-    for number in range(400):
+    for number in range(4000):
         put(writer, f"/{number}.jpg", 7, contents[number % 40])
         put(writer, f"/empty {number}.jpg", 0, "e" * 64, ok=False)
     put(writer, "/other.jpg", 8, "f" * 64)
@@ -145,6 +121,13 @@ def test_known_contents_of_a_size_are_found_among_many_photos_of_it(tmp_path: Pa
     assert writer.hashes_of_size(0) == []
     assert writer.hashes_of_size(9) == []
     writer.close()
+    # Each content is looked up, not each photo.
+    connection = connect(tmp_path / "f.db", "ro")
+    steps: list[None] = []
+    connection.set_progress_handler(lambda: steps.append(None), 1)
+    lookup.hashes_of_size(connection, 7)
+    connection.close()
+    assert len(steps) < 32 * 30
 
 
 def test_a_database_without_the_index_of_contents_gets_it(tmp_path: Path) -> None:
@@ -173,7 +156,7 @@ def test_paths_below_a_folder_go_on_after_any_of_them(tmp_path: Path) -> None:
         put(writer, name, number)
     writer.close()
     with edgefeat.FeatureStore.open(tmp_path / "f.db") as store:
-        whole = list(store.paths_below("/p"))
+        whole = store.paths_below("/p")
         assert sorted(whole) == sorted(names[:-1])
         for place, name in enumerate(whole):
-            assert list(store.paths_below("/p", after=name)) == whole[place + 1 :]
+            assert store.paths_below("/p", after=name) == whole[place + 1 :]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from edgefeat._errors import EdgefeatError
 from edgefeat._version import page
 
-__all__ = ["counted", "documented", "echo", "printable", "reason", "told"]
+__all__ = ["counted", "discard_output", "documented", "echo", "printable", "reason", "told"]
 
 _SEE = "  see "
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -53,3 +54,8 @@ def echo(text: str, *, err: bool = False) -> None:
     else:
         stream.write(text + "\n")
         stream.flush()
+
+
+def discard_output() -> None:
+    """Discard further output, which nobody reads any more, so that Python does not fail again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 from pathlib import Path
 
 from edgefeat._bulk.options import PHOTO_SECONDS, BulkOptions
 from edgefeat._bulk.run import extract_into
 from edgefeat._bulk.worker_process import EarlyWorkers
-from edgefeat._commands.cli.terminal import echo
+from edgefeat._commands.cli.terminal import discard_output, echo
 from edgefeat._commands.extract.database_report import report, resuming_command
 from edgefeat._commands.extract.progress import progress_for
 from edgefeat._errors import ArgumentError
@@ -70,7 +68,7 @@ def extract_to_database(
         result = extract_into(options, progress_for(as_json=as_json), early)
     except BrokenPipeError:
         # Other commands end silently here. This one reports that the work is not finished.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         echo(
             f"edgefeat: standard output was closed, which ended the run; all but the last second of work is in "
             f"{into}. Resume with:\n{again}",

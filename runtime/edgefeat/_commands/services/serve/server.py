@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 import socket
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._extractor import Extractor, load
 from edgefeat._search.query_extractor import extractor_for
 from edgefeat._store.reader import FeatureStore
+from edgefeat._store.schema import is_in_use
 from edgefeat._version import __version__
 
 __all__ = ["serve"]
@@ -171,7 +171,7 @@ def _loaded(settings: ServeSettings, tell: Callable[[str], None]) -> Extractor:
         try:
             return _loaded_for(database, settings)
         except StoreError as error:
-            if not isinstance(error.__cause__, sqlite3.OperationalError):
+            if not is_in_use(error):
                 raise
             tell(f"warning: {error}. Searches are answered when it can be read, if its features are of this bundle")
     return load(

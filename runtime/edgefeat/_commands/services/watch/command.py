@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +10,7 @@ import click
 
 from edgefeat._commands.cli.click_options import add_option
 from edgefeat._commands.cli.options import LIMIT_OPTIONS, choice_options, json_option, limits_of
-from edgefeat._commands.cli.terminal import documented, echo
+from edgefeat._commands.cli.terminal import discard_output, documented, echo
 from edgefeat._commands.extract.database_options import DATABASE_OPTIONS
 from edgefeat._commands.services.watch.settings import WatchSettings
 
@@ -113,6 +111,6 @@ def command(
     try:
         return watch(settings, Report(as_json=as_json))
     except BrokenPipeError:  # who read the events is gone: other commands end well then, but this one was to go on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         echo("edgefeat: standard output was closed, which ended the watch", err=True)
         return 1

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from edgefeat._bulk.messages import Loaded
 from edgefeat._bulk.rows import Rows
-from edgefeat._commands.services.watch.results.drive import device_of, is_away
+from edgefeat._commands.services.watch.results.drive import is_away
 from edgefeat._commands.services.watch.results.protocol import Done, Written
 from edgefeat._errors import ArgumentError, StoreError
 from edgefeat._store.reader import FeatureStore
@@ -24,8 +23,6 @@ from edgefeat._store.writer import StoreWriter
 __all__ = ["DatabaseResults"]
 
 _RETRY_SECONDS = 2.0
-# Paths read at a time: between two pages the database may be written.
-_PAGE = 1000
 
 
 class DatabaseResults:
@@ -76,15 +73,14 @@ class DatabaseResults:
             return None if store is None else store.known(path)
 
     def below(self, folder: str) -> Iterator[str]:
-        page: list[str] = []
+        after = None
         while True:
-            with self._reading() as store:
-                if store is None:
-                    return
-                page = [*islice(store.paths_below(folder, after=page[-1] if page else None), _PAGE)]
-            yield from page
-            if len(page) < _PAGE:
+            with self._reading() as store:  # open for a page alone: between two, the database may be written
+                page = [] if store is None else store.paths_below(folder, after=after)
+            if not page:
                 return
+            yield from page
+            after = page[-1]
 
     def hashes_of_size(self, size: int) -> list[str]:
         with self._reading() as store:
@@ -106,7 +102,7 @@ class DatabaseResults:
             written.removed += [path for path in removed if store.remove(path)]
             store.commit()
             self._run = store.run
-            self._device = device_of(self._path)
+            self._device = os.stat(self._path).st_dev
         except BaseException:
             store.abandon()
             raise

@@ -5,15 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["device_of", "is_away"]
-
-
-def device_of(path: Path) -> int | None:
-    """Return the number of the device that the file is on, or None if there is no file."""
-    try:
-        return os.stat(path).st_dev
-    except OSError:
-        return None
+__all__ = ["is_away"]
 
 
 def is_away(path: Path, device: int) -> bool:
