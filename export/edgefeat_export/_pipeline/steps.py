@@ -165,8 +165,9 @@ def _frame_variant(network: BuiltNetwork, variant: str, frame: FrameForm) -> Int
 
     Return the facts of a file without floats.
     """
-    from edgefeat_export._convert.frames import onnx, tflite
+    from edgefeat_export._convert.frames.onnx import file as onnx
     from edgefeat_export._convert.frames.plan import plan_frame
+    from edgefeat_export._convert.frames.tflite import file as tflite
     from edgefeat_export._convert.tflite.integer.facts import integer_facts
 
     plan, name = plan_frame(frame, network.facts.picture), f"{variant}@{frame.name}"

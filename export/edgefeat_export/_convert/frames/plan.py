@@ -4,7 +4,7 @@
           -> pass over each column: resize along it, convert YUV to RGB -> rounded to bytes -> turned, padded -> picture
 
 Both passes are products with banded matrices in 8 bits, cut into blocks, so that almost no product is with zero. Packed
-frames in TFLite take the passes in the other order (tflite_strided.py).
+frames in TFLite take the passes in the other order (strided.py).
 Rotation only changes the matrices and the last transposition. Rounding between the passes and after them is what
 Pillow does, to luma and chroma instead of red, green and blue.
 """

@@ -40,6 +40,16 @@ class Repeats:
     kernels: tuple[Kernel, ...]
     edges: dict[int, Kernel]
 
+    @property
+    def early(self) -> int:
+        """The fewest steps by which a convolution can begin before its kernel's first row, and before the image's."""
+        return max(0, *(-(-kernel.first // self.step) for kernel in self.kernels))
+
+    @property
+    def largest(self) -> float:
+        """The largest weight."""
+        return max(float(one.weights.max()) for one in (*self.kernels, *self.edges.values()))
+
 
 def repeats(weights: Array) -> Repeats | None:
     """Return how `weights` (resized, source), from top to bottom, repeat, or None if they do not, or not often."""

@@ -7,8 +7,8 @@ import numpy as np
 from edgefeat_export._convert import grid
 from edgefeat_export._convert.frames.colors import SHARED, ColorMatrix, U, color_matrix
 from edgefeat_export._convert.frames.filters import byte_weights
-from edgefeat_export._convert.frames.operators import BYTES, Builder
 from edgefeat_export._convert.frames.plan import FramePlan, Section, blocks
+from edgefeat_export._convert.frames.tflite.operators import BYTES, Builder
 
 __all__ = ["dense_pixels"]
 

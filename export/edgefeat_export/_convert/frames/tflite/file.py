@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from edgefeat_export._convert.frames.operators import BYTES, Builder
 from edgefeat_export._convert.frames.plan import FramePlan
-from edgefeat_export._convert.frames.tflite_dense import dense_pixels
-from edgefeat_export._convert.frames.tflite_strided import strided_pixels
+from edgefeat_export._convert.frames.tflite.dense import dense_pixels
+from edgefeat_export._convert.frames.tflite.operators import BYTES, Builder
+from edgefeat_export._convert.frames.tflite.strided import strided_pixels
 from edgefeat_export._convert.tflite import flatbuffer
 
 __all__ = ["with_frame"]

@@ -1,0 +1,1 @@
+"""Put a camera frame in front of an ONNX file."""

@@ -1,0 +1,1 @@
+"""Put a camera frame in front of a TFLite file."""
