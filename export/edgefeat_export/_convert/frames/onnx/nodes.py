@@ -45,7 +45,7 @@ class Builder:
         return self.node("Transpose", [source], perm=order)
 
     def slice(self, source: str, first: int, last: int, axis: int) -> str:
-        return self.node("Slice", [source, *(self.constant(np.array([value])) for value in (first, last, axis))])
+        return self.slices(source, {axis: (first, last)})
 
     def slices(self, source: str, sides: Mapping[int, tuple[int, int]]) -> str:
         """Return the part of `source` that goes from the first to the last of each of these axes."""
