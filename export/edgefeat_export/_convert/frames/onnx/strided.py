@@ -1,6 +1,8 @@
-"""A frame's resize in ONNX that begins with its columns: faster for every frame whose weights repeat.
+"""A frame's resize in ONNX that begins with its columns: for every frame whose weights repeat.
 
-Measured with ONNX Runtime, in time on x86 with frames of 640x480 and 1280x720, and in instructions on a Cortex-A72.
+Measured with ONNX Runtime and frames of 640x480 and 1280x720, against two dense products: on x86 packed formats take
+less time, NV12, NV21 and I420 as much; a Cortex-A72 and a Cortex-A76 take fewer instructions for all of them. In a
+browser it is slower, because WebAssembly has no such kernels: 2 ms of 12 for RGBA of 640x480.
 """
 
 from __future__ import annotations
