@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Kernel", "Repeats", "repeats"]
+__all__ = ["Kernel", "Phase", "Repeats", "repeats"]
 
 Array = NDArray[np.float64]
 
@@ -26,6 +27,18 @@ class Kernel:
 
     first: int
     weights: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A convolution of an image with the weights of `kernel`, and `padding` rows before and after it.
+
+    Its rows are, one part after the other, those of the convolution in a range, or one of a kernel of its own.
+    """
+
+    kernel: Kernel
+    padding: tuple[int, int]
+    parts: tuple[range | Kernel, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,26 @@ class Repeats:
     def largest(self) -> float:
         """The largest weight."""
         return max(float(one.weights.max()) for one in (*self.kernels, *self.edges.values()))
+
+    def phases(self, size: int, rows: int) -> Iterator[Phase]:
+        """Yield for each kernel what makes its resized rows, of `size` in all, from an image of so many `rows`.
+
+        A convolution begins at the first row of the image, not at that of its kernel: with some rows of padding, it is
+        there after `early` steps. So the first `early` rows of each phase are of no use.
+        """
+        period, end = len(self.kernels), self.early + size // len(self.kernels)
+        for number, kernel in enumerate(self.kernels):
+            last = kernel.first + self.step * (size // period - 1) + len(kernel.weights)
+            own = {self.early + row // period: edge for row, edge in self.edges.items() if row % period == number}
+            parts: list[range | Kernel] = []
+            begin = 0
+            for place in [*sorted(own), end]:
+                if place > begin:
+                    parts.append(range(begin, place))
+                if place in own:
+                    parts.append(own[place])
+                begin = place + 1
+            yield Phase(kernel, (self.early * self.step - kernel.first, max(0, last - rows)), tuple(parts))
 
 
 def repeats(weights: Array) -> Repeats | None:

@@ -48,7 +48,7 @@ def _packed(builder: Builder, plan: FramePlan) -> str:
         weights = builder.weights(block.weights[0].astype(np.uint8), 1 / total)
         window = builder.floats(builder.slice(rows, block.first, block.last, 1))
         parts.append(builder.rounded(builder.node("MatMul", [weights, window])))
-    return builder.node("Concat", parts, axis=1)
+    return builder.concatenated(parts, 1)
 
 
 def _lines(builder: Builder, plan: FramePlan, colors: ColorMatrix) -> str:
@@ -61,7 +61,7 @@ def _lines(builder: Builder, plan: FramePlan, colors: ColorMatrix) -> str:
     counts = (colors.group.count(LUMA), 1, 1)
     grouped = zip(kinds, counts, strict=True)
     luma, *rest = (builder.reshape(one, [0, plan.groups, count, plan.across]) for one, count in grouped)
-    lines = builder.node("Concat", [luma, *rest * colors.group.count(U)], axis=2)
+    lines = builder.concatenated([luma, *rest * colors.group.count(U)], 2)
     return builder.reshape(lines, [0, plan.groups * len(colors.group), plan.across])
 
 
@@ -75,7 +75,7 @@ def _section(builder: Builder, rows: str, section: Section) -> list[str]:
         for part, weights, black in zip(parts, block.weights, section.black, strict=True):
             window = builder.floats(part_of_rows, black)
             part.append(builder.rounded(builder.node("MatMul", [window, _matrix(builder, weights.T, 1 / total)])))
-    return [builder.node("Concat", part, axis=2) for part in parts]
+    return [builder.concatenated(part, 2) for part in parts]
 
 
 def _converted(builder: Builder, lines: str, colors: ColorMatrix) -> str:
@@ -91,7 +91,7 @@ def _converted(builder: Builder, lines: str, colors: ColorMatrix) -> str:
         weights = builder.weights(shifted.astype(np.uint8), colors.unit, MIDDLE)
         window = builder.floats(builder.slice(lines, block.first, block.last, 1), MIDDLE)
         parts.append(builder.rounded(builder.node("MatMul", [weights, window]), zero))
-    return builder.node("Concat", parts, axis=1)
+    return builder.concatenated(parts, 1)
 
 
 def _matrix(builder: Builder, weights: npt.NDArray[np.float64], scale: float) -> str:

@@ -1,8 +1,8 @@
 """A frame's resize in ONNX that begins with its columns: for every frame whose weights repeat.
 
 Measured with ONNX Runtime and frames of 640x480 and 1280x720, against two dense products: on x86 packed formats take
-less time, NV12, NV21 and I420 as much; a Cortex-A72 and a Cortex-A76 take fewer instructions for all of them. In a
-browser it is slower, because WebAssembly has no such kernels: 2 ms of 12 for RGBA of 640x480.
+less time, NV12, NV21 and I420 as much; RGB, RGBA, YUYV and NV21 take fewer instructions on a Cortex-A72 and a
+Cortex-A76. With WebAssembly in Node it is slower: 2 ms of 12 for RGBA of 640x480.
 """
 
 from __future__ import annotations
@@ -32,18 +32,17 @@ _ACROSS, _ACROSS_YUYV = 16, 8
 class _Lines:
     """An image that is resized along its columns: in the tensor `name`, (N, periods, kernels, bytes), from `offset` on.
 
-    The rows that are of use are those of `periods`, which are `size` rows.
+    Only its last rows are of use.
     """
 
     image: Image
     name: str
     offset: int
-    periods: tuple[int, int]
-    size: int
 
-    def window(self, builder: Builder, block: Block) -> str:
-        """Return the bytes of a block: (N, periods, kernels, bytes)."""
-        sides = {1: self.periods, 3: (self.offset + block.first, self.offset + block.last)}
+    def window(self, builder: Builder, block: Block, size: int) -> str:
+        """Return the bytes of a block in the last `size` rows: (N, periods, kernels, bytes)."""
+        early, periods = self.image.down.early, size // len(self.image.down.kernels)
+        sides = {1: (early, early + periods), 3: (self.offset + block.first, self.offset + block.last)}
         return builder.slices(self.name, sides)
 
 
@@ -80,15 +79,10 @@ def _used(builder: Builder, plan: FramePlan, image: Image) -> str:
 def _resized_down(builder: Builder, plan: FramePlan, images: list[Image], size: int) -> list[_Lines]:
     """Return the images, which have as many rows, resized along their columns, less their black.
 
-    A convolution for each kernel makes every `len(kernels)`-th row. It begins at the first row of the image, not at
-    that of the kernel; with some rows of padding, it is there after some steps.
-
     Channels are last before and after each convolution. ONNX Runtime has convolutions for that, and removes all of
     these transpositions.
     """
-    found, rows = images[0].down, images[0].bottom - images[0].top
-    period, step, early = len(found.kernels), found.step, found.early
-    end = early + size // period
+    found = images[0].down
     total = int(grid.LEVELS // found.largest)
     black = np.concatenate([image.black for image in images])
     used = builder.concatenated([_used(builder, plan, image) for image in images], 3)
@@ -96,33 +90,21 @@ def _resized_down(builder: Builder, plan: FramePlan, images: list[Image], size: 
 
     def convolved(source: str, kernel: Kernel, padding: tuple[int, int] = (0, 0)) -> str:
         whole = whole_weights(kernel.weights[np.newaxis], total)[0].astype(np.int8)
-        return builder.depthwise(source, whole, -black, scale=1 / total, stride=step, padding=padding)
+        return builder.depthwise(source, whole, -black, scale=1 / total, stride=found.step, padding=padding)
 
     lines = []
-    for phase, kernel in enumerate(found.kernels):
-        last = kernel.first + step * (size // period - 1) + len(kernel.weights)
-        made = convolved(channels, kernel, (early * step - kernel.first, max(0, last - rows)))
-        own = {}
-        for row, edge in found.edges.items():
-            if row % period == phase:
-                part = builder.slice(used, edge.first, edge.first + len(edge.weights), 1)
-                own[early + row // period] = convolved(builder.transpose(part, [0, 3, 1, 2]), edge)
-        lines.append(_with_own(builder, made, end, own))
+    for phase in found.phases(size, images[0].bottom - images[0].top):
+        made, parts = convolved(channels, phase.kernel, phase.padding), []
+        for part in phase.parts:
+            if isinstance(part, range):
+                parts.append(builder.slice(made, part.start, part.stop, 1))
+            else:
+                rows = builder.slice(used, part.first, part.first + len(part.weights), 1)
+                parts.append(convolved(builder.transpose(rows, [0, 3, 1, 2]), part))
+        lines.append(builder.concatenated(parts, 1))
     name = builder.concatenated(lines, 2)
     offsets = accumulate((len(image.black) for image in images), initial=0)
-    return [_Lines(image, name, offset, (early, end), size) for image, offset in zip(images, offsets, strict=False)]
-
-
-def _with_own(builder: Builder, made: str, end: int, own: dict[int, str]) -> str:
-    """Return the first `end` rows of `made` (N, rows, 1, bytes), those whose number is in `own` replaced."""
-    parts, begin = [], 0
-    for place in [*sorted(own), end]:
-        if place > begin:
-            parts.append(builder.slice(made, begin, place, 1))
-        if place in own:
-            parts.append(own[place])
-        begin = place + 1
-    return builder.concatenated(parts, 1)
+    return [_Lines(image, name, offset) for image, offset in zip(images, offsets, strict=False)]
 
 
 def _resized_across(builder: Builder, plan: FramePlan, lines: list[_Lines], strided: StridedPlan) -> str:
@@ -140,9 +122,9 @@ def _resized_across(builder: Builder, plan: FramePlan, lines: list[_Lines], stri
         windows, weights = [], []
         for one, block in zip(lines, some, strict=True):
             copies = len(one.image.weights)
-            window = one.window(builder, block)
+            window = one.window(builder, block, strided.size)
             if len(lines) > 1:  # their periods differ
-                window = builder.reshape(window, [0, one.size, 1, block.last - block.first])
+                window = builder.reshape(window, [0, strided.size, 1, block.last - block.first])
             windows += [window] * copies
             weights += [matrix(copy, by_plane=plan.turned) for copy in np.split(block.weights, copies)]
         levels = np.ascontiguousarray(np.concatenate(weights) + zero).astype(np.uint8 if zero else np.int8)

@@ -50,13 +50,10 @@ def strided_pixels(builder: Builder, levels: int, plan: FramePlan) -> int | None
 def _resized_down(builder: Builder, image: int, found: Repeats, size: int, black: Array) -> int:
     """Return `image` (1, height, 1, bytes) resized along its columns less `black`: uint8 (1, periods, kernels, bytes).
 
-    Only its last `size` rows are of use. A convolution for each kernel makes every `len(kernels)`-th row. It begins at
-    the first row of the image, not at that of the kernel; with some rows of padding, which XNNPACK does not write to
-    memory, it is there after some steps. Nothing is reshaped, because XNNPACK copies what is.
+    Only its last `size` rows are of use. XNNPACK does not write padding to memory. Nothing is reshaped, because XNNPACK
+    copies what is.
     """
     _, height, _, width = builder.shape(image)
-    period, step = len(found.kernels), found.step
-    end = found.early + size // period
     total = int(_MOST_UINT8 // found.largest)
     bias = builder.bias(-black, 1 / total)
 
@@ -64,31 +61,19 @@ def _resized_down(builder: Builder, image: int, found: Repeats, size: int, black
         part = builder.slice(image, [0, top, 0, 0], [1, bottom - top, 1, width])
         padded = builder.pad(part, [[0, 0], padding, [0, 0], [0, 0]]) if any(padding) else part
         whole = whole_weights(kernel.weights[np.newaxis], total)[0].astype(np.uint8)
-        return builder.depthwise(padded, whole, stride=step, scale=1 / total, bias=bias)
+        return builder.depthwise(padded, whole, stride=found.step, scale=1 / total, bias=bias)
 
     lines = []
-    for phase, kernel in enumerate(found.kernels):
-        last = kernel.first + step * (size // period - 1) + len(kernel.weights)
-        made = convolved(0, height, kernel, (found.early * step - kernel.first, max(0, last - height)))
-        own = {
-            found.early + row // period: convolved(edge.first, edge.first + len(edge.weights), edge)
-            for row, edge in found.edges.items()
-            if row % period == phase
-        }
-        lines.append(_with_own(builder, made, end, own))
+    for phase in found.phases(size, height):
+        made = convolved(0, height, phase.kernel, phase.padding)
+        parts = [
+            builder.slice(made, [0, part.start, 0, 0], [1, len(part), 1, width])
+            if isinstance(part, range)
+            else convolved(part.first, part.first + len(part.weights), part)
+            for part in phase.parts
+        ]
+        lines.append(builder.concatenated(parts, 1))
     return builder.concatenated(lines, 2)
-
-
-def _with_own(builder: Builder, made: int, end: int, own: dict[int, int]) -> int:
-    """Return the first `end` rows of `made` (1, rows, 1, bytes), those whose number is in `own` replaced."""
-    parts, begin, width = [], 0, builder.shape(made)[3]
-    for place in [*sorted(own), end]:
-        if place > begin:
-            parts.append(builder.slice(made, [0, begin, 0, 0], [1, place - begin, 1, width]))
-        if place in own:
-            parts.append(own[place])
-        begin = place + 1
-    return builder.concatenated(parts, 1)
 
 
 def _resized_across(builder: Builder, lines: int, plan: StridedPlan) -> int:
