@@ -182,7 +182,7 @@ def throttling(run: Run) -> list[str]:
 
 
 def unsteady(run: Run) -> list[str]:
-    """Return the one peer whose times vary while all other contenders are steady, with each kind of photos."""
+    """Return the contenders of one other project whose times vary while all others are steady, each with its photos."""
     return unsteady_alone(run.results)
 
 

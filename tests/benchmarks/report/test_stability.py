@@ -1,4 +1,4 @@
-"""A run is unstable if the machine was; one peer whose own times vary is named, and condemns no other."""
+"""A run is unstable if the machine was; one project whose own times vary is named, and condemns no other."""
 
 from __future__ import annotations
 
@@ -49,12 +49,20 @@ def test_other_programs_are_a_reason_and_stay_one() -> None:
     assert unstable(_RUN.results, 0.02, earlier=(reason,)) == (reason,)
 
 
-def test_one_peer_that_varies_alone_is_named_and_the_run_can_be_quoted() -> None:
-    peer = next(one.contender.name for one in _RUN.results if _is_a_peer(one))
-    run = _drifting(_RUN, lambda one: one.contender.name == peer)
+_PEER = next(plan.kind for plan in MANY if plan.side == "peer")
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [(_PEER,), ("keras-predict",), ("keras-predict", "keras-call")],
+    ids=["a peer", "what speed-ups are relative to", "two of TensorFlow"],
+)
+def test_one_project_that_varies_alone_is_named_and_the_run_can_be_quoted(kinds: tuple[str, ...]) -> None:
+    run = _drifting(_RUN, lambda one: one.contender.kind in kinds)
+    names = [one.contender.name for one in _RUN.results if one.contender.kind in kinds]
     assert unstable(run.results, 0.02) == ()
-    assert unsteady_alone(run.results) == [f"{peer} on {photos.name}" for photos in run.photos]
-    assert f"The times of {peer} on {run.photos[0].name}" in page([run])
+    assert unsteady_alone(run.results) == [f"{name} on {photos.name}" for name in names for photos in run.photos]
+    assert f"The times of {names[0]} on {run.photos[0].name}" in page([run])
     # Other programs are a reason all the same.
     assert len(unstable(run.results, 0.4)) == 1
 
@@ -65,9 +73,9 @@ def test_one_peer_that_varies_alone_is_named_and_the_run_can_be_quoted() -> None
         lambda _: True,
         _is_a_peer,
         lambda one: one.contender.kind == "edgefeat-tuned",
-        lambda one: one.contender.kind == "keras-predict",
+        lambda one: one.contender.kind in ("keras-predict", _PEER),
     ],
-    ids=["all", "several", "edgefeat", "what speed-ups are relative to"],
+    ids=["all", "several peers", "edgefeat", "two projects"],
 )
 def test_what_the_machine_may_have_done_is_a_reason(chosen: Callable[[Result], bool]) -> None:
     run = _drifting(_RUN, chosen)

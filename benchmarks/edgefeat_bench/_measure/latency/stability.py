@@ -12,7 +12,7 @@ _DRIFT, _WIDE = 0.15, 0.25
 # The share of the machine's cores that other programs may use.
 _OTHERS = 0.1
 _FEWEST = 8
-# So many steady contenders show that the machine was steady, if one peer is not.
+# So many steady contenders show that the machine was steady, if one project is not.
 _STEADY = 7
 _BUSY = "other programs"
 
@@ -39,17 +39,26 @@ def unstable(results: tuple[Result, ...], others: float | None, *, earlier: tupl
 
 
 def unsteady_alone(results: tuple[Result, ...]) -> list[str]:
-    """Return on which photos the times of one peer vary while all other contenders are steady.
+    """Return on which photos the times of one other project vary while all other contenders are steady.
 
-    Contenders are called in turn, so a machine that is not steady shows in all of them. It must be a peer: speed-ups
-    rest on the times of edgefeat and TensorFlow.
+    Contenders are called in turn, so a machine that is not steady shows in all of them. Some programs have two speeds
+    and take one of them by chance: more rounds do not help. edgefeat itself must be steady, as all speed-ups are its.
     """
-    varying = [one for one in results if any(_has_drifted(each) or _is_wide(each) for each in one.series)]
+    varying = [one for one in results if any(_varies(each) for each in one.series)]
     steady = [one for one in results if any(each.seconds for each in one.series) and one not in varying]
-    if len(varying) != 1 or varying[0].contender.side != "peer" or len(steady) < _STEADY:
+    projects = {_project(one) for one in varying}
+    if len(projects) != 1 or "edgefeat" in projects or len(steady) < _STEADY:
         return []
-    alone = varying[0]
-    return [f"{alone.contender.name} on {one.photos}" for one in alone.series if _has_drifted(one) or _is_wide(one)]
+    return [f"{one.contender.name} on {each.photos}" for one in varying for each in one.series if _varies(each)]
+
+
+def _project(result: Result) -> str:
+    """Return what a contender's times depend on beside the machine: a peer's own program, TensorFlow, or edgefeat."""
+    return result.contender.kind if result.contender.side == "peer" else result.contender.side
+
+
+def _varies(series: Series) -> bool:
+    return _has_drifted(series) or _is_wide(series)
 
 
 def _has_drifted(series: Series) -> bool:
