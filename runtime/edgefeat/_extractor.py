@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,14 @@ from edgefeat._engines.engine import Session, open_variant, resize_threads
 from edgefeat._engines.forked_sessions import ReopenedSession
 from edgefeat._engines.selection import Choice, default_threads, frame_refused, photos_refused
 from edgefeat._engines.session import open_session
-from edgefeat._errors import ArgumentError, EdgefeatError, PictureError, checked_type, checked_whole
+from edgefeat._errors import ArgumentError, BundleError, EdgefeatError, PictureError, checked_type, checked_whole
 from edgefeat._images.form import Decoding
 from edgefeat._images.frames.buffer import FrameBuffer, frame_array
 from edgefeat._images.frames.form import FrameForm
 from edgefeat._images.limits import DEFAULT_LIMITS, MAX_PIXELS, Limits
 from edgefeat._images.picture import Channels, PictureSource, are_several, check_several, read_with_share
 from edgefeat._images.pillow_version import warn_of_old_pillow
+from edgefeat._images.sources.ahead import prepared_ahead
 
 __all__ = ["Extraction", "Extractor", "Feature", "load"]
 
@@ -134,6 +136,12 @@ class Extractor:
         """The taps, in the manifest's order."""
         return self._bundle.manifest.taps
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A session cannot be copied to another process: there the bundle is loaded again.
+        names = "variant", "engine", "threads", "decoding"
+        options = {name: getattr(self, name) for name in names} | asdict(self._limits)
+        return _loaded_again, (os.path.abspath(self._bundle.path), self._bundle.identity, options)
+
     def __repr__(self) -> str:
         return f"<edgefeat.Extractor {self._bundle.manifest.name} {self.variant} on {self.engine}>"
 
@@ -161,7 +169,7 @@ class Extractor:
 
     def prepare(self, picture: PictureSource, *, channels: Channels = "rgb") -> NDArray[np.uint8]:
         """Return the image as the model's input: uint8 RGB (height, width, 3). Raises PictureError, ArgumentError."""
-        return self._prepare(picture, channels, self.resize_threads)[0]
+        return self._prepare(channels, picture, self.resize_threads)[0]
 
     def prepare_with_share(
         self, picture: PictureSource, *, threads: int | None = None, limits: Limits | None = None
@@ -170,45 +178,39 @@ class Extractor:
 
         `threads` resize the image, and it must be within `limits`; both default to the extractor's.
         """
-        return self._prepare(picture, "rgb", threads or self.resize_threads, limits)
+        return self._prepare("rgb", picture, threads or self.resize_threads, limits)
 
-    def _prepare(
-        self, picture: PictureSource, channels: Channels, threads: int, limits: Limits | None = None
-    ) -> _Prepared:
+    def _prepare(self, channels: Channels, picture: Any, threads: int, limits: Limits | None = None) -> _Prepared:
         self._check_photos()
         form = self._bundle.manifest.picture
         return read_with_share(picture, form, self._decoding, channels, threads=threads, limits=limits or self._limits)
 
+    def _prepare_apart(self, channels: Channels, picture: Any, threads: int) -> _Prepared:
+        """Prepare an image without sharing its memory, which its owner may change."""
+        prepared, share = self._prepare(channels, picture, threads)
+        shared = isinstance(picture, np.ndarray) and np.may_share_memory(prepared, picture)
+        return prepared.copy() if shared else prepared, share
+
     def stream(self, pictures: Iterable[S], *, ahead: int = 4, channels: Channels = "rgb") -> Iterator[Extraction[S]]:
         """Yield one Extraction for each image, in order, including images that cannot be read. Takes any iterable.
 
-        Up to `ahead` following images are decoded in other threads while the engine runs.
+        Up to `ahead` following images are taken early, and files decoded in other threads while the engine runs. Arrays
+        and PIL images are resized before the next one is taken, so a camera may fill the same array again. With 0, an
+        image's result comes before the next one is taken.
         """
-        ahead = checked_whole("ahead", ahead)
+        ahead = checked_whole("ahead", ahead, least=0)
         self._check_photos()
         check_several(pictures)
         return self._stream(pictures, ahead, channels)
 
     def _stream(self, pictures: Iterable[S], ahead: int, channels: Channels) -> Iterator[Extraction[S]]:
         if isinstance(pictures, Sequence) and len(pictures) == 1:
-            only: S = pictures[0]
-            yield self._extraction(only, lambda: self._prepare(only, channels, self.resize_threads))
-            return
-        from concurrent.futures import Future, ThreadPoolExecutor  # takes 10 ms to import; not needed for one image
-
-        waiting: deque[tuple[S, Future[_Prepared]]] = deque()
-        with ThreadPoolExecutor(max_workers=min(ahead, default_threads())) as pool:
-            try:
-                for picture in pictures:
-                    waiting.append((picture, pool.submit(self._prepare, picture, channels, 1)))
-                    if len(waiting) > ahead:
-                        first, future = waiting.popleft()
-                        yield self._extraction(first, future.result)
-                for first, future in waiting:
-                    yield self._extraction(first, future.result)
-            finally:
-                for _, future in waiting:
-                    future.cancel()
+            ahead = 0
+        prepare = partial(self._prepare_apart, channels)
+        counts = {"ahead": ahead, "workers": default_threads(), "threads": self.resize_threads}
+        with closing(prepared_ahead(pictures, prepare, **counts)) as found:
+            for picture, prepared_with_share in found:
+                yield self._extraction(picture, prepared_with_share)
 
     def run(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return the features of prepared images or frames, uint8 (N, ...): for each tap (N, *tap.shape), float32."""
@@ -234,11 +236,11 @@ class Extractor:
 
     def _extract_many(self, pictures: Sequence[PictureSource], channels: Channels) -> Feature:
         parts = [[np.zeros((0, *tap.shape), np.float32)] for tap in self.taps]
-        for start in range(0, len(pictures), _BATCH):
-            prepared = [
-                self._prepare_named(picture, f"number {start + offset}", channels)
-                for offset, picture in enumerate(pictures[start : start + _BATCH])
-            ]
+        count = len(pictures)
+        for start in range(0, count, _BATCH):
+            # One by one: not every sequence has slices, such as a deque of frames.
+            places = range(start, min(start + _BATCH, count))
+            prepared = [self._prepare_named(pictures[place], f"number {place}", channels) for place in places]
             for part, rows in zip(parts, self._run(np.stack(prepared)), strict=True):
                 part.append(rows)
         return self._shaped([np.concatenate(part) for part in parts])
@@ -297,3 +299,11 @@ def load(
         decoding=decoding,
         limits=limits,
     )
+
+
+def _loaded_again(place: str, identity: str, options: dict[str, Any]) -> Extractor:
+    """Return the extractor that was pickled. Raises BundleError if another bundle is at its place now."""
+    bundle = Bundle.open(place)
+    if bundle.identity != identity:
+        raise BundleError(f"bundle {place!r} is not the one of the pickled extractor: its features would differ")
+    return load(bundle, **options)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import load
 from edgefeat._images.form import Decoding
+from edgefeat._images.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -62,8 +63,18 @@ class Extractor:
         engine: str | None = None,
         threads: int = 1,
         decoding: Decoding = "fast",
+        max_pixels: int = MAX_PIXELS,
+        least_share: float = 1.0,
     ) -> None:
-        self._extractor = extractor = load(bundle, variant=variant, engine=engine, threads=threads, decoding=decoding)
+        self._extractor = extractor = load(
+            bundle,
+            variant=variant,
+            engine=engine,
+            threads=threads,
+            decoding=decoding,
+            max_pixels=max_pixels,
+            least_share=least_share,
+        )
         self._picture, self._error, self._origin = picture, error, origin
         self._keep_picture = keep_picture
         taps = extractor.taps

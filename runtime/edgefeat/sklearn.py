@@ -24,6 +24,7 @@ from edgefeat._bundle.reader import Bundle
 from edgefeat._errors import ArgumentError, BundleError, EdgefeatError, MissingExtraError, PictureError
 from edgefeat._extractor import Extraction, Extractor, load
 from edgefeat._images.form import Decoding
+from edgefeat._images.limits import MAX_PIXELS
 from edgefeat._images.picture import Channels
 from edgefeat._version import install_command
 
@@ -35,6 +36,9 @@ except ImportError:
     ) from None
 
 __all__ = ["ImageFeatures"]
+
+#: The parameters that are passed on to `load`.
+_LOADED_WITH = ("variant", "engine", "threads", "decoding", "max_pixels", "least_share")
 
 
 class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -60,6 +64,8 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         engine: str | None = None,
         threads: int | None = None,
         decoding: Decoding = "fast",
+        max_pixels: int = MAX_PIXELS,
+        least_share: float = 1.0,
         channels: Channels = "rgb",
         unreadable: Literal["raise", "nan"] = "raise",
     ) -> None:
@@ -69,6 +75,8 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.engine = engine
         self.threads = threads
         self.decoding = decoding
+        self.max_pixels = max_pixels
+        self.least_share = least_share
         self.channels = channels
         self.unreadable = unreadable
 
@@ -141,12 +149,11 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
     def _extractor(self) -> Extractor:
         """Return the open extractor for these parameters, loading it if needed."""
         self._check()
-        wanted = (os.fspath(self.bundle), self.variant, self.engine, self.threads, self.decoding)
+        options = {name: getattr(self, name) for name in _LOADED_WITH}
+        wanted = os.fspath(self.bundle), options
         held = _open.get(self)
         if held is None or held[0] != wanted:
-            extractor = load(
-                self.bundle, variant=self.variant, engine=self.engine, threads=self.threads, decoding=self.decoding
-            )
+            extractor = load(self.bundle, **options)
             held = _open[self] = wanted, extractor  # two threads may load at once: one result is discarded
         identity = getattr(self, "identity_", None)
         if identity not in (None, held[1].bundle.identity):

@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -17,7 +16,7 @@ from typing import BinaryIO, cast
 
 from edgefeat._bulk.memory_limit import TOO_MUCH_MEMORY
 from edgefeat._bulk.messages import Task, WorkerSettings, take_records, write_records
-from edgefeat._errors import EngineError
+from edgefeat._engines.device.interpreter import interpreter
 
 __all__ = ["PAUSE_SECONDS", "EarlyWorkers", "Event", "WorkerProcess"]
 
@@ -41,12 +40,10 @@ class WorkerProcess:
     """One worker process. `tasks` are those without an answer yet; the first is being computed."""
 
     def __init__(self, events: queue.SimpleQueue[list[Event]]) -> None:
-        if not sys.executable:
-            raise EngineError("workers cannot be started: Python is embedded in another program")
         # -P: modules in the current folder must not shadow an engine or NumPy. NumPy's linear algebra gets one thread:
         # it is not used here, and more threads would cost memory in each worker.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "edgefeat._bulk.worker"],
+            [interpreter(), "-P", "-m", "edgefeat._bulk.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -21,8 +21,9 @@ PART_NAME = "variants.json"
 
 _MAX_MANIFEST_SIZE = 4_000_000
 _MAX_PART_SIZE = 100_000
-# Files that file managers create in any folder; macOS also adds "._name" for each file copied to FAT or SMB.
-_DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+# What file managers and network drives create in any folder. Hidden entries are theirs too, or those of a version
+# control or a model hub.
+_DROPPINGS = frozenset({"Thumbs.db", "desktop.ini", "@eaDir"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +91,17 @@ class Bundle:
         except OSError as error:
             raise BundleError(f"bundle {self.path}: the folder cannot be listed: {error.strerror}") from None
         for name in sorted(present.keys() - expected.keys() - {MANIFEST_NAME, PART_NAME}):
-            if name not in _DROPPINGS and not name.startswith("._"):
+            if name not in _DROPPINGS and not name.startswith("."):
                 raise BundleError(f"bundle {self.path}: {name!r} is not part of it (not listed in the manifest)")
         for file in expected.values():
             if file.name not in present:
                 raise BundleError(f"bundle {self.path}: {file.name} is missing; copy the whole folder again")
             status = present[file.name]
             if not stat.S_ISREG(status.st_mode):
-                raise BundleError(f"bundle {self.path}: {file.name} is a link or not a file (allowed: plain files)")
+                raise BundleError(
+                    f"bundle {self.path}: {file.name} is a link or not a file (allowed: plain files; cp -rL copies "
+                    "what links point to)"
+                )
             if status.st_size != file.size:
                 raise BundleError(
                     f"bundle {self.path}: {file.name} has {status.st_size} bytes, the manifest says {file.size}; "

@@ -71,7 +71,8 @@ class Engine(NamedTuple):
     def open(self, model: bytes, taps: Sequence[Tap], threads: int, integers: Integers | None = None) -> Session:
         """Open a session on `model`, whose outputs are named by `taps`; `integers` are those of a model without floats.
 
-        Raises EngineError if the engine rejects the model, or if an ONNX file keeps weights in another file.
+        Raises EngineError if the engine cannot be imported or rejects the model, or if an ONNX file keeps weights in
+        another file.
         """
         if importlib.util.find_spec(self.module) is None:
             raise MissingExtraError(
@@ -79,7 +80,10 @@ class Engine(NamedTuple):
             )
         if self.format == "onnx" and b"location" in model and _EXTERNAL_DATA.search(model):
             raise EngineError("the ONNX file keeps weights in another file (required: a single file)")
-        adapter = importlib.import_module(f"edgefeat._engines.adapters.{self.name.replace('-', '_')}")
+        try:
+            adapter = importlib.import_module(f"edgefeat._engines.adapters.{self.name.replace('-', '_')}")
+        except Exception as error:  # of another processor or system, or in need of a library that is missing
+            raise EngineError(f"engine {self.name} cannot be imported: {_said(error)}") from error
         try:
             session = adapter.open_session(model, tuple(tap.name for tap in taps), threads)
         except EngineError:

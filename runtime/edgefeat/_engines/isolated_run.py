@@ -38,14 +38,16 @@ def run_trial(
     """Load the variant and run it for `seconds`, at least once, on the prepared images of an `.npy` file.
 
     Without a file, the golden images are used, or a black image if `seconds` is 0. The status `crashed` means that the
-    process died, for example of an illegal instruction.
+    process died, for example of an illegal instruction. Raises EngineError if no process can be started.
     """
     import subprocess  # takes 10 ms to import, and is needed once on a device
+
+    from edgefeat._engines.device.interpreter import interpreter
 
     task = {"bundle": bundle, "variant": variant, "engine": engine, "threads": threads}
     arguments = json.dumps({**task, "seconds": seconds, "pictures": pictures})
     # -P: modules in the current folder must not shadow an engine or NumPy.
-    command = [sys.executable, "-P", "-m", "edgefeat._engines.isolated_run", arguments]
+    command = [interpreter(), "-P", "-m", "edgefeat._engines.isolated_run", arguments]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout + seconds, check=False

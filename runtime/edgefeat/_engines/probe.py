@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from edgefeat._bundle.reader import Bundle
 from edgefeat._engines.device.cache import cache_folder, read_cache, write_cache
 from edgefeat._engines.device.processor import processor_key
 from edgefeat._engines.engine import Engine
+from edgefeat._errors import EngineError
 
 if TYPE_CHECKING:
     from edgefeat._engines.isolated_run import Trial
@@ -54,6 +54,7 @@ def unusable(engine: Engine, bundle: Bundle, variant: str) -> str | None:
 def _tried(engine: str, bundle: str, variant: str) -> Trial:
     from edgefeat._engines.isolated_run import Trial, run_trial  # needed once on a device
 
-    if not sys.executable:  # Python is embedded in another program, so there is no executable to start
+    try:
+        return run_trial(bundle, variant=variant, engine=engine, threads=1, timeout=_TIMEOUT)
+    except EngineError:  # no process can be started: it can only be opened here
         return Trial("ok", "")
-    return run_trial(bundle, variant=variant, engine=engine, threads=1, timeout=_TIMEOUT)

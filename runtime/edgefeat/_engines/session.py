@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ def open_session(
     message. Raises ArgumentError and MissingExtraError as `candidates` does.
     """
     refused: list[str] = []
-    for choice, own_threads in _choices(bundle, variant, engine, frame):
+    for choice, own_threads in _choices(bundle, variant, engine, threads, frame):
         count = threads if threads is not None else own_threads
         model = bundle.read(choice.variant.file)
         why = unusable(choice.engine, bundle, choice.variant.name)
@@ -50,15 +51,15 @@ def open_session(
 
 
 def _choices(
-    bundle: Bundle, variant: str | None, engine: str | None, frame: str | None
+    bundle: Bundle, variant: str | None, engine: str | None, threads: int | None, frame: str | None
 ) -> Iterator[tuple[Choice, int]]:
     """Yield every choice with its number of threads. The result of `tune` comes first if it matches the arguments."""
     found = list(candidates(bundle, variant, engine, frame=frame))
     tuned = None
-    if (cache_folder() / tuned_file(bundle.identity)).exists():
+    if os.path.exists(cache_folder() / tuned_file(bundle.identity)):  # false for a folder that may not be read
         from edgefeat._engines.tuning_record import remembered
 
-        tuned = remembered(bundle, variant, engine)
+        tuned = remembered(bundle, variant, engine, threads)
     if tuned is not None and frame is not None:
         # `tune` measures variants that take prepared images: behind a frame the same one is the fastest.
         same = [one for one in found if (one.variant.base, one.engine) == (tuned[0].variant.base, tuned[0].engine)]

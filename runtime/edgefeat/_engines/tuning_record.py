@@ -63,10 +63,13 @@ class Tuning:
         return sentences
 
 
-def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple[Choice, int] | None:
+def remembered(
+    bundle: Bundle, variant: str | None, engine: str | None, threads: int | None = None
+) -> tuple[Choice, int] | None:
     """Return the fastest earlier result of `tune` that matches the arguments, with its threads, or None.
 
-    A result does not count if the engine's version has changed or the process may use fewer cores.
+    With `threads`, results with that number come before others. A result does not count if the engine's version has
+    changed or the process may use fewer cores.
     """
     try:
         tuning = from_json(Tuning, read_cache(tuned_file(bundle.identity)))
@@ -76,7 +79,7 @@ def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple
         return None
     engines = {one.name: one for one in ENGINES}
     variants = {one.name: one for one in bundle.manifest.variants}
-    for candidate in tuning.candidates:
+    for candidate in sorted(tuning.candidates, key=lambda one: threads not in (None, one.threads)):
         if candidate.milliseconds is None or candidate.variant not in variants or candidate.engine not in engines:
             continue
         if variant not in (None, candidate.variant) or engine not in (None, candidate.engine):
@@ -85,5 +88,7 @@ def remembered(bundle: Bundle, variant: str | None, engine: str | None) -> tuple
             continue
         if engines[candidate.engine].version() == candidate.engine_version:
             reason = f"the fastest here, measured by `edgefeat tune`: {candidate.milliseconds:.2f} ms"
+            if threads not in (None, candidate.threads):
+                reason += f" with {candidate.threads} thread{'s' if candidate.threads > 1 else ''}"
             return Choice(variants[candidate.variant], engines[candidate.engine], reason), candidate.threads
     return None

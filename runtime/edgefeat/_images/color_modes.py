@@ -18,6 +18,8 @@ _Convert: TypeAlias = Callable[[Image.Image], Image.Image]
 
 _BITS_TAG, _PHOTOMETRIC_TAG = 258, 262
 
+# Formats without 32-bit integers, whose 16 bits Pillow gives as such.
+_OF_16_BITS = ("PNG", "PPM")
 # Pixels converted at once, since conversion makes copies: a strip of a large image, or all of a small one.
 _STRIP_PIXELS = 1_000_000
 # Pillow converts the pixels of a PNG to eight bits but leaves its transparent colour in the file's bit depth.
@@ -44,13 +46,24 @@ def flat(image: Image.Image, form: PictureForm) -> Image.Image:
 
 
 def _opaque(image: Image.Image, form: PictureForm) -> Image.Image:
+    transparent = _is_transparent(image)
     if image.mode.startswith("I"):
         image = _in_strips(image, "L", _upper_bits(image))
     elif image.mode == "F":
         image = _in_strips(image, "L", _bits_of_float(image))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
+    if transparent:
         return _in_strips(image, "RGB", lambda strip: _over(strip, form.transparency))
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Return whether pixels are transparent, by the image's mode, its palette or a colour that stands for it."""
+    if image.mode in ("RGBA", "LA", "PA", "RGBa"):
+        return True
+    if image.mode == "P":
+        return "transparency" in image.info or (image.palette is not None and image.palette.mode.endswith("A"))
+    # Pillow leaves the colour in the `info` of an image without transparency that was made of one, as by `convert`.
+    return image.format is not None and "transparency" in image.info
 
 
 def _in_strips(image: Image.Image, mode: str, convert: _Convert) -> Image.Image:
@@ -68,12 +81,15 @@ def _in_strips(image: Image.Image, mode: str, convert: _Convert) -> Image.Image:
 
 
 def _upper_bits(image: Image.Image) -> _Convert:
-    """Return a converter that takes the upper 8 of 16 bits; Pillow's own conversion clips the values."""
+    """Return a converter that takes the upper 8 of 16 bits; Pillow's own conversion clips the values.
+
+    32-bit integers have 16 bits, or 8 if none needs more. Where Pillow itself makes them of 16 bits, they have 16.
+    """
     tags = getattr(image, "tag_v2", {})  # for TIFF, Pillow does not scale 12 bits, nor invert 16 bits where 0 is white
     shift = 4 if tags.get(_BITS_TAG) == (12,) else 8
     white = 0xFF if image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC_TAG) == 0 else 0
-    if image.mode == "I":
-        _checked_range(image, 0xFFFF, "0 to 65535")
+    if image.mode == "I" and _checked_range(image, 0xFFFF, "0 to 65535") <= 0xFF and image.format not in _OF_16_BITS:
+        shift = 0
 
     def convert(strip: Image.Image) -> Image.Image:
         upper = Image.fromarray((np.asarray(strip) >> shift).astype(np.uint8) ^ np.uint8(white))

@@ -65,9 +65,11 @@ def test_a_cut_or_longer_file_is_named(copy: Path, name: str) -> None:
             assert f"{name} has {len(changed)} bytes, the manifest says {len(data)}" in said
 
 
-def test_a_foreign_file_is_named_and_what_file_managers_leave_is_not(copy: Path) -> None:
-    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._tflite-int8.tflite", "._."):
+def test_a_foreign_file_is_named_and_what_other_programs_leave_is_not(copy: Path) -> None:
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._tflite-int8.tflite", "._.", ".gitattributes"):
         (copy / name).write_bytes(b"x")
+    for name in (".cache", ".git", "@eaDir"):  # of a model hub, a version control, a network drive
+        (copy / name).mkdir()
     assert edgefeat.Bundle.open(copy).manifest.name == "tiny_last_32"
     for name in ("model.tflite", "sub", "__init__.py"):
         (copy / name).mkdir()

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,18 @@ def test_the_peak_memory_is_its_own_and_that_of_the_decoding_asked_for(one_tap: 
         assert record["pixels"] == [20_000_000]
     assert peaks["fast"] < 400_000_000
     assert peaks["exact"] - peaks["fast"] > 50_000_000  # 20 million pixels of 4 bytes, and a little less elsewhere
+
+
+def test_photos_in_an_archive_are_measured(edgefeat_command: Run, one_tap: Path, photos: list[str]) -> None:
+    archive = Path(photos[0]).parent.parent / "measured.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for photo in photos[:2]:
+            file.write(photo, Path(photo).name)
+    done = edgefeat_command("bench", one_tap, archive, f"{archive}!/{Path(photos[0]).name}", "--seconds", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    with Image.open(photos[0]) as first, Image.open(photos[1]) as second:
+        sizes = [one.width * one.height for one in (first, second, first)]
+    assert json.loads(done.stdout)["pixels"] == sizes
 
 
 ANSWERS = {

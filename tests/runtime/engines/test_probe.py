@@ -151,3 +151,57 @@ def test_what_lies_in_the_current_folder_is_not_imported(
     assert done.returncode == 0, done.stderr
     assert any(path.name.startswith("probes-") for path in (tmp_path / "cache").iterdir())
     assert not (tmp_path / "imported").exists()
+
+
+def test_an_engine_that_cannot_be_imported_is_passed_over(
+    edgefeat_command: Run, one_tap: Path, photos: list[str], installed: list[Engine], fake: Fake
+) -> None:
+    broken = ONNX if installed[0].format == "tflite" else LITERT
+    package = fake.folder / "site" / broken.module
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('DLL load failed:\\nno such library')")
+    done = edgefeat_command("extract", one_tap, *photos, "--engine", broken.name)
+    assert done.returncode == 1
+    assert last_line(done) == f"edgefeat: engine {broken.name} cannot be imported: DLL load failed: no such library", (
+        done.stderr
+    )
+    done = edgefeat_command("info", one_tap, "--variant", f"{installed[0].format}-float32")
+    assert "Traceback" not in done.stderr
+    program = "import sys, edgefeat; e = edgefeat.load(sys.argv[1]); print(e.engine, e.reason, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", program, one_tap], check=False, capture_output=True, text=True)
+    engine, reason = done.stdout.splitlines()
+    assert engine == installed[0].name
+    if broken.format == "tflite":  # it comes first
+        assert "cannot be imported: DLL load failed" in reason
+
+
+def test_a_frozen_program_is_not_started_again(
+    one_tap: Path, photos: list[str], engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What PyInstaller makes: `sys.executable` is the program itself.
+    monkeypatch.setenv("EDGEFEAT_CACHE", str(tmp_path / "cache"))
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, pathlib\n"
+        "with open('started', 'a') as note: note.write('x')\n"
+        "sys.frozen, sys.executable = True, str(pathlib.Path(__file__).with_name('program'))\n"
+        "import edgefeat\n"
+        "from edgefeat._commands.main import main\n"
+        "if len(sys.argv) > 1: sys.exit(main())\n"
+        f"extractor = edgefeat.load({str(one_tap)!r}, engine={engine.name!r})\n"
+        f"print(extractor.extract({photos[0]!r}).shape)\n"
+    )
+    (tmp_path / "program").write_text(f"#!/bin/sh\nexec {sys.executable} {program}\n")
+    (tmp_path / "program").chmod(0o755)
+
+    def started(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(program), *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=120)
+
+    done = started()
+    assert done.stdout == "(16,)\n", done.stderr
+    assert (tmp_path / "started").read_text() == "x"
+    done = started("extract", str(one_tap), photos[0], "--into", "features.db", "--engine", engine.name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no other process can be started: Python is part of another program" in done.stderr
+    assert (tmp_path / "started").read_text() == "xx"

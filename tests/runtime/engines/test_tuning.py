@@ -170,6 +170,45 @@ def test_the_first_in_the_cache_wins_even_over_the_default_order(tuned: Tuned, c
     assert extractor.reason == "the fastest here, measured by `edgefeat tune`: 0.25 ms"
 
 
+def test_with_threads_the_fastest_of_so_many_is_taken(
+    tuned: Tuned, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgefeat._engines.tuning_record.available_cores", lambda: 2)
+    small, full = f"{tuned.engine.format}-int8", f"{tuned.engine.format}-float32"
+
+    def faster_with_two(value: dict[str, Any]) -> None:
+        one, two = candidate(value, full), candidate(value, small)
+        one.update(engine=tuned.engine.name, engine_version=tuned.engine.version(), threads=1, milliseconds=4.0)
+        two.update(engine=tuned.engine.name, engine_version=tuned.engine.version(), threads=2, milliseconds=3.0)
+        two.update(status="ok", detail="")
+        value["candidates"] = [two, one]
+
+    edit(cache, faster_with_two)
+    for threads, variant, milliseconds in ((None, small, "3.00"), (2, small, "3.00"), (1, full, "4.00")):
+        extractor = edgefeat.load(tuned.bundle, threads=threads)
+        assert (extractor.variant, extractor.threads) == (variant, threads or 2)
+        assert extractor.reason == f"the fastest here, measured by `edgefeat tune`: {milliseconds} ms"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
+def test_a_cache_that_cannot_be_looked_into_is_none(
+    one_tap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EDGEFEAT_CACHE", str(tmp_path / name))
+    assert edgefeat.load(one_tap).reason == "first in the default order that an installed engine runs"
+
+
+def test_without_a_home_no_folder_is_made(
+    edgefeat_command: Run, one_tap: Path, photos: list[str], tmp_path: Path
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "EDGEFEAT_CACHE"}
+    environment |= {"HOME": "~", "XDG_CACHE_HOME": "~/.cache"}  # what systemd's Environment= leaves as it is
+    done = edgefeat_command("extract", one_tap, photos[0], "-o", "features.npz", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["features.npz"]
+
+
 def test_what_is_asked_for_wins(tuned: Tuned, cache: Path) -> None:
     small, full = f"{tuned.engine.format}-int8", f"{tuned.engine.format}-float32"
     extractor = edgefeat.load(tuned.bundle, variant=small)
@@ -178,6 +217,7 @@ def test_what_is_asked_for_wins(tuned: Tuned, cache: Path) -> None:
     assert (extractor.variant, extractor.engine, by_tune(extractor)) == (full, tuned.engine.name, True)
     extractor = edgefeat.load(tuned.bundle, threads=2)
     assert (extractor.threads, by_tune(extractor)) == (2, True)
+    assert extractor.reason.endswith(" ms with 1 thread")
     with pytest.raises(edgefeat.ArgumentError):
         edgefeat.load(tuned.bundle, variant="tflite-int4")
 

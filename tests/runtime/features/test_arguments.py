@@ -45,7 +45,7 @@ def test_a_sequence_is_read_in_parts(one_tap: Path, photos: list[str]) -> None:
     lazy = Lazy(photos * 5)
     features = edgefeat.load(one_tap).extract(lazy)
     assert len(features) == len(lazy) == 20
-    assert lazy.most == 8
+    assert lazy.most <= 8
 
 
 def test_several_images_are_a_list_an_array_of_paths_or_for_a_stream_anything_that_yields_them(
@@ -61,9 +61,9 @@ def test_several_images_are_a_list_an_array_of_paths_or_for_a_stream_anything_th
     assert len([*extractor.stream(Path(photo) for photo in photos)]) == len(photos)
     assert len([*extractor.stream(np.zeros((5, 40, 50), np.uint8))]) == 5  # gray images
     assert len([*extractor.stream(Dataset(photos))]) == len(photos)  # type: ignore[arg-type]
-    with pytest.raises(edgefeat.ArgumentError, match=r"ahead is '3' \(allowed: a whole number, 1 or more\)"):
+    with pytest.raises(edgefeat.ArgumentError, match=r"ahead is '3' \(allowed: a whole number, 0 or more\)"):
         extractor.stream(photos, ahead="3")  # type: ignore[arg-type]
-    with pytest.raises(edgefeat.ArgumentError, match=r"or a list of these\): make a list of it, or use stream\(\)"):
+    with pytest.raises(edgefeat.ArgumentError, match=r"or a list of these\): use stream\(\)"):
         extractor.extract(map(Path, photos))  # type: ignore[arg-type]
     with open(photos[0]) as text, pytest.raises(edgefeat.ArgumentError, match="open it with mode 'rb'"):
         extractor.extract(text)  # type: ignore[arg-type]

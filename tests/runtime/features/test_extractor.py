@@ -1,12 +1,13 @@
-"""Features: their shapes and values, whatever a picture is given as, one by one, together, streamed or in threads."""
+"""Features: their shapes and values, whatever a picture is given as, one by one, together, pickled or in threads."""
 
 from __future__ import annotations
 
+import collections
 import io
-import itertools
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import pickle
+import shutil
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -167,84 +168,6 @@ def test_any_picture_gives_a_feature_of_length_1(
     assert np.linalg.norm(array(extractor.extract(picture))) == pytest.approx(1, abs=allowed)
 
 
-def test_a_stream_keeps_the_order_and_goes_on_past_bad_pictures(
-    extractor: edgefeat.Extractor, pictures: list[Picture], tmp_path: Path
-) -> None:
-    missing = tmp_path / "missing.png"
-    given: list[Any] = [
-        pictures[0],
-        missing,
-        pictures[1],
-        b"not a picture",
-        *pictures[2:],
-        np.zeros((2, 2), np.float32),
-    ]
-    results = list(extractor.stream(given, ahead=2))
-    assert [id(result.source) for result in results] == list(map(id, given))
-    assert [index for index, result in enumerate(results) if result.feature is None] == [1, 3, len(given) - 1]
-    assert all((result.feature is None) == isinstance(result.error, edgefeat.EdgefeatError) for result in results)
-    assert "no such file" in str(results[1].error)
-    features = [array(result.feature) for result in results if result.feature is not None]
-    np.testing.assert_allclose(np.stack(features), array(extractor.extract(pictures)), atol=1e-6)
-
-
-def test_a_stream_of_two_taps_gives_dicts(with_two: edgefeat.Extractor, pictures: list[Picture]) -> None:
-    (result,) = with_two.stream(pictures[:1])
-    for tap, feature in by_tap(with_two.extract(pictures[0])).items():
-        np.testing.assert_array_equal(by_tap(result.feature)[tap], feature)
-
-
-@pytest.mark.parametrize("ahead", [1, 4])
-def test_a_stream_takes_no_more_than_it_needs(
-    extractor: edgefeat.Extractor, pictures: list[Picture], ahead: int
-) -> None:
-    taken = 0
-
-    def endless() -> Iterator[Picture]:
-        nonlocal taken
-        for picture in itertools.cycle(pictures):
-            taken += 1
-            yield picture
-
-    stream = extractor.stream(endless(), ahead=ahead)
-    assert taken == 0
-    for consumed in range(20):
-        next(stream)
-        assert taken <= consumed + 1 + ahead
-    stream.close()  # type: ignore[attr-defined]  # an iterator made by a generator function can be closed
-
-
-def test_a_stream_may_be_left_while_pictures_are_being_read(extractor: edgefeat.Extractor, photos: list[str]) -> None:
-    class Slow(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            time.sleep(0.05)
-            return super().read(size)
-
-    data = Path(photos[0]).read_bytes()
-    begun = time.monotonic()
-    for result in extractor.stream((Slow(data) for _ in itertools.count()), ahead=8):
-        assert result.error is None
-        break
-    del result
-    assert time.monotonic() - begun < 30
-
-
-def test_an_error_of_the_given_iterable_ends_the_stream_with_it(
-    extractor: edgefeat.Extractor, pictures: list[Picture]
-) -> None:
-    def failing() -> Iterator[Picture]:
-        yield pictures[0]
-        raise KeyError("camera unplugged")
-
-    with pytest.raises(KeyError, match="camera unplugged"):
-        list(extractor.stream(failing()))
-
-
-def test_a_stream_must_be_allowed_to_look_ahead(extractor: edgefeat.Extractor) -> None:
-    with pytest.raises(edgefeat.ArgumentError, match=r"ahead is 0 \(allowed: 1 or more\)"):
-        next(extractor.stream([b""], ahead=0))
-
-
 def test_threads_share_an_extractor(with_two: edgefeat.Extractor, pictures: list[Picture]) -> None:
     work = pictures * 8
     expected = [by_tap(with_two.extract(picture)) for picture in pictures] * 8
@@ -253,3 +176,36 @@ def test_threads_share_an_extractor(with_two: edgefeat.Extractor, pictures: list
     for result, feature in zip(results, expected, strict=True):
         for tap in TAPS:
             np.testing.assert_array_equal(result[tap], feature[tap])
+
+
+def test_a_pickled_extractor_is_loaded_again_with_its_options(
+    one_tap: Path, engine: Engine, pictures: list[Picture], tmp_path: Path, altered: Any
+) -> None:
+    copy = altered(one_tap, lambda manifest, folder: None)
+    options: dict[str, Any] = {"engine": engine.name, "threads": 1, "decoding": "exact", "max_pixels": 10_000}
+    given = edgefeat.load(copy, least_share=0.5, **options)
+    pickled = pickle.dumps(given)
+    found = pickle.loads(pickled)
+    assert (found.variant, found.limits) == (given.variant, given.limits)
+    assert {name: getattr(found, name) for name in ("engine", "threads", "decoding")} == {
+        name: options[name] for name in ("engine", "threads", "decoding")
+    }
+    np.testing.assert_array_equal(found.extract(pictures[0]), array(given.extract(pictures[0])))
+
+    altered(one_tap, lambda manifest, folder: manifest.update(name="another")).rename(tmp_path / "other")
+    shutil.rmtree(copy)
+    (tmp_path / "other").rename(copy)
+    with pytest.raises(edgefeat.BundleError, match="is not the one of the pickled extractor"):
+        pickle.loads(pickled)
+
+
+def test_other_processes_are_given_an_extractor(one_tap: Path, engine: Engine, photos: list[str]) -> None:
+    extractor = edgefeat.load(one_tap, engine=engine.name, threads=1)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = [*pool.map(extractor.extract, photos)]
+    np.testing.assert_allclose(np.stack(found), array(extractor.extract(photos)), atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_a_sequence_need_not_have_slices(extractor: edgefeat.Extractor, pictures: list[Picture]) -> None:
+    frames = collections.deque(pictures * 5, maxlen=11)
+    np.testing.assert_array_equal(array(extractor.extract(frames)), array(extractor.extract(list(frames))))

@@ -55,6 +55,14 @@ def test_paths_and_arrays_are_pictures_too(one_tap: Path, photos: list[str]) -> 
     np.testing.assert_array_equal(rows["features"], edgefeat.load(one_tap, threads=1).extract(frames))
 
 
+def test_the_limits_are_those_of_load(one_tap: Path, photos: list[str]) -> None:
+    data = Path(photos[0]).read_bytes()[:-100]
+    batch = {"bytes": np.array([data], object)}
+    assert "truncated" in Extractor(one_tap)(batch)["error"][0]
+    assert Extractor(one_tap, least_share=0.01)(batch)["error"][0] is None
+    assert "allowed: 100)" in Extractor(one_tap, max_pixels=100)(batch)["error"][0]
+
+
 def test_several_taps_have_a_column_each(two_taps: Path, photos: list[str]) -> None:
     rows = Extractor(two_taps, picture="path")({"path": np.array(photos)})
     expected = edgefeat.load(two_taps, threads=1).extract(photos)

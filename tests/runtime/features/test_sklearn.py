@@ -147,6 +147,18 @@ def test_an_unreadable_picture_is_an_error_or_a_row_of_nan(one_tap: Path, photos
     np.testing.assert_array_equal(features[[0, 2]], ImageFeatures(one_tap).transform(photos[:2]))
 
 
+def test_the_limits_are_those_of_load(one_tap: Path, photos: list[str], tmp_path: Path) -> None:
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(Path(photos[0]).read_bytes()[:-100])
+    with pytest.raises(edgefeat.PictureError, match="truncated"):
+        ImageFeatures(one_tap).transform([cut])
+    features = ImageFeatures(one_tap, least_share=0.01)
+    assert np.isfinite(features.transform([cut])).all()
+    features.set_params(max_pixels=100)
+    with pytest.raises(edgefeat.PictureError, match=r"allowed: 100\)"):
+        features.transform([photos[0]])
+
+
 @pytest.mark.parametrize("missing", [None, float("nan")])
 def test_a_table_without_a_picture_in_a_row(one_tap: Path, photos: list[str], missing: object) -> None:
     with pytest.raises(edgefeat.PictureError, match=r"^image number 1: is missing$"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -18,7 +19,7 @@ from edgefeat._commands.cli.terminal import counted, documented, printable
 from edgefeat._engines.device.health import Health
 from edgefeat._errors import ArgumentError
 from edgefeat._extractor import load
-from edgefeat._images.sources.folders import pictures_in
+from edgefeat._images.sources.paths import pictures_of
 
 __all__ = ["command"]
 
@@ -53,7 +54,7 @@ def command(
     output: str | None,
     as_json: bool,
 ) -> int:
-    """Measure how long BUNDLE takes for each PHOTO (an image, or a folder of images) on this device.
+    """Measure how long BUNDLE takes for each PHOTO (an image, or a folder or archive of images) on this device.
 
     \b
     Example: edgefeat bench mobilenet_v2.edgefeat photos/
@@ -63,7 +64,7 @@ def command(
     """
     if not math.isfinite(seconds):
         raise ArgumentError(f"--seconds is {seconds} (allowed: a finite number, 0 or more)")
-    paths = [path for given in photos for path in (pictures_in(given) if os.path.isdir(given) else [given])][:most]
+    paths = [*itertools.islice(pictures_of(photos, lambda path, why: _tell(f"{path}: {why}")), most)]
     if not paths and (photos or frame is None):
         raise ArgumentError(
             f"no image in {', '.join(photos)}" if photos else "no PHOTO given (allowed: images, folders)"

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import PIL
-from PIL import Image
 
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.device.health import Health, health
@@ -19,8 +18,10 @@ from edgefeat._engines.device.memory import peak_memory
 from edgefeat._engines.device.processor import processor
 from edgefeat._errors import ArgumentError, PictureError
 from edgefeat._extractor import Extractor
-from edgefeat._images.limits import without_advice
+from edgefeat._images.formats.registry import opened_image
+from edgefeat._images.limits import Limits, without_advice
 from edgefeat._images.picture import decoded, fitted
+from edgefeat._images.sources.streams import as_picture_errors, opened_stream
 from edgefeat._version import __version__
 
 __all__ = ["DeviceRun", "Stage", "bench", "stage"]
@@ -130,13 +131,18 @@ def _usable(extractor: Extractor, photos: Sequence[str], tell: Callable[[str], N
     for path in photos:
         try:
             extractor.prepare(path)
-            with Image.open(path) as image:  # reads the header only: decoding would raise the peak memory
-                usable.append((path, image.width * image.height))
+            usable.append((path, _pixels(path, extractor.limits)))
         except PictureError as error:
             tell(f"{path}: {without_advice(error)}")
     if not usable:
         raise ArgumentError("no readable photo: give photos or a folder of photos")
     return usable
+
+
+def _pixels(path: str, limits: Limits) -> int:
+    """Return the number of pixels as stored. Only the header is read: decoding would raise the peak memory."""
+    with as_picture_errors(), opened_stream(path) as stream, opened_image(stream, limits) as image:
+        return image.width * image.height
 
 
 def _timed(extractor: Extractor, path: str) -> tuple[float, float, float]:

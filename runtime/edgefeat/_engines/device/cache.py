@@ -23,7 +23,10 @@ def tuned_file(identity: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: `$EDGEFEAT_CACHE`, else `edgefeat` in the user's cache folder."""
+    """Return the cache folder: `$EDGEFEAT_CACHE`, else `edgefeat` in the user's cache folder.
+
+    A user without a home has none: the folder returned can neither be read nor made.
+    """
     if folder := os.environ.get("EDGEFEAT_CACHE"):
         return Path(folder)
     if sys.platform == "win32":
@@ -31,8 +34,9 @@ def cache_folder() -> Path:
     elif sys.platform == "darwin":
         base = os.path.expanduser("~/Library/Caches")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "edgefeat"
+        given = os.environ.get("XDG_CACHE_HOME", "")  # a relative path does not count, by the XDG specification
+        base = given if os.path.isabs(given) else os.path.expanduser("~/.cache")
+    return Path(base if os.path.isabs(base) else os.devnull) / "edgefeat"
 
 
 def read_cache(name: str) -> Any:

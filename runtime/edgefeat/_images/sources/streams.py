@@ -69,5 +69,5 @@ def opened_stream(source: object) -> Iterator[BinaryIO]:
         raise ArgumentError(
             f"an image cannot be read from {type(source).__name__} "
             "(allowed: a path, bytes, a binary file object, a PIL image, a uint8 array, or a list of these)"
-            + (": make a list of it, or use stream()" if isinstance(source, Iterator) else "")
+            + (": use stream()" if isinstance(source, Iterator) else "")
         )
