@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edgefeat import ExportError
 from edgefeat_export._models.hdf5 import SavedArray, SavedLayer, SavedLayers
 from edgefeat_export._models.messages import first_line
+from edgefeat_export._models.normalization import finalize
 
 __all__ = ["checkpoint_layers", "restore"]
 
@@ -72,9 +73,7 @@ def restore(model: Any, prefix: Path, left_out: Callable[[Any], object]) -> None
         raise ExportError("its weights are not those of these layers: it lacks some of them") from error
     except (tf.errors.OpError, ValueError, IndexError) as error:
         raise ExportError(f"its weights are not those of these layers: {first_line(error)}") from error
-    for layer in model._flatten_layers():
-        if hasattr(layer, "finalize_state") and not left_out(layer):  # Normalization computes with a copy
-            layer.finalize_state()
+    finalize(model, left_out)
     for variable in model.weights:
         if variable.dtype.is_floating and not np.isfinite(variable.numpy().astype(np.float32)).all():
             raise ExportError(f"array {variable.name!r} contains values that are not finite")

@@ -19,11 +19,14 @@ from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.architectures import Entry, StateDict
 from edgefeat_export._models.checkpoint import checkpoint_layers
 from edgefeat_export._models.hdf5 import SavedLayer, SavedLayers, saved_layers
+from edgefeat_export._models.normalization import finalize, square_deviations
+from edgefeat_export._models.saved.recognition import POINTER_REMEDY, is_pointer
 from edgefeat_export._spec import checkpoint_of, weights_file
 
 __all__ = ["copy_weights", "load_weights"]
 
 _DTYPES = ("F64", "F32", "F16")
+_MOST_TOLD = 6
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -36,6 +39,8 @@ def load_weights(model: keras.Model, file: str, state_dict: StateDict | None) ->
     another network, naming the first layer that differs, and ExportError if it is damaged or not of the kind it claims.
     """
     path = weights_file(file)
+    if path.is_file() and is_pointer(path):
+        raise ExportError(f"weights {file} are a {POINTER_REMEDY}")
     try:
         if checkpoint_of(file) is not None:
             _load_layers(model, checkpoint_layers(path))
@@ -59,6 +64,8 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     layers = {layer.name: layer for layer in source.layers}
     for layer in target.layers:
         layer.set_weights(layers[layer.name].get_weights())
+    square_deviations(target)
+    finalize(target)
 
 
 class _MismatchError(Exception):
@@ -77,8 +84,8 @@ def _load_layers(model: keras.Model, saved: SavedLayers) -> None:
     for layer, of_file in pairs:
         for variable, array in zip(_variables(layer), of_file.arrays, strict=True):
             variable.assign(array.read().astype(variable.dtype))
-        if hasattr(layer, "finalize_state"):  # Normalization caches values computed from its weights
-            layer.finalize_state()
+    square_deviations(model)
+    finalize(model)
 
 
 def _by_name(layers: Sequence[keras.Layer], saved: SavedLayers) -> list[tuple[keras.Layer, SavedLayer]]:
@@ -155,7 +162,8 @@ def _saved_shapes(layer: SavedLayer) -> Shapes:
 
 
 def _told(shapes: Shapes) -> str:
-    return ", ".join(map(str, shapes)) or "no weights"
+    told = ", ".join(map(str, shapes[:_MOST_TOLD])) or "no weights"
+    return told if len(shapes) <= _MOST_TOLD else f"{told} and {len(shapes) - _MOST_TOLD} more arrays"
 
 
 def _load_state_dict(model: keras.Model, path: Path, state_dict: StateDict | None) -> None:

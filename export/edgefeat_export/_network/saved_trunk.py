@@ -21,7 +21,7 @@ from edgefeat_export._models.saved.embedded import embedded
 from edgefeat_export._models.saved.graph import inputs_of, is_keras2, needs
 from edgefeat_export._models.saved.model import load_model
 from edgefeat_export._models.saved.picture_inputs import PictureInput, input_name, picture_input
-from edgefeat_export._models.saved.scaling import graph_arithmetic, own_scaling, scaling_hint
+from edgefeat_export._models.saved.scaling import OwnScaling, graph_arithmetic, own_scaling, scaling_hint
 from edgefeat_export._network.alternatives import code_in, last_without_code, remedy
 from edgefeat_export._network.cut import cut
 from edgefeat_export._network.trunk import Trunk, check_layers
@@ -139,10 +139,19 @@ def _preprocessing(
     """Return the preprocessing of RGB pixels 0..255, its name, and notes about it for the user."""
     own = own_scaling(model, picture.name)
     notes = [f"layer {name!r} is left out, as requested: its input passes unchanged" for name in spec.skipped]
-    if own is not None:
-        notes.append(f"the model scales its own pixels: {own}")
-        if spec.preprocess not in (None, "raw"):
+    if picture.is_whole and spec.preprocess not in (None, "raw"):
+        raise ArgumentError(
+            f"model {spec.backbone} takes whole numbers, which --preprocess {spec.preprocess} does not leave (allowed: "
+            "raw, the default of such a model)"
+        )
+    if own is not None and (own.is_for_bytes or spec.preprocess is not None):
+        notes.append(f"the model scales its own pixels: {own.words}")
+        if own.is_for_bytes and spec.preprocess not in (None, "raw"):
             notes.append(f"--preprocess {spec.preprocess} is applied in addition: leave it out unless you want both")
+    elif picture.is_whole:
+        notes.append("the model takes whole numbers: pixels from 0 to 255")
+    elif own is not None:
+        raise ArgumentError(_scaling_to_continue(spec, own))
     elif spec.preprocess is None:
         raise ArgumentError(_unknown_scaling(spec, whole))
     name = spec.preprocess or "raw"
@@ -153,6 +162,16 @@ def _preprocessing(
     if picture.channels is None:
         return lambda pixels: ops.squeeze(scale(gray(pixels)), axis=-1), name, tuple(notes)
     return lambda pixels: scale(gray(pixels)), name, tuple(notes)
+
+
+def _scaling_to_continue(spec: NetworkSpec, own: OwnScaling) -> str:
+    low, high = min(*own.black, *own.white), max(*own.black, *own.white)
+    return (
+        f"model {spec.backbone} begins with {own.words}, which makes {low:.4g} to {high:.4g} of pixels from 0 "
+        "to 255, so it may continue a scaling outside, and wrong scaling gives wrong features. Say which pixels it is "
+        "for: --preprocess unit (0 to 1), raw (0 to 255), tf (-1 to 1), torch, caffe or MEAN/DEVIATION. For example: "
+        f"edgefeat export {spec.backbone} --preprocess unit"
+    )
 
 
 def _unknown_scaling(spec: NetworkSpec, whole: Any) -> str:
@@ -166,8 +185,10 @@ def _unknown_scaling(spec: NetworkSpec, whole: Any) -> str:
             "pixels that is for: --preprocess raw (0 to 255), unit (0 to 1), tf (-1 to 1), torch, caffe or "
             f"MEAN/DEVIATION. For example: edgefeat export {spec.backbone} --preprocess raw"
         )
+    is_graph = any(hasattr(layer, "first_arithmetic") for layer in whole.layers)
+    said = "is a graph that does not show how its pixels are scaled" if is_graph else "does not scale its own pixels"
     return (
-        f"model {spec.backbone} does not scale its own pixels, and wrong scaling gives wrong features{known}. Say how "
+        f"model {spec.backbone} {said}, and wrong scaling gives wrong features{known}. Say how "
         "they were scaled when it was trained: --preprocess tf (-1 to 1), unit (0 to 1), torch, caffe, raw (0 to 255) "
         f"or MEAN/DEVIATION. For example: edgefeat export {spec.backbone} --preprocess {mode}"
     )

@@ -70,3 +70,24 @@ def test_weights_have_the_names_that_the_graph_restores(tmp_path: Path) -> None:
         builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature}, saver=saver)
         builder.save()
     close(outputs(spec(tmp_path / "net"), PIXELS), computed(session, PIXELS, "final_result"))
+
+
+def test_the_graph_for_training_of_a_module_is_not_taken(tmp_path: Path) -> None:
+    """A module of TensorFlow Hub has two graphs, none of them to serve."""
+    session, trained = network(), network(end=lambda x: x * 0.0)
+    builder = v1.saved_model.Builder(str(tmp_path / "module"))
+    for one, tags in ((trained, ["train"]), (session, [])):
+        with one.graph.as_default():
+            image, classes = (one.graph.get_tensor_by_name(f"{name}:0") for name in ("input", "final_result"))
+            signature = v1.saved_model.predict_signature_def({"image": image}, {"prob": classes})
+            signatures = {"default": signature}
+            if one is trained:
+                builder.add_meta_graph_and_variables(one, tags, signatures)
+            else:
+                builder.add_meta_graph(tags, signatures)
+    builder.save()
+    found = outputs(spec(tmp_path / "module"), PIXELS)
+    with trained.graph.as_default():  # whose weights were saved
+        pooled = computed(trained, PIXELS, POOLED)
+        kernel = trained.run(next(one for one in v1.global_variables() if one.op.name == "final_training_ops/weights"))
+    close(found, tf.nn.softmax(pooled @ kernel))

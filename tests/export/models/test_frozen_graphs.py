@@ -220,3 +220,33 @@ def test_any_change_of_the_file_is_loaded_or_one_clear_error(
     path.write_bytes(bytes(changed[:end]))
     with suppress(EdgefeatError):
         build_trunk(spec(path))
+
+
+def test_a_slice_to_the_largest_number_goes_to_the_end(tmp_path: Path) -> None:
+    """Converters from other frameworks write the end as the largest number of 64 bits."""
+
+    def sliced(x: Any) -> Any:
+        most = tf.constant([2**63 - 1, 2**63 - 1], tf.int64)
+        return tf.strided_slice(x, tf.constant([0, 0], tf.int64), most, tf.constant([1, 1], tf.int64)) * 1.5
+
+    session = network(end=sliced)
+    path = frozen(session, tmp_path / "converted.pb")
+    close(outputs(spec(path), PIXELS), computed(session, PIXELS, "final_result"))
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_a_graph_for_training_is_refused(is_training: bool, tmp_path: Path) -> None:
+    def normalized(x: Any) -> Any:
+        ones, zeros = tf.ones(8), tf.zeros(8)
+        mean, variance = (None, None) if is_training else (zeros + 0.25, ones * 4)
+        image = tf.reshape(x, [-1, 1, 1, 8])
+        options = {"mean": mean, "variance": variance, "is_training": is_training}
+        return tf.reshape(v1.nn.fused_batch_norm(image, ones, zeros, name="norm", **options)[0], [-1, 8])
+
+    session = network(end=normalized)
+    path = frozen(session, tmp_path / "graph.pb")
+    if is_training:
+        with pytest.raises(ExportError, match="is a graph for training: 'norm' normalizes an image by the others"):
+            build_trunk(spec(path))
+    else:
+        close(outputs(spec(path), PIXELS), computed(session, PIXELS, "final_result"))

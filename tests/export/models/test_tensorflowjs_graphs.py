@@ -223,5 +223,5 @@ def test_the_arithmetic_before_the_network_is_said(layers: tuple[str, ...], copy
     with pytest.raises(ArgumentError, match=r"begins with pixels \* 0\.00784314 - 1, and wrong .* --preprocess raw"):
         build_trunk(whole(copy, preprocess=None, layers=layers))
     edit(copy, lambda content: node(content, "net/first/Relu6")["input"].__setitem__(0, "photo"))
-    with pytest.raises(ArgumentError, match="does not scale its own pixels, and wrong"):
+    with pytest.raises(ArgumentError, match="is a graph that does not show how its pixels are scaled, and wrong"):
         build_trunk(whole(copy, preprocess=None, layers=layers))

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from edgefeat import ArgumentError
+from edgefeat_export._models.normalization import finalize
 from edgefeat_export._models.saved.formats.loading import load_layers, shortened
 from edgefeat_export._models.saved.graph import inputs_of, is_keras2, is_model, library_of, scope_name
 from edgefeat_export._models.saved.picture_inputs import (
@@ -64,9 +65,12 @@ def _sized(model: Any, spec: NetworkSpec) -> Any:
             raise ArgumentError(f"model {spec.backbone} takes {sides} images, not {wanted[0]}x{wanted[1]}")
         height, width = (side or other for side, other in zip(own, wanted, strict=True))
         shapes.append(picture.shape(height, width))
+    converter = getattr(model, "preprocessor", None)  # of a task of KerasHub, which a copy of its layers lacks
     model = _in_float32(model, spec)
     if any(tuple(source.shape) != (None, *shape) for source, shape in zip(inputs_of(model), shapes, strict=True)):
         model = _fixed(model, shapes, spec)
+    if converter is not None and getattr(model, "preprocessor", None) is None:
+        object.__setattr__(model, "preprocessor", converter)  # not as a layer of the model
     _rename(model)
     return model
 
@@ -175,4 +179,5 @@ def _with_weights_of(model: Any, like: Any) -> Any:
         ]
         if weights:  # an input of a clone may have another name
             like.get_layer(layer.name).set_weights(weights)
+    finalize(like)
     return like

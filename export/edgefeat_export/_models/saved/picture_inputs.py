@@ -19,19 +19,23 @@ __all__ = [
 
 #: An input without a channel axis and with fewer rows or columns than this is a table of numbers.
 _LEAST_SIDE = 8
+#: Types of whole numbers that hold pixels from 0 to 255.
+_WHOLE = ("uint8", "uint16", "int16", "int32", "int64", "uint32", "uint64")
 
 
 @dataclass(frozen=True, slots=True)
 class PictureInput:
     """An input that takes an image. Sides are None if the model accepts any size.
 
-    `channels` is None if the model takes H x W without a channel axis, which is gray.
+    `channels` is None if the model takes H x W without a channel axis, which is gray. `is_whole` means that it takes
+    whole numbers, not scaled ones.
     """
 
     name: str
     height: int | None
     width: int | None
     channels: int | None
+    is_whole: bool = False
 
     @property
     def color(self) -> Literal["rgb", "gray"]:
@@ -52,10 +56,11 @@ def picture_input(source: Any) -> PictureInput | None:
     """Return how a symbolic input takes an image, or None if it takes something else."""
     shape = tuple(source.shape)[1:]
     name = input_name(source)
+    is_whole = getattr(source.dtype, "name", source.dtype) in _WHOLE
     if len(shape) == 3 and shape[2] in (1, 3, None):
-        return PictureInput(name, shape[0], shape[1], shape[2] or 3)
+        return PictureInput(name, shape[0], shape[1], shape[2] or 3, is_whole)
     if len(shape) == 2 and None not in shape and min(shape) >= _LEAST_SIDE:
-        return PictureInput(name, shape[0], shape[1], None)
+        return PictureInput(name, shape[0], shape[1], None, is_whole)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Recognize a saved model and its Keras version by content: a Keras archive, an HDF5 file or a SavedModel folder."""
+"""Recognize a saved model, of whatever kind, and the Keras version that wrote it, by content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from edgefeat import ArgumentError, EdgefeatError, ExportError
 from edgefeat_export._models.hdf5 import LARGEST_EXPANSION, hdf5_attributes
 from edgefeat_export._spec import MODEL_SUFFIXES
 
-__all__ = ["ARCHIVED", "SavedModel", "check_expansion", "missing_weights", "saved_model"]
+__all__ = [
+    "ARCHIVED",
+    "POINTER_REMEDY",
+    "SavedModel",
+    "check_expansion",
+    "is_pointer",
+    "missing_weights",
+    "saved_model",
+]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -34,22 +42,30 @@ _BROWSER = "model.json"
 
 #: The files of a Keras archive, which some people unpack.
 ARCHIVED = ("config.json", "metadata.json", "model.weights.h5")
+#: Files that a preset of KerasHub has beside these.
+_OF_PRESET = ("preprocessor.json", "task.json")
+
+# The first bytes of gzip, bzip2, xz and Zstandard: TensorFlow Hub and Kaggle give a SavedModel as .tar.gz.
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+_POINTER = b"version https://git-lfs"
+_LONGEST_POINTER = 1024
+POINTER_REMEDY = "Git LFS pointer, not the file itself: fetch it with `git lfs pull`"
 
 #: Files often mistaken for a Keras model, by their first bytes or suffix, with what to do instead.
 _FOREIGN_STARTS: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
+    (_POINTER, f"is a {POINTER_REMEDY}"),
     (b"\xef\xbf\xbdHDF", "is an HDF5 file damaged by saving it as text: get it again"),
     (b"<!DOCTYPE", "is a web page, not the file you wanted to download: download it again"),
     (b"<!doctype", "is a web page, not the file you wanted to download: download it again"),
     (b"<html", "is a web page, not the file you wanted to download: download it again"),
-    (
-        b"\x80\x02",
-        "is pickled, perhaps by PyTorch or Keras 1; it is not loaded, because unpickling runs code from the file",
+    *(
+        (
+            b"\x80" + bytes([protocol]),
+            "is pickled, perhaps by PyTorch or Keras 1; it is not loaded, because unpickling runs code from the file",
+        )
+        for protocol in (2, 3, 4, 5)
     ),
-    (
-        b"\x80\x04",
-        "is pickled, perhaps by PyTorch or Keras 1; it is not loaded, because unpickling runs code from the file",
-    ),
+    *((begin, "is compressed: unpack it, as with tar -xf, and name what was in it") for begin in _COMPRESSED),
 )
 _FOREIGN_SUFFIXES = {
     ".tflite": "is a TFLite file: it is already converted and cannot be cut or compared with Keras",
@@ -213,6 +229,9 @@ def _folder(path: Path) -> SavedModel:
         link = next((name for name in ARCHIVED if (path / name).is_symlink()), None)
         if link is not None:
             raise ExportError(f"model {path} contains a link, {link!r} (allowed: regular files)")
+        if any((path / name).is_file() for name in _OF_PRESET):
+            raise ArgumentError(f"model {path} is the folder of a preset of KerasHub: name it hub:{path}")
+        _check_pointers(path, *(path / name for name in ARCHIVED))
         return SavedModel(path, "unpacked", None, "", {})
     if not (path / "saved_model.pb").is_file():
         candidates = sorted(
@@ -227,11 +246,27 @@ def _folder(path: Path) -> SavedModel:
         link = next((name for name in [*folders, *files] if os.path.islink(os.path.join(folder, name))), None)
         if link is not None:
             raise ExportError(f"model {path} contains a link, {link!r} (allowed: regular files)")
+        _check_pointers(path, *(Path(folder, name) for name in files))
     from edgefeat_export._models.saved.metadata import layers_of_folder
 
     config = layers_of_folder(path)
     keras, version = (2, "2") if config else (None, "")
     return SavedModel(path, "folder", keras, version, config, path / "variables" / "variables")
+
+
+def _check_pointers(model: Path, *files: Path) -> None:
+    """Raise ExportError if a file of the model is what Git leaves in its place without Git LFS."""
+    for file in files:
+        if is_pointer(file):
+            raise ExportError(f"model {model} contains, as {file.name}, a {POINTER_REMEDY}")
+
+
+def is_pointer(file: Path) -> bool:
+    """Return whether a file is what Git leaves in its place without Git LFS."""
+    if file.stat().st_size > _LONGEST_POINTER:
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(_POINTER)) == _POINTER
 
 
 def check_expansion(path: Path, member: zipfile.ZipInfo) -> None:

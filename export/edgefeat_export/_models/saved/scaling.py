@@ -6,9 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from edgefeat_export._models.saved.graph import calls, inputs_of, is_model, key
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["graph_arithmetic", "own_scaling", "scaling_hint"]
+from edgefeat_export._models.saved.graph import calls, functional, inputs_of, is_model, key
+
+__all__ = ["OwnScaling", "graph_arithmetic", "own_scaling", "scaling_hint"]
+
+#: A network takes numbers that are at most this far apart, unless they are pixels less their mean.
+_MOST_APART = 32.0
+#: Pixels less their mean are on both sides of 0, at least as far.
+_LEAST_ASIDE = 20.0
 
 #: Layers that do not change pixel values at inference, or change only the size.
 _PASSED = frozenset(
@@ -60,7 +68,27 @@ _FAMILIES = tuple(
 )
 
 
-def own_scaling(model: Any, picture: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class OwnScaling:
+    """What scales pixels inside a model, in words, and what it makes of a black and of a white image in each channel.
+
+    These are empty if they could not be computed.
+    """
+
+    words: str
+    black: tuple[float, ...]
+    white: tuple[float, ...]
+
+    @property
+    def is_for_bytes(self) -> bool:
+        """Whether its input are pixels from 0 to 255, as far as that can be known: it may continue another scaling."""
+        ends = [sorted(pair) for pair in zip(self.black, self.white, strict=True)]
+        if all(high - low <= _MOST_APART for low, high in ends):
+            return True
+        return all(high - low <= 255.5 and low <= -_LEAST_ASIDE and high >= _LEAST_ASIDE for low, high in ends)
+
+
+def own_scaling(model: Any, picture: str) -> OwnScaling | None:
     """Return what scales the pixels inside `model`, after the input named `picture`; None if nothing does.
 
     Recognizes Rescaling, Normalization and the arithmetic that a `preprocess_input` leaves in a graph, before the first
@@ -69,11 +97,39 @@ def own_scaling(model: Any, picture: str) -> str | None:
     source = next((one for one in inputs_of(model) if str(one.name).partition(":")[0] == picture), None)
     if source is None:
         return None
-    found = list(_behind(model, source))
-    return ", ".join(found) or None
+    steps = list(_behind(model, source))
+    if not steps:
+        return None
+    return OwnScaling(", ".join(step.words for step in steps), *_ends(source, steps[-1]))
 
 
-def _behind(model: Any, source: Any) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A layer that scales pixels, in words. `path` leads to its result: pairs of an input and a tensor computed of it,
+    the first in the model, others in inner models.
+    """
+
+    words: str
+    path: tuple[tuple[Any, Any], ...]
+
+
+def _ends(source: Any, last: _Step) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return what the steps up to the `last` make of a black and of a white image, in each channel."""
+    shape = [side or 1 for side in source.shape[1:]]
+    kind = getattr(source.dtype, "as_numpy_dtype", source.dtype)
+    found: NDArray[Any] = np.stack([np.zeros(shape, kind), np.full(shape, 255, kind)])
+    try:
+        for given, made in last.path:
+            if given is not made:
+                found = np.asarray(functional([given], made)([found], training=False))
+        # Not of the border, which may be padded.
+        black, white = np.median(found.reshape(2, -1, found.shape[-1]).astype(np.float64), axis=1).tolist()
+    except Exception:  # noqa: BLE001  # Keras raises many types for a part that needs more than the image
+        return (), ()
+    return tuple(black), tuple(white)
+
+
+def _behind(model: Any, source: Any) -> Iterator[_Step]:
     """Yield what scales the tensor `source` of `model`, up to the first layer that does anything else."""
     reached = {key(source)}
     for call in calls(model):
@@ -85,7 +141,8 @@ def _behind(model: Any, source: Any) -> Iterator[str]:
                 inside for inside, given in zip(inputs_of(layer), call.sources, strict=False) if key(given) in reached
             ] or [None]
             inner = list(_behind(layer, taken)) if taken is not None else []
-            yield from inner
+            (into, *_) = [tensor for tensor in call.sources if key(tensor) in reached]
+            yield from (_Step(step.words, ((source, into), *step.path)) for step in inner)
             if not inner and not _only_passes(layer):
                 return
         else:
@@ -93,7 +150,7 @@ def _behind(model: Any, source: Any) -> Iterator[str]:
             if kind is None:
                 return
             if kind:
-                yield kind
+                yield _Step(kind, ((source, call.results[0]),))
         reached.update(key(tensor) for tensor in call.results)
 
 

@@ -32,8 +32,9 @@ _NOT_RUN = "whose code is not run"
 REMEDY = ": replace it with a Keras layer, or save the model cut before it"
 
 _MODULE = r"(?:tf_)?keras(?:\.[a-z0-9_]+)*"
-#: Classes in a config that are not layers: Keras 2's form of a tuple, a shape, a type and an array of numbers.
-_VALUES = ("__tuple__", "__numpy__", "__tensor__", "TensorShape")
+#: Classes in a config that are not layers: Keras 2's form of a tuple, the dots in `x[..., 0]`, a shape, a type and an
+#: array of numbers.
+_VALUES = ("__tuple__", "__ellipsis__", "__numpy__", "__tensor__", "TensorShape")
 
 
 def saved_layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:

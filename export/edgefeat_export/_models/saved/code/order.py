@@ -12,6 +12,10 @@ from edgefeat_export._models.saved.recognition import SavedModel
 __all__ = ["check_order"]
 
 
+#: What Keras 2 writes in place of a layer's name for a number that comes before the tensor.
+_CONSTANT = "_CONSTANT_VALUE"
+
+
 def check_order(saved: SavedModel) -> None:
     """Raise ExportError, naming the layer, if one is called on a tensor that only it or no layer gives."""
     for model in (saved.config, *saved_layers(saved.config)):
@@ -56,6 +60,8 @@ def _names_no_call(value: Any, names: set[str]) -> bool:
     """Return whether a list somewhere in `value` is Keras 2's name of a tensor, but with other numbers or no layer."""
     if not isinstance(value, list):
         return False
+    if len(value) == 4 and value[0] == _CONSTANT and value[0] not in names:  # as in `1 - x`
+        return _names_no_call(list(value[3].values()) if isinstance(value[3], dict) else value[3], names)
     if len(value) == 4 and isinstance(value[0], str) and (value[0] in names or isinstance(value[3], dict)):
         return value[0] not in names or any(type(number) is not int for number in value[1:3])
     return any(_names_no_call(item, names) for item in value)

@@ -153,11 +153,13 @@ def _restore(model: Any, saved: SavedModel, checkpoint: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of a SavedModel's metadata with its encoded tuples and shapes decoded."""
+    """Return a value of a SavedModel's metadata with its encoded tuples, shapes and dots decoded."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if not isinstance(value, dict):
         return value
     if value.get("class_name") in ("__tuple__", "TensorShape"):
         return tuple(_plain(item) for item in value["items"])
+    if value.get("class_name") == "__ellipsis__":
+        return Ellipsis
     return {name: _plain(item) for name, item in value.items()}

@@ -164,7 +164,7 @@ def _described(config: dict[str, Any]) -> Any:
 def _known_by_name(saved: SavedModel) -> Iterator[Path]:
     """Yield a path to the file with the suffix by which Keras recognizes the format."""
     suffix = ".keras" if saved.kind == "archive" else ".h5"
-    if saved.path.name.lower().endswith((suffix, ".hdf5") if suffix == ".h5" else suffix):
+    if saved.path.name.endswith((suffix, ".hdf5") if suffix == ".h5" else suffix):  # not .H5, for Keras
         yield saved.path
         return
     with tempfile.TemporaryDirectory(prefix="edgefeat-") as folder:

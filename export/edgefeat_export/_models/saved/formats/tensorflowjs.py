@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
+from edgefeat_export._models.normalization import finalize
 from edgefeat_export._models.saved.formats.tensorflowjs_files import listed_arrays
 from edgefeat_export._models.saved.recognition import SavedModel
 
@@ -30,9 +31,7 @@ def assign_weights(model: Any, saved: SavedModel) -> None:
     for variable, value in zip(model.weights, values, strict=True):
         if value is not None:
             variable.assign(value.astype(_dtype(variable)))
-    for layer in model._flatten_layers():
-        if hasattr(layer, "finalize_state"):  # Normalization computes with a copy
-            layer.finalize_state()
+    finalize(model)
 
 
 class _MismatchError(Exception):

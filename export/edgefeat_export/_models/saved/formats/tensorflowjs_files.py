@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
+from edgefeat_export._models.saved.recognition import POINTER_REMEDY, is_pointer
 
 __all__ = ["listed_arrays"]
 
@@ -81,4 +82,6 @@ def _file(model: Path, name: str) -> bytes:
         raise ExportError(f"model {model} takes its weights from {name!r} (allowed: files in its own folder)")
     if not path.is_file():
         raise ExportError(f"model {model} is incomplete: {name}, with its weights, is missing: copy the whole folder")
+    if is_pointer(path):
+        raise ExportError(f"model {model} has, as {name}, a {POINTER_REMEDY}")
     return path.read_bytes()

@@ -11,7 +11,16 @@ __all__ = ["first_arithmetic"]
 
 _SIGNS = {"Add": "+", "AddV2": "+", "Div": "/", "Mul": "*", "RealDiv": "/", "Sub": "-"}
 _COMMUTES = ("Add", "AddV2", "Mul")
-_PASSED = ("Cast", "Identity", "StopGradient")
+#: Operations that leave pixels as they are, or change only the size of the image.
+_PASSED = frozenset(
+    """
+    Cast ExpandDims Identity MirrorPad Pad PadV2 Reshape ResizeArea ResizeBicubic ResizeBilinear
+    ResizeNearestNeighbor Squeeze StopGradient
+    """.split()
+)
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+#: Operations that do not take pixels.
+_ASIDE = ("Rank", "Shape", "ShapeN", "Size")
 
 
 def first_arithmetic(graph: Any) -> str:
@@ -22,8 +31,14 @@ def first_arithmetic(graph: Any) -> str:
 def _steps(tensor: Any) -> Iterator[str]:
     import tensorflow as tf
 
-    while len(tensor.consumers()) == 1:
-        (operation,) = tensor.consumers()
+    while len(takers := [one for one in tensor.consumers() if one.type not in _ASIDE]) == 1:
+        (operation,) = takers
+        if operation.type in _CALLS:
+            inside = _inside(operation, tensor)
+            if inside is None:
+                return
+            tensor = inside
+            continue
         if operation.type not in _PASSED:
             other = next((one for one in operation.inputs if one is not tensor), None)
             if operation.type not in _SIGNS or other is None:
@@ -36,3 +51,10 @@ def _steps(tensor: Any) -> Iterator[str]:
             numbers = ",".join(f"{number:.6g}" for number in np.ravel(value))
             yield f"{_SIGNS[operation.type]} {numbers}"
         tensor = operation.outputs[0]
+
+
+def _inside(call: Any, tensor: Any) -> Any | None:
+    """Return the argument of the function that is called with the tensor; None if it is not known."""
+    function = call.graph._get_function(call.get_attr("f").name)
+    place = next(index for index, given in enumerate(call.inputs) if given is tensor)
+    return None if function is None else function.graph.inputs[place]

@@ -175,4 +175,15 @@ def check(path: Path, graph: Graph) -> None:
             f"model {path} decides or repeats what it computes, by {', '.join(control)} (allowed: graphs without "
             f"control flow): convert only the network{graph.remedy}"
         )
+    trained = next((node.name for node in graph.definition.node if _is_trained(node)), None)
+    if trained is not None:
+        raise ExportError(
+            f"model {path} is a graph for training: {trained!r} normalizes an image by the others beside it (allowed: "
+            "graphs for inference): freeze or save the graph that is built with training off"
+        )
     check_operations(path, graph.definition, graph.outputs.values(), remedy=graph.remedy)
+
+
+def _is_trained(node: Any) -> bool:
+    """Return whether a batch normalization computes mean and variance itself, as it does unless it is told not to."""
+    return node.op.startswith("FusedBatchNorm") and ("is_training" not in node.attr or node.attr["is_training"].b)

@@ -15,8 +15,9 @@ from edgefeat_export._models.saved.metadata import saved_graph
 
 __all__ = ["folder_graph", "is_first_version"]
 
-#: The tag of the graph to serve, and the names of its signature: of a model, and of a module of TensorFlow Hub.
-_SERVED = "serve"
+#: The tags of the graphs to serve and to train, and the names of a signature: of a model, and of a module of TensorFlow
+#: Hub.
+_SERVED, _TRAINED = "serve", "train"
 _SIGNATURES = ("serving_default", "default")
 
 #: Operations that hold a variable, and the one that reads it.
@@ -41,7 +42,9 @@ def folder_graph(path: Path, *, divided: bool) -> Graph:
     from google.protobuf import json_format
 
     graphs = [graph for graph in saved_graph(path).meta_graphs if graph.signature_def]
-    found = next((graph for graph in graphs if _SERVED in graph.meta_info_def.tags), graphs[0] if graphs else None)
+    # A module of TensorFlow Hub has a graph without tags, and one for training.
+    graphs.sort(key=lambda graph: (_SERVED not in graph.meta_info_def.tags, _TRAINED in graph.meta_info_def.tags))
+    found = graphs[0] if graphs else None
     signatures = {} if found is None else {key: one for key, one in found.signature_def.items() if key[:2] != "__"}
     if found is None or not signatures:
         raise GraphError("it has no serving signature")

@@ -43,5 +43,7 @@ def _narrow(value: Any) -> None:
         value.list.type[:] = [short if kind == long else kind for kind in value.list.type]
     if value.tensor.dtype == long:
         if has_value(value.tensor):
-            value.tensor.CopyFrom(tf.make_tensor_proto(tf.make_ndarray(value.tensor).astype(np.int32)))
+            most = np.iinfo(np.int32)  # a slice to the end is often written as one to the largest number
+            values = tf.make_ndarray(value.tensor).clip(most.min, most.max).astype(np.int32)
+            value.tensor.CopyFrom(tf.make_tensor_proto(values))
         value.tensor.dtype = short
