@@ -1,12 +1,13 @@
 """`edgefeat extract --into` beside other bulk paths, in turn, on the same photos and cores.
 
-    python tests/stress/throughput.py BUNDLE PHOTOS --rounds 3 [--keras ALPHA] [--mediapipe PYTHON]
+    python tests/stress/throughput.py BUNDLE PHOTOS --rounds 3 [--copies N] [--keras ALPHA] [--mediapipe PYTHON]
 
 The contenders: edgefeat into a database; as many independent processes as cores, each with one thread and no database;
 onnxruntime with Pillow, in batches of 16, in one process and in one a core (as fastembed does it); Keras's
 `image_dataset_from_directory` and `predict`; MediaPipe's image embedder in a loop. PHOTOS holds JPEG and PNG files that
-all of them can read. For each: photos a second once it is loaded, and from start to end,
-best and median round, and the processor's time that a photo took, start included.
+all of them can read, all different: only edgefeat computes equal ones once. `--copies` makes more of them.
+For each: photos a second once it is loaded, and from start to end, best and median round, and the processor's time that
+a photo took, start included.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Contender:
         self.used: list[float] = []
         self._command = command
         self._shares = [photos[start::processes] for start in range(processes)]
-        self._count = len(photos)
+        self.count = len(photos)
 
     def run(self) -> None:
         """One round."""
@@ -125,9 +126,9 @@ class Contender:
             if process.returncode:
                 raise SystemExit(f"{self.name} failed: {' '.join(process.args)[:2000]}")  # type: ignore[arg-type]
         done = time.monotonic()
-        self.loaded.append(self._count / (done - ready))
-        self.total.append(self._count / (done - begun))
-        self.used.append(1e3 * (_processor_seconds() - used) / self._count)
+        self.loaded.append(self.count / (done - ready))
+        self.total.append(self.count / (done - begun))
+        self.used.append(1e3 * (_processor_seconds() - used) / self.count)
 
 
 def _spooled(text: str) -> IO[str]:
@@ -143,21 +144,19 @@ def _processor_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def main() -> int:
-    """Every contender in turn, round after round."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--variant", default="tflite-float32")
-    parser.add_argument("--engine", default="litert")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--keras", metavar="ALPHA", help="also Keras, with MobileNetV2 of that width")
-    parser.add_argument("--mediapipe", metavar="PYTHON", help="also MediaPipe, run by a Python that has it")
-    given = parser.parse_args()
-    photos = sorted(str(path) for path in given.photos.rglob("*") if path.is_file())
-    work = Path(tempfile.mkdtemp())
+def _copied(photos: Path, copies: int, folder: Path) -> Path:
+    """Return a folder with so many files of each photo: the same image, but a few bytes after its end differ."""
+    for path in sorted(path for path in photos.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        for copy in range(copies):
+            made = folder / str(copy) / path.relative_to(photos)
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_bytes(data + b"copy %d" % copy)
+    return folder
+
+
+def _contenders(given: argparse.Namespace, folder: Path, work: Path) -> list[Contender]:
+    photos = sorted(str(path) for path in folder.rglob("*") if path.is_file())
     cores, size = given.cores, str(given.size)
     model = str(given.bundle / f"{given.variant}.{given.variant.partition('-')[0]}")
     onnx = str(given.bundle / f"onnx-{given.variant.partition('-')[2]}.onnx")
@@ -166,7 +165,7 @@ def main() -> int:
     def ours() -> list[str]:
         (work / "features.db").unlink(missing_ok=True)
         into = ["--into", str(work / "features.db"), "--json", "--workers", str(cores)]
-        return [sys.executable, "-m", "edgefeat", "extract", str(given.bundle), str(given.photos), *into, *chosen]
+        return [sys.executable, "-m", "edgefeat", "extract", str(given.bundle), str(folder), *into, *chosen]
 
     def script(text: str, *arguments: str, python: str = sys.executable) -> Callable[[], list[str]]:
         return lambda: [python, "-c", text, *arguments]
@@ -181,23 +180,47 @@ def main() -> int:
     if given.keras:
         # Without what Keras imports only where it is installed: pandas, scikit-learn and others.
         (work / "keras_features.py").write_text(_KERAS)
-        keras = [str(work / "keras_features.py"), str(given.photos), given.keras, size]
+        keras = [str(work / "keras_features.py"), str(folder), given.keras, size]
         command = alone(keras, distributions_of(["tensorflow"]))
         contenders.append(Contender("keras", lambda: command, photos, 1))
     if given.mediapipe:
         contenders.append(Contender("mediapipe", script(_MEDIAPIPE, model, python=given.mediapipe), photos, 1))
-    for turn in range(given.rounds):
+    return contenders
+
+
+def _measure(contenders: list[Contender], rounds: int) -> None:
+    for turn in range(rounds):
         for contender in contenders[turn % 2 :] + contenders[: turn % 2]:
             contender.run()
             print(
                 json.dumps({"round": turn, "contender": contender.name, "photos_s": contender.loaded[-1]}), flush=True
             )
-    head = f"photos a second, {len(photos)} photos"
+    head = f"photos a second, {contenders[0].count} photos"
     print(f"{head:36} {'median':>8} {'best':>8} {'with start':>11} {'CPU ms':>7}")
     for contender in contenders:
         loaded, total = statistics.median(contender.loaded), statistics.median(contender.total)
         used = statistics.median(contender.used)
         print(f"{contender.name:36} {loaded:8.1f} {max(contender.loaded):8.1f} {total:11.1f} {used:7.2f}")
+
+
+def main() -> int:
+    """Every contender in turn, round after round."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--copies", type=int, default=1, help="give each photo so many times, as files that differ")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--variant", default="tflite-float32")
+    parser.add_argument("--engine", default="litert")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--keras", metavar="ALPHA", help="also Keras, with MobileNetV2 of that width")
+    parser.add_argument("--mediapipe", metavar="PYTHON", help="also MediaPipe, run by a Python that has it")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        photos = given.photos if given.copies == 1 else _copied(given.photos, given.copies, work / "photos")
+        _measure(_contenders(given, photos, work), given.rounds)
     return 0
 
 

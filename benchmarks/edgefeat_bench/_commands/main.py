@@ -72,6 +72,9 @@ def exit_status(command: click.Command, name: str) -> int:
     except EdgefeatError as error:
         click.echo(f"{name}: {told(error)}", err=True)
         return 2 if isinstance(error, ArgumentError) else 1
+    except OSError as error:  # a folder that may not be written, a full disk
+        click.echo(f"{name}: {error.filename or 'a file'} cannot be used: {error.strerror or error}", err=True)
+        return 1
     return status if isinstance(status, int) else 0
 
 

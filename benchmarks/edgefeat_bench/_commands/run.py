@@ -90,16 +90,21 @@ def command(bundle: Path, threads: tuple[int, ...], as_json: bool, **options: An
     for count in counts:
         one = replace(settings, threads=count)
         path = result_path(one, opened)
+        earlier = _time_of(path)
         try:
             found.append(run(one, command=shlex.join(["edgefeat-bench", *sys.argv[1:]]), tell=_tell, show=True))
         except KeyboardInterrupt:
-            if path.exists():
+            if path.exists() and (one.resume or _time_of(path) != earlier):
                 _tell(f"complete rounds are in {path}; resume with the same command and --resume")
             raise
         _show(found[-1], path, as_json=as_json)
     if as_json:
         echo_json([to_json(one) for one in found])
     return 0
+
+
+def _time_of(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _settings(bundle: Path, options: dict[str, Any]) -> Settings:

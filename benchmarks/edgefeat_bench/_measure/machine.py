@@ -34,9 +34,11 @@ def conditions() -> Conditions:
 
 
 def busy_seconds() -> float:
-    """Return the seconds that all cores together have worked since the machine started."""
-    times = psutil.cpu_times()
-    return float(sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal")))
+    """Return the seconds that the cores which this process may use have worked since the machine started."""
+    each = psutil.cpu_times(percpu=True)
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(each))
+    names = ("user", "nice", "system", "irq", "softirq", "steal")
+    return float(sum(getattr(each[core], name, 0.0) for core in allowed if core < len(each) for name in names))
 
 
 def process_seconds(pid: int) -> float:

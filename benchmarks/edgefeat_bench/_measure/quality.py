@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefeat import ArgumentError
+from edgefeat import ArgumentError, PictureError
 from edgefeat._bundle.fidelity import cosines, nearest, overlap
+from edgefeat._images.form import PictureForm
+from edgefeat._images.picture import read_picture
 from edgefeat._images.sources.folders import pictures_in
 from edgefeat_bench._contenders.registry import REFERENCE, has_own_features
 from edgefeat_bench._contenders.worker_process import WorkerError
@@ -17,17 +20,35 @@ from edgefeat_bench._records import Contender, Quality, Run
 from edgefeat_bench._setup.setup import Setup
 
 _MOST = 2000
+# Photos of a label, for a neighbour and for cross-validation.
+_LEAST = 2
 
 
 def labelled_photos(folder: str) -> tuple[list[str], NDArray[np.str_]]:
     """Return the photos of `folder`, which has a folder for each label, and their labels. Raises ArgumentError."""
     labels = sorted(one for one in Path(folder).iterdir() if one.is_dir()) if Path(folder).is_dir() else []
-    found = [(file, label.name) for label in labels for file in pictures_in(str(label))]
-    counts = np.unique([label for _, label in found], return_counts=True)[1] if found else np.zeros(0)
-    if len(counts) < 2 or counts.min() < 2:
+    found = {label.name: list(pictures_in(str(label))) for label in labels}
+    found = {label: files for label, files in found.items() if files}
+    if len(found) < 2 or min(map(len, found.values())) < _LEAST:
         raise ArgumentError(f"labelled photos {folder!r} (expected: a folder with a folder of photos for each label)")
-    chosen = found[:: -(-len(found) // _MOST)]
-    return [file for file, _ in chosen], np.array([label for _, label in chosen])
+    step = -(-sum(map(len, found.values())) // _MOST)
+    chosen = {label: files[::step] if len(files) >= _LEAST * step else files[:_LEAST] for label, files in found.items()}
+    every = [(file, label) for label, files in chosen.items() for file in files]
+    return [file for file, _ in every], np.array([label for _, label in every])
+
+
+def _readable(files: list[str], labels: NDArray[np.str_], tell: Callable[[str], None]) -> NDArray[np.intp]:
+    """Return the places of the photos that can be read, of labels that then still have enough."""
+    form, places = PictureForm(32, 32), []
+    for place, file in enumerate(files):
+        try:
+            read_picture(file, form)
+        except PictureError as error:
+            tell(f"{file}: {error}")
+        else:
+            places.append(place)
+    counts = Counter(labels[places].tolist())
+    return np.array([place for place in places if counts[labels[place]] >= _LEAST], np.intp)
 
 
 def quality(setup: Setup, run: Run, tell: Callable[[str], None]) -> tuple[Quality, ...]:
@@ -35,6 +56,11 @@ def quality(setup: Setup, run: Run, tell: Callable[[str], None]) -> tuple[Qualit
     files, labels = labelled_photos(str(setup.settings.labelled))
     if not setup.facts.same_weights:
         tell("quality is not measured: there is no Keras model with the bundle's weights to compare with")
+        return ()
+    kept = _readable(files, labels, tell)
+    files, labels = [files[place] for place in kept], labels[kept]
+    if len(set(labels.tolist())) < 2:
+        tell("quality is not measured: fewer than two labels have photos that can be read")
         return ()
     reference = _features(setup, REFERENCE, files, tell)
     found = [_measured("keras float32", REFERENCE, reference, reference, labels)]

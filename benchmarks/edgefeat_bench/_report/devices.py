@@ -16,7 +16,7 @@ __all__ = ["device_differences", "device_rows", "device_runs"]
 _ASPECTS: dict[str, Callable[[DeviceRun], object]] = {
     "bundle": lambda run: f"{run.bundle} ({run.identity[:12]})",
     "decoding": lambda run: run.decoding,
-    "photos": lambda run: f"{len(run.photos)} of {_megapixels(run)} megapixels",
+    "photos": lambda run: f"{len(run.photos)} of {_megapixels(run)} megapixels, {run.photos[0]} and so on",
     "edgefeat": lambda run: run.edgefeat,
 }
 

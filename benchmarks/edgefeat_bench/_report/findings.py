@@ -16,6 +16,9 @@ PREDICT = "keras-predict"
 #: The kinds that are TensorFlow compiled for one shape of images.
 _COMPILED = ("tf-function", "tf-saved-model")
 
+# How a reason ends if only a package is missing.
+_NOT_INSTALLED = "not installed"
+
 # The bits of a Raspberry Pi's `get_throttled`: now, and since it started.
 _THROTTLED = 0xF000F
 
@@ -29,7 +32,11 @@ def valid(run: Run, side: str | None = None) -> list[Result]:
 
 def status_of(result: Result) -> str:
     """Return the status in words."""
-    return {"absent": "not installed", "died": "crashed"}.get(result.status, result.status)
+    if result.status == "absent":
+        return "not installed" if result.reason.endswith(_NOT_INSTALLED) else "cannot run it"
+    if result.status == "died":
+        return "crashed" if result.series else "did not start"
+    return result.status
 
 
 def name_of(result: Result) -> str:
@@ -69,6 +76,11 @@ def baseline(run: Run) -> Result | None:
     """Return what speed-ups are relative to: `model.predict`, or else the first other TensorFlow contender."""
     theirs = valid(run, "tensorflow")
     return next((result for result in theirs if result.contender.kind == PREDICT), theirs[0] if theirs else None)
+
+
+def predicted(run: Run) -> Result | None:
+    """Return `model.predict`, if it was measured and its features are right."""
+    return next((one for one in valid(run, "tensorflow") if one.contender.kind == PREDICT), None)
 
 
 def ours(run: Run) -> Result | None:
@@ -166,13 +178,18 @@ def titles(runs: Sequence[Run]) -> list[str]:
 
 
 def not_installed(run: Run) -> list[str]:
-    """Return the names of absent contenders; only the engine, where edgefeat runs nothing on it."""
+    """Return the names of contenders that are not installed; only the engine, where edgefeat runs nothing on it."""
     used = {result.contender.engine for result in run.results if result.status != "absent"}
     names = [
         f"edgefeat on {one.engine}" if one.kind == "edgefeat" and one.engine not in used else one.name
-        for one in (result.contender for result in run.results if result.status == "absent")
+        for one in (result.contender for result in run.results if status_of(result) == _NOT_INSTALLED)
     ]
     return list(dict.fromkeys(names))
+
+
+def unable(run: Run) -> list[str]:
+    """Return the names of contenders that are installed, but cannot run this network or did not start."""
+    return [result.contender.name for result in run.results if status_of(result) in ("cannot run it", "did not start")]
 
 
 def throttling(run: Run) -> list[str]:

@@ -20,7 +20,9 @@ def times(value: float) -> str:
 
 
 def interval(estimate: Estimate, scale: float = 1.0) -> str:
-    """Return `low to high`."""
+    """Return `low to high`; `-` for a single sample, which has no interval."""
+    if estimate.count < 2:
+        return "-"
     return f"{plain(estimate.low * scale)} to {plain(estimate.high * scale)}"
 
 

@@ -75,12 +75,29 @@ def _compared(old: Run, new: Run, tolerance: float, limits: Mapping[str, float])
             if measure == "speed" and name in both:
                 yield Check(measure, name, where, was, None, "not compared", "not timed in the new run")
             continue
+        if (why := _incomparable(old, new, measure, was, now)) is not None:
+            yield Check(measure.replace("_", " "), name, where, was, now, "not compared", why)
+            continue
         if measure in limits:
             fell, change = now.median < was.median - limits[measure], f"{now.median - was.median:+.4f}"
         else:
             fell = now.median < was.median * (1 - tolerance) and now.high < was.low
             change = f"{now.median / was.median - 1:+.0%}"
         yield Check(measure.replace("_", " "), name, where, was, now, "fell" if fell else "kept", change)
+
+
+def _incomparable(old: Run, new: Run, measure: str, was: Estimate, now: Estimate) -> str | None:
+    """Return why a figure of two runs cannot be compared, or None if it can."""
+    starts = [first_of(run.cold_starts, "tensorflow") for run in (old, new)]
+    apart = {
+        "memory": old.isolated != new.isolated,
+        "cold start": len({one.isolated for one in starts if one}) > 1,
+    }
+    if apart.get(measure) or (measure == "cold start's memory" and apart["cold start"]):
+        return "TensorFlow's process imported other packages in one of them"
+    if measure == "photos per second" and min(was.count, now.count) < 2:
+        return "measured once"
+    return None
 
 
 def _base(old: Run, new: Run) -> str:

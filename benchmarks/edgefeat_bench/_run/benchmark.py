@@ -12,11 +12,11 @@ import edgefeat
 from edgefeat_bench._measure.bulk import bulk
 from edgefeat_bench._measure.cold_start import cold_starts
 from edgefeat_bench._measure.costs import AXES
-from edgefeat_bench._measure.latency.race import race
+from edgefeat_bench._measure.latency.race import one_line, race
 from edgefeat_bench._measure.machine import conditions, this_machine
 from edgefeat_bench._measure.peak import peaks
 from edgefeat_bench._measure.quality import quality
-from edgefeat_bench._records import FORMAT, Run
+from edgefeat_bench._records import FORMAT, Conditions, Run
 from edgefeat_bench._run.resumption import resumed
 from edgefeat_bench._setup.settings import Settings
 from edgefeat_bench._setup.setup import Setup, set_up
@@ -34,12 +34,15 @@ def run(settings: Settings, *, command: str, tell: Callable[[str], None], show: 
     cannot run.
     """
     settings.output.mkdir(parents=True, exist_ok=True)
+    before = conditions()  # what follows keeps all cores busy
     setup = set_up(settings, tell)
     path = result_path(settings, setup.bundle)
-    fresh = _fresh(setup, command)
-    measured = fresh
+    measured = fresh = _fresh(setup, command, before)
     if settings.resume:
         measured = resumed(path, fresh, setup.contenders, settings.extent.rounds)
+    elif path.exists():
+        tell(f"the earlier result is kept as {_kept(path)}")
+    found = measured
     if measured.rounds < settings.extent.rounds:
         measured = race(setup, replace(measured, after=None), path, tell=tell, show=show)
         measured.write(path)
@@ -60,12 +63,23 @@ def run(settings: Settings, *, command: str, tell: Callable[[str], None], show: 
         if settings.costs and not any(one.axis == axis for one in measured.costs):
             measured = replace(measured, costs=(*measured.costs, *measure(setup, tell)))
             measured.write(path)
+    if measured is found:
+        tell(f"nothing was left to measure: {path} is of {found.date}")
+        return found
     measured = replace(measured, after=conditions())
     measured.write(path)
     return measured
 
 
-def _fresh(setup: Setup, command: str) -> Run:
+def _kept(path: Path) -> Path:
+    """Move an earlier result, perhaps of hours, to where no later one replaces it, and return its new path."""
+    folder = path.parent / "earlier"
+    folder.mkdir(exist_ok=True)
+    name = f"{path.stem}-{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y%m%dT%H%M%S}"
+    return path.rename(folder / f"{name}.json")
+
+
+def _fresh(setup: Setup, command: str, before: Conditions) -> Run:
     """Return the run with nothing measured yet."""
     backbone, form = setup.bundle.manifest.backbone, setup.bundle.manifest.picture
     words = [backbone.name, *(f"{name} {value}" for name, value in backbone.options.items())]
@@ -74,7 +88,7 @@ def _fresh(setup: Setup, command: str) -> Run:
         edgefeat=edgefeat.__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         machine=this_machine(),
-        before=conditions(),
+        before=before,
         after=None,
         bundle=setup.bundle.manifest.name,
         identity=setup.bundle.identity,
@@ -82,7 +96,9 @@ def _fresh(setup: Setup, command: str) -> Run:
         threads=setup.settings.threads,
         seed=setup.settings.seed,
         command=command,
-        photos=tuple(replace(one, files=tuple(Path(file).name for file in one.files)) for one in setup.photos),
+        photos=tuple(
+            replace(one, files=tuple(one_line(Path(file).name) for file in one.files)) for one in setup.photos
+        ),
         rounds=0,
         reference="",
         right_cosine=setup.settings.right_cosine,

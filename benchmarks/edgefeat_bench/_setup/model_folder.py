@@ -27,7 +27,7 @@ def model_folder(bundle: edgefeat.Bundle, cache: Path, *, files: Sequence[str], 
     to, "synthetic" if there were none.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    versions = [f"{name} {'none' if name in missing else importlib.metadata.version(name)}" for name in _NEEDED]
+    versions = [f"{name} {'none' if name in missing else _version(name)}" for name in _NEEDED]
     key = "\n".join([bundle.identity, edgefeat.__version__, model, calibration, *versions])
     folder = cache / f"{bundle.manifest.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if _complete(folder, files):
@@ -47,6 +47,13 @@ def model_folder(bundle: edgefeat.Bundle, cache: Path, *, files: Sequence[str], 
             if not (folder / FACTS).exists():
                 ModelFacts(bundle.identity, f"Keras could not build the model: {error}").write(folder)
     return folder
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # such as tensorflow-cpu, whose module is tensorflow
+        return "of another name"
 
 
 def _complete(folder: Path, files: Sequence[str]) -> bool:

@@ -144,7 +144,7 @@ def _result(plan: Plan, sets: Sequence[Photos], rounds: int, slower: float, rand
         return Result(
             contender,
             "absent",
-            "no module named 'timm'",
+            "timm not installed",
             "pip install 'edgefeat[peers]'",
             {},
             None,

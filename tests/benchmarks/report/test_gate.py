@@ -66,6 +66,20 @@ def test_a_drop_with_intervals_that_meet_is_noise() -> None:
     assert all(one.verdict == "kept" for one in speeds)
 
 
+def test_what_was_measured_once_or_beside_other_packages_is_not_compared() -> None:
+    once = tuple(replace(one, seconds=one.seconds[:1]) for one in OLD.bulk)
+    slower = tuple(replace(one, seconds=tuple(3 * s for s in one.seconds)) for one in once if one.side == "edgefeat")
+    others = tuple(one for one in once if one.side != "edgefeat")
+    old = replace(OLD, bulk=once, isolated=False)
+    new = replace(OLD, bulk=(*others, *slower))
+    assert fallen(old, new) == []
+    reasons = {
+        one.measure: one.reason for one in gate(old, new, tolerance=0.1, fidelity=0.005) if one.verdict != "kept"
+    }
+    assert reasons["photos per second"] == "measured once"
+    assert reasons["memory"] == "TensorFlow's process imported other packages in one of them"
+
+
 def _noisy(samples: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sample * (1.6 if index % 2 else 0.7) for index, sample in enumerate(samples))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -40,9 +41,12 @@ for number, line in enumerate(sys.stdin):
 """
 
 
-def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def bench(*arguments: str | Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command; `path` is where Python looks for modules first."""
     command = [sys.executable, "-m", "edgefeat_bench._commands.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    places = os.pathsep.join(filter(None, [str(path or ""), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, **({"PYTHONPATH": places} if places else {})}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.benchmarks.run.runs import BUNDLE, OURS, QUICK, bench, measured, resu
 import edgefeat
 from edgefeat_bench._contenders.interface import Task
 from edgefeat_bench._contenders.registry import KINDS, opening_of
+from edgefeat_bench._measure.quality import _readable, labelled_photos
 from edgefeat_bench._records import Contender, Run
 
 
@@ -113,6 +115,43 @@ def test_bad_use_is_one_clear_sentence(arguments: list[str], words: str, tmp_pat
     assert words in sentence
     assert sentence.startswith("edgefeat-bench: ")
     assert see.startswith("  see docs/")
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    results = tmp_path / "file" / "results"
+    done = bench("run", BUNDLE, photos, *QUICK, *OURS, "-o", results)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"edgefeat-bench: {results} cannot be used: Not a directory"
+
+
+def test_photos_that_cannot_be_read_cost_no_label(photos: Path, tmp_path: Path) -> None:
+    whole = next(path for path in sorted(photos.iterdir()) if path.is_file())
+    for label, count in (("all", 3), ("some", 3), ("one", 2)):
+        (tmp_path / label).mkdir()
+        for number in range(count):
+            shutil.copy(whole, tmp_path / label / f"{number}{whole.suffix}")
+    for spoilt in ("some", "one"):
+        (tmp_path / spoilt / f"0{whole.suffix}").write_bytes(b"\xff\xd8\xff no photo")
+    said: list[str] = []
+    files, labels = labelled_photos(str(tmp_path))
+    kept = _readable(files, labels, said.append)
+    assert labels[kept].tolist() == ["all"] * 3 + ["some"] * 2
+    assert len(said) == 2
+
+
+def test_of_many_labelled_photos_each_label_keeps_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgefeat_bench._measure.quality._MOST", 10)
+    for label, count in (("many", 60), ("few", 2), ("three", 3)):
+        (tmp_path / label).mkdir()
+        for number in range(count):
+            (tmp_path / label / f"{number:02}.jpg").touch()
+    _, labels = labelled_photos(str(tmp_path))
+    assert {label: labels.tolist().count(label) for label in ("many", "few", "three")} == {
+        "many": 9,
+        "few": 2,
+        "three": 2,
+    }
 
 
 @pytest.mark.parametrize(

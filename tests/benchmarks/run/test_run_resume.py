@@ -75,6 +75,38 @@ def test_an_interrupted_run_keeps_its_rounds_and_is_gone_on_with(photos: Path, t
     assert Run.read(path) == after
 
 
+def test_a_contender_that_cannot_start_again_loses_no_earlier_round(photos: Path, tmp_path: Path) -> None:
+    measured(tmp_path, photos, *QUICK, *OURS)
+    path = tmp_path / "tiny_last_32-1t.json"
+    before = path.read_bytes()
+    hidden = tmp_path / "hidden" / "onnxruntime"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError('libonnxruntime.so: cannot open shared object file')")
+    more: list[str | Path] = ["--threads", "1", "-o", tmp_path, "--resume", "--rounds", "3"]
+    refused = bench("run", BUNDLE, photos, *QUICK, *OURS, *more, path=hidden.parent)
+    assert refused.returncode == 1
+    assert "edgefeat onnx-float32 onnxruntime, which has earlier rounds, cannot start now" in refused.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_complete_run_is_not_told_anew(photos: Path, tmp_path: Path) -> None:
+    measured(tmp_path, photos, *QUICK, *OURS)
+    path = tmp_path / "tiny_last_32-1t.json"
+    before = path.read_bytes()
+    done = bench("run", BUNDLE, photos, *QUICK, *OURS, "--threads", "1", "-o", tmp_path, "--resume", "--json")
+    assert done.returncode == 0
+    assert f"nothing was left to measure: {path} is of " in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_new_run_keeps_the_earlier_one(photos: Path, tmp_path: Path) -> None:
+    before = measured(tmp_path, photos, *QUICK, *OURS)
+    after = measured(tmp_path, photos, *QUICK, *OURS[:2])
+    (kept,) = (tmp_path / "earlier").iterdir()
+    assert Run.read(kept) == before
+    assert len(after.results) < len(before.results)
+
+
 def test_that_others_took_the_machine_is_not_forgotten_when_a_run_is_gone_on_with(photos: Path, tmp_path: Path) -> None:
     measured(tmp_path, photos, *QUICK, *OURS)
     path = tmp_path / "tiny_last_32-1t.json"

@@ -18,6 +18,8 @@ _NAMES = {
     "resnet101": "resnet101",
     "resnet152": "resnet152",
     "efficientnet_b0": "efficientnet_b0",
+    **{f"efficientnet_lite{number}": f"efficientnet_lite{number}" for number in range(5)},
+    "vit_base_patch16_224_imagenet": "vit_base_patch16_224",
     "vgg16": "vgg16",
     "vgg19": "vgg19",
 }
@@ -26,13 +28,14 @@ _NAMES = {
 def timm_network(bundle: str) -> torch.nn.Module:
     """Return `create_model(..., num_classes=0)` in inference mode; nothing is downloaded.
 
-    Raises EdgefeatError if timm does not have the bundle's backbone.
+    Raises EdgefeatError if none is known to be the bundle's backbone.
     """
     backbone = edgefeat.Bundle.open(bundle).manifest.backbone
     name = _NAMES.get(backbone.name, "")
     if alpha := backbone.options.get("alpha"):
         name = name.replace("_100", f"_{round(float(alpha) * 100):03d}")
     if not name or not timm.is_model(name):
-        raise EdgefeatError(f"timm has no {backbone.name} {' '.join(backbone.options.values())}".rstrip())
+        wanted = f"{backbone.name} {' '.join(backbone.options.values())}".rstrip()
+        raise EdgefeatError(f"no network of timm is known here to be {wanted}")
     network: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=0).eval()
     return network

@@ -35,7 +35,7 @@ def verdict(
         return Verdict(True, remark=kind.trait)
     from_keras = kind is not None and bool(kind.file)
     trait = f" ({kind.trait})" if kind is not None and kind.trait else ""
-    lowest, where = 2.0, ""
+    lowest, where, mixed = 2.0, "", ""
     for photos, reference in (references.model if from_keras else references.bundle).items():
         rows = found[photos]
         if rows.shape != reference.shape:
@@ -45,11 +45,13 @@ def verdict(
         if (cosine := float(cosines(rows, reference).min())) < lowest:
             lowest, where = cosine, photos
         if confused := _confused(rows, reference):
-            remark = f"on {photos} {confused} of {len(rows)} features are nearer to another photo's{trait}"
-            return Verdict(False, lowest, remark)
+            mixed = mixed or f"on {photos} {confused} of {len(rows)} features are nearer to another photo's{trait}"
+    # A known difference is none to be struck out for: with random weights, features of all photos are near each other.
+    known = kind is not None and lowest >= kind.least
+    if mixed:
+        return Verdict(known, lowest, mixed)
     if lowest < right_cosine:
         against = "Keras's" if from_keras else f"those of {references.name}"
-        known = kind is not None and lowest >= kind.least
         return Verdict(known, lowest, f"on {where} a feature has cosine {lowest:.3f} to {against}{trait}")
     other_weights = from_keras and not facts.same_weights
     return Verdict(True, lowest, "compared with Keras with its own weights, not the bundle's" if other_weights else "")

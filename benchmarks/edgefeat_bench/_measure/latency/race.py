@@ -71,14 +71,14 @@ def _entered(setup: Setup, contender: Contender, run: Run, stack: ExitStack, tel
     if away is None and contender.name == TUNED_NAME and setup.untuned:
         away = setup.untuned, ""
     if away is not None:
-        return _Entry(contender, result=_without_series(contender, *away))
+        return _Entry(contender, result=_without_series(contender, *away, before))
     tell(f"starting {contender.name}")
     try:
         worker = stack.enter_context(setup.worker(contender))
     except WorkerError as error:
-        return _Entry(contender, result=replace(_without_series(contender, str(error), ""), status="died"))
+        return _Entry(contender, result=replace(_without_series(contender, str(error), "", before), status="died"))
     if worker.absent is not None:
-        return _Entry(contender, result=_without_series(contender, worker.absent, worker.remedy))
+        return _Entry(contender, result=_without_series(contender, worker.absent, worker.remedy, before))
     lane = Lane(worker)
     if before is not None:
         if before.versions != worker.versions:
@@ -97,11 +97,11 @@ def _results(setup: Setup, entries: Sequence[_Entry]) -> tuple[Result, ...]:
 def _result(setup: Setup, entry: _Entry) -> Result:
     assert entry.lane is not None
     worker, judged = entry.lane.worker, entry.verdict or Verdict(True)
-    remarks = "; ".join(filter(None, (_one_line(worker.remark), judged.remark)))
+    remarks = "; ".join(filter(None, (one_line(worker.remark), judged.remark)))
     return Result(
         contender=entry.contender,
         status="died" if entry.lane.died else "ok" if judged.right else "wrong",
-        reason=entry.lane.died or remarks,
+        reason=one_line(entry.lane.died) or remarks,
         remedy="",
         versions=worker.versions,
         model_bytes=worker.model_bytes,
@@ -112,12 +112,18 @@ def _result(setup: Setup, entry: _Entry) -> Result:
     )
 
 
-def _without_series(contender: Contender, reason: str, remedy: str) -> Result:
-    return Result(contender, "absent", _one_line(reason), remedy, {}, None, None, None, None, ())
+def _without_series(contender: Contender, reason: str, remedy: str, before: Result | None) -> Result:
+    """Return the result of a contender that cannot start. Raises EdgefeatError if it did in earlier rounds."""
+    if before is not None:
+        raise EdgefeatError(
+            f"{contender.name}, which has earlier rounds, cannot start now: {one_line(reason)}. They are kept: mend "
+            "that and resume, with the same options, or start a new run, without --resume"
+        )
+    return Result(contender, "absent", one_line(reason), remedy, {}, None, None, None, None, ())
 
 
-def _one_line(text: str) -> str:
-    """Return text without line breaks and control characters, as records require it."""
+def one_line(text: str) -> str:
+    """Return text without line breaks, control characters and parts that are no Unicode, as records require it."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
@@ -136,7 +142,7 @@ class _Clock:
     """How much of the machine other programs use while contenders run."""
 
     def __init__(self, pids: Sequence[int]) -> None:
-        self._pids = pids
+        self._seconds = dict.fromkeys(pids, 0.0)  # those of a process that has ended count on
         self._started, self._busy, self._own = time.monotonic(), busy_seconds(), self._used()
 
     def others(self, cores: int) -> float | None:
@@ -148,4 +154,6 @@ class _Clock:
         return max(0.0, others / elapsed / cores)
 
     def _used(self) -> float:
-        return time.process_time() + sum(process_seconds(pid) for pid in self._pids)
+        for pid, seconds in self._seconds.items():
+            self._seconds[pid] = max(seconds, process_seconds(pid))
+        return time.process_time() + sum(self._seconds.values())
