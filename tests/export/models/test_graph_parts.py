@@ -13,6 +13,7 @@ pytest.importorskip("tensorflow", reason="the export extra is not installed")
 
 import keras
 import tensorflow as tf
+import tf_keras
 from tests.export.models.networks.keras2_models import SIDE, close, outputs, pictures, randomized, spec_of
 
 from edgefeat import ArgumentError
@@ -204,3 +205,25 @@ def test_an_input_in_half_precision_is_cast(tmp_path: Path) -> None:
     for layers in ((), ("second",)):
         found = outputs(spec_of(path, preprocess="raw", layers=layers), pictures())
         np.testing.assert_allclose(found, call(pictures().astype(np.float16)), rtol=3e-3)
+
+
+def test_a_folder_of_keras_2_that_begins_with_code_is_cut_in_its_graph(tmp_path: Path) -> None:
+    """As with a module of TensorFlow Hub in a layer, and a classifier of Keras behind it."""
+
+    class Module(tf_keras.layers.Layer):  # type: ignore[misc]  # tf-keras has no types
+        def build(self, shape: Any) -> None:
+            self.kernel = self.add_weight(name="kernel", shape=(3, 3, shape[-1], 6), initializer="glorot_uniform")
+
+        def call(self, pixels: Any) -> Any:
+            with tf.name_scope("features"):
+                x = tf.nn.relu(tf.nn.conv2d(pixels / 255, self.kernel, 2, "SAME"))
+                return tf.reduce_mean(x, (1, 2), name="pooled")
+
+    module = Module(name="module")
+    model = tf_keras.Sequential([tf_keras.Input((SIDE, SIDE, 3)), module, tf_keras.layers.Dense(4, name="classes")])
+    model.save(tmp_path / "net")
+    names = [one.name for one in list_layers(listing(tmp_path / "net")).layers]
+    features = next(name for name in names if name.endswith("features"))
+    pixels = pictures().astype(np.float32)
+    close(outputs(spec_of(tmp_path / "net", preprocess="raw", layers=(features,)), pictures()), module(pixels))
+    close(outputs(spec_of(tmp_path / "net", preprocess="raw"), pictures()), model(pixels))

@@ -211,3 +211,30 @@ def test_a_backbone_that_takes_no_image_is_refused(tmp_path: Path) -> None:
     done = run("layers", f"hub:{tmp_path / 'bert'}")
     assert done.returncode == 2
     assert "BertBackbone takes padding_mask" in done.stderr
+
+
+def test_a_saved_classifier_for_any_size_keeps_its_converter(tmp_path: Path) -> None:
+    backbone = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64, 64],
+        stackwise_num_blocks=[1, 1],
+        stackwise_num_strides=[1, 2],
+        block_type="basic_block",
+    )
+    assert backbone.inputs[0].shape == (None, None, None, 3)
+    converter = keras_hub.layers.ResNetImageConverter(image_size=(48, 40), scale=1 / 127.5, offset=-1.0)
+    preprocessor = keras_hub.models.ResNetImageClassifierPreprocessor(converter)
+    task = keras_hub.models.ResNetImageClassifier(backbone=backbone, num_classes=3, preprocessor=preprocessor)
+    task.save(tmp_path / "task.keras")
+    trunk = build_trunk(NetworkSpec(str(tmp_path / "task.keras")))
+    assert (trunk.preprocessing, trunk.size) == ("tf", (48, 40))
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 48, 40, 3)).astype(np.float32)
+    expected = np.asarray(task(pixels / 127.5 - 1))
+    np.testing.assert_allclose(np.asarray(trunk.model(trunk.preprocess(pixels))), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_folder_of_a_preset_is_told_its_name(vit: tuple[Any, Path, Path]) -> None:
+    _, preset, _ = vit
+    with pytest.raises(edgefeat.ArgumentError, match=re.escape(f"name it hub:{preset}")):
+        build_trunk(NetworkSpec(str(preset)))

@@ -48,6 +48,8 @@ def _sized(model: Any, spec: NetworkSpec) -> Any:
     if not pictures_of(model):
         raise ArgumentError(f"model {spec.backbone} {why_no_picture(sources[0])}")
     _check_axes(model, spec)
+    preprocessor = getattr(model, "preprocessor", None)  # of a task of KerasHub, which a copy of its layers lacks
+    converter = getattr(preprocessor, "image_converter", None)
     shapes = []
     for source in sources:
         picture = picture_input(source)
@@ -55,9 +57,8 @@ def _sized(model: Any, spec: NetworkSpec) -> Any:
             shapes.append(tuple(source.shape)[1:])
             continue
         own = (picture.height, picture.width)
-        wanted = spec.size or tuple(
-            side or other for side, other in zip(own, wanted_size(model, source) or (224, 224), strict=True)
-        )
+        usual = wanted_size(model, source) or getattr(converter, "image_size", None) or (224, 224)
+        wanted = spec.size or tuple(side or other for side, other in zip(own, usual, strict=True))
         if len(sources) == 1 and any(
             side is not None and side != other for side, other in zip(own, wanted, strict=True)
         ):
@@ -65,12 +66,11 @@ def _sized(model: Any, spec: NetworkSpec) -> Any:
             raise ArgumentError(f"model {spec.backbone} takes {sides} images, not {wanted[0]}x{wanted[1]}")
         height, width = (side or other for side, other in zip(own, wanted, strict=True))
         shapes.append(picture.shape(height, width))
-    converter = getattr(model, "preprocessor", None)  # of a task of KerasHub, which a copy of its layers lacks
     model = _in_float32(model, spec)
     if any(tuple(source.shape) != (None, *shape) for source, shape in zip(inputs_of(model), shapes, strict=True)):
         model = _fixed(model, shapes, spec)
-    if converter is not None and getattr(model, "preprocessor", None) is None:
-        object.__setattr__(model, "preprocessor", converter)  # not as a layer of the model
+    if preprocessor is not None and getattr(model, "preprocessor", None) is None:
+        object.__setattr__(model, "preprocessor", preprocessor)  # not as a layer of the model
     _rename(model)
     return model
 

@@ -21,6 +21,7 @@ from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.saved.code.config import (
     REMEDY,
     is_foreign,
+    named,
     refused_by_keras2,
     refused_by_keras3,
     saved_layers,
@@ -94,7 +95,8 @@ def _whole(spec: NetworkSpec) -> Iterator[SavedModel]:
 def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
     """Return the model in the file, with placeholders for the layers whose code is not run and those that need them.
 
-    A whole folder with such layers is its serving signature, which has their operations.
+    A whole folder with such layers is its serving signature, which has their operations. So is one in which nothing is
+    computed before them, such as a module of TensorFlow Hub with a classifier: it is cut at the scopes of its graph.
     """
     if saved.keras == 2:
         check_order(saved)
@@ -115,14 +117,23 @@ def _loaded(saved: SavedModel, spec: NetworkSpec) -> Any:
         partial = without_code(saved.config, refused, ())
         if not partial.code:
             raise
-        if saved.kind == "folder" and not spec.layers and spec.weights is None:
+        divided = bool(spec.layers) or spec.weights is not None
+        if saved.kind == "folder" and (not divided or _is_all_code(saved.config, partial)):
             with suppress(EdgefeatError):  # else the layers are loaded, and the export says where to cut
-                return load_signature(saved)
+                return load_signature(saved, divided=divided)
         with _without(saved, partial) as copy:
             try:
                 return load(copy)
             except ExportError:
                 raise error from None
+
+
+def _is_all_code(config: dict[str, Any], partial: Partial) -> bool:
+    """Return whether all layers but inputs are code, or depend on it."""
+    inside = config.get("config")
+    layers = inside.get("layers") if isinstance(inside, dict) else None
+    computing = [layer for layer in layers or () if layer.get("class_name") != "InputLayer"]
+    return bool(computing) and all(str(named(layer)) in partial.out for layer in computing)
 
 
 @contextmanager
