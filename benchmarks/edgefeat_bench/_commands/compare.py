@@ -9,12 +9,11 @@ import click
 
 from edgefeat import ArgumentError
 from edgefeat._bundle.json_records import to_json
-from edgefeat._commands.bench.measurement import DeviceRun
 from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import documented
 from edgefeat_bench._records import Result, Run
 from edgefeat_bench._report.comparison import differences, side_by_side, unmeasured
-from edgefeat_bench._report.devices import device_differences, device_rows, device_runs
+from edgefeat_bench._report.devices import Device, device_differences, device_rows, device_runs
 from edgefeat_bench._report.findings import baseline, latency, speedup
 from edgefeat_bench._report.tables import tables
 from edgefeat_bench._statistics import median
@@ -55,7 +54,7 @@ def command(results: tuple[Path, ...], as_json: bool) -> int:
     return 0
 
 
-def _compare_devices(runs: list[DeviceRun], names: list[str], *, as_json: bool) -> None:
+def _compare_devices(runs: list[Device], names: list[str], *, as_json: bool) -> None:
     if as_json:
         echo_json([{"name": name, **to_json(run)} for name, run in zip(names, runs, strict=True)])
         return

@@ -76,7 +76,8 @@ def command(bundle: Path, threads: tuple[int, ...], as_json: bool, **options: An
     Example: edgefeat-bench run mobilenet_v2 ~/Pictures
 
     BUNDLE is a bundle, or the name of a backbone to export first. PHOTOS is a folder. Photos of each size are made
-    from it, or generated if none is large enough. Results are written to OUTPUT/<name>-<threads>t.json during the run.
+    from it, or generated if none is large enough. Results are written to OUTPUT/<name>-<threads>t.json during the run;
+    an earlier result there is moved to OUTPUT/earlier, unless it is resumed.
     """
     settings = _settings(bundle, options)
     counts = tuple(dict.fromkeys(threads or (default_threads(),)))

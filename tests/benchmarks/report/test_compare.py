@@ -15,6 +15,7 @@ pytest.importorskip("scipy", reason="needs the bench extra")
 from tests.benchmarks.report.plausible import FEW, MANY, plausible_run
 
 BUNDLE = Path(__file__).parents[2] / "data" / "one_tap.edgefeat"
+FRAMES = BUNDLE.with_name("frames.edgefeat")
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -105,6 +106,21 @@ def test_devices_as_json_keep_every_sample(devices: Path) -> None:
     paths = sorted(devices.glob("*.json"))
     told = json.loads(bench("compare", "--json", *paths).stdout)
     assert told == [{"name": path.stem, **json.loads(path.read_text())} for path in paths]
+
+
+def test_frames_of_devices_are_set_side_by_side(devices: Path, tmp_path: Path) -> None:
+    for frame in ("bgr-64x48", "i420-64x48"):
+        measured = [sys.executable, "-m", "edgefeat", "bench", str(FRAMES), "--frame", frame, "--seconds", "0"]
+        subprocess.run([*measured, "-o", str(tmp_path / f"{frame}.json")], check=True, capture_output=True)
+    done = bench("compare", *sorted(tmp_path.glob("*.json")))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "different frame: bgr-64x48: bgr-64x48; i420-64x48: i420-64x48"
+    assert lines[1].split() == ["file", "device", "variant", "threads", "load", "feature", "p90", "MB"]
+    assert [line.split()[0] for line in lines[2:]] == ["bgr-64x48", "i420-64x48"]
+    done = bench("compare", devices / "pi3.json", tmp_path / "bgr-64x48.json")
+    assert done.returncode == 2
+    assert "(allowed: all of one kind)" in done.stderr
 
 
 def test_devices_and_runs_are_not_mixed(devices: Path, folder: Path) -> None:

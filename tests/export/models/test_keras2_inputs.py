@@ -26,6 +26,7 @@ from tests.export.models.networks.keras2_models import (
 from tf_keras import layers
 
 from edgefeat import ArgumentError, ExportError
+from edgefeat_export._models.saved.recognition import saved_model
 from edgefeat_export._network.layers import list_layers
 from edgefeat_export._network.named_trunk import build_trunk
 
@@ -132,6 +133,8 @@ def test_a_file_with_only_weights_is_refused_as_that(tmp_path: Path) -> None:
     [
         ("a.keras", b"", "is empty"),
         ("a.h5", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("model.tar.gz", b"\x1f\x8b\x08\0", "is compressed: unpack it"),
+        ("model.pkl", b"\x80\x05\x95", "is pickled"),
         ("a.h5", b"<!DOCTYPE html><html>", "is a web page"),
         ("a.tflite", b"\x1c\0\0\0TFL3", "is a TFLite file"),
         ("a/model.onnx", b"\x08\x07", "is an ONNX file"),
@@ -149,6 +152,20 @@ def test_a_file_that_is_not_a_keras_model_is_refused_in_one_line(
     with pytest.raises(ExportError, match=said) as error:
         build_trunk(spec_of(path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
+def test_a_pointer_in_a_folder_is_named(name: str, tmp_path: Path) -> None:
+    path = saved(tutorial(), tmp_path, "")
+    (path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+    with pytest.raises(ExportError, match=rf"contains, as {Path(name).name}, a Git LFS pointer.*git lfs pull"):
+        build_trunk(spec_of(path))
+
+
+def test_a_graph_whose_first_bytes_are_those_of_a_pickle_is_a_graph(tmp_path: Path) -> None:
+    """A node of 384 bytes: a tag, which is a line feed, and a length."""
+    (tmp_path / "graph.pb").write_bytes(b"\n\x80\x03" + bytes(20))
+    assert saved_model(tmp_path / "graph.pb").kind == "frozen"
 
 
 def test_a_folder_that_holds_a_model_names_it(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from tests.export.models.networks.weight_files import KINDS, network, same, spec, with_alpha, write_old
 
 import edgefeat_export
-from edgefeat import ArgumentError
+from edgefeat import ArgumentError, ExportError
 from edgefeat._bundle.json_records import to_json
 from edgefeat_export._models import hdf5 as _hdf5
 from edgefeat_export._models.weights import load_weights
@@ -101,6 +101,9 @@ def test_invalid_weights_are_refused_with_the_remedy(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ArgumentError, match=message):
             build_trunk(spec("mobilenet", weights))
+    (tmp_path / "lfs.h5").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ExportError, match="are a Git LFS pointer"):
+        build_trunk(spec("mobilenet", str(tmp_path / "lfs.h5")))
     network(1).save(tmp_path / "own.keras")
     with pytest.raises(ArgumentError, match="is used with its saved weights: leave --weights out"):
         edgefeat_export.export(tmp_path / "own.keras", tmp_path / "out", weights="random")

@@ -116,7 +116,11 @@ def saved_model(path: Path) -> SavedModel:
     if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b'"{')) and (layers := _json(path)) is not None:
         return layers
     suffix = path.suffix.lower()
-    foreign = next((said for begin, said in _FOREIGN_STARTS if start.lstrip().startswith(begin)), None)
+    # Text may begin with space, as a graph begins with what would be one.
+    foreign = next(
+        (said for begin, said in _FOREIGN_STARTS if (start.lstrip() if begin.isascii() else start).startswith(begin)),
+        None,
+    )
     if suffix == ".pb" and start.startswith(_GRAPH) and foreign is None and path.name not in _BESIDE_GRAPH:
         return SavedModel(path, "frozen", None, "", {})
     what = foreign or _FOREIGN_SUFFIXES.get(suffix)

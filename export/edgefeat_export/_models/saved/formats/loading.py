@@ -132,7 +132,8 @@ def _is_all_code(config: dict[str, Any], partial: Partial) -> bool:
     """Return whether all layers but inputs are code, or depend on it."""
     inside = config.get("config")
     layers = inside.get("layers") if isinstance(inside, dict) else None
-    computing = [layer for layer in layers or () if layer.get("class_name") != "InputLayer"]
+    known = [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+    computing = [layer for layer in known if layer.get("class_name") != "InputLayer"]
     return bool(computing) and all(str(named(layer)) in partial.out for layer in computing)
 
 
