@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -50,11 +51,10 @@ def _device_run(path: Path) -> Device | None:
         raise ArgumentError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:
         return None  # whoever reads it as another kind says what is wrong
-    for kind in (DeviceRun, FrameRun):
-        try:
-            return from_json(kind, told)
-        except RecordError:
-            continue
+    with suppress(RecordError):
+        return from_json(DeviceRun, told)
+    with suppress(RecordError):
+        return from_json(FrameRun, told)
     return None
 
 
