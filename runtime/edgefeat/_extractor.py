@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -19,7 +19,7 @@ from edgefeat._engines.engine import Session, open_variant, resize_threads
 from edgefeat._engines.forked_sessions import ReopenedSession
 from edgefeat._engines.selection import Choice, default_threads, frame_refused, photos_refused
 from edgefeat._engines.session import open_session
-from edgefeat._errors import ArgumentError, BundleError, EdgefeatError, PictureError, checked_type, checked_whole
+from edgefeat._errors import ArgumentError, EdgefeatError, PictureError, checked_type, checked_whole
 from edgefeat._images.form import Decoding
 from edgefeat._images.frames.buffer import FrameBuffer, frame_array
 from edgefeat._images.frames.form import FrameForm
@@ -137,10 +137,10 @@ class Extractor:
         return self._bundle.manifest.taps
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A session cannot be copied to another process: there the bundle is loaded again.
+        # A session cannot be copied to another process: there the same bundle is loaded again.
         names = "variant", "engine", "threads", "decoding"
         options = {name: getattr(self, name) for name in names} | asdict(self._limits)
-        return _loaded_again, (os.path.abspath(self._bundle.path), self._bundle.identity, options)
+        return partial(load, replace(self._bundle, path=self._bundle.path.absolute()), **options), ()
 
     def __repr__(self) -> str:
         return f"<edgefeat.Extractor {self._bundle.manifest.name} {self.variant} on {self.engine}>"
@@ -299,11 +299,3 @@ def load(
         decoding=decoding,
         limits=limits,
     )
-
-
-def _loaded_again(place: str, identity: str, options: dict[str, Any]) -> Extractor:
-    """Return the extractor that was pickled. Raises BundleError if another bundle is at its place now."""
-    bundle = Bundle.open(place)
-    if bundle.identity != identity:
-        raise BundleError(f"bundle {place!r} is not the one of the pickled extractor: its features would differ")
-    return load(bundle, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from edgefeat._engines.registry import ENGINES
 from edgefeat._version import install_command
 
 Altered = Callable[..., Path]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def only(*names: str) -> Callable[[dict[str, Any], Path], None]:
@@ -186,3 +188,22 @@ def test_tflite_runtime_under_numpy_2_says_what_to_do(one_tap: Path) -> None:
     assert "EngineError: tflite-runtime does not support NumPy 2.0.1 (required: below 2): pip install 'numpy<2'\n" in (
         done.stderr
     )
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
+def test_a_cache_that_cannot_be_looked_into_is_none(
+    one_tap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EDGEFEAT_CACHE", str(tmp_path / name))
+    assert edgefeat.load(one_tap).reason == "first in the default order that an installed engine runs"
+
+
+def test_without_a_home_no_folder_is_made(
+    edgefeat_command: Run, one_tap: Path, photos: list[str], tmp_path: Path
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "EDGEFEAT_CACHE"}
+    environment |= {"HOME": "~", "XDG_CACHE_HOME": "~/.cache"}  # what systemd's Environment= leaves as it is
+    done = edgefeat_command("extract", one_tap, photos[0], "-o", "features.npz", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["features.npz"]

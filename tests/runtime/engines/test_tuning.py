@@ -190,25 +190,6 @@ def test_with_threads_the_fastest_of_so_many_is_taken(
         assert extractor.reason == f"the fastest here, measured by `edgefeat tune`: {milliseconds} ms"
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
-def test_a_cache_that_cannot_be_looked_into_is_none(
-    one_tap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("EDGEFEAT_CACHE", str(tmp_path / name))
-    assert edgefeat.load(one_tap).reason == "first in the default order that an installed engine runs"
-
-
-def test_without_a_home_no_folder_is_made(
-    edgefeat_command: Run, one_tap: Path, photos: list[str], tmp_path: Path
-) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "EDGEFEAT_CACHE"}
-    environment |= {"HOME": "~", "XDG_CACHE_HOME": "~/.cache"}  # what systemd's Environment= leaves as it is
-    done = edgefeat_command("extract", one_tap, photos[0], "-o", "features.npz", env=environment)
-    assert done.returncode == 0, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["features.npz"]
-
-
 def test_what_is_asked_for_wins(tuned: Tuned, cache: Path) -> None:
     small, full = f"{tuned.engine.format}-int8", f"{tuned.engine.format}-float32"
     extractor = edgefeat.load(tuned.bundle, variant=small)

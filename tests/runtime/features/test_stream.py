@@ -13,34 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
+from tests.runtime.features.results import array, by_tap
 
 import edgefeat
-from edgefeat._engines.engine import Engine
 
 Picture = NDArray[np.uint8]
-TAPS = {"stem": (8,), "inner.point": (16,)}
-
-
-@pytest.fixture(scope="module")
-def extractor(engine: Engine, one_tap: Path) -> edgefeat.Extractor:
-    return edgefeat.load(one_tap, engine=engine.name)
-
-
-@pytest.fixture(scope="module")
-def with_two(engine: Engine, two_taps: Path) -> edgefeat.Extractor:
-    return edgefeat.load(two_taps, engine=engine.name)
-
-
-def array(feature: object) -> NDArray[np.float32]:
-    """`feature`, which the bundle with one tap gives as an array."""
-    assert isinstance(feature, np.ndarray)
-    assert feature.dtype == np.float32
-    return feature
-
-
-def by_tap(feature: object) -> dict[str, NDArray[np.float32]]:
-    assert isinstance(feature, dict)
-    return feature
 
 
 def test_a_stream_keeps_the_order_and_goes_on_past_bad_pictures(
