@@ -39,11 +39,15 @@ _DEADLINE = 60.0  # seconds to list the content of a file; usually it takes one 
 
 @dataclass(frozen=True, slots=True)
 class SavedArray:
-    """An array of the file, not yet read; `shape` is what the file declares: a few bytes can declare terabytes."""
+    """An array of the file, not yet read; `shape` is what the file declares: a few bytes can declare terabytes.
+
+    `owner` is what its path names before it, a layer.
+    """
 
     name: str
     shape: tuple[int, ...]
     dataset: Any
+    owner: str = ""
 
     def read(self) -> NDArray[np.float32]:
         """Return the array. Raises ExportError if the file is damaged or the values are not finite real numbers.
@@ -268,7 +272,8 @@ def _array(parent: h5py.Group, path: str) -> SavedArray:
         raise ExportError(f"its {path!r} is not an array")
     if dataset.external or dataset.is_virtual:
         raise ExportError(f"its {path!r} takes its values from another file")
-    return SavedArray(path.rpartition("/")[2].partition(":")[0], tuple(dataset.shape), dataset)
+    *_, owner, name = ("", *path.split("/"))
+    return SavedArray(name.partition(":")[0], tuple(dataset.shape), dataset, owner)
 
 
 def _at(parent: h5py.Group, path: str) -> Any:

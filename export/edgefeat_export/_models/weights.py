@@ -19,6 +19,7 @@ from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.architectures import Entry, StateDict
 from edgefeat_export._models.checkpoint import checkpoint_layers
 from edgefeat_export._models.hdf5 import SavedLayer, SavedLayers, saved_layers
+from edgefeat_export._models.inner_weights import of_inner_model
 from edgefeat_export._models.normalization import finalize, square_deviations
 from edgefeat_export._models.saved.recognition import POINTER_REMEDY, is_pointer
 from edgefeat_export._spec import checkpoint_of, weights_file
@@ -35,7 +36,8 @@ def load_weights(model: keras.Model, file: str, state_dict: StateDict | None) ->
     """Load the weights of `file` into `model`: `.h5`, `.weights.h5`, `.keras`, a TensorFlow checkpoint, or, with a
     `state_dict`, `.safetensors`.
 
-    Layers of the file that follow the network, a classifier, are ignored. Raises ArgumentError if the file is of
+    Layers of the file that follow the network, a classifier, are ignored. The network may also be one layer of the
+    file's, as in transfer learning. Raises ArgumentError if the file is of
     another network, naming the first layer that differs, and ExportError if it is damaged or not of the kind it claims.
     """
     path = weights_file(file)
@@ -73,6 +75,25 @@ class _MismatchError(Exception):
 
 
 def _load_layers(model: keras.Model, saved: SavedLayers) -> None:
+    try:
+        pairs = _pairs(model, saved)
+    except _MismatchError as mismatch:
+        inner = of_inner_model(saved)
+        if inner is None:
+            raise
+        try:
+            pairs = _pairs(model, inner)
+        except _MismatchError:
+            raise mismatch from None
+    for layer, of_file in pairs:
+        for variable, array in zip(_variables(layer), of_file.arrays, strict=True):
+            variable.assign(array.read().astype(variable.dtype))
+    square_deviations(model)
+    finalize(model)
+
+
+def _pairs(model: keras.Model, saved: SavedLayers) -> list[tuple[keras.Layer, SavedLayer]]:
+    """Return each layer that has weights with the file's. Raises _MismatchError if they are of other shapes."""
     layers = [layer for layer in model.layers if layer.weights]
     pairs = _by_class(model, saved.layers) if saved.by_class else _by_name(layers, saved) or _by_order(layers, saved)
     for layer, of_file in pairs:
@@ -81,11 +102,7 @@ def _load_layers(model: keras.Model, saved: SavedLayers) -> None:
                 f"the network's layer {layer.name!r} has {_told(_shapes(layer))}, "
                 f"the file's {of_file.name!r} {_told(_saved_shapes(of_file))}"
             )
-    for layer, of_file in pairs:
-        for variable, array in zip(_variables(layer), of_file.arrays, strict=True):
-            variable.assign(array.read().astype(variable.dtype))
-    square_deviations(model)
-    finalize(model)
+    return pairs
 
 
 def _by_name(layers: Sequence[keras.Layer], saved: SavedLayers) -> list[tuple[keras.Layer, SavedLayer]]:

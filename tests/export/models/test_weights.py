@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,23 @@ def test_the_file_may_have_the_top_that_the_cut_needs(tmp_path: Path) -> None:
         np.testing.assert_allclose(trunk.model([pictures]), expected, atol=1e-6)
     with pytest.raises(ArgumentError, match=r"'conv1' has \(3, 3, 3, 16\), .* \(3, 3, 3, 8\)"):
         build_trunk(with_alpha(spec(narrow["backbone"], narrow["weights"]), 0.5))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_backbone_within_a_classifier_is_found(kind: str, frozen: bool, tmp_path: Path) -> None:
+    name, write = KINDS[kind]
+    keras.utils.set_random_seed(3)
+    base = keras.applications.MobileNet(include_top=False, weights=None, alpha=0.25, input_shape=(32, 32, 3))
+    random = np.random.default_rng(4)
+    base.set_weights([random.uniform(0.1, 1, one.shape).astype(np.float32) for one in base.get_weights()])
+    base.trainable = not frozen
+    classifier = keras.Sequential(
+        [keras.Input((32, 32, 3)), layers.Rescaling(1 / 255), base, layers.GlobalMaxPooling2D(), layers.Dense(2)]
+    )
+    write(classifier, tmp_path / name)
+    trunk = build_trunk(replace(spec("mobilenet", str(tmp_path / name)), alpha=0.25))
+    pixels = random.normal(0, 1, (2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(trunk.model(pixels), base(pixels), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ArgumentError, match="do not fit"):
+        build_trunk(replace(spec("mobilenet", str(tmp_path / name)), alpha=0.5))
