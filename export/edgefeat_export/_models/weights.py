@@ -17,11 +17,11 @@ from safetensors import SafetensorError, safe_open
 
 from edgefeat import ArgumentError, ExportError
 from edgefeat_export._models.architectures import Entry, StateDict
-from edgefeat_export._models.checkpoint import checkpoint_layers
-from edgefeat_export._models.hdf5 import SavedLayer, SavedLayers, saved_layers
-from edgefeat_export._models.inner_weights import of_inner_model
 from edgefeat_export._models.normalization import finalize, square_deviations
 from edgefeat_export._models.saved.recognition import POINTER_REMEDY, is_pointer
+from edgefeat_export._models.weight_files.checkpoint import checkpoint_layers
+from edgefeat_export._models.weight_files.hdf5 import SavedLayer, SavedLayers, saved_layers
+from edgefeat_export._models.weight_files.inner_model import of_inner_model
 from edgefeat_export._spec import checkpoint_of, weights_file
 
 __all__ = ["copy_weights", "load_weights"]

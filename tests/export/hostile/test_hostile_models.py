@@ -190,4 +190,4 @@ def test_no_file_but_the_model_is_opened_and_no_program_or_socket(outcome: dict[
                 assert re.search(r"/edgefeat-\w+[/']|^'?[\w.]+'? \d+$", text), (name, event, text)
             else:  # HDF5 is read in a process of our own
                 assert event in ("subprocess.Popen", "ctypes.dlopen"), (name, event, text)
-                assert event != "subprocess.Popen" or "edgefeat_export._models.hdf5" in text, (name, text)
+                assert event != "subprocess.Popen" or "edgefeat_export._models.weight_files.hdf5" in text, (name, text)

@@ -19,7 +19,7 @@ from tests.export.models.networks.weight_files import KINDS, network, same, spec
 import edgefeat_export
 from edgefeat import ArgumentError, ExportError
 from edgefeat._bundle.json_records import to_json
-from edgefeat_export._models import hdf5 as _hdf5
+from edgefeat_export._models.weight_files import hdf5 as _hdf5
 from edgefeat_export._models.weights import load_weights
 from edgefeat_export._network.named_trunk import build_trunk
 

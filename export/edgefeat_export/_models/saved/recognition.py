@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgefeat import ArgumentError, EdgefeatError, ExportError
-from edgefeat_export._models.hdf5 import LARGEST_EXPANSION, hdf5_attributes
+from edgefeat_export._models.weight_files.hdf5 import LARGEST_EXPANSION, hdf5_attributes
 from edgefeat_export._spec import MODEL_SUFFIXES
 
 __all__ = [

@@ -11,8 +11,8 @@ from typing import Any
 import h5py
 
 from edgefeat import ArgumentError
-from edgefeat_export._models.hdf5 import hdf5_attributes
 from edgefeat_export._models.saved.recognition import ARCHIVED, SavedModel
+from edgefeat_export._models.weight_files.hdf5 import hdf5_attributes
 from edgefeat_export._spec import weights_file
 
 __all__ = ["joined"]

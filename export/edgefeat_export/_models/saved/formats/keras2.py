@@ -14,12 +14,12 @@ from typing import Any
 import h5py
 
 from edgefeat import ExportError
-from edgefeat_export._models.checkpoint import restore
 from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.saved.code.config import check_keras2
 from edgefeat_export._models.saved.code.placeholder import left_out
 from edgefeat_export._models.saved.formats.tensorflowjs import assign_weights
 from edgefeat_export._models.saved.recognition import SavedModel, check_expansion, missing_weights
+from edgefeat_export._models.weight_files.checkpoint import restore
 
 __all__ = ["load_keras2"]
 

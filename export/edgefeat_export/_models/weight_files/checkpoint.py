@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefeat import ExportError
-from edgefeat_export._models.hdf5 import SavedArray, SavedLayer, SavedLayers
 from edgefeat_export._models.messages import first_line
 from edgefeat_export._models.normalization import finalize
+from edgefeat_export._models.weight_files.hdf5 import SavedArray, SavedLayer, SavedLayers
 
 __all__ = ["checkpoint_layers", "restore"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from edgefeat_export._models.hdf5 import SavedArray, SavedLayer, SavedLayers
+from edgefeat_export._models.weight_files.hdf5 import SavedArray, SavedLayer, SavedLayers
 
 __all__ = ["of_inner_model"]
 

@@ -1,0 +1,1 @@
+"""Files that hold weights: their layers and arrays, without a network."""
