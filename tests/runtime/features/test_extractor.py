@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import collections
 import io
-import multiprocessing
 import pickle
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +177,30 @@ def test_a_pickled_extractor_is_loaded_again_with_its_options(
         pickle.loads(pickled)
 
 
-def test_other_processes_are_given_an_extractor(one_tap: Path, engine: Engine, photos: list[str]) -> None:
-    extractor = edgefeat.load(one_tap, engine=engine.name, threads=1)
+#: A program of its own: processes that are spawned begin with the module path of the one that spawns them.
+POOL = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+import numpy as np
+import edgefeat
+
+if __name__ == "__main__":
+    bundle, engine, *photos = sys.argv[1:]
+    extractor = edgefeat.load(bundle, engine=engine, threads=1)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        found = [*pool.map(extractor.extract, photos)]
-    np.testing.assert_allclose(np.stack(found), array(extractor.extract(photos)), atol=1e-6)  # type: ignore[arg-type]
+        found = np.stack([*pool.map(extractor.extract, photos)])
+    np.testing.assert_allclose(found, extractor.extract(photos), atol=1e-6)
+    print(len(found))
+"""
+
+
+def test_other_processes_are_given_an_extractor(
+    one_tap: Path, engine: Engine, photos: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "pool.py").write_text(POOL)
+    command = [sys.executable, str(tmp_path / "pool.py"), str(one_tap), engine.name, *photos]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == [str(len(photos))], done.stderr
 
 
 def test_a_sequence_need_not_have_slices(extractor: edgefeat.Extractor, pictures: list[Picture]) -> None:
