@@ -24,7 +24,7 @@ _ASPECTS: dict[str, Callable[[Any], object]] = {
 }
 _OF_PHOTOS: dict[str, Callable[[DeviceRun], object]] = {
     "decoding": lambda run: run.decoding,
-    "photos": lambda run: f"{len(run.photos)} of {_megapixels(run)} megapixels, {run.photos[0]} and so on",
+    "photos": lambda run: f"{len(run.photos)} of {_megapixels(run)} megapixels, beginning with {run.photos[0]}",
 }
 _OF_FRAMES: dict[str, Callable[[FrameRun], object]] = {"frame": lambda run: run.frame.name}
 

@@ -88,3 +88,14 @@ def test_among_few_contenders_one_that_varies_may_be_the_machine() -> None:
     peer = next(plan for plan in MANY if plan.side == "peer")
     run = _drifting(plausible_run((*FEW, peer), rounds=10), _is_a_peer)
     assert unstable(run.results, 0.02)
+
+
+def test_two_programs_of_the_users_are_two_projects() -> None:
+    results = tuple(
+        replace(one, contender=replace(one.contender, kind="command")) if _is_a_peer(one) else one
+        for one in _RUN.results
+    )
+    names = [one.contender.name for one in results if _is_a_peer(one) and one.series]
+    run = replace(_RUN, results=results)
+    assert unstable(_drifting(run, lambda one: one.contender.name == names[0]).results, 0.02) == ()
+    assert unstable(_drifting(run, lambda one: one.contender.name in names[:2]).results, 0.02)

@@ -19,6 +19,7 @@ from keras import layers
 from edgefeat import ArgumentError
 from edgefeat_export._models.normalization import square_deviations
 from edgefeat_export._models.saved.model import load_model
+from edgefeat_export._models.weights import copy_weights
 from edgefeat_export._network.named_trunk import build_trunk
 from edgefeat_export._network.trunk import Trunk
 from edgefeat_export._spec import NetworkSpec
@@ -194,3 +195,11 @@ def test_other_variances_stay(variance: list[float]) -> None:
     model.get_layer("own").adapt_variance.assign(variance)
     square_deviations(model)
     np.testing.assert_allclose(np.asarray(model.get_layer("own").adapt_variance), variance)
+
+
+def test_copied_weights_are_computed_with() -> None:
+    source = adapted(SIDE)
+    keras.utils.clear_session(free_memory=False)  # layers of the same names
+    target = adapted(SIDE, scale=0.5)
+    copy_weights(source, target)
+    np.testing.assert_allclose(np.asarray(target(PIXELS)), np.asarray(source(PIXELS)), rtol=1e-5, atol=1e-5)

@@ -29,7 +29,7 @@ from tests.export.models.networks.converted_graphs import (
 from tests.export.models.networks.keras2_models import SIDE, close, outputs, pictures, randomized
 
 import edgefeat_export
-from edgefeat import ArgumentError
+from edgefeat import ArgumentError, ExportError
 from edgefeat_export._commands.layers import command as layers_command
 from edgefeat_export._network.layers import list_layers
 from edgefeat_export._network.named_trunk import build_trunk
@@ -225,3 +225,9 @@ def test_the_arithmetic_before_the_network_is_said(layers: tuple[str, ...], copy
     edit(copy, lambda content: node(content, "net/first/Relu6")["input"].__setitem__(0, "photo"))
     with pytest.raises(ArgumentError, match="is a graph that does not show how its pixels are scaled, and wrong"):
         build_trunk(whole(copy, preprocess=None, layers=layers))
+
+
+def test_a_pointer_in_place_of_weights_is_named(copy: Path) -> None:
+    (copy.parent / "group1-shard1of1.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ExportError, match=r"has, as group1-shard1of1\.bin, a Git LFS pointer"):
+        build_trunk(whole(copy))

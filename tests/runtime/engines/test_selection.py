@@ -190,12 +190,10 @@ def test_tflite_runtime_under_numpy_2_says_what_to_do(one_tap: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
 def test_a_cache_that_cannot_be_looked_into_is_none(
-    one_tap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    one_tap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("EDGEFEAT_CACHE", str(tmp_path / name))
+    monkeypatch.setenv("EDGEFEAT_CACHE", str(tmp_path / ("x" * 300)))  # as if permission were denied, also for root
     assert edgefeat.load(one_tap).reason == "first in the default order that an installed engine runs"
 
 

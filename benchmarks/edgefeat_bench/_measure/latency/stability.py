@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgefeat_bench._contenders.registry import COMMAND
 from edgefeat_bench._records import Result, Series
 from edgefeat_bench._statistics import median
 
@@ -54,7 +55,10 @@ def unsteady_alone(results: tuple[Result, ...]) -> list[str]:
 
 def _project(result: Result) -> str:
     """Return what a contender's times depend on beside the machine: a peer's own program, TensorFlow, or edgefeat."""
-    return result.contender.kind if result.contender.side == "peer" else result.contender.side
+    contender = result.contender
+    if contender.kind == COMMAND:  # each is a program of the user's
+        return contender.name
+    return contender.kind if contender.side == "peer" else contender.side
 
 
 def _varies(series: Series) -> bool:
