@@ -29,6 +29,7 @@ class WorkerProcess:
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "-1",
             "KERAS_BACKEND": "tensorflow",
+            "PYTHONHASHSEED": "0",  # converters go through sets of names, and two exports must agree byte for byte
         }
         with (folder / "worker.log").open("ab") as stream:
             self._process = subprocess.Popen(

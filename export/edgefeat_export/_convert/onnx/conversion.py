@@ -75,24 +75,24 @@ def _translated_whole(tflite: Path) -> onnx.ModelProto:
     from tf2onnx import convert
 
     from edgefeat_export._convert.onnx import handlers  # noqa: F401  registers missing translations with tf2onnx
-    from edgefeat_export._convert.onnx.optimizers import in_place
+    from edgefeat_export._convert.onnx.optimizers import in_order, in_place
 
     model: onnx.ModelProto
     try:
-        with in_place():
+        with in_order(), in_place():
             model, outside = convert.from_tflite(str(tflite), opset=OPSET)
     except Exception:  # noqa: BLE001  optimizers raise anything; tf2onnx's own procedure skips a failing one
-        model, outside = convert.from_tflite(str(tflite), opset=OPSET)
+        with in_order():
+            model, outside = convert.from_tflite(str(tflite), opset=OPSET)
     if outside is not None:
         raise ExportError(f"{tflite.name} was converted to an ONNX model of several files (allowed: 1)")
     return model
 
 
 def _name_tensors(model: onnx.ModelProto) -> None:
-    """Number generated names in the order of the nodes, in place: tf2onnx's numbering is not reproducible.
+    """Number generated names in the order of the nodes, in place: tf2onnx numbers nodes that are gone too.
 
-    Constants are named by the first node that reads them. Those that no node reads, which have no reproducible order
-    either, are removed.
+    Constants are named by the first node that reads them. Those that no node reads are removed.
     """
     graph = model.graph
     read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
