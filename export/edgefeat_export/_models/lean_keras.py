@@ -5,6 +5,9 @@ an export uses them through Keras. They can be imported afterwards.
 
 Garbage is not collected meanwhile, nor looked for in these modules afterwards: they stay, and looking through them
 again and again takes a quarter of the time of the import.
+
+Keras has its standard settings, not those of the user's keras.json: a layout of channels first or numbers of 16 bits
+would change the network and its reference features.
 """
 
 import gc
@@ -17,7 +20,7 @@ for _name in _HIDDEN:
 _collects = gc.isenabled()
 gc.disable()
 try:
-    import keras  # noqa: F401
+    import keras
     import tensorflow  # noqa: F401
 finally:
     for _name in _HIDDEN:
@@ -25,3 +28,8 @@ finally:
     gc.freeze()
     if _collects:
         gc.enable()
+
+keras.config.set_floatx("float32")
+keras.config.set_dtype_policy("float32")
+keras.config.set_epsilon(1e-7)
+keras.config.set_image_data_format("channels_last")

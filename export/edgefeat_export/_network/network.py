@@ -139,7 +139,7 @@ def _fit(
 
     fitted: list[PCA | None] = []
     for layer, rows in zip(trunk.layers, _pooled(trunk, poolings, pictures), strict=True):
-        limit = min(rows.shape)
+        limit = min(len(rows) - 1, rows.shape[1])  # n points lie in n - 1 dimensions
         if rows.ndim != 2 or spec.project > limit:
             raise ArgumentError(
                 f"layer {layer!r} cannot be projected to {spec.project} dimensions (allowed: pooled features, and at "
@@ -149,6 +149,11 @@ def _fit(
         projection = PCA(spec.project, whiten=spec.whiten, svd_solver="full").fit(rows.astype(np.float64))
         variances = projection.explained_variance_
         varied = int(np.sum(variances > variances[0] * _LEAST_VARIANCE))
+        if not varied:
+            raise ArgumentError(
+                f"layer {layer!r} cannot be projected: its features of all {len(rows)} calibration images are equal: "
+                "use images that differ"
+            )
         if spec.whiten and varied < spec.project:
             raise ArgumentError(
                 f"layer {layer!r} cannot be whitened to {spec.project} dimensions (allowed: at most {varied}, because "

@@ -165,6 +165,8 @@ def rank_sections(work: Workspace) -> Sensitivity:
     ]
 
     without = reached([])
+    if not groups:  # no layer can stay in float by itself
+        return Sensitivity((), (1 - without,))
     gains = [reached(group) - without for group in groups]
     order = np.argsort(-np.array(gains), kind="stable")
     ranked = [groups[index] for index in order]

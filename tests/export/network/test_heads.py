@@ -189,8 +189,9 @@ def test_a_vector_needs_no_pooling_and_each_tap_has_a_projection_of_its_own(trun
     ("pooling", "project", "count", "limit"),
     [
         ("avg", CHANNELS + 1, PICTURES, CHANNELS),  # more than there are features
-        ("avg", 9, 8, 8),  # more than there are pictures
-        ("flatten", PICTURES + 1, PICTURES, PICTURES),
+        ("avg", 8, 8, 7),  # n pictures lie in n - 1 dimensions
+        ("flatten", PICTURES, PICTURES, PICTURES - 1),
+        ("avg", 1, 1, 0),  # one picture varies in none
     ],
 )
 def test_a_projection_to_more_than_is_possible_is_refused(
@@ -203,10 +204,15 @@ def test_a_projection_to_more_than_is_possible_is_refused(
         build(map_alone(trunk), spec, pictures[:count])
 
 
+def test_features_that_are_all_equal_cannot_be_projected(trunk: Trunk, pictures: Any) -> None:
+    with pytest.raises(ArgumentError, match="layer 'map' cannot be projected: its features of all 4 .* are equal"):
+        build(map_alone(trunk), replace(SPEC, project=1), pictures[:1].repeat(4, axis=0))
+
+
 def test_dimensions_in_which_nothing_varies_cannot_be_whitened(trunk: Trunk, pictures: Any) -> None:
     spec = replace(SPEC, project=8, whiten=True)
     with pytest.raises(
-        ArgumentError, match=r"layer 'map' cannot be whitened to 8 dimensions .*at most 7, .* 8 calibration"
+        ArgumentError, match=r"layer 'map' cannot be projected to 8 dimensions .*at most 7 .* 8 calibration"
     ):
         build(map_alone(trunk), spec, pictures[:8])
     (tap,) = build(map_alone(trunk), replace(spec, project=7), pictures[:8]).taps

@@ -51,8 +51,10 @@ def _ordered(extract: Any) -> Any:
     """Return a graph's method `extract` changed to return the nodes in the order in which the graph holds them."""
 
     def extract_sub_graph_nodes(graph: Any, *arguments: Any, **named: Any) -> list[Any]:
-        found = {*extract(graph, *arguments, **named)}
-        return [node for node in graph.get_nodes() if node in found]
+        # The graph may hold a node twice, the result must not.
+        places = {node: place for place, node in enumerate(graph.get_nodes())}
+        found = extract(graph, *arguments, **named)
+        return sorted(found, key=lambda node: (places.get(node, len(places)), node.name))
 
     return extract_sub_graph_nodes
 
