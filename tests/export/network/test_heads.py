@@ -205,7 +205,7 @@ def test_a_projection_to_more_than_is_possible_is_refused(
 
 
 def test_features_that_are_all_equal_cannot_be_projected(trunk: Trunk, pictures: Any) -> None:
-    with pytest.raises(ArgumentError, match="layer 'map' cannot be projected: its features of all 4 .* are equal"):
+    with pytest.raises(ArgumentError, match=r"layer 'map' cannot be projected: its features of all 4 .* are equal"):
         build(map_alone(trunk), replace(SPEC, project=1), pictures[:1].repeat(4, axis=0))
 
 
