@@ -14,9 +14,11 @@ import pytest
 for name in ("tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer"):
     pytest.importorskip(name, reason="the export extra is not installed")
 
+import keras
 import onnx
 from tests.export.int8.correction_case import Case, Pictures, guard_of
 
+import edgefeat_export
 from edgefeat_export._convert.onnx import int8 as onnx_int8
 from edgefeat_export._convert.tflite import flatbuffer, tail
 from edgefeat_export._convert.tflite import int8 as tflite_int8
@@ -65,3 +67,22 @@ def test_layers_turned_back_to_float_are_those_of_a_file_quantized_without_them(
     onnx.save(onnx_int8.with_float(onnx.load(whole), onnx.load(case.float32.onnx), kept), turned)
     all_int8, expected, found = (features(path, case.checking) for path in (whole, without, turned))
     assert np.linalg.norm(found - expected) < 0.5 * np.linalg.norm(all_int8 - expected)
+
+
+def test_a_network_without_sections_that_misses_the_gate_is_refused_with_the_figure(
+    small_photos: Path, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(1)
+    image = keras.Input((12, 12, 3))
+    hidden = keras.layers.Dense(8, activation="relu")(keras.layers.Flatten()(image))
+    keras.Model(image, keras.layers.Dense(6, activation="relu")(hidden)).save(tmp_path / "dense.keras")
+    extractor = edgefeat_export.export(
+        tmp_path / "dense.keras",
+        tmp_path / "dense.edgefeat",
+        preprocess="tf",
+        variants=["tflite-float32", "tflite-int8"],
+        min_fidelity=0.9999999,
+        calibration=small_photos,
+    )
+    (refusal,) = extractor.bundle.manifest.refusals
+    assert "mean cosine to Keras" in refusal.reason

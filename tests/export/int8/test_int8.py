@@ -281,23 +281,3 @@ def test_features_that_are_all_zero_are_refused(small_photos: Path, tmp_path: Pa
         edgefeat_export.export(
             path, tmp_path / "z.edgefeat", preprocess="raw", variants=["tflite-float32"], calibration=small_photos
         )
-
-
-def test_a_network_of_dense_layers_alone_that_misses_the_gate_is_refused_with_the_figure(
-    small_photos: Path, tmp_path: Path
-) -> None:
-    import keras
-
-    keras.utils.set_random_seed(1)
-    image = keras.Input((12, 12, 3))
-    hidden = keras.layers.Dense(8, activation="relu")(keras.layers.Flatten()(image))
-    keras.Model(image, keras.layers.Dense(6, activation="relu", name="last")(hidden)).save(tmp_path / "dense.keras")
-    manifest = exported(
-        tmp_path / "dense.keras",
-        small_photos,
-        tmp_path / "dense.edgefeat",
-        variants=["tflite-float32", "tflite-int8"],
-        min_fidelity=0.9999999,
-    )
-    (refusal,) = manifest.refusals
-    assert "mean cosine to Keras" in refusal.reason

@@ -78,11 +78,11 @@ def _translated_whole(tflite: Path) -> onnx.ModelProto:
     from edgefeat_export._convert.onnx.optimizers import in_order, in_place
 
     model: onnx.ModelProto
-    try:
-        with in_order(), in_place():
-            model, outside = convert.from_tflite(str(tflite), opset=OPSET)
-    except Exception:  # noqa: BLE001  optimizers raise anything; tf2onnx's own procedure skips a failing one
-        with in_order():
+    with in_order():
+        try:
+            with in_place():
+                model, outside = convert.from_tflite(str(tflite), opset=OPSET)
+        except Exception:  # noqa: BLE001  optimizers raise anything; tf2onnx's own procedure skips a failing one
             model, outside = convert.from_tflite(str(tflite), opset=OPSET)
     if outside is not None:
         raise ExportError(f"{tflite.name} was converted to an ONNX model of several files (allowed: 1)")

@@ -21,9 +21,9 @@ _FIRST_NUMBER = 1_000_000
 def in_order() -> Iterator[None]:
     """Let tf2onnx number and visit the nodes of a graph in the same order every time, while the context is open.
 
-    tf2onnx 1.17 takes the nodes that are in use from a set, whose order is that of their addresses in memory; one of
-    its optimizers skips nodes, which ones depends on that order. So one translation in a hundred had a Reshape more
-    or less than the others.
+    tf2onnx 1.17 takes the nodes that are in use from a set, whose order is that of their addresses in memory. Its
+    optimizer of transpositions changes the list that it goes through, and so skips nodes that depend on that order.
+    The same file then has a Reshape more or less, once in a while.
     """
     with (
         mock.patch.object(utils, "INTERNAL_NAME", _FIRST_NUMBER),
