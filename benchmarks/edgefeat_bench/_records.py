@@ -16,6 +16,11 @@ from edgefeat._bundle.json_records import RecordError, from_json, to_json
 
 FORMAT = 2
 
+#: How contenders and programs are run. 2: Pillow's contenders do not copy an image that is RGB already, OpenVINO's
+#: reorders channels after it resizes, timm's networks end with the features, and a folder is computed with edgefeat's
+#: untuned default. Results of 1 say so, and are not compared with those of 2.
+METHOD = 2
+
 #: Who a contender belongs to: the full TensorFlow path, edgefeat, or another project.
 Side = Literal["tensorflow", "edgefeat", "peer"]
 
@@ -184,7 +189,7 @@ class Run:
 
     `identity` is the bundle's. The order of the contenders is drawn from `seed` for each photo of each round. A run
     whose `after` is None was interrupted, and has its complete rounds. `isolated`: TensorFlow's contenders ran as if
-    only what they need were installed.
+    only what they need were installed. `method` is the `METHOD` that it was measured with.
     """
 
     format: int
@@ -211,6 +216,7 @@ class Run:
     peaks: tuple[Peak, ...] = ()
     unstable: tuple[str, ...] = ()
     isolated: bool = field(default=False, metadata={"optional": True})
+    method: int = field(default=1, metadata={"optional": True})
 
     @property
     def title(self) -> str:

@@ -44,7 +44,13 @@ _PATH, _COUNT = click.Path(), click.IntRange(min=1)
 @click.option("--peak/--no-peak", "peaks", default=True, help="Compare int8 inference with a matrix product.")
 @click.option("--costs/--no-costs", default=None, help="Time by input side, alpha, batch, threads and megapixels.")
 @click.option("--labelled", type=_PATH, metavar="FOLDER", help="Measure quality; a folder of photos for each label.")
-@click.option("--model", default="", type=_PATH, metavar="FILE", help="File or preset folder that BUNDLE was made of.")
+@click.option(
+    "--model",
+    default="",
+    type=_PATH,
+    metavar="FILE",
+    help="File or preset folder that BUNDLE was made of; with the name of a backbone, its weights.",
+)
 @click.option(
     *("--calibration", "calibration"),
     default=SYNTHETIC,
@@ -84,7 +90,8 @@ def command(bundle: Path, threads: tuple[int, ...], as_json: bool, **options: An
     if max(counts) > available_cores():
         raise ArgumentError(f"--threads {max(counts)} (allowed: 1 to {available_cores()}, this machine's cores)")
     if is_backbone_name(str(bundle)):
-        settings = replace(settings, bundle=exported_bundle(str(bundle), settings.prepared, _tell))
+        exported = exported_bundle(str(bundle), settings.prepared, _tell, weights=settings.model)
+        settings = replace(settings, bundle=exported)
     opened = edgefeat.Bundle.open(settings.bundle)
     settings.contenders(opened)
     found = []

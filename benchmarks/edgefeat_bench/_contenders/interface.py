@@ -76,7 +76,9 @@ def pillow_picture(picture: Picture, form: PictureForm) -> Prepared:
     """Decode every pixel and resize with smoothing, as `keras.utils.load_img` does."""
     if isinstance(picture, str):
         with Image.open(picture) as opened:
-            image = opened.convert("RGB")
+            opened.load()
+            # `convert` would copy an image that is RGB already.
+            image = opened if opened.mode == "RGB" else opened.convert("RGB")
     else:
         image = Image.fromarray(picture)
     decoded, size = time.perf_counter(), (form.width, form.height)

@@ -24,7 +24,8 @@ class ModelFacts:
     `reason`, if not empty, says why there is no Keras model, and `remedy` what helps. `golden_cosine` is the lowest
     cosine of the model's features to the bundle's golden Keras features. `preprocess` names the Keras function, if
     there is one; it equals `x * scale + shift`, after reversing RGB if `reversed`. `operations` are the trunk's, two
-    for each multiply-accumulate. `missing` has a reason for each file that could not be made.
+    for each multiply-accumulate. `missing` has a reason for each file that could not be made, `mended` says what
+    was wrong with a stock converter's file.
     """
 
     identity: str
@@ -37,11 +38,16 @@ class ModelFacts:
     reversed: bool = False
     operations: int = 0
     missing: dict[str, str] | None = None
+    mended: dict[str, str] | None = None
 
     @property
     def same_weights(self) -> bool:
         """Whether the model gives the features that the bundle was made from."""
         return not self.reason and self.golden_cosine > 0.9999
+
+    def remark(self, file: str) -> str:
+        """Return what had to be mended in a file of the folder; empty if nothing."""
+        return (self.mended or {}).get(file, "")
 
     def write(self, folder: Path) -> None:
         """Write the facts into `folder`."""

@@ -96,6 +96,17 @@ KINDS: Mapping[str, Kind] = {
     "edgefeat-reference": Kind("edgefeat:open_reference", "edgefeat"),
 }
 
+#: The peers that every bundle has; MediaPipe's depend on its variants.
+PEERS = (
+    Contender("plain litert", "litert", "peer"),
+    Contender("plain onnxruntime", "onnxruntime", "peer"),
+    Contender("fastembed", "fastembed", "peer"),
+    Contender("openvino", "openvino", "peer"),
+    Contender("ncnn", "ncnn", "peer"),
+    Contender("torch timm", "torch", "peer"),
+    Contender("executorch timm", "executorch", "peer", "float32", "executorch"),
+    Contender("executorch timm int8", "executorch", "peer", "int8", "executorch"),
+)
 #: A contender that is a command of the user's, which speaks the protocol of `worker`.
 COMMAND = "command"
 #: What all others are compared with, if the Keras model can be built.
@@ -144,14 +155,7 @@ def default_contenders(bundle: edgefeat.Bundle) -> list[Contender]:
             for variant in bundle.manifest.variants
             if variant.name in ("tflite-float32", "tflite-int8")
         ),
-        Contender("plain litert", "litert", "peer"),
-        Contender("plain onnxruntime", "onnxruntime", "peer"),
-        Contender("fastembed", "fastembed", "peer"),
-        Contender("openvino", "openvino", "peer"),
-        Contender("ncnn", "ncnn", "peer"),
-        Contender("torch timm", "torch", "peer"),
-        Contender("executorch timm", "executorch", "peer", "float32", "executorch"),
-        Contender("executorch timm int8", "executorch", "peer", "int8", "executorch"),
+        *PEERS,
     ]
 
 

@@ -24,6 +24,9 @@ from edgefeat_bench._contenders.interface import Task
 from edgefeat_bench._contenders.registry import KINDS, program_of
 from edgefeat_bench._processes import child_environment, interruption_deferred
 
+#: How many letters of a last line are kept.
+_SAID = 240
+
 
 class WorkerError(EdgefeatError):
     """A contender's process ended or gave an invalid answer; the text has its last words."""
@@ -134,7 +137,12 @@ class Worker(contextlib.AbstractContextManager["Worker"]):
         status = self._process.wait()
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return WorkerError(f"died with exit status {status}" + (f": {lines[-1][:200]}" if lines else ""))
+        return WorkerError(f"died with exit status {status}" + (f": {_end_of(lines[-1])}" if lines else ""))
+
+
+def _end_of(line: str) -> str:
+    """Return a last line, or its end if it is long: errors name files first, and what was wrong at the end."""
+    return line if len(line) <= _SAID else f"{line[: _SAID // 3]} ... {line[-_SAID * 2 // 3 :]}"
 
 
 def _feature(value: object) -> NDArray[np.float32]:

@@ -22,11 +22,11 @@ def cold_starts(setup: Setup, photo: str, tell: Callable[[str], None]) -> tuple[
     Whole processes: interpreter, imports, model, one photo, feature written. The first start of each is not counted:
     in it edgefeat probes its engine and Python writes its bytecode. edgefeat uses its untuned default.
     """
-    programs = [*scripts(setup, folder=False), edgefeat_program(setup, "edgefeat extract", "-o", ".npy")]
     turns, seed = setup.settings.extent.starts + 1, [setup.settings.seed]
     with tempfile.TemporaryDirectory(prefix="edgefeat-bench-") as scratch:
-        environment = {"EDGEFEAT_CACHE": f"{scratch}/cache"}
-        done = run_in_turns(programs, photo, Path(scratch), environment, turns=turns, seed=seed, tell=tell)
+        untuned = {"EDGEFEAT_CACHE": f"{scratch}/cache"}
+        programs = [*scripts(setup, folder=False), edgefeat_program(setup, "edgefeat extract", "-o", ".npy", untuned)]
+        done = run_in_turns(programs, photo, Path(scratch), turns=turns, seed=seed, tell=tell)
     own = _edgefeat_bytes()
     return tuple(
         ColdStart(

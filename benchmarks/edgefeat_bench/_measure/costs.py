@@ -104,7 +104,13 @@ def _megapixels(setup: Setup, tell: Tell) -> list[Cost]:
     """Measure from file to feature, contenders in turn."""
     settings = setup.settings
     photos = photos_of_sizes(settings.photos, tuple(_MEGAPIXELS.values()), _PHOTOS, settings.prepared / "photos")
-    chosen = [one for one in setup.contenders if one.name in _BY_MEGAPIXELS and absence(one, setup.facts) is None]
+    chosen = [
+        one
+        for one in setup.contenders
+        if one.name in _BY_MEGAPIXELS
+        and absence(one, setup.facts) is None
+        and not (one.name == TUNED_NAME and setup.untuned)
+    ]
     with ExitStack() as stack:
         lanes = []
         for contender in chosen:

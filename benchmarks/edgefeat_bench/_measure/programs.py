@@ -16,6 +16,7 @@ import psutil
 
 from edgefeat import EdgefeatError
 from edgefeat._commands.cli.terminal import reason
+from edgefeat._engines.registry import engine_named
 from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, TFLITE_MODEL
 from edgefeat_bench._contenders.registry import LAYERS
@@ -33,13 +34,15 @@ _LIMIT_SECONDS = 1800.0
 class Program:
     """A program, and what was measured of it.
 
-    `command` gives its arguments for photos and an output, `distributions` is what has to be installed for it.
+    `command` gives its arguments for photos and an output, `distributions` is what has to be installed for it,
+    `environment` is added to that of all processes.
     """
 
     name: str
     side: Side
     distributions: tuple[str, ...]
     command: Callable[[str, Path], list[str]]
+    environment: Mapping[str, str] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     peak: int = 0
 
@@ -103,22 +106,28 @@ def _with_task(start: list[str], task: dict[str, object]) -> Callable[[str, Path
     return lambda photos, output: [*start, json.dumps({**task, "pictures": photos, "output": str(output)})]
 
 
-def edgefeat_program(setup: Setup, name: str, option: str, suffix: str) -> Program:
-    """Return `edgefeat extract`; `option` names its output, which has that `suffix`."""
-    engine = next(iter(candidates(setup.bundle))).engine
-    distributions = ("numpy", "pillow", "click", "tqdm", engine.distribution)
-    needed = ("edgefeat", *distributions, *distributions_of([engine.module]))
+def edgefeat_program(
+    setup: Setup, name: str, option: str, suffix: str, environment: Mapping[str, str], engine: str | None = None
+) -> Program:
+    """Return `edgefeat extract`; `option` names its output, which has that `suffix`.
+
+    It runs on the named engine; without one, on the one of its untuned default. `environment` says where its cache is.
+    """
+    used = next(iter(candidates(setup.bundle))).engine if engine is None else engine_named(engine)
+    distributions = ("numpy", "pillow", "click", "tqdm", used.distribution)
+    needed = ("edgefeat", *distributions, *distributions_of([used.module]))
     start = alone(["-m", "edgefeat", "extract", str(setup.bundle.path)], needed)
     return Program(
         name,
         "edgefeat",
         distributions,
         lambda photos, output: [*start, photos, option, str(output.with_suffix(suffix))],
+        environment,
     )
 
 
 def run_in_turns(
-    programs: Sequence[Program], photos: str, scratch: Path, environment: Mapping[str, str], *,
+    programs: Sequence[Program], photos: str, scratch: Path, *,
     turns: int, seed: Sequence[int], tell: Callable[[str], None],
 ) -> list[Program]:  # fmt: skip
     """Run every program once a turn, in an order drawn from `seed`; return those that never failed."""
@@ -130,7 +139,7 @@ def run_in_turns(
                 continue
             tell(f"{program.name}, turn {turn + 1} of {turns}")
             try:
-                seconds, peak = run_program(program, photos, scratch, environment)
+                seconds, peak = run_program(program, photos, scratch)
             except EdgefeatError as error:
                 tell(f"skipped: {error}")
                 failed.add(program.name)
@@ -140,7 +149,7 @@ def run_in_turns(
     return [program for program in programs if program.name not in failed]
 
 
-def run_program(program: Program, photos: str, folder: Path, environment: Mapping[str, str]) -> tuple[float, int]:
+def run_program(program: Program, photos: str, folder: Path) -> tuple[float, int]:
     """Return the seconds from start to end, and the peak memory of all its processes together, in bytes.
 
     Raises EdgefeatError if it fails, or writes an invalid feature.
@@ -158,7 +167,7 @@ def run_program(program: Program, photos: str, folder: Path, environment: Mappin
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=stream,
-                    env={**child_environment(), **environment},
+                    env={**child_environment(), **program.environment},
                 )
             peak = _watch(process, started)
         except BaseException:  # also an interruption: nobody else would end the program

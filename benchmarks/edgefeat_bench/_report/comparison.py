@@ -17,6 +17,8 @@ _ASPECTS: dict[str, Callable[[Run], object]] = {
     "bundle": lambda run: f"{run.bundle} ({run.identity[:12]})",
     "threads": lambda run: run.threads,
     "photos": lambda run: ", ".join(photos.name for photos in run.photos),
+    "files of photos": lambda run: ", ".join(dict.fromkeys(file for photos in run.photos for file in photos.files)),
+    "method of measuring": lambda run: run.method,
 }
 
 

@@ -17,6 +17,8 @@ __all__ = ["device_differences", "device_rows", "device_runs"]
 
 Device: TypeAlias = DeviceRun | FrameRun
 
+#: Of the files that `edgefeat bench --json` writes.
+_FORMAT = 1
 #: Aspects that make figures of two devices hard to compare.
 _ASPECTS: dict[str, Callable[[Any], object]] = {
     "bundle": lambda run: f"{run.bundle} ({run.identity[:12]})",
@@ -51,11 +53,16 @@ def _device_run(path: Path) -> Device | None:
         raise ArgumentError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:
         return None  # whoever reads it as another kind says what is wrong
+    run: Device | None = None
     with suppress(RecordError):
-        return from_json(DeviceRun, told)
+        run = from_json(DeviceRun, told)
     with suppress(RecordError):
-        return from_json(FrameRun, told)
-    return None
+        run = run or from_json(FrameRun, told)
+    if run is not None and run.format != _FORMAT:
+        raise ArgumentError(
+            f"{path} has format {run.format}, this edgefeat-bench reads {_FORMAT}: measure again with: edgefeat bench"
+        )
+    return run
 
 
 def device_differences(runs: Sequence[Device], names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edgefeat_bench._contenders.registry import TUNED_KIND
+from edgefeat_bench._contenders.registry import PEERS, TUNED_KIND
 from edgefeat_bench._measure.latency.stability import unsteady_alone
 from edgefeat_bench._records import Bulk, ColdStart, Cost, Peak, Photos, Quality, Result, Run, Series
 from edgefeat_bench._statistics import Estimate, median, ratio
@@ -15,6 +15,18 @@ from edgefeat_bench._statistics import Estimate, median, ratio
 PREDICT = "keras-predict"
 #: The kinds that are TensorFlow compiled for one shape of images.
 _COMPILED = ("tf-function", "tf-saved-model")
+
+# The projects that contenders are of, by kind; the kinds of TensorFlow's have its side.
+_PROJECTS = {
+    "mediapipe": "MediaPipe",
+    "litert": "LiteRT",
+    "onnxruntime": "ONNX Runtime",
+    "fastembed": "fastembed",
+    "openvino": "OpenVINO",
+    "ncnn": "ncnn",
+    "torch": "PyTorch",
+    "executorch": "ExecuTorch",
+}
 
 # How a reason ends if only a package is missing.
 _NOT_INSTALLED = "not installed"
@@ -171,10 +183,24 @@ def speedups(run: Run) -> dict[Photos, Estimate]:
 
 
 def titles(runs: Sequence[Run]) -> list[str]:
-    """Return the runs' titles, with the processors if they differ."""
-    if len({run.machine.processor for run in runs}) == 1:
-        return [run.title for run in runs]
-    return [f"{run.title}, {run.machine.processor}" for run in runs]
+    """Return the runs' titles, with the processors if they differ, and those of unstable runs marked."""
+    several = len({run.machine.processor for run in runs}) > 1
+    return [
+        f"{run.title}{f', {run.machine.processor}' if several else ''}{' (unstable)' if run.unstable else ''}"
+        for run in runs
+    ]
+
+
+def measured(run: Run) -> list[str]:
+    """Return what a run has beside the times of photos and the memory of each contender, in words."""
+    found = {
+        "start of a process": run.cold_starts,
+        "a whole folder": run.bulk,
+        "quality on labelled photos": run.quality,
+        "use of the processor": run.peaks,
+        "cost curves": run.costs,
+    }
+    return [words for words, figures in found.items() if figures]
 
 
 def not_installed(run: Run) -> list[str]:
@@ -190,6 +216,33 @@ def not_installed(run: Run) -> list[str]:
 def unable(run: Run) -> list[str]:
     """Return the names of contenders that are installed, but cannot run this network or did not start."""
     return [result.contender.name for result in run.results if status_of(result) in ("cannot run it", "did not start")]
+
+
+def not_in_run(run: Run) -> list[str]:
+    """Return the names of the usual peers that a run does not have: left out, or not yet known when it was made."""
+    names = {result.contender.name for result in run.results}
+    return [peer.name for peer in PEERS if peer.name not in names]
+
+
+def of_kinds(run: Run, *kinds: str) -> list[str]:
+    """Return the names of the valid contenders of these kinds."""
+    return [one.contender.name for one in valid(run) if one.contender.kind in kinds]
+
+
+def other_projects(run: Run) -> list[str]:
+    """Return the names of the projects beside edgefeat that have a valid contender, without those added by the user."""
+    found = [one.contender for one in valid(run)]
+    names = ["TensorFlow" if one.side == "tensorflow" else _PROJECTS.get(one.kind) for one in found]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def peers_remarks(run: Run) -> dict[str, list[str]]:
+    """Return what there is to know of valid peers, each remark with the names of those that it is about."""
+    found: dict[str, list[str]] = {}
+    for one in valid(run, "peer"):
+        if one.reason:
+            found.setdefault(one.reason, []).append(one.contender.name)
+    return found
 
 
 def throttling(run: Run) -> list[str]:

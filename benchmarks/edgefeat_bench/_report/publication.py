@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgefeat import ArgumentError
+from edgefeat._bundle.atomic_files import written_file
 from edgefeat_bench._records import Run
 from edgefeat_bench._report.documents import markdown, page, readme_block, run_markdown
 from edgefeat_bench._report.plots.bars import readme_plots
@@ -39,9 +40,11 @@ def publish(files: Sequence[Path], folder: Path, readme: Path | None = None) -> 
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         if file.resolve() != (folder / file.name).resolve():
-            shutil.copyfile(file, folder / file.name)
+            with file.open("rb") as source, written_file(folder / file.name) as copy:
+                shutil.copyfileobj(source, copy)
     for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+        with written_file(path) as stream:
+            stream.write(text.encode())
     return list(texts)
 
 

@@ -46,6 +46,11 @@ def gate(old: Run, new: Run, *, tolerance: float, fidelity: float, unlike_machin
     if (old.network, old.threads) != (new.network, new.threads):
         each = [f"{run.network}, threads {run.threads}" for run in (old, new)]
         raise ArgumentError(f"different runs: {' and '.join(each)} (allowed: two of the same network and threads)")
+    if old.method != new.method:
+        raise ArgumentError(
+            f"the runs were measured by methods {old.method} and {new.method}: other projects are run differently, "
+            "so ratios to them differ; measure the older edgefeat again with: edgefeat-bench run"
+        )
     limits = dict.fromkeys(("lowest cosine", *_QUALITIES), fidelity)
     checks = [*_lost(old, new), *_compared(old, new, tolerance, limits)]
     if all(one.verdict == "not compared" for one in checks):
@@ -75,7 +80,8 @@ def _compared(old: Run, new: Run, tolerance: float, limits: Mapping[str, float])
             if measure == "speed" and name in both:
                 yield Check(measure, name, where, was, None, "not compared", "not timed in the new run")
             continue
-        if (why := _incomparable(old, new, measure, was, now)) is not None:
+        why = _incomparable(old, new, measure, was, now) or _other_photos(old, new, where)
+        if why is not None:
             yield Check(measure.replace("_", " "), name, where, was, now, "not compared", why)
             continue
         if measure in limits:
@@ -98,6 +104,12 @@ def _incomparable(old: Run, new: Run, measure: str, was: Estimate, now: Estimate
     if measure == "photos per second" and min(was.count, now.count) < 2:
         return "measured once"
     return None
+
+
+def _other_photos(old: Run, new: Run, where: str) -> str | None:
+    """Return why a figure on photos of one kind cannot be compared, or None if both runs had the same files."""
+    files = [{one.name: one.files for one in run.photos}.get(where) for run in (old, new)]
+    return None if files[0] == files[1] else "other photos"
 
 
 def _base(old: Run, new: Run) -> str:

@@ -16,7 +16,7 @@ from edgefeat_bench._measure.latency.race import one_line, race
 from edgefeat_bench._measure.machine import conditions, this_machine
 from edgefeat_bench._measure.peak import peaks
 from edgefeat_bench._measure.quality import quality
-from edgefeat_bench._records import FORMAT, Conditions, Run
+from edgefeat_bench._records import FORMAT, METHOD, Conditions, Run
 from edgefeat_bench._run.resumption import resumed
 from edgefeat_bench._setup.settings import Settings
 from edgefeat_bench._setup.setup import Setup, set_up
@@ -104,4 +104,5 @@ def _fresh(setup: Setup, command: str, before: Conditions) -> Run:
         right_cosine=setup.settings.right_cosine,
         results=(),
         isolated=True,
+        method=METHOD,
     )

@@ -25,6 +25,8 @@ def resumed(path: Path, fresh: Run, contenders: Sequence[Contender], rounds: int
         "bundle": (old.identity, fresh.identity),
         "version of edgefeat": (old.edgefeat, fresh.edgefeat),
         "number of threads": (old.threads, fresh.threads),
+        "method of measuring": (old.method, fresh.method),
+        "limit for right features": (old.right_cosine, fresh.right_cosine),
         "seed": (old.seed, fresh.seed),
         "set of photos": (old.photos, fresh.photos),
         "choice of contenders": ([one.contender for one in old.results], list(contenders)),

@@ -23,7 +23,9 @@ def session(threads: int) -> Any:
 
 def feature(path: str, threads: int = 1) -> Any:
     """Return one photo's feature."""
-    image = Image.open(path).convert("RGB").resize((task["width"], task["height"]), Image.Resampling.BILINEAR)
+    opened = Image.open(path)
+    whole = opened if opened.mode == "RGB" else opened.convert("RGB")
+    image = whole.resize((task["width"], task["height"]), Image.Resampling.BILINEAR)
     pixels = np.asarray(image)[..., ::-1] if task["reversed"] else np.asarray(image)
     prepared = pixels.astype(np.float32) * np.array(task["scale"], np.float32) + np.array(task["shift"], np.float32)
     model = session(threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -31,12 +32,20 @@ def export(path: Path, *options: str) -> Path:
     return path
 
 
-def exported_bundle(backbone: str, folder: Path, tell: Callable[[str], None]) -> Path:
+def exported_bundle(backbone: str, folder: Path, tell: Callable[[str], None], *, weights: str = "") -> Path:
     """Return the bundle of `backbone` below `folder`, with its trained weights if available, or else random ones.
 
-    It is calibrated on generated photos. Raises MissingExtraError without the extra `export`, ArgumentError for an
-    unknown name, ExportError if the export fails.
+    `weights` is a file that has them, other than a preset's folder. The bundle is calibrated on generated photos.
+    Raises MissingExtraError without the extra `export`, ArgumentError for an unknown name, ExportError if the export
+    fails.
     """
+    if Path(weights).is_file() and not backbone.startswith(_HUB):
+        with open(weights, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        given = folder / f"{backbone}-{digest}.edgefeat"
+        if not given.is_dir():
+            tell(f"exporting {backbone} with the weights of {weights}")
+        return export(given, backbone, "--weights", weights)
     # A preset has weights of its own.
     words, own = ("its own", []) if backbone.startswith(_HUB) else ("ImageNet", ["--weights", "imagenet"])
     name = re.sub(r"\W+", "-", backbone.removeprefix(_HUB))

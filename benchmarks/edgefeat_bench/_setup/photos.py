@@ -91,11 +91,11 @@ def _written(source: str | None, index: int, size: tuple[int, int], folder: Path
 
 
 def _resized(source: str, size: tuple[int, int]) -> Image.Image | None:
-    """Return the photo in that size; None if it is unreadable or too small."""
+    """Return the photo in that size; None if it is unreadable, too small, or larger than Pillow opens."""
     try:
         with Image.open(source) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     if max(size[0] / image.width, size[1] / image.height) > _MOST_ENLARGED:
         return None

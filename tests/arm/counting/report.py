@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from edgefeat._bundle.atomic_files import written_file
+
 __all__ = ["Count", "Key", "read_counts", "write_report"]
 
 #: Board, network, contender, variant, and engine with its version.
@@ -61,8 +63,8 @@ magnitude. XNNPACK is the library that LiteRT computes with. [Compare boards](bo
 | Raspberry Pi 4 B, Cortex-A72 | 4 | 44 | 14 | | | | XNNPACK, 2020 |
 | Raspberry Pi 4 B, Cortex-A72 at 1.8 GHz | 1 | 93 | | 534 | 424 | 1,072 | ncnn |
 | | 4 | 62 | | 263 | 197 | 547 | ncnn |
-| Rockchip RK3588, Cortex-A76 at 2.4 GHz, as in a Raspberry Pi 5 | 1 | 27 | | 187 | 226 | 334 | ncnn |
-| | 4 | 8.8 | | 54 | 66 | 107 | ncnn |
+| Raspberry Pi 5, Cortex-A76 at 2.4 GHz | 1 | 16 | | 89 | 80 | 190 | ncnn |
+| | 4 | 11 | | 46 | 41 | 129 | ncnn |
 
 Sources: [XNNPACK](https://github.com/google/XNNPACK/blob/master/README.md) (32-bit Raspbian, random weights, float32);
 [ncnn](https://github.com/Tencent/ncnn/blob/master/benchmark/README.md) (64-bit, random weights; averages; float where
@@ -105,10 +107,10 @@ def read_counts(folder: Path) -> list[Count]:
 
 def write_report(counts: Sequence[Count], folder: Path) -> None:
     """`arm.json` has every figure; `arm.md` is made of it."""
-    (folder / "arm.json").write_text(
-        json.dumps({"format": 1, "counts": [asdict(one) for one in counts]}, indent=1) + "\n"
-    )
-    (folder / "arm.md").write_text("\n".join(_page(counts)) + "\n")
+    text = json.dumps({"format": 1, "counts": [asdict(one) for one in counts]}, indent=1)
+    for name, content in (("arm.json", text), ("arm.md", "\n".join(_page(counts)))):
+        with written_file(folder / name) as stream:
+            stream.write(f"{content}\n".encode())
 
 
 def _page(counts: Sequence[Count]) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgefeat_bench._records import (
     FORMAT,
+    METHOD,
     Bulk,
     ColdStart,
     Conditions,
@@ -129,6 +130,7 @@ def plausible_run(
         right_cosine=0.9,
         results=results,
         isolated=True,
+        method=METHOD,
     )
     return _with_extras(run, plans, random) if extras else run
 

@@ -130,3 +130,11 @@ def test_devices_and_runs_are_not_mixed(devices: Path, folder: Path) -> None:
     done = bench("compare", devices / "pi3.json", folder / "absent.json")
     assert done.returncode == 2
     assert "absent.json cannot be read: No such file or directory" in done.stderr
+
+
+def test_a_file_of_a_later_format_is_refused_with_what_to_do(devices: Path, tmp_path: Path) -> None:
+    one = next(devices.glob("*.json"))
+    (tmp_path / "later.json").write_text(json.dumps({**json.loads(one.read_text()), "format": 7}))
+    done = bench("compare", one, tmp_path / "later.json")
+    assert done.returncode == 2
+    assert "later.json has format 7, this edgefeat-bench reads 1: measure again with: edgefeat bench" in done.stderr

@@ -154,3 +154,17 @@ def test_the_command_exits_1_with_the_row_and_0_without(tmp_path: Path) -> None:
     assert bench("gate", old, slow, "--tolerance", "0.5").returncode == 0
     assert bench("gate", old, slow, "--tolerance", "1.5").returncode == 2
     assert bench("gate", old, tmp_path / "absent.json").returncode == 2
+
+
+def test_runs_measured_otherwise_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="methods 1 and 2: other projects are run differently"):
+        gate(replace(OLD, method=1), replace(OLD, method=2), tolerance=0.1, fidelity=0.01)
+
+
+def test_times_of_other_photos_are_not_compared() -> None:
+    first, *rest = OLD.photos
+    other = replace(OLD, photos=(replace(first, files=tuple(f"other-{name}" for name in first.files)), *rest))
+    checks = gate(OLD, other, tolerance=0.1, fidelity=0.01)
+    verdicts = {(one.where == first.name, one.verdict) for one in checks if one.measure == "speed"}
+    assert verdicts == {(True, "not compared"), (False, "kept")}
+    assert {one.reason for one in checks if one.where == first.name} == {"other photos"}

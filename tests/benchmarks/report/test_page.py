@@ -21,7 +21,7 @@ pytest.importorskip("matplotlib", reason="needs the bench extra")
 
 from tests.benchmarks.report.plausible import FEW, KERAS, MANY, SETS, TUNED, Plan, plausible_run
 
-from edgefeat_bench._records import Run
+from edgefeat_bench._records import METHOD, Bulk, Run
 from edgefeat_bench._report.documents import page, readme_block, run_markdown
 from edgefeat_bench._report.findings import quality_of
 from edgefeat_bench._report.plots.bars import readme_plots
@@ -213,6 +213,49 @@ def test_what_tensorflow_imported_without_need_is_said_of_results_that_it_distor
     later = ["process was measured later" in readme_block([run], ["a"], "docs") for run in (before, started, now)]
     assert later == [False, True, False]
     assert ["A new process gives its first feature" in text for text in said] == [False, True, True]
+
+
+def test_only_projects_that_ran_are_named_and_usual_ones_that_did_not_are() -> None:
+    stock = Plan("plain litert", "litert", "peer", 9.0)
+    text = Document(page([plausible_run((KERAS, TUNED, stock))])).text
+    assert "which is part of its speed-up on large photos; TensorFlow and LiteRT are given every pixel." in text
+    assert "edgefeat tuned may choose an int8 file; plain litert runs a float32 file of the usual converters." in text
+    assert (
+        "Not in this run: plain onnxruntime, fastembed, openvino, ncnn, torch timm, executorch timm and "
+        "executorch timm int8." in text
+    )
+    assert "Not in this run" not in Document(page([plausible_run((KERAS, TUNED))])).text  # no peer at all
+
+
+def test_what_there_is_to_know_of_a_peer_is_said_once_for_all_that_it_is_about() -> None:
+    run = plausible_run(
+        (KERAS, TUNED, Plan("plain litert", "litert", "peer", 9.0), Plan("other", "litert", "peer", 9.5))
+    )
+    results = [replace(one, reason="resized coarsely") if one.contender.side == "peer" else one for one in run.results]
+    text = Document(page([replace(run, results=tuple(results))])).text
+    assert text.count("plain litert and other: resized coarsely.") == 1
+
+
+def test_results_of_the_earlier_method_say_what_it_got_wrong() -> None:
+    now = replace(plausible_run((KERAS, TUNED)), method=METHOD)
+    tuned = Bulk("edgefeat extract, tuned: onnx-int8 on openvino", "edgefeat", 200, (1.0,), 1)
+    torch = Plan("torch timm", "torch", "peer", 9.0, cosine=None)
+    runs = {
+        "before": replace(now, method=1),
+        "timm": replace(plausible_run((KERAS, TUNED, torch), network="vgg16, 224x224"), method=1),
+        "now": now,
+        "tuned": replace(now, bulk=(*now.bulk, tuned)),
+    }
+    said = {name: run_markdown(Path("a.json"), run) for name, run in runs.items()}
+    measured = {name: "Measured before the benchmark was corrected" in text for name, text in said.items()}
+    assert measured == {"before": True, "timm": True, "now": False, "tuned": False}
+    layers = "timm's network had layers after the features, so its times are too long too."
+    assert [layers in said[name] for name in ("before", "timm")] == [False, True]
+    assert "the folder is computed with what edgefeat tune chose" in said["before"]
+    assert (
+        "Start, memory, installed size and folder are those of edgefeat's default, before edgefeat tune." in said["now"]
+    )
+    assert "the folder also with what edgefeat tune chose, which may be an int8 file" in said["tuned"]
 
 
 def test_a_default_that_is_a_variant_has_its_fidelity() -> None:

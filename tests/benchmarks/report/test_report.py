@@ -107,6 +107,28 @@ def test_the_overview_has_a_row_for_each_network_and_kind_of_photos() -> None:
         assert (second[0], second[2], second[5]) == (f"[{other.title}](b.md)", "-", "-")
 
 
+def test_an_unstable_run_is_marked_wherever_its_figures_stand() -> None:
+    run = plausible_run(MANY)
+    shaky = replace(plausible_run(MANY, network="resnet50"), unstable=("other programs used 84% of the cores",))
+    index = markdown({Path("a.json"): run, Path("b.json"): shaky})
+    rows = [line for line in index.splitlines() if line.startswith("| [resnet50")]
+    assert len(rows) == 1 + len(run.photos)
+    assert all("(unstable)" in row or "**Unstable, do not quote.**" in row for row in rows)
+    assert index.count("[resnet50, 2 threads (unstable)](b.md)") == len(run.photos)
+    assert "[resnet50, 2 threads (unstable)](docs/b.md)" in readme_block([run, shaky], ["a", "b"], "docs")
+    assert "(unstable)" not in markdown({Path("a.json"): run})
+
+
+def test_the_overview_says_what_each_page_has() -> None:
+    whole = plausible_run(MANY)
+    lines = markdown({Path("a.json"): whole, Path("b.json"): plausible_run(FEW, extras=False)}).splitlines()
+    first, second = (line for line in lines if "](a.md) | edgefeat" in line or "](b.md) | edgefeat" in line)
+    assert first.endswith(
+        "| start of a process, a whole folder, quality on labelled photos, use of the processor and cost curves |"
+    )
+    assert second.endswith(" | - |")
+
+
 def test_several_runs_are_a_table_in_a_readme_each_with_its_link() -> None:
     runs = [plausible_run(MANY, network=name) for name in ("first", "second", "third")]
     lines = readme_block(runs, ["1", "2", "3"], "docs").splitlines()

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ pytest.importorskip("psutil", reason="needs the bench extra")
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
 from edgefeat_bench._contenders.registry import KINDS, program_of
+from edgefeat_bench._measure.bulk import bulk
 from edgefeat_bench._measure.programs import edgefeat_program, scripts
 from edgefeat_bench._records import Result, Run
 from edgefeat_bench._run.benchmark import run
 from edgefeat_bench._setup.generated_photos import make_photos
 from edgefeat_bench._setup.settings import Extent, Settings
 from edgefeat_bench._setup.setup import set_up
+from edgefeat_bench._setup.tuning import tuned_alone
 
 # Its first blocks: each way of TensorFlow traces every layer, in a process of its own.
 NETWORK = ["mobilenet", "--alpha", "0.25", "--weights", "random", "--input-size", "64", "--layer", "conv_pw_3_relu"]
@@ -133,7 +136,8 @@ def test_tensorflow_and_whole_programs_run_as_if_only_what_they_need_were_instal
     measured: Run, folder: Path, small_photos: Path
 ) -> None:
     setup = set_up(settings(folder, small_photos, resume=True), ignore)
-    programs = [*scripts(setup, folder=False), *scripts(setup, folder=True), edgefeat_program(setup, "e", "-o", ".npy")]
+    ours = edgefeat_program(setup, "e", "-o", ".npy", {})
+    programs = [*scripts(setup, folder=False), *scripts(setup, folder=True), ours]
     commands = {one.name: one.command("photo.jpg", Path("output")) for one in programs}
     assert {"keras script", "keras dataset and predict", "e"} <= set(commands)
     commands |= {one: program_of(KINDS[one]) for one in KINDS if KINDS[one].side == "tensorflow" and KINDS[one].alone}
@@ -150,6 +154,23 @@ def test_a_folder_at_once_is_taken_by_each_program_that_can(measured: Run) -> No
     bulk = {one.name: one for one in measured.bulk}
     assert {"keras dataset and predict", "edgefeat extract", "edgefeat extract --into"} <= set(bulk)
     assert all(one.pictures == 6 and min(one.seconds) > 0 and one.peak_memory_bytes > 1e7 for one in bulk.values())
+
+
+def test_a_folder_is_computed_with_the_untuned_default_and_with_what_tune_chose_under_its_name(
+    folder: Path, small_photos: Path
+) -> None:
+    setup = set_up(replace(settings(folder, small_photos), without=(), only=("tuned",)), ignore)
+    assert not setup.untuned
+    cache = Path(setup.environment["EDGEFEAT_CACHE"])
+    chosen = tuned_alone(setup.bundle, cache)
+    assert chosen is not None
+    found = bulk(setup, ignore)
+    ours = [one.name for one in found if one.side == "edgefeat"]
+    assert ours == [
+        "edgefeat extract",
+        "edgefeat extract --into",
+        f"edgefeat extract, tuned: {chosen.variant} on {chosen.engine}",
+    ]
 
 
 def test_quality_is_of_keras_first_and_exact_variants_share_it(measured: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +16,13 @@ pytest.importorskip("psutil", reason="needs the bench extra")
 from tests.benchmarks.run.runs import BUNDLE, OURS, QUICK, bench, measured, result, running
 
 import edgefeat
+from edgefeat import EdgefeatError
 from edgefeat_bench._contenders.interface import Task
 from edgefeat_bench._contenders.registry import KINDS, opening_of
 from edgefeat_bench._measure.quality import _readable, labelled_photos
 from edgefeat_bench._records import Contender, Run
+from edgefeat_bench._setup.bundle_export import exported_bundle
+from edgefeat_bench._setup.photos import photos_of_sizes
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +201,25 @@ def test_photos_become_upright_camera_jpegs_of_each_size_and_small_ones_give_way
                 assert image.getexif().get(0x0112, 1) == 1
                 assert image.layer[1][1:3] == (1, 1)  # type: ignore[attr-defined]  # 4:2:0: colours at half the size
                 assert image.layer[0][1:3] == (2, 2)  # type: ignore[attr-defined]
+
+
+def test_a_photo_of_more_pixels_than_pillow_opens_gives_way(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "photos" / "huge.png")
+    (found,) = photos_of_sizes(str(tmp_path / "photos"), ["64x48"], 1, tmp_path / "made")
+    assert [Path(file).name for file in found.files] == ["generated-1.jpg"]
+
+
+def test_a_backbone_with_given_weights_has_a_bundle_for_each_content_of_the_file(tmp_path: Path) -> None:
+    weights = tmp_path / "w.keras"
+    told: list[str] = []
+    weights.write_bytes(b"first")
+    digest = hashlib.sha256(b"first").hexdigest()[:12]
+    made = tmp_path / f"mobilenet-{digest}.edgefeat"
+    made.mkdir()
+    assert exported_bundle("mobilenet", tmp_path, told.append, weights=str(weights)) == made
+    assert not told  # it was there
+    weights.write_bytes(b"second")
+    with pytest.raises(EdgefeatError):  # no weights at all: the export says so
+        exported_bundle("mobilenet", tmp_path, told.append, weights=str(weights))
+    assert told == [f"exporting mobilenet with the weights of {weights}"]

@@ -14,7 +14,7 @@ pytest.importorskip("psutil", reason="needs the bench extra")
 
 from tests.benchmarks.run.runs import BUNDLE, INTERRUPTED, OURS, QUICK, bench, measured, running
 
-from edgefeat_bench._records import Run
+from edgefeat_bench._records import METHOD, Run
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals are those of Linux and macOS")
@@ -128,3 +128,33 @@ def test_a_run_of_another_version_is_not_gone_on_with(photos: Path, tmp_path: Pa
     refused = bench("run", BUNDLE, photos, *QUICK, *OURS, "--threads", "1", "-o", tmp_path, "--resume")
     assert refused.returncode == 2
     assert "99" in refused.stderr
+
+
+def test_a_run_measured_otherwise_is_not_gone_on_with(photos: Path, tmp_path: Path) -> None:
+    measured(tmp_path, photos, *QUICK, *OURS)
+    path = tmp_path / "tiny_last_32-1t.json"
+    now = json.loads(path.read_text())
+    assert now["method"] == METHOD
+    path.write_text(json.dumps({name: value for name, value in now.items() if name != "method"}))
+    refused = bench("run", BUNDLE, photos, *QUICK, *OURS, "--threads", "1", "-o", tmp_path, "--resume")
+    assert refused.returncode == 2
+    assert "another method of measuring" in refused.stderr
+    path.write_text(json.dumps(now))
+    strict: list[str | Path] = ["--threads", "1", "-o", tmp_path, "--resume", "--right-cosine", "0.99"]
+    refused = bench("run", BUNDLE, photos, *QUICK, *OURS, *strict)
+    assert refused.returncode == 2
+    assert "another limit for right features" in refused.stderr
+
+
+def test_a_contender_installed_during_a_run_is_told_how_it_gets_in(photos: Path, tmp_path: Path) -> None:
+    measured(tmp_path, photos, *QUICK, *OURS)
+    path = tmp_path / "tiny_last_32-1t.json"
+    before = json.loads(path.read_text())
+    last = before["results"][-1]
+    last |= {"status": "absent", "reason": "engine onnxruntime not installed", "remedy": "pip install onnxruntime"}
+    last |= {"versions": {}, "series": []}
+    path.write_text(json.dumps(before))
+    done = bench("run", BUNDLE, photos, *QUICK, *OURS, "--threads", "1", "-o", tmp_path, "--resume", "--rounds", "3")
+    assert done.returncode == 0, done.stderr
+    assert "edgefeat onnx-float32 onnxruntime was absent when this run began: a new run, without" in done.stderr
+    assert [one.status for one in Run.read(path).results] == ["ok", "absent"]

@@ -22,7 +22,8 @@ _PLACE = "Qdrant/resnet50-onnx"
 
 def open_contender(task: Task) -> Opened:
     """`ImageEmbedding` as in its guide; it decodes, resizes and normalizes by itself."""
-    folder = _folder(task.folder, task.facts(), task.form())
+    facts = task.facts()
+    folder = _folder(task.folder, facts, task.form())
     model = ImageEmbedding(
         _PLACE, threads=task.threads, providers=["CPUExecutionProvider"], specific_model_path=str(folder)
     )
@@ -32,7 +33,8 @@ def open_contender(task: Task) -> Opened:
         (feature,) = model.embed([image])
         return Answer(np.asarray(feature, np.float32))
 
-    return Opened(extract, ("fastembed", "onnxruntime", "pillow"), (folder / "model.onnx").stat().st_size)
+    size = (folder / "model.onnx").stat().st_size
+    return Opened(extract, ("fastembed", "onnxruntime", "pillow"), size, facts.remark(ONNX_MODEL))
 
 
 def _folder(prepared: Path, facts: ModelFacts, form: PictureForm) -> Path:

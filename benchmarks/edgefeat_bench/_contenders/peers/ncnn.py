@@ -60,13 +60,16 @@ def _converted(bundle: Path, folder: Path, size: tuple[int, int]) -> Path:
     package = importlib.util.find_spec("pnnx")
     if package is None or not package.submodule_search_locations:
         raise EngineError("pnnx is not installed: pip install --no-deps pnnx")
-    folder.mkdir(exist_ok=True)
-    shutil.copyfile(bundle / variant.file.name, folder / "model.onnx")
+    partial = folder.with_name(f"partial-{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    shutil.copyfile(bundle / variant.file.name, partial / "model.onnx")
     converter = Path(package.submodule_search_locations[0]) / "pnnx"  # its Python module wants PyTorch
     shape = f"inputshape=[1,{size[0]},{size[1]},3]u8"
-    subprocess.run([str(converter), "model.onnx", shape, "fp16=0"], cwd=folder, check=True, capture_output=True)
-    text = made.read_text()
-    made.write_text(_ABSENT.sub("Noop", text))
+    subprocess.run([str(converter), "model.onnx", shape, "fp16=0"], cwd=partial, check=True, capture_output=True)
+    written = partial / made.name
+    written.write_text(_ABSENT.sub("Noop", written.read_text()))
+    partial.rename(folder)  # what exists is complete
     return made
 
 

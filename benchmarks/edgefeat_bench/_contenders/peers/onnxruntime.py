@@ -10,10 +10,11 @@ from edgefeat_bench._contenders.model_files import ONNX_MODEL
 
 def open_contender(task: Task) -> Opened:
     """The session as in its guide."""
-    path, preprocess = task.folder / ONNX_MODEL, affine(task.facts())
+    path, facts = task.folder / ONNX_MODEL, task.facts()
+    preprocess = affine(facts)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = task.threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     extract = timed_stages(lambda pixels: session.run(None, {name: preprocess(pixels)}), task.form())
-    return Opened(extract, ("onnxruntime", "numpy", "pillow"), path.stat().st_size)
+    return Opened(extract, ("onnxruntime", "numpy", "pillow"), path.stat().st_size, facts.remark(ONNX_MODEL))

@@ -32,12 +32,12 @@ _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python")  
 
 def open_contender(task: Task) -> Opened:
     """Compiled for latency, in its default precision. OpenCV decodes and resizes as in OpenVINO's guides."""
-    path, form = task.folder / ONNX_MODEL, task.form()
+    path, form, facts = task.folder / ONNX_MODEL, task.form(), task.facts()
     core = openvino.Core()
     network = core.read_model(str(path))
     network.reshape([1, form.height, form.width, 3])
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": task.threads}
-    compiled = core.compile_model(_with_preprocessing(network, task.facts()), "CPU", settings)
+    compiled = core.compile_model(_with_preprocessing(network, facts), "CPU", settings)
     request = compiled.create_infer_request()
     opencv = importlib.util.find_spec("cv2") is not None and form.fit == "stretch"
     if opencv:
@@ -48,7 +48,8 @@ def open_contender(task: Task) -> Opened:
         return [request.get_output_tensor(index).data for index in range(len(compiled.outputs))]
 
     extract = timed_stages(infer, form, _opencv_picture if opencv else pillow_picture)
-    return Opened(extract, ("openvino", *(_OPENCV if opencv else ("pillow",))), path.stat().st_size)
+    distributions = ("openvino", *(_OPENCV if opencv else ("pillow",)))
+    return Opened(extract, distributions, path.stat().st_size, facts.remark(ONNX_MODEL))
 
 
 def _with_preprocessing(network: Any, facts: ModelFacts) -> Any:
@@ -67,8 +68,10 @@ def _with_preprocessing(network: Any, facts: ModelFacts) -> Any:
 def _opencv_picture(picture: Picture, form: PictureForm) -> Prepared:
     """Resize by INTER_AREA: OpenCV's default does not smooth, and the features of large photos would differ."""
     cv2: Any = importlib.import_module("cv2")  # it has types only where it is installed
-    image = cv2.cvtColor(cv2.imread(picture), cv2.COLOR_BGR2RGB) if isinstance(picture, str) else picture
+    image = cv2.imread(picture) if isinstance(picture, str) else picture
     decoded = time.perf_counter()
     smaller = image.shape[0] > form.height and image.shape[1] > form.width
     pixels = cv2.resize(image, (form.width, form.height), None, 0, 0, cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    if isinstance(picture, str):  # BGR until here: fewer pixels to reorder
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     return pixels, decoded, time.perf_counter()

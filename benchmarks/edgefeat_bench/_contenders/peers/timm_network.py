@@ -26,7 +26,7 @@ _NAMES = {
 
 
 def timm_network(bundle: str) -> torch.nn.Module:
-    """Return `create_model(..., num_classes=0)` in inference mode; nothing is downloaded.
+    """Return the network from an image to the pooled features, in inference mode; nothing is downloaded.
 
     Raises EdgefeatError if none is known to be the bundle's backbone.
     """
@@ -38,4 +38,9 @@ def timm_network(bundle: str) -> torch.nn.Module:
         wanted = f"{backbone.name} {' '.join(backbone.options.values())}".rstrip()
         raise EdgefeatError(f"no network of timm is known here to be {wanted}")
     network: torch.nn.Module = timm.create_model(name, pretrained=False, num_classes=0).eval()
+    # `num_classes=0` leaves layers after the features of VGG and MobileNetV3, `include_top=False` of Keras does not.
+    if name.startswith("vgg"):
+        network.pre_logits = torch.nn.Identity()
+    elif name.startswith("mobilenetv3"):
+        network.conv_head, network.norm_head, network.act2 = (torch.nn.Identity() for _ in range(3))
     return network

@@ -65,9 +65,11 @@ def race(setup: Setup, run: Run, path: Path, *, tell: Callable[[str], None], sho
 def _entered(setup: Setup, contender: Contender, run: Run, stack: ExitStack, tell: Callable[[str], None]) -> _Entry:
     """Return the contender with its worker started, or with the result that says why not."""
     before = next((one for one in run.results if one.contender == contender), None)
-    if before is not None and before.status in ("absent", "died"):
-        return _Entry(contender, result=before)
     away = absence(contender, setup.facts)
+    if before is not None and before.status in ("absent", "died"):
+        if before.remedy and away is None:
+            tell(f"{contender.name} was absent when this run began: a new run, without --resume, measures it")
+        return _Entry(contender, result=before)
     if away is None and contender.name == TUNED_NAME and setup.untuned:
         away = setup.untuned, ""
     if away is not None:

@@ -1,0 +1,70 @@
+"""What other projects are given: images, files and networks that do not slow them down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("psutil", reason="needs the bench extra")
+pytest.importorskip("tensorflow", reason="needs the export extra")
+
+import onnx
+import onnxruntime
+import scipy.special
+
+import edgefeat
+from edgefeat._images.form import PictureForm
+from edgefeat_bench._contenders.interface import pillow_picture
+from edgefeat_bench._setup.stock_onnx import without_erfc
+
+
+def test_the_operator_that_onnx_does_not_have_is_written_with_one_that_it_has(tmp_path: Path) -> None:
+    file, kind = tmp_path / "m.onnx", onnx.TensorProto.FLOAT
+    nodes = [onnx.helper.make_node("Erfc", ["x"], ["inner"]), onnx.helper.make_node("Neg", ["inner"], ["y"])]
+    ends = [onnx.helper.make_tensor_value_info(name, kind, [3]) for name in "xy"]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 15)], ir_version=8), file)
+    assert without_erfc(file)
+    x = np.array([-1.5, 0.0, 2.0], np.float32)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], -scipy.special.erfc(x), atol=1e-6)
+    assert not without_erfc(file)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK"])
+def test_pillows_contenders_prepare_an_image_as_keras_loads_it(mode: str, tmp_path: Path) -> None:
+    import keras
+
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    file = str(tmp_path / ("image.png" if mode == "P" else "image.jpg"))
+    Image.fromarray(pixels).convert(mode).save(file)
+    found, *_ = pillow_picture(file, PictureForm(40, 50, "stretch"))
+    wanted = keras.utils.load_img(file, target_size=(40, 50), interpolation="bilinear")
+    np.testing.assert_array_equal(found, np.asarray(wanted))
+
+
+# Keras's parameters without those of batch normalization that timm counts as buffers: two for each channel.
+@pytest.mark.parametrize("name", ["vgg16", "mobilenet_v3_small", "mobilenet_v2", "resnet50"])
+def test_timms_network_is_kerass_and_ends_with_its_features(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="needs torch and timm")
+    pytest.importorskip("timm", reason="needs torch and timm")
+    import keras
+
+    from edgefeat_bench._contenders.peers import timm_network as module
+
+    backbone = SimpleNamespace(name=name, options={})
+    opened = SimpleNamespace(manifest=SimpleNamespace(backbone=backbone))
+    monkeypatch.setattr(edgefeat.Bundle, "open", lambda _: opened)
+    made = module.timm_network("bundle")
+    networks = {"vgg16": "VGG16", "mobilenet_v3_small": "MobileNetV3Small", "mobilenet_v2": "MobileNetV2"}
+    build = getattr(keras.applications, networks.get(name, "ResNet50"))
+    model = build(include_top=False, pooling="avg", weights=None, input_shape=(224, 224, 3))
+    own = sum(one.numel() for one in made.parameters())
+    moving = sum(int(np.prod(one.shape)) for one in model.non_trainable_weights)
+    assert own == pytest.approx(model.count_params() - moving, rel=0.005)
+    with torch.inference_mode():
+        assert tuple(made(torch.zeros(1, 3, 224, 224)).shape) == (1, model.output_shape[1])
