@@ -54,9 +54,13 @@ def extract_into(options: BulkOptions, progress: Progress, early: EarlyWorkers) 
 
 
 class _Stopped:
-    """The number of the signal that stopped the run, or None."""
+    """The number of the signal that stopped the run, or None.
+
+    While a list is read, which may come from a terminal or another program, a signal interrupts the reading.
+    """
 
     signal: int | None = None
+    is_reading = False
 
 
 @contextmanager
@@ -72,6 +76,8 @@ def _signals(events: queue.SimpleQueue[list[Event]]) -> Iterator[_Stopped]:
         stopped.signal = number
         events.put([Event(None)])
         signal.signal(number, before[signal.Signals(number)])
+        if stopped.is_reading:
+            raise KeyboardInterrupt
 
     try:
         for number in before:
@@ -111,13 +117,7 @@ class _Run:
         try:
             # The first worker loads the bundle while the folders are searched.
             workers.start_first()
-            self._plan = plan(
-                options.named(),
-                self._store,
-                repeats=len(options.paths) > 1 or bool(options.lists),
-                retry_failed=options.retry_failed,
-                looked=lambda _: self._stopped.signal is None,
-            )
+            self._plan = self._planned()
             if self._plan is not None and self._is_needed(self._plan):
                 workers.start_others(self._plan.count)
                 if self._await_first(workers):
@@ -130,6 +130,23 @@ class _Run:
             self._progress.close()
         rows.commit()
         return self._result(rows, workers, time.monotonic() - began)
+
+    def _planned(self) -> Plan | None:
+        """Return what there is to compute, or None if a signal stopped the search."""
+        options = self._options
+        self._stopped.is_reading = bool(options.lists)
+        try:
+            return plan(
+                options.named(),
+                self._store,
+                repeats=len(options.paths) > 1 or bool(options.lists),
+                retry_failed=options.retry_failed,
+                looked=lambda _: self._stopped.signal is None,
+            )
+        except KeyboardInterrupt:
+            return None
+        finally:
+            self._stopped.is_reading = False
 
     def _settings(self, workers: int) -> WorkerSettings:
         """Return what workers load: the options given, else the database's, else None for the worker to choose."""

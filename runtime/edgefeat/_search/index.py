@@ -131,7 +131,7 @@ def _build(usearch: Any, store: FeatureStore, tap: str, folder: Path, about: dic
         (temporary / "about.json").write_text(json.dumps(written), encoding="utf-8")
         os.chmod(temporary, 0o777 & ~umask())  # readable for everyone who may read the database
         for name in _NAMES:
-            with open(temporary / name, "rb") as stream:
+            with open(temporary / name, "r+b") as stream:  # Windows syncs only what may be written
                 os.fsync(stream.fileno())
         _replace(temporary, folder)
     finally:

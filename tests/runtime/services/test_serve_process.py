@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
-from tests.runtime.services.services import running, service_manager
+from tests.runtime.services.services import running, service_manager, wait_for
 from tests.runtime.services.serving import Server, needs_serve, serving
 
 pytestmark = needs_serve
@@ -48,6 +52,37 @@ def test_sigterm_ends_the_server_during_an_upload(one_tap: Path) -> None:
         assert connection.recv(4096).startswith(b"HTTP/1.1 503 ")
         idle.close()
         assert server.service.count("Traceback") == 0
+
+
+def test_sigterm_ends_the_server_during_a_search(one_tap: Path, photo: bytes, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_bytes(photo)
+    database, slow = tmp_path / "features.db", tmp_path / "slow"
+    extract = ["extract", str(one_tap), str(tmp_path / "photos"), "--into", str(database)]
+    subprocess.run([sys.executable, "-m", "edgefeat", *extract], check=True, capture_output=True)
+    slow.mkdir()
+    # A database of so many photos that a search takes ten minutes.
+    (slow / "sitecustomize.py").write_text(
+        "import pathlib, time\n"
+        "import edgefeat._search.search as module\n"
+        "def search(*arguments, **options):\n"
+        f"    pathlib.Path({str(tmp_path / 'begun')!r}).touch()\n"
+        "    time.sleep(600)\n"
+        "module.search = search\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(slow), os.environ.get("PYTHONPATH")]))}
+    with serving(one_tap, "--database", database, env=environment) as server:
+        asking = threading.Thread(target=_ask_for_neighbours, args=(server, photo))
+        asking.start()
+        wait_for((tmp_path / "begun").exists)
+        assert server.service.stop() == 0
+        asking.join()
+        assert server.service.count("Traceback") == 0
+
+
+def _ask_for_neighbours(server: Server, photo: bytes) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):  # the server ends before it answers
+        server.ask("POST", "/search", photo)
 
 
 def test_a_request_under_way_is_answered_before_the_server_ends(one_tap: Path, photo: bytes) -> None:

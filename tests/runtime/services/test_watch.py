@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -123,6 +124,44 @@ def test_a_photo_removed_while_nobody_watched_is_removed_at_the_next_start(
         assert not service.count("1.png")
 
 
+def test_the_last_photo_of_a_folder_is_removed_too(
+    one_tap: Path, incoming: Path, photos: list[str], tmp_path: Path
+) -> None:
+    (incoming / "day").mkdir()
+    shutil.copy(photos[0], incoming / "day" / "0.png")
+    database = tmp_path / "features.db"
+    with running(*watching(one_tap, incoming, "--into", database)) as service:
+        service.said("0.png: added")
+        os.unlink(incoming / "day" / "0.png")
+        service.said("0.png: removed")
+        assert service.stop() == 0
+    assert paths(database) == set()
+
+
+def test_a_renamed_folder_of_many_photos_never_loses_a_row(one_tap: Path, incoming: Path, tmp_path: Path) -> None:
+    count, random = 400, np.random.default_rng(0)
+    (incoming / "day").mkdir()
+    for index in range(count):
+        pixels = random.integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(incoming / "day" / f"{index}.png")
+    database = tmp_path / "features.db"
+    with running(*watching(one_tap, incoming, "--into", database)) as service:
+        wait_for(lambda: len(paths(database)) == count)
+        os.rename(incoming / "day", incoming / "night")
+        fewest = [count]
+
+        def is_over() -> bool:
+            fewest.append(len(paths(database)) or count)  # none: it is being written
+            return service.count("removed") == count
+
+        wait_for(is_over)
+        assert service.stop() == 0
+    assert min(fewest) == count
+    with edgefeat.FeatureStore.open(database) as store:
+        assert {os.path.dirname(path) for path in store.paths()} == {str(incoming / "night")}
+        assert len(store) == count
+
+
 def test_an_empty_folder_in_place_of_photos_is_not_believed(
     one_tap: Path, incoming: Path, photos: list[str], tmp_path: Path
 ) -> None:
@@ -167,6 +206,31 @@ def test_a_photo_that_cannot_be_read_is_reported_once_and_taken_when_it_is_mende
         shutil.copy(photos[1], incoming / "bad.png")
         service.said("bad.png: added")
         assert service.count("bad.png") == 2
+
+
+def _without_power_over_permissions() -> None:
+    """Take from the command what lets root read every file."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH of capabilities(7)
+        ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP of prctl(2); without effect for others than root
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root may read every file, but on Linux that can be taken from it")
+@pytest.mark.parametrize("into", [("--into", "features.db"), ("-o", "features.jsonl")])
+def test_a_photo_that_may_not_be_read_is_reported_once_and_taken_when_it_may(
+    one_tap: Path, incoming: Path, photos: list[str], tmp_path: Path, into: tuple[str, str]
+) -> None:
+    shutil.copy(photos[0], incoming / "mine.png")
+    (incoming / "mine.png").chmod(0)
+    command = watching(one_tap, incoming, into[0], tmp_path / into[1], "--poll", "--interval", "0.1")
+    with running(*command, preexec_fn=_without_power_over_permissions) as service:
+        assert "permission denied" in service.said("mine.png")
+        for index in (1, 2, 3):  # each found by a search
+            shutil.copy(photos[index], incoming / f"{index}.png")
+            service.said(f"{index}.png: added")
+        assert service.count("mine.png") == 1
+        (incoming / "mine.png").chmod(0o644)
+        service.said("mine.png: added")
+        assert service.count("mine.png") == 2
 
 
 def test_lines_are_appended_once_each_and_an_incomplete_one_is_removed(

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -83,6 +84,36 @@ def test_stopped_before_the_first_photo_it_leaves_no_file_and_goes_on_with_the_s
     assert first == "edgefeat: interrupted before any photo was done. Resume with:"
     more = "--exact --precision=int8 --workers=1 --retry-failed --pause-when-hot=119.0"
     assert again.endswith(f"--into f.db --variant={variant} {more}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a pipe does not say whether it has been read")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_signal_stops_it_while_it_waits_for_more_of_a_list(
+    one_tap: Path, many: Path, tmp_path: Path, number: int, status: int
+) -> None:
+    import fcntl
+    import termios
+
+    command = [sys.executable, "-m", "edgefeat", "extract", str(one_tap), "-", "--into", "f.db", "--workers", "1"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            process.stdin.write(f"{next(many.iterdir())}\n".encode())
+            process.stdin.flush()
+            until, unread = time.monotonic() + 60, 1
+            while unread:
+                assert time.monotonic() < until, "the list is not read"
+                time.sleep(0.01)
+                (unread,) = struct.unpack("i", fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)))
+            process.send_signal(number)  # and the list goes on
+            assert process.wait(timeout=60) == status
+            assert b"interrupted before any photo was done" in process.stderr.read()
+        finally:
+            process.kill()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ _COLLECT_AFTER = (700, 10, 10)
 def give_memory_back() -> None:
     """Make free memory go back to the system soon. Call it once, before threads start."""
     gc.set_threshold(*_COLLECT_AFTER)  # commands that end soon collect rarely
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc; Windows has no library of that name
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
         library.mallopt(_M_TRIM_THRESHOLD, _FREE_AT_TOP)

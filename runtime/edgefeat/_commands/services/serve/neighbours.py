@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,9 @@ class Neighbours:
     def __init__(self, database: Path, extractor: Extractor) -> None:
         self._database = database
         self._extractor = extractor
-        self._thread = ThreadPoolExecutor(1, "search")
+        self._turn = threading.Lock()
         self._waiting = 0
+        self._ended = False
 
     def photos(self) -> int | None:
         """Return the number of photos in the database, or None if it cannot be read now."""
@@ -73,7 +75,7 @@ class Neighbours:
             raise busy(f"{self._waiting} searches are waiting")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._found, query)
+            return await self._in_thread(query)
         except StoreError as error:
             raise HTTPException(503, str(error), {"Retry-After": "5"}) from error
         except ArgumentError as error:
@@ -82,8 +84,36 @@ class Neighbours:
             self._waiting -= 1
 
     def stop(self) -> None:
-        """End the thread after the searches that wait."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Begin no further search. One that runs does not keep the process from ending."""
+        self._ended = True
+
+    def _in_thread(self, query: Query) -> asyncio.Future[Found]:
+        """Search in a daemon thread: the end of the process would wait for an executor's, however long it takes."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Found] = loop.create_future()
+
+        def give(found: Found | None, error: Exception | None) -> None:
+            if answer.cancelled():
+                return
+            if error is not None:
+                answer.set_exception(error)
+            elif found is not None:
+                answer.set_result(found)
+
+        def work() -> None:
+            found = error = None
+            with self._turn:
+                if self._ended:
+                    return
+                try:
+                    found = self._found(query)
+                except Exception as raised:  # noqa: BLE001  it is raised again where the answer is awaited
+                    error = raised
+            with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
+                loop.call_soon_threadsafe(give, found, error)
+
+        threading.Thread(target=work, name="search", daemon=True).start()
+        return answer
 
     def _found(self, query: Query) -> Found:
         begun = time.monotonic()

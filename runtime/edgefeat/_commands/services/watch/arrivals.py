@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from edgefeat._commands.services.watch.openness import openness
 
-__all__ = ["Arrivals", "Settled"]
+__all__ = ["Arrivals", "Facts", "Settled", "facts"]
+
+#: What tells a file from what it was: size, modification and change time in nanoseconds, inode.
+Facts: TypeAlias = tuple[int, int, int, int]
 
 # A file that some process keeps open for writing, and has not changed for this long, is taken all the same.
 _OPEN_SECONDS = 300.0
@@ -28,7 +33,7 @@ class Settled:
     """
 
     path: str
-    facts: tuple[int, int, int, int]
+    facts: Facts
     still: float
     may_grow: bool
 
@@ -45,9 +50,15 @@ class Settled:
 
 @dataclass(slots=True)
 class _Arrival:
-    facts: tuple[int, int, int, int] | None
+    facts: Facts | None
     since: float
     due: float
+    noticed: float
+
+
+def facts(status: os.stat_result) -> Facts:
+    """Return what tells a file from what it was."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 class Arrivals:
@@ -69,7 +80,7 @@ class Arrivals:
         now = time.monotonic()
         arrival = self._arriving.get(path)
         if arrival is None:
-            self._arriving[path] = _Arrival(None, now, now)
+            self._arriving[path] = _Arrival(None, now, now, now)
         else:
             arrival.due = min(arrival.due, now + self._settle)
 
@@ -77,13 +88,17 @@ class Arrivals:
         """Try a photo again later that could not be decoded and may grow."""
         now = time.monotonic()
         due = now + min(_LONGEST_LOOK, max(self._settle, photo.still / 2))
-        self._arriving[photo.path] = _Arrival(photo.facts, now - photo.still, due)
+        self._arriving[photo.path] = _Arrival(photo.facts, now - photo.still, due, now)
 
     def wait(self) -> float | None:
         """Return the seconds until a photo is due, or None if none is arriving."""
         if not self._arriving:
             return None
         return max(0.0, min(arrival.due for arrival in self._arriving.values()) - time.monotonic())
+
+    def oldest(self) -> float:
+        """Return when the photo was noticed that has been arriving for longest; infinity if none is."""
+        return min((arrival.noticed for arrival in self._arriving.values()), default=math.inf)
 
     def settled(self) -> Iterator[Settled]:
         """Yield the photos that stand still, and forget them. Photos that are gone are forgotten too."""
@@ -104,11 +119,11 @@ class Arrivals:
                 yield found
 
     def _look(self, path: str, arrival: _Arrival, status: os.stat_result, now: float) -> Settled | None:
-        facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        now_is = facts(status)
         remote = self._is_remote(path)
-        if facts != arrival.facts:
+        if now_is != arrival.facts:
             first = arrival.facts is None
-            arrival.facts, arrival.since = facts, now
+            arrival.facts, arrival.since = now_is, now
             if first and not remote:
                 # Its last change may be long ago. On network drives another clock says when it was.
                 age = time.time() - max(status.st_mtime_ns, status.st_ctime_ns) / 1e9
@@ -123,4 +138,4 @@ class Arrivals:
             arrival.due = now + min(_LONGEST_LOOK, max(self._settle, still / 4))
             return None
         may_grow = state == "unknown" and still < _PATIENCE * self._settle
-        return Settled(path, facts, still, may_grow)
+        return Settled(path, now_is, still, may_grow)

@@ -34,6 +34,8 @@ class FolderSearch:
         self._seen_before: set[str] = set()
         self._in_doubt: set[str] = set()
         self._told: set[str] = set()
+        #: How many searches have come to their end.
+        self.finished = 0
 
     @property
     def is_running(self) -> bool:
@@ -67,6 +69,7 @@ class FolderSearch:
             self._steps = None
             raise
         self._steps = None
+        self.finished += 1
         took = time.monotonic() - self._begun
         least = _LEAST_WITH_NOTICES if has_notices else self._interval
         self._due = time.monotonic() + max(least, took / _SHARE)

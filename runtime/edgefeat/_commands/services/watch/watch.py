@@ -14,7 +14,7 @@ from edgefeat._bulk.messages import Task
 from edgefeat._bundle.reader import Bundle
 from edgefeat._commands.services.process import give_memory_back
 from edgefeat._commands.services.systemd import ServiceManager
-from edgefeat._commands.services.watch.arrivals import Arrivals, Settled
+from edgefeat._commands.services.watch.arrivals import Arrivals, Facts, Settled, facts
 from edgefeat._commands.services.watch.folders import Folder, is_photo
 from edgefeat._commands.services.watch.openness import ignore_lease_breaks
 from edgefeat._commands.services.watch.presence import Presence
@@ -80,14 +80,15 @@ class _Watch:
         self._settle = settings.settle
         # Known photos that were gone when they were looked at, and since when.
         self._gone: dict[str, float] = {}
-        # Photos that failed and whose row does not say so, with what they were then.
-        self._failed: dict[str, tuple[int, int]] = {}
+        # Photos that failed, with what they were then.
+        self._failed: dict[str, Facts] = {}
         self._done: list[Done] = []
         self._removed: list[str] = []
         self._again: list[Task] = []
         self._may_grow: dict[str, Settled] = {}
         self._retry = 0.0
-        self._is_first_search = True
+        # How many searches had ended when what the folders hold was last noted as known.
+        self._seen = 0
         self._manager = manager
         self._ended = False
 
@@ -165,14 +166,11 @@ class _Watch:
         if len(self._arrivals) >= _MOST_ARRIVING or self._is_troubled:
             return
         with self._unavailable():
-            running = self._search.is_running
             for path, exists in self._search.step(_PATHS, has_notices=self._presence.has_notices):
                 if not exists:
                     self._note_gone(path)
                 elif path not in self._arrivals and self._is_new(path):
                     self._arrivals.notice(path)
-            if running and not self._search.is_running:
-                self._is_first_search = False
         with self._unavailable():
             self._confirm_gone()
 
@@ -202,27 +200,33 @@ class _Watch:
             self._gone.setdefault(path, time.monotonic())
 
     def _confirm_gone(self) -> None:
-        """Remove photos that have been gone for a while: one that is replaced or renamed comes back meanwhile."""
-        if not self._gone:
-            return
-        now = time.monotonic()
+        """Remove photos that have been gone for a while: one that is replaced or renamed comes back meanwhile.
+
+        What was noticed in that time is looked at first: it may be the photos of a renamed folder.
+        """
+        now, oldest = time.monotonic(), self._arrivals.oldest()
         for path, since in list(self._gone.items()):
-            if now - since < 2 * self._settle or self._search.is_running:
+            until = since + 2 * self._settle
+            if now < until or oldest < until or self._again or self._search.is_running:
                 continue
             del self._gone[path]
             if self._search.is_gone(path):
                 self._removed.append(path)
                 self._failed.pop(path, None)
-        if not self._search.is_running and not self._is_first_search and not self._gone:
+        if self._seen < self._search.finished and not self._search.is_running and not self._gone:
+            self._seen = self._search.finished
             self._search.seen()
 
     def _is_new(self, path: str) -> bool:
         try:
-            status = os.stat(path)
+            return self._is_due(path, facts(os.stat(path)))
         except OSError:
             return False
-        facts = status.st_size, status.st_mtime_ns
-        return self._failed.get(path) != facts and self._search.is_new(path, *facts)
+
+    def _is_due(self, path: str, found: Facts) -> bool:
+        """Return whether a photo has to be computed. One that failed is tried again when its permissions change, too."""
+        failed = self._failed.get(path)
+        return self._search.is_new(path, *found[:2]) if failed is None else failed != found
 
     def _settled(self) -> list[Task]:
         """Return the photos to compute now."""
@@ -230,9 +234,7 @@ class _Watch:
         del self._again[:_BATCH]
         with self._unavailable():
             for photo in self._arrivals.settled():
-                if self._failed.get(photo.path) == photo.facts[:2]:
-                    continue
-                if self._search.is_new(photo.path, photo.size, photo.mtime_ns):
+                if self._is_due(photo.path, photo.facts):
                     tasks.append(Task(photo.path, tuple(self._results.hashes_of_size(photo.size))))
                     self._may_grow[photo.path] = photo
                 if len(tasks) >= _BATCH:
@@ -269,6 +271,7 @@ class _Watch:
         with self._unavailable():
             written = self._results.write(self._done, self._removed)
             for one in self._done:
+                self._failed.pop(one.task.path, None)
                 if one.answer.error is not None and not one.answer.data:
                     self._note_failed(one)
             self._done, self._removed = [], []
@@ -279,9 +282,13 @@ class _Watch:
         return False
 
     def _note_failed(self, one: Done) -> None:
-        """Remember a failure that the results do not record, so that it is reported once."""
-        if one.answer.size is not None and one.answer.mtime_ns is not None:
-            self._failed[one.task.path] = one.answer.size, one.answer.mtime_ns
+        """Remember a failure, which the results may not record, so that it is reported once."""
+        path, answer = one.task.path, one.answer
+        with contextlib.suppress(OSError):  # gone meanwhile
+            status = os.stat(path)
+            # One that cannot be read has no facts in its answer.
+            if answer.size is None or (answer.size, answer.mtime_ns) == (status.st_size, status.st_mtime_ns):
+                self._failed[path] = facts(status)
 
     @contextlib.contextmanager
     def _unavailable(self) -> Iterator[None]:
