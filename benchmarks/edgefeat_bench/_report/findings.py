@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from edgefeat_bench._contenders.registry import PEERS, TUNED_KIND
 from edgefeat_bench._measure.latency.stability import unsteady_alone
-from edgefeat_bench._records import Bulk, ColdStart, Cost, Peak, Photos, Quality, Result, Run, Series
+from edgefeat_bench._records import METHOD, Bulk, ColdStart, Cost, Peak, Photos, Quality, Result, Run, Series
+from edgefeat_bench._report.numbers import joined
 from edgefeat_bench._statistics import Estimate, median, ratio
 
 #: The kind that is the full TensorFlow path as most people write it.
@@ -183,12 +184,14 @@ def speedups(run: Run) -> dict[Photos, Estimate]:
 
 
 def titles(runs: Sequence[Run]) -> list[str]:
-    """Return the runs' titles, with the processors if they differ, and those of unstable runs marked."""
+    """Return the runs' titles: with the processors if they differ, and what to know before one quotes figures."""
     several = len({run.machine.processor for run in runs}) > 1
-    return [
-        f"{run.title}{f', {run.machine.processor}' if several else ''}{' (unstable)' if run.unstable else ''}"
-        for run in runs
-    ]
+    found = []
+    for run in runs:
+        marks = ["earlier method"] * (run.method < METHOD) + ["unstable"] * bool(run.unstable)
+        processor = f", {run.machine.processor}" if several else ""
+        found.append(f"{run.title}{processor}{f' ({joined(marks)})' if marks else ''}")
+    return found
 
 
 def measured(run: Run) -> list[str]:

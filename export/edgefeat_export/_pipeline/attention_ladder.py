@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
 
+from edgefeat import EngineError, ExportError
 from edgefeat_export._convert.tflite.facts import is_transformer
 from edgefeat_export._measure.gate import unfaithful
 from edgefeat_export._measure.timing import milliseconds
@@ -50,8 +51,12 @@ class AttentionLadder:
             return f"a transformer has static int8 in TFLite only if it is named: --variants {variant}"
         missed: list[str] = []
         for activations in get_args(Activations):
-            kept = self.workers.run(DENSE_INT8, self.network.work, activations)
-            measured = measure_variant(self.network, variant)
+            try:
+                kept = self.workers.run(DENSE_INT8, self.network.work, activations)
+                measured = measure_variant(self.network, variant)
+            except (EngineError, ExportError) as error:
+                missed.append(f"with {activations} inputs of its dense layers it cannot be made: {error}")
+                continue
             short = unfaithful(variant, measured.fidelity, self.wanted.gate)
             if short is None:
                 self.tell(f"{self._speed(variant)}; only its dense layers are in int8, with {activations} inputs")

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from edgefeat import EngineError, ExportError
 from edgefeat._bundle.gate import DEFAULT_GATE
 from edgefeat._bundle.manifest import Fidelity
 from edgefeat_export._measure.gate import unfaithful
@@ -127,7 +128,7 @@ class Ladder:
     def _nearer(self, variant: str, made: Made, first: Rung) -> Made:
         """Return the variant with more first layers in float than in `first` if `made`, made there, is not near enough.
 
-        If it is no nearer so, `made` is returned, with its file in place.
+        If it is no nearer so, or cannot be made, `made` is returned, with its file in place.
 
         Both formats get the same layers: those that the format made first needs. With random weights the file stays as
         it is: their fidelity says nothing of the trained network.
@@ -141,7 +142,10 @@ class Ladder:
             self._longer = _near_enough(found, 1 - reached)
         if self._longer == first.float_sections:
             return made
-        nearer = self._attempt(variant, replace(first, float_sections=self._longer), _Best())
+        try:
+            nearer = self._attempt(variant, replace(first, float_sections=self._longer), _Best())
+        except (EngineError, ExportError):
+            nearer = None  # a converter fails with these layers in float: what has passed the gate is not lost
         if nearer is not None and _cosine(nearer) > reached:
             return nearer
         self.workers.run(INT8_VARIANTS[variant], self.network, self._corrected[first])

@@ -117,6 +117,10 @@ def test_an_unstable_run_is_marked_wherever_its_figures_stand() -> None:
     assert index.count("[resnet50, 2 threads (unstable)](b.md)") == len(run.photos)
     assert "[resnet50, 2 threads (unstable)](docs/b.md)" in readme_block([run, shaky], ["a", "b"], "docs")
     assert "(unstable)" not in markdown({Path("a.json"): run})
+    earlier = replace(run, method=1)
+    assert earlier.title + " (earlier method)](a.md)" in markdown({Path("a.json"): earlier})
+    both = replace(earlier, unstable=shaky.unstable)
+    assert " (earlier method and unstable)](a.md)" in markdown({Path("a.json"): both})
 
 
 def test_the_overview_says_what_each_page_has() -> None:

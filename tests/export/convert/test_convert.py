@@ -23,7 +23,7 @@ import onnxruntime
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from edgefeat import ArgumentError
+from edgefeat import ArgumentError, ExportError
 from edgefeat_export._convert.graph import SavedGraph, save_graph
 from edgefeat_export._convert.onnx import conversion as to_onnx
 from edgefeat_export._convert.onnx import int8 as onnx_int8
@@ -278,3 +278,18 @@ def test_a_file_is_translated_the_same_way_every_time(tmp_path: Path, monkeypatc
         return output.read_bytes()
 
     assert len({translated(number) for number in range(4)}) == 1
+
+
+class Brighter(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Decides by the image what it computes."""
+
+    def call(self, x: Any) -> Any:
+        return keras.ops.cond(keras.ops.mean(x) > 0.5, lambda: x * 2.0, lambda: x + 1.0)
+
+
+def test_a_network_that_decides_what_it_computes_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = Brighter()(keras.ops.cast(image, "float32") / 255.0)
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x)))
+    with pytest.raises(ExportError, match="the network has a condition or a loop, which edgefeat does not convert"):
+        tflite.float32(save_graph(model, ("feature",), tmp_path / "graph"), tmp_path / "m.tflite")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edgefeat import ExportError
 from edgefeat_export._convert.graph import SavedGraph
 from edgefeat_export._convert.tflite import channels, constants, depthwise, flatbuffer
 from edgefeat_export._convert.tflite.float16 import round_weights
@@ -63,6 +64,11 @@ def _converter(graph: SavedGraph) -> Any:
 
 def _write(converter: Any, graph: SavedGraph, output: Path) -> None:
     model = flatbuffer.parse(converter.convert())
+    if len(model.subgraphs) != 1:
+        raise ExportError(
+            "the network has a condition or a loop, which edgefeat does not convert: cut it before that "
+            "(edgefeat layers lists where)"
+        )
     # The converter may reorder the outputs; its signature gives their names.
     (signature,) = model.signatureDefs
     model.subgraphs[0].outputs = [entry.tensorIndex for entry in sorted(signature.outputs, key=lambda one: one.name)]

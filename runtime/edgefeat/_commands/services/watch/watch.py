@@ -224,7 +224,7 @@ class _Watch:
             return False
 
     def _is_due(self, path: str, found: Facts) -> bool:
-        """Return whether a photo has to be computed. One that failed is tried again when its permissions change, too."""
+        """Return whether a photo has to be computed. One that failed is tried again if its permissions change, too."""
         failed = self._failed.get(path)
         return self._search.is_new(path, *found[:2]) if failed is None else failed != found
 
