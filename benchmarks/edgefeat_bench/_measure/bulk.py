@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from edgefeat_bench._measure.programs import Program, edgefeat_program, run_in_turns, run_program, scripts
+from edgefeat_bench._measure.programs import Program, edgefeat_program, run_in_turns, scripts
 from edgefeat_bench._records import Bulk
 from edgefeat_bench._setup.photos import photos_of_sizes
 from edgefeat_bench._setup.setup import Setup
@@ -36,23 +36,26 @@ def bulk(setup: Setup, tell: Callable[[str], None]) -> tuple[Bulk, ...]:
             (folder / f"{index:05}.jpg").write_bytes(data + index.to_bytes(4, "big"))
         os.sync() if hasattr(os, "sync") else None
         tell(f"a folder of {count} photos")
-        untuned = {"EDGEFEAT_CACHE": f"{scratch}/cache"}
-        programs = [
-            *scripts(setup, folder=True),
-            edgefeat_program(setup, "edgefeat extract", "-o", ".npy", untuned),
-            edgefeat_program(setup, "edgefeat extract --into", "--into", ".db", untuned),
-            *_tuned(setup),
-        ]
+        cache, seed = {"EDGEFEAT_CACHE": f"{scratch}/cache"}, [settings.seed, 1]
         # edgefeat probes an engine once for each cache, which would be part of its first turn.
-        run_program(edgefeat_program(setup, "edgefeat extract", "-o", ".npy", untuned), distinct[0], Path(scratch))
-        seed = [settings.seed, 1]
+        first = edgefeat_program(setup, "edgefeat extract, one photo", "-o", ".npy", cache)
+        run_in_turns([first], distinct[0], Path(scratch), turns=1, seed=seed, tell=tell)
+        programs = [*scripts(setup, folder=True), *own_programs(setup, cache)]
         done = run_in_turns(programs, str(folder), Path(scratch), turns=turns, seed=seed, tell=tell)
     return tuple(Bulk(one.name, one.side, count, tuple(one.seconds), one.peak) for one in done)
 
 
-def _tuned(setup: Setup) -> list[Program]:
-    """Return edgefeat with what it chooses after `edgefeat tune` for its processes of one thread, if it was tuned."""
-    if setup.untuned or (choice := tuned_alone(setup.bundle, Path(setup.environment["EDGEFEAT_CACHE"]))) is None:
-        return []
-    name = f"edgefeat extract, tuned: {choice.variant} on {choice.engine}"
-    return [edgefeat_program(setup, name, "-o", ".npy", setup.environment, choice.engine)]
+def own_programs(setup: Setup, untuned: Mapping[str, str]) -> list[Program]:
+    """Return edgefeat's programs. `untuned` is an environment with an empty cache.
+
+    In one of them edgefeat has what `edgefeat tune` chose for processes of one thread, if it was tuned.
+    """
+    found = [
+        edgefeat_program(setup, "edgefeat extract", "-o", ".npy", untuned),
+        edgefeat_program(setup, "edgefeat extract --into", "--into", ".db", untuned),
+    ]
+    choice = None if setup.untuned else tuned_alone(setup.bundle, Path(setup.environment["EDGEFEAT_CACHE"]))
+    if choice is not None:
+        name = f"edgefeat extract, tuned: {choice.variant} on {choice.engine}"
+        found.append(edgefeat_program(setup, name, "-o", ".npy", setup.environment, choice.engine))
+    return found

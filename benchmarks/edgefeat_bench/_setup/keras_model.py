@@ -23,7 +23,7 @@ from edgefeat._bundle.fidelity import cosines
 from edgefeat._bundle.golden import KERAS, read_golden
 from edgefeat._bundle.manifest import Backbone
 from edgefeat_bench._contenders.model_files import KERAS_MODEL, ONNX_MODEL, SAVED_MODEL, TFLITE_MODEL, ModelFacts
-from edgefeat_bench._setup.stock_onnx import ERFC_MENDED, without_erfc
+from edgefeat_bench._setup.stock_onnx import mended
 from edgefeat_export._images.calibration import gather
 from edgefeat_export._models.backbones import backbone_named
 from edgefeat_export._models.saved.embedded import is_embedded
@@ -159,7 +159,7 @@ def _write(name: str, trunk: Trunk, model: keras.Model, path: Path) -> str:
 
     Return what had to be mended in it.
     """
-    mended = ""
+    remark = ""
     partial = path.with_name(f"partial-{path.name}")
     if name == SAVED_MODEL:
         _write_saved_model(trunk, model, partial)
@@ -167,10 +167,10 @@ def _write(name: str, trunk: Trunk, model: keras.Model, path: Path) -> str:
         partial.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
     elif name == ONNX_MODEL:
         model.export(str(partial), format="onnx", verbose=False)
-        mended = ERFC_MENDED if without_erfc(partial) else ""
+        remark = mended(partial)
     if partial.exists():
         partial.rename(path)
-    return mended
+    return remark
 
 
 def _prepare(bundle: edgefeat.Bundle, folder: Path, model_file: str, calibration: str, files: Sequence[str]) -> None:
@@ -194,15 +194,15 @@ def _prepare(bundle: edgefeat.Bundle, folder: Path, model_file: str, calibration
         operations=2 * max(layer.cumulative_macs for layer in costs(trunk.model)),
     )
     missing: dict[str, str] = {}
-    mended: dict[str, str] = {}
+    remarks: dict[str, str] = {}
     facts.write(folder)
     for name in files:
         try:
             if remark := _write(name, trunk, model, folder / name):
-                mended[name] = remark
+                remarks[name] = remark
         except Exception as error:  # noqa: BLE001  converters raise anything; only the contender that needs the file is lost
             missing[name] = f"the stock converter failed: {' '.join(str(error).split())[:200]}"
-        replace(facts, missing=missing, mended=mended).write(folder)
+        replace(facts, missing=missing, mended=remarks).write(folder)
 
 
 def main(bundle: str, folder: str, model: str, calibration: str, *files: str) -> int:

@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 
-#: What is then said of the contenders that run it.
-ERFC_MENDED = "Keras's ONNX file has the operator Erfc, which ONNX does not have: here it is 1 - Erf"
+__all__ = ["mended"]
+
+_ERFC = "the operator Erfc, which ONNX does not have (here it is 1 - Erf)"
+_UNUSED = "an input that nothing reads (left out here)"
 
 
-def without_erfc(file: Path) -> bool:
-    """Rewrite the operator Erfc, which Keras's export writes for an exact GELU and ONNX does not have, as 1 - Erf.
+def mended(file: Path) -> str:
+    """Mend Keras's ONNX file of a transformer, and return a sentence that says of what; empty if there was nothing.
 
-    Return whether the file had any: with it no engine opens the file, and its users would have to do the same.
+    No engine opens it as it is, and its users would have to do the same: an exact GELU becomes the operator Erfc, and
+    a tensor of the position embedding stays among the inputs.
     """
     model = onnx.load(file)
-    nodes, found = [], 0
-    for node in model.graph.node:
+    graph, found = model.graph, []
+    if any(node.op_type == "Erfc" for node in graph.node):
+        _rewrite_erfc(graph)
+        found.append(_ERFC)
+    read = {name for node in graph.node for name in node.input}
+    unused = [one for one in graph.input if one.name not in read]
+    if unused:
+        for one in unused:
+            graph.input.remove(one)
+        found.append(_UNUSED)
+    if found:
+        onnx.save(model, file)
+        return f"Keras's ONNX file has {' and '.join(found)}"
+    return ""
+
+
+def _rewrite_erfc(graph: Any) -> None:
+    nodes = []
+    for node in graph.node:
         if node.op_type != "Erfc":
             nodes.append(node)
             continue
-        found += 1
         inside = f"{node.output[0]}_erf"
         nodes.append(onnx.helper.make_node("Erf", node.input, [inside]))
         nodes.append(onnx.helper.make_node("Sub", ["erfc_one", inside], node.output))
-    if found:
-        del model.graph.node[:]
-        model.graph.node.extend(nodes)
-        model.graph.initializer.append(onnx.helper.make_tensor("erfc_one", onnx.TensorProto.FLOAT, [], [1.0]))
-        onnx.save(model, file)
-    return bool(found)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.append(onnx.helper.make_tensor("erfc_one", onnx.TensorProto.FLOAT, [], [1.0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,15 +18,17 @@ from tests.conftest import LONG
 pytest.importorskip("psutil", reason="needs the bench extra")
 pytest.importorskip("tensorflow", reason="needs the export extra")
 
+from edgefeat._bundle.json_records import to_json
+from edgefeat._engines.device.cache import tuned_file
+from edgefeat._engines.tuning_record import Candidate, Tuning
 from edgefeat_bench._contenders.registry import KINDS, program_of
-from edgefeat_bench._measure.bulk import bulk
+from edgefeat_bench._measure.bulk import own_programs
 from edgefeat_bench._measure.programs import edgefeat_program, scripts
 from edgefeat_bench._records import Result, Run
 from edgefeat_bench._run.benchmark import run
 from edgefeat_bench._setup.generated_photos import make_photos
 from edgefeat_bench._setup.settings import Extent, Settings
 from edgefeat_bench._setup.setup import set_up
-from edgefeat_bench._setup.tuning import tuned_alone
 
 # Its first blocks: each way of TensorFlow traces every layer, in a process of its own.
 NETWORK = ["mobilenet", "--alpha", "0.25", "--weights", "random", "--input-size", "64", "--layer", "conv_pw_3_relu"]
@@ -157,20 +160,24 @@ def test_a_folder_at_once_is_taken_by_each_program_that_can(measured: Run) -> No
 
 
 def test_a_folder_is_computed_with_the_untuned_default_and_with_what_tune_chose_under_its_name(
-    folder: Path, small_photos: Path
+    folder: Path, small_photos: Path, tmp_path: Path
 ) -> None:
-    setup = set_up(replace(settings(folder, small_photos), without=(), only=("tuned",)), ignore)
-    assert not setup.untuned
-    cache = Path(setup.environment["EDGEFEAT_CACHE"])
-    chosen = tuned_alone(setup.bundle, cache)
-    assert chosen is not None
-    found = bulk(setup, ignore)
-    ours = [one.name for one in found if one.side == "edgefeat"]
-    assert ours == [
-        "edgefeat extract",
-        "edgefeat extract --into",
-        f"edgefeat extract, tuned: {chosen.variant} on {chosen.engine}",
+    setup = set_up(settings(folder, small_photos, resume=True), ignore)
+    shared = {"engine_version": "1", "status": "ok", "detail": ""}
+    candidates = (
+        Candidate("onnx-float32", "onnxruntime", threads=2, milliseconds=1.0, **shared),
+        Candidate("tflite-float32", "litert", threads=1, milliseconds=2.0, **shared),
+    )
+    tuning = Tuning(setup.bundle.identity, "a processor", candidates, False)
+    (tmp_path / tuned_file(setup.bundle.identity)).write_text(json.dumps(to_json(tuning)))
+    tuned = {"EDGEFEAT_CACHE": str(tmp_path)}
+    found = own_programs(replace(setup, environment=tuned), {"EDGEFEAT_CACHE": "empty"})
+    assert [(one.name, one.environment["EDGEFEAT_CACHE"]) for one in found] == [
+        ("edgefeat extract", "empty"),
+        ("edgefeat extract --into", "empty"),
+        ("edgefeat extract, tuned: tflite-float32 on litert", str(tmp_path)),  # workers have one thread each
     ]
+    assert len(own_programs(replace(setup, environment=tuned, untuned="it failed"), {})) == 2
 
 
 def test_quality_is_of_keras_first_and_exact_variants_share_it(measured: Run) -> None:

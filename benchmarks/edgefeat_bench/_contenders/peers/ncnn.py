@@ -69,6 +69,7 @@ def _converted(bundle: Path, folder: Path, size: tuple[int, int]) -> Path:
     subprocess.run([str(converter), "model.onnx", shape, "fp16=0"], cwd=partial, check=True, capture_output=True)
     written = partial / made.name
     written.write_text(_ABSENT.sub("Noop", written.read_text()))
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier version, cut off
     partial.rename(folder)  # what exists is complete
     return made
 
