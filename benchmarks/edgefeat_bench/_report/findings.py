@@ -259,6 +259,11 @@ def unsteady(run: Run) -> list[str]:
     return unsteady_alone(run.results)
 
 
+def is_unsteady(run: Run, result: Result) -> bool:
+    """Return whether a contender is one of the `unsteady`: a speed-up over it is a range."""
+    return any(name.startswith(f"{result.contender.name} on ") for name in unsteady(run))
+
+
 def has_generated_photos(run: Run) -> bool:
     """Return whether some photos were generated. Results of older versions call them made-up."""
     return any(Path(file).name.startswith(("made-up", "generated")) for one in run.photos for file in one.files)

@@ -251,6 +251,9 @@ def test_results_of_the_earlier_method_say_what_it_got_wrong() -> None:
     assert measured == {"before": True, "timm": True, "now": False, "tuned": False}
     layers = "timm's network had layers after the features, so its times are too long too."
     assert [layers in said[name] for name in ("before", "timm")] == [False, True]
+    torn = Plan("plain onnxruntime", "onnxruntime", "peer", 9.0, status="died")
+    transformer = replace(plausible_run((KERAS, TUNED, torn)), method=1)
+    assert "one of them may be the fastest peer." in run_markdown(Path("a.json"), transformer)
     assert "the folder is computed with what edgefeat tune chose" in said["before"]
     assert (
         "Start, memory, installed size and folder are those of edgefeat's default, before edgefeat tune." in said["now"]
