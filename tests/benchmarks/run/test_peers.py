@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,6 @@ import onnx
 import onnxruntime
 import scipy.special
 
-import edgefeat
 from edgefeat._images.form import PictureForm
 from edgefeat_bench._contenders.interface import pillow_picture
 from edgefeat_bench._setup.stock_onnx import mended
@@ -51,24 +52,40 @@ def test_pillows_contenders_prepare_an_image_as_keras_loads_it(mode: str, tmp_pa
     np.testing.assert_array_equal(found, np.asarray(wanted))
 
 
-# Keras's parameters without those of batch normalization that timm counts as buffers: two for each channel.
-@pytest.mark.parametrize("name", ["vgg16", "mobilenet_v3_small", "mobilenet_v2", "resnet50"])
-def test_timms_network_is_kerass_and_ends_with_its_features(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch", reason="needs torch and timm")
-    pytest.importorskip("timm", reason="needs torch and timm")
+#: In a process of its own, as contenders are: PyTorch and TensorFlow do not bear each other in one.
+TIMM = """
+import sys
+from types import SimpleNamespace
+import edgefeat, torch
+from edgefeat_bench._contenders.peers.timm_network import timm_network
+backbone = SimpleNamespace(name=sys.argv[1], options={})
+edgefeat.Bundle.open = lambda _: SimpleNamespace(manifest=SimpleNamespace(backbone=backbone))
+network = timm_network("bundle")
+with torch.inference_mode():
+    feature = network(torch.zeros(1, 3, 224, 224))
+print(sum(one.numel() for one in network.parameters()), *feature.shape)
+"""
+
+
+@pytest.mark.skipif(any(find_spec(name) is None for name in ("torch", "timm")), reason="needs torch and timm")
+@pytest.mark.parametrize(
+    ("name", "kerass"),
+    [
+        ("vgg16", "VGG16"),
+        ("mobilenet_v3_small", "MobileNetV3Small"),
+        ("mobilenet_v2", "MobileNetV2"),
+        ("resnet50", "ResNet50"),
+    ],
+)
+def test_timms_network_is_kerass_and_ends_with_its_features(name: str, kerass: str) -> None:
     import keras
 
-    from edgefeat_bench._contenders.peers import timm_network as module
-
-    backbone = SimpleNamespace(name=name, options={})
-    opened = SimpleNamespace(manifest=SimpleNamespace(backbone=backbone))
-    monkeypatch.setattr(edgefeat.Bundle, "open", lambda _: opened)
-    made = module.timm_network("bundle")
-    networks = {"vgg16": "VGG16", "mobilenet_v3_small": "MobileNetV3Small", "mobilenet_v2": "MobileNetV2"}
-    build = getattr(keras.applications, networks.get(name, "ResNet50"))
+    done = subprocess.run([sys.executable, "-c", TIMM, name], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    parameters, batch, size = map(int, done.stdout.split())
+    build = getattr(keras.applications, kerass)
     model = build(include_top=False, pooling="avg", weights=None, input_shape=(224, 224, 3))
-    own = sum(one.numel() for one in made.parameters())
-    moving = sum(int(np.prod(one.shape)) for one in model.non_trainable_weights)
-    assert own == pytest.approx(model.count_params() - moving, rel=0.005)
-    with torch.inference_mode():
-        assert tuple(made(torch.zeros(1, 3, 224, 224)).shape) == (1, model.output_shape[1])
+    # What batch normalization has seen are parameters of Keras's, not of timm's.
+    trained = sum(int(np.prod(one.shape)) for one in model.trainable_weights)
+    assert parameters == pytest.approx(trained, rel=0.005)
+    assert (batch, size) == (1, model.output_shape[1])
