@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.runtime.services.services import running, service_manager, wait_for
-from tests.runtime.services.test_watch import incoming, paths, watching
+from tests.runtime.services.watches import paths, watching
 from tests.runtime.store.databases import write_many
 
 import edgefeat
@@ -20,8 +20,6 @@ from edgefeat._bulk.messages import Answer, Loaded, Task
 from edgefeat._commands.services.watch.results.database import DatabaseResults
 from edgefeat._commands.services.watch.results.protocol import Done
 from edgefeat._store.encoding import encode
-
-__all__ = ["incoming"]  # a fixture
 
 
 def names(lines: Path) -> list[str]:
