@@ -16,7 +16,18 @@ from edgefeat._errors import ArgumentError, EngineError, MissingExtraError
 from edgefeat._images.frames.form import parse_frame
 from edgefeat._version import install_command
 
-__all__ = ["Choice", "candidates", "default_threads", "frame_refused", "photos_refused", "variants_in_order"]
+__all__ = [
+    "NOT_TUNED",
+    "Choice",
+    "candidates",
+    "default_threads",
+    "frame_refused",
+    "photos_refused",
+    "variants_in_order",
+]
+
+#: The reason for a choice that neither the user nor `tune` made.
+NOT_TUNED = "first in the default order that an installed engine runs"
 
 
 class Choice(NamedTuple):
@@ -87,7 +98,7 @@ def _reason(variant_asked: bool, engine_asked: bool) -> str:
         return "requested variant, first installed engine that runs it"
     if engine_asked:
         return "requested engine, its first variant in the default order"
-    return "first in the default order that an installed engine runs"
+    return NOT_TUNED
 
 
 def photos_refused(variant: str) -> ArgumentError:

@@ -92,6 +92,25 @@ def test_again_only_what_is_new_or_changed_is_computed(
     assert after[str(folder / "0.png")][1] == 1
 
 
+def test_a_large_new_database_with_a_choice_that_nobody_made_is_told_of_tune(
+    edgefeat_command: Run, one_tap: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "many").mkdir()
+    Image.new("RGB", (40, 40)).save(tmp_path / "many" / "0.png")
+    for index in range(1, 1000):
+        shutil.copy(tmp_path / "many" / "0.png", tmp_path / "many" / f"{index}.png")
+    advice = f"run: edgefeat tune {one_tap}\n"
+    done = edgefeat_command("extract", one_tap, "many", "--into", "f.db")
+    assert done.returncode == 0
+    assert done.stderr.endswith(advice)
+    for path in (tmp_path / "many").iterdir():
+        Image.new("RGB", (41, 40)).save(path)
+    assert edgefeat_command("extract", one_tap, "many", "--into", "f.db").stderr == ""  # its choice is made
+    asked = ("--variant", edgefeat.load(one_tap).variant)
+    assert edgefeat_command("extract", one_tap, "many", *asked, "--into", "g.db").stderr == ""
+    assert edgefeat_command("extract", one_tap, "many/0.png", "--into", "h.db").stderr == ""
+
+
 def test_a_rate_is_told_of_photos_that_were_done_alone(edgefeat_command: Run, one_tap: Path, folder: Path) -> None:
     (photo,) = folder.glob("0.png")
     for said in (r"1 feature by .* photos/s with 1 worker\n", r"0 features by .*; 1 unchanged\n"):
