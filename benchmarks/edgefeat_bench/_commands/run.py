@@ -17,6 +17,7 @@ from edgefeat._commands.cli.options import echo_json, echo_table, json_option
 from edgefeat._commands.cli.terminal import documented
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.selection import default_threads
+from edgefeat_bench._measure.costs import AXES
 from edgefeat_bench._measure.quality import labelled_photos
 from edgefeat_bench._records import Run
 from edgefeat_bench._report.tables import tables
@@ -31,7 +32,7 @@ _PATH, _COUNT = click.Path(), click.IntRange(min=1)
 @click.command("run", epilog=documented("benchmarks/README"))
 @click.argument("bundle", default="mobilenet_v2", type=click.Path(path_type=Path))
 @click.argument("photos", required=False, type=_PATH)
-@click.option("--short/--full", "short", default=True, help="Minutes; or hours, for narrow intervals and --costs.")
+@click.option("--short/--full", "short", default=True, help="Minutes; or hours, for narrow intervals and all --costs.")
 @click.option("--threads", multiple=True, type=_COUNT, help="Threads for one photo. Repeat for more runs.")
 @click.option("--rounds", type=_COUNT, help="How often each photo is timed.  [default: 8; --full 30]")
 @click.option("--pictures", type=_COUNT, help="Photos of each size.  [default: 4; --full 6]")
@@ -42,7 +43,11 @@ _PATH, _COUNT = click.Path(), click.IntRange(min=1)
 @click.option("--cold/--no-cold", default=True, help="Time new processes from start to end.")
 @click.option("--bulk/--no-bulk", default=True, help="Time a whole folder on all cores.")
 @click.option("--peak/--no-peak", "peaks", default=True, help="Compare int8 inference with a matrix product.")
-@click.option("--costs/--no-costs", default=None, help="Time by input side, alpha, batch, threads and megapixels.")
+@click.option(
+    "--costs",
+    metavar="AXES",
+    help=f"How cost grows: all, none, or some of {', '.join(AXES)}.  [default: none; --full all]",
+)
 @click.option("--labelled", type=_PATH, metavar="FOLDER", help="Measure quality; a folder of photos for each label.")
 @click.option(
     "--model",
@@ -135,8 +140,16 @@ def _settings(bundle: Path, options: dict[str, Any]) -> Settings:
         raise ArgumentError(
             f"--model {options['model']!r} does not exist (expected: a Keras file, or a preset's folder)"
         )
-    options["costs"] = not short if options["costs"] is None else options["costs"]
+    options["costs"] = _axes(options["costs"] or ("none" if short else "all"))
     return Settings(bundle, threads=1, extent=extent, sizes=sizes, added=_added(added), **options)
+
+
+def _axes(text: str) -> tuple[str, ...]:
+    named = {"all": tuple(AXES), "none": ()}.get(text.strip(), tuple(name.strip() for name in text.split(",")))
+    for name in named:
+        if name not in AXES:
+            raise ArgumentError(f"--costs {name!r} (allowed: all, none, or some of {', '.join(AXES)})")
+    return named
 
 
 def _added(texts: tuple[str, ...]) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from edgefeat import EdgefeatError, ExportError
 from edgefeat._engines.device.cores import available_cores
 from edgefeat._engines.selection import candidates
 from edgefeat_bench._contenders.model_files import KERAS_MODEL
-from edgefeat_bench._contenders.registry import TUNED_NAME, absence
+from edgefeat_bench._contenders.registry import TUNED_KIND, absence
 from edgefeat_bench._contenders.worker_process import WorkerError
 from edgefeat_bench._measure.latency.rounds import Lane, check_round, timed_round
 from edgefeat_bench._measure.timed_calls import Work, timed_calls
@@ -26,7 +26,7 @@ _THREADS = (1, 2, 3, 4, 6, 8)
 _MEGAPIXELS = {1: "1152x864", 2: "1632x1224", 4: "2304x1728", 8: "3264x2448", 12: "4000x3000", 48: "8000x6000"}
 _MEGAPIXELS |= {108: "12000x9000"}  # the most that phones take
 _SECONDS, _PASSES, _PHOTOS, _ROUNDS = 0.7, 2, 2, 5
-_BY_MEGAPIXELS = (TUNED_NAME, "keras predict", "tf SavedModel", "plain onnxruntime")
+_BY_MEGAPIXELS = (TUNED_KIND, "keras-predict", "tf-saved-model", "onnxruntime", "mediapipe")
 _EXPORTED = ("tflite-float32", "tflite-int8")
 
 Tell: TypeAlias = Callable[[str], None]
@@ -73,14 +73,16 @@ def _networks(setup: Setup, network: str, points: list[tuple[float, float, int]]
 
 
 def _bundle(setup: Setup, x: float, threads: int, batch: int = 1) -> Iterator[_Point]:
-    """Yield the inference of every variant of the bundle, and of its Keras model."""
+    """Yield the inference of the bundle's variants and of its Keras model, of those that are contenders."""
     sizes: dict[str, Any] = {"seconds": _SECONDS, "threads": threads, "batch": batch}
+    chosen = {one.name for one in setup.contenders}
     for choice in candidates(setup.bundle):
         variant, engine = choice.variant.name, choice.engine.name
         work = Work("edgefeat", **sizes, path=str(setup.bundle.path), variant=variant, engine=engine)
-        yield f"edgefeat {variant} {engine}", "edgefeat", float(x), work
-    if not setup.facts.reason:
-        yield "keras predict", "tensorflow", float(x), Work("keras", **sizes, path=str(setup.folder / KERAS_MODEL))
+        if (name := f"edgefeat {variant} {engine}") in chosen:
+            yield name, "edgefeat", float(x), work
+    if (name := "keras predict") in chosen and not setup.facts.reason:
+        yield name, "tensorflow", float(x), Work("keras", **sizes, path=str(setup.folder / KERAS_MODEL))
 
 
 def _measured(axis: Literal["input side", "alpha", "batch", "threads"], points: list[_Point], tell: Tell) -> list[Cost]:
@@ -107,9 +109,9 @@ def _megapixels(setup: Setup, tell: Tell) -> list[Cost]:
     chosen = [
         one
         for one in setup.contenders
-        if one.name in _BY_MEGAPIXELS
+        if one.kind in _BY_MEGAPIXELS
         and absence(one, setup.facts) is None
-        and not (one.name == TUNED_NAME and setup.untuned)
+        and not (one.kind == TUNED_KIND and setup.untuned)
     ]
     with ExitStack() as stack:
         lanes = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -170,6 +171,31 @@ def point_at(cost: Cost, x: float) -> Estimate | None:
     return next((median(point.seconds) for point in cost.points if point.x == x), None)
 
 
+def with_large_photos(run: Run) -> Run:
+    """Return the run with the photos of its curve by megapixels that are larger than those of its rounds, as a kind."""
+    curves = {cost.name: cost for cost in run.costs if cost.axis == "megapixels"}
+    sizes = sorted({point.x for cost in curves.values() for point in cost.points})
+    larger = [x for x in sizes if x > max(one.megapixels for one in run.photos) + 0.5]
+    results = [
+        replace(one, series=(*one.series, *_larger(curves[one.contender.name], larger)))
+        if one.contender.name in curves
+        else one
+        for one in run.results
+    ]
+    photos = (Photos(f"{x:g} megapixels", x, ()) for x in larger)
+    return replace(run, photos=(*run.photos, *photos), results=tuple(results))
+
+
+def peers_by_megapixels(runs: Sequence[Run]) -> list[str]:
+    """Return the peers that runs have a curve by megapixels of."""
+    costs = [cost for run in runs for cost in run.costs if cost.axis == "megapixels" and cost.side == "peer"]
+    return list(dict.fromkeys(cost.name for cost in costs))
+
+
+def _larger(cost: Cost, sizes: Sequence[float]) -> list[Series]:
+    return [Series(f"{point.x:g} megapixels", point.seconds) for point in cost.points if point.x in sizes]
+
+
 def peak_rates(peak: Peak) -> tuple[float, float]:
     """Return billions of operations per second of the model and of the engine's matrix product."""
     model, product = median(peak.model_seconds).median, median(peak.product_seconds).median
@@ -201,7 +227,7 @@ def measured(run: Run) -> list[str]:
         "a whole folder": run.bulk,
         "quality on labelled photos": run.quality,
         "use of the processor": run.peaks,
-        "cost curves": run.costs,
+        f"cost by {joined(list(dict.fromkeys(one.axis for one in run.costs)))}": run.costs,
     }
     return [words for words, figures in found.items() if figures]
 

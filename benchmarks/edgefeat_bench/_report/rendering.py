@@ -38,6 +38,7 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
     "status": findings.status_of,
     "times": numbers.times,
     "verdict": _verdict,
+    "with_large_photos": findings.with_large_photos,
 }
 
 

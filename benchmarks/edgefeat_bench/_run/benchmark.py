@@ -60,7 +60,7 @@ def run(settings: Settings, *, command: str, tell: Callable[[str], None], show: 
         measured = replace(measured, peaks=peaks(setup, tell))
         measured.write(path)
     for axis, measure in AXES.items():
-        if settings.costs and not any(one.axis == axis for one in measured.costs):
+        if axis in settings.costs and not any(one.axis == axis for one in measured.costs):
             measured = replace(measured, costs=(*measured.costs, *measure(setup, tell)))
             measured.write(path)
     if measured is found:

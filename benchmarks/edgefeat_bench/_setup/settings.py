@@ -37,7 +37,7 @@ SHORT, FULL = Extent(4, 8, 5, 120, 1), Extent(6, 30, 11, 1000, 3)
 class Settings:
     """One run. `photos` None means generated photos; `labelled` is a folder with a folder of photos for each label.
 
-    `model` and `calibration` are as for `model_folder`. `added` are commands by contender's name.
+    `costs` are axes. `model` and `calibration` are as for `model_folder`. `added` are commands by contender's name.
     """
 
     bundle: Path
@@ -52,7 +52,7 @@ class Settings:
     cold: bool = True
     bulk: bool = True
     peaks: bool = True
-    costs: bool = False
+    costs: Sequence[str] = ()
     labelled: str | None = None
     model: str = ""
     calibration: str = SYNTHETIC

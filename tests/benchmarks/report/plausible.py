@@ -193,7 +193,7 @@ def _with_extras(run: Run, plans: Sequence[Plan], random: np.random.Generator) -
     axes = (
         ("input side", (96, 128, 160, 192, 224, 320), 1.7),
         ("threads", (1, 2), -0.5),
-        ("megapixels", (1, 2, 4, 8, 12, 16), 0.9),
+        ("megapixels", (1, 2, 4, 8, 12, 48), 0.9),
     )
     return replace(
         run,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import statistics
 import subprocess
 import sys
 from dataclasses import replace
@@ -107,14 +108,29 @@ def test_the_overview_has_a_row_for_each_network_and_kind_of_photos() -> None:
         assert (second[0], second[2], second[5]) == (f"[{other.title}](b.md)", "-", "-")
 
 
+def test_the_overview_has_the_photos_that_are_larger_than_those_of_the_rounds() -> None:
+    run = plausible_run(MANY)
+    curves = {one.name: one.points[-1] for one in run.costs if one.axis == "megapixels"}
+    assert {point.x for point in curves.values()} == {48}
+    text = markdown({Path("a.json"): run, Path("b.json"): plausible_run(FEW, network="resnet50", extras=False)})
+    (row,) = (line for line in text.partition("## 48 megapixels: ")[2].splitlines() if line.startswith("| ["))
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    mine, predict = (statistics.median(curves[name].seconds) * 1e3 for name in ("edgefeat tuned", "keras predict"))
+    assert float(cells[1]) == pytest.approx(mine, rel=0.01)
+    assert float(cells[4]) == pytest.approx(predict, rel=0.01)
+    assert float(cells[7].partition("x")[0]) == pytest.approx(predict / mine, rel=0.1)
+    assert "## 12 megapixels" not in text  # the rounds have them
+
+
 def test_an_unstable_run_is_marked_wherever_its_figures_stand() -> None:
     run = plausible_run(MANY)
     shaky = replace(plausible_run(MANY, network="resnet50"), unstable=("other programs used 84% of the cores",))
     index = markdown({Path("a.json"): run, Path("b.json"): shaky})
     rows = [line for line in index.splitlines() if line.startswith("| [resnet50")]
-    assert len(rows) == 1 + len(run.photos)
+    kinds = len(run.photos) + 1  # those of 48 megapixels
+    assert len(rows) == 1 + kinds
     assert all("(unstable)" in row or "**Unstable, do not quote.**" in row for row in rows)
-    assert index.count("[resnet50, 2 threads (unstable)](b.md)") == len(run.photos)
+    assert index.count("[resnet50, 2 threads (unstable)](b.md)") == kinds
     assert "[resnet50, 2 threads (unstable)](docs/b.md)" in readme_block([run, shaky], ["a", "b"], "docs")
     assert "(unstable)" not in markdown({Path("a.json"): run})
     earlier = replace(run, method=1)
@@ -128,7 +144,8 @@ def test_the_overview_says_what_each_page_has() -> None:
     lines = markdown({Path("a.json"): whole, Path("b.json"): plausible_run(FEW, extras=False)}).splitlines()
     first, second = (line for line in lines if "](a.md) | edgefeat" in line or "](b.md) | edgefeat" in line)
     assert first.endswith(
-        "| start of a process, a whole folder, quality on labelled photos, use of the processor and cost curves |"
+        "| start of a process, a whole folder, quality on labelled photos, use of the processor "
+        "and cost by input side, threads and megapixels |"
     )
     assert second.endswith(" | - |")
 

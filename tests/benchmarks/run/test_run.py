@@ -101,6 +101,10 @@ def test_the_tuned_contender_says_what_it_took(tmp_path: Path) -> None:
         ([str(BUNDLE), "--sizes", "12"], "WIDTHxHEIGHT"),
         ([str(BUNDLE), "--sizes", "99999x99999"], "108 megapixels"),
         ([str(BUNDLE), "--only", "theano"], "theano"),
+        (
+            [str(BUNDLE), "--costs", "threads,speed"],
+            "--costs 'speed' (allowed: all, none, or some of input side, alpha",
+        ),
         ([str(BUNDLE), "--threads", "4096"], "4096"),
         ([str(BUNDLE), "--labelled", str(BUNDLE)], "label"),
         ([str(BUNDLE), "--add", "own"], "NAME=COMMAND"),

@@ -158,3 +158,13 @@ def test_a_contender_installed_during_a_run_is_told_how_it_gets_in(photos: Path,
     assert done.returncode == 0, done.stderr
     assert "edgefeat onnx-float32 onnxruntime was absent when this run began: a new run, without" in done.stderr
     assert [one.status for one in Run.read(path).results] == ["ok", "absent"]
+
+
+def test_a_curve_is_added_to_a_run_without_timing_its_photos_again(photos: Path, tmp_path: Path) -> None:
+    before = measured(tmp_path, photos, *QUICK, *OURS)
+    assert before.costs == ()
+    after = measured(tmp_path, photos, *QUICK, *OURS, "--costs", "threads", "--resume")
+    assert after.results == before.results
+    assert {one.axis for one in after.costs} == {"threads"}
+    assert {one.name for one in after.costs} == {one.contender.name for one in after.results if one.status == "ok"}
+    assert all(point.seconds for one in after.costs for point in one.points)
