@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from edgefeat_bench._records import Machine, Result, Run
-from edgefeat_bench._report.findings import status_of
+from edgefeat_bench._report.findings import best_peer, ours, speedup, status_of, with_large_photos
+from edgefeat_bench._report.numbers import standing
 
 _ASPECTS: dict[str, Callable[[Run], object]] = {
     "machine": lambda run: f"{run.machine.cores} cores of {run.machine.processor} ({run.machine.architecture})",
@@ -39,6 +41,21 @@ def side_by_side(runs: Sequence[Run]) -> list[tuple[str, str, list[Result | None
     names = dict.fromkeys(result.contender.name for run in runs for result in run.results)
     by_name = [{result.contender.name: result for result in run.results} for run in runs]
     return [(kind, name, [results.get(name) for results in by_name]) for kind in photos for name in names]
+
+
+def against_fastest_peers(runs: Sequence[Run]) -> dict[str, Counter[str]]:
+    """Return how often edgefeat is `faster` than, `level` with, or `slower` than the fastest peer.
+
+    A case is one kind of photos of one run; each is counted by the peer and the photos.
+    """
+    found: dict[str, Counter[str]] = {"faster": Counter(), "level": Counter(), "slower": Counter()}
+    for run in map(with_large_photos, runs):
+        mine = ours(run)
+        for photos in run.photos:
+            peer = best_peer(run, photos.name)
+            if mine and peer and (factor := speedup(mine, peer, photos.name)):
+                found[standing(factor)][f"{peer.contender.name} on {photos.name}"] += 1
+    return found
 
 
 def unmeasured(run: Run) -> list[str]:

@@ -69,9 +69,9 @@ def _environment() -> Environment:
     return found
 
 
-def _sentence(macro: Callable[[Run], str], run: Run) -> str:
+def _sentence(macro: Callable[[Any], str], subject: Any) -> str:
     """Return what a macro of `sentences.jinja` says, as text that the page escapes like any other."""
-    return str(macro(run))
+    return str(macro(subject))
 
 
 def _lines(text: str) -> list[str]:
@@ -84,11 +84,10 @@ def _peer_verdicts(run: Run) -> list[tuple[str, str, str]]:
     for photos in run.photos:
         for peer in findings.valid(run, "peer") if mine else []:
             if mine and (factor := findings.speedup(mine, peer, photos.name)):
-                verdict = "faster" if factor.low > 1 else "slower" if factor.high < 1 else "level"
                 cosine = peer.minimum_cosine
                 far = f", lowest cosine {cosine:.2f}" if cosine and cosine < run.right_cosine else ""
                 text = f"{peer.contender.name} on {photos.name} ({numbers.times_interval(factor)}{far})"
-                found.append((peer.contender.name, verdict, text))
+                found.append((peer.contender.name, numbers.standing(factor), text))
     return found
 
 

@@ -31,6 +31,11 @@ def times_interval(estimate: Estimate) -> str:
     return f"{times(estimate.low)} to {times(estimate.high)}"
 
 
+def standing(speedup: Estimate) -> str:
+    """Return `faster` or `slower`, or `level` if the interval contains 1."""
+    return "faster" if speedup.low > 1 else "slower" if speedup.high < 1 else "level"
+
+
 def milliseconds(seconds: float) -> str:
     """Return seconds in milliseconds."""
     return f"{plain(seconds * 1e3)} ms"

@@ -17,7 +17,7 @@ NOTHING = "-"
 
 def _verdict(factor: Estimate) -> str:
     """Return a speed-up with its interval; `level` if that contains 1."""
-    word = "" if factor.low > 1 else ", slower" if factor.high < 1 else ", level"
+    word = {"faster": ""}.get(standing := numbers.standing(factor), f", {standing}")
     return f"{numbers.times(factor.median)} ({numbers.times_interval(factor)}){word}"
 
 

@@ -19,7 +19,7 @@ pytest.importorskip("matplotlib", reason="needs the bench extra")
 
 from tests.benchmarks.report.plausible import FEW, MANY, plausible_run
 
-from edgefeat_bench._records import Run
+from edgefeat_bench._records import Contender, Run
 from edgefeat_bench._report.documents import markdown, readme_block, run_markdown
 from edgefeat_bench._report.publication import figures_in
 from edgefeat_bench._report.tables import all_tables, tables
@@ -120,6 +120,23 @@ def test_the_overview_has_the_photos_that_are_larger_than_those_of_the_rounds() 
     assert float(cells[4]) == pytest.approx(predict, rel=0.01)
     assert float(cells[7].partition("x")[0]) == pytest.approx(predict / mine, rel=0.1)
     assert "## 12 megapixels" not in text  # the rounds have them
+
+
+def test_the_overview_counts_the_rows_in_which_the_fastest_peer_is_not_slower() -> None:
+    run = plausible_run(MANY)
+    (tuned,) = (one for one in run.results if one.contender.name == "edgefeat tuned")
+    others = tuple(one for one in run.results if one.contender.side != "peer")
+    first, *rest = tuned.series
+    halved = replace(first, seconds=tuple(value / 2 for value in first.seconds))
+    doubled = [replace(one, seconds=tuple(value * 2 for value in one.seconds)) for one in rest]
+    equal = replace(tuned, contender=Contender("equal", "litert", "peer"))  # in each turn
+    quick = replace(tuned, contender=Contender("quick", "openvino", "peer"), series=(halved, *doubled))
+    runs = [replace(run, results=(*others, *peers), costs=()) for peers in ([equal], [equal], [quick])]
+    text = markdown({Path(f"{index}.json"): one for index, one in enumerate(runs)})
+    names = [one.name for one in run.photos]
+    cases = ", ".join(f"equal on {name} (2 times)" for name in names)
+    counted = f"in {len(names) - 1} of {3 * len(names)} cases, level with {cases}, slower than quick on {names[0]}."
+    assert f"Compared with the fastest peer in each row, edgefeat is faster {counted}" in text
 
 
 def test_an_unstable_run_is_marked_wherever_its_figures_stand() -> None:
