@@ -140,6 +140,8 @@ def test_pictures_are_known_by_their_ending_and_sorted_folder_by_folder(tmp_path
         "b.jpg",
         "a.JPEG",
         "A.webp",
+        "saved from a browser.jfif",
+        "stereo.MPO",
         "z.heic",
         "d/1.png",
         "d-e/0.bmp",
@@ -151,7 +153,8 @@ def test_pictures_are_known_by_their_ending_and_sorted_folder_by_folder(tmp_path
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = [os.path.relpath(path, tmp_path) for path in pictures_in(tmp_path)]
-    assert found == ["A.webp", "a.JPEG", "b.jpg", os.path.join("d", "1.png"), os.path.join("d-e", "0.bmp"), "z.heic"]
+    below = [os.path.join("d", "1.png"), os.path.join("d-e", "0.bmp")]
+    assert found == ["A.webp", "a.JPEG", "b.jpg", *below, "saved from a browser.jfif", "stereo.MPO", "z.heic"]
     errors: list[OSError] = []
     assert pictures_in(tmp_path / "nowhere", unlisted=errors.append) == []
     assert [error.filename for error in errors] == [str(tmp_path / "nowhere")]

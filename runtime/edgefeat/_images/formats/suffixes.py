@@ -4,13 +4,13 @@ __all__ = ["PICTURE_SUFFIXES", "SUFFIXES"]
 
 #: By the name of the format.
 SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png",),
     "WebP": (".webp",),
     "AVIF": (".avif",),
-    "HEIC": (".heic", ".heif"),
+    "HEIC": (".heic", ".heif", ".hif"),
     "TIFF": (".tif", ".tiff"),
-    "JPEG 2000": (".jp2", ".j2k", ".jpx", ".jpf"),
+    "JPEG 2000": (".jp2", ".j2k", ".j2c", ".jpx", ".jpf"),
     "JPEG XL": (".jxl",),
     "BMP": (".bmp",),
     "GIF": (".gif",),
