@@ -38,7 +38,6 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
     "status": findings.status_of,
     "times": numbers.times,
     "verdict": _verdict,
-    "with_large_photos": findings.with_large_photos,
 }
 
 
@@ -54,6 +53,7 @@ def environment(*, escape: Callable[[str], str] | None = None) -> Environment:
     )
     found.globals.update(vars(findings) | vars(comparison) | vars(_statistics))
     found.filters |= {name: _optional(form) for name, form in _FILTERS.items()}
+    found.filters["with_large_photos"] = findings.with_large_photos
     return found
 
 
