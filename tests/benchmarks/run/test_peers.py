@@ -17,9 +17,11 @@ pytest.importorskip("tensorflow", reason="needs the export extra")
 import onnx
 import onnxruntime
 import scipy.special
+from tests.benchmarks.run.runs import QUICK, bench
 
 from edgefeat._images.form import PictureForm
 from edgefeat_bench._contenders.interface import pillow_picture
+from edgefeat_bench._records import Run
 from edgefeat_bench._setup.stock_onnx import mended
 
 
@@ -50,6 +52,32 @@ def test_pillows_contenders_prepare_an_image_as_keras_loads_it(mode: str, tmp_pa
     found, *_ = pillow_picture(file, PictureForm(40, 50, "stretch"))
     wanted = keras.utils.load_img(file, target_size=(40, 50), interpolation="bilinear")
     np.testing.assert_array_equal(found, np.asarray(wanted))
+
+
+@pytest.mark.skipif(any(find_spec(name) is None for name in ("ncnn", "pnnx")), reason="needs ncnn and pnnx")
+@pytest.mark.parametrize("padded", ["pixels", "map", "both"])
+def test_ncnn_pads_where_pnnx_leaves_a_layer_that_ncnn_does_not_have(padded: str, photos: Path, tmp_path: Path) -> None:
+    import keras
+
+    import edgefeat_export
+
+    pixels = [keras.layers.ZeroPadding2D(((2, 1), (0, 3)))] * (padded != "map")
+    maps = [keras.layers.ZeroPadding2D(1), keras.layers.MaxPooling2D(3, 2)] * (padded != "pixels")
+    keras.utils.set_random_seed(3)
+    first, last = keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Conv2D(8, 3)
+    model = keras.Sequential([keras.Input((32, 32, 3)), *pixels, first, *maps, last])
+    model.save(tmp_path / "own.keras")
+    variants = ["tflite-float32", "onnx-float32"]
+    bundle, own = tmp_path / "own.edgefeat", tmp_path / "own.keras"
+    edgefeat_export.export(own, bundle, preprocess="unit", variants=variants, calibration=photos)
+    given = ["--model", own, "--calibration", photos, "--threads", "1", "-o", tmp_path]
+    done = bench("run", bundle, photos, *QUICK, "--only", "ncnn", *given)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*-1t.json")
+    (found,) = Run.read(path).results
+    assert (found.status, found.reason) == ("ok", "")
+    assert found.minimum_cosine is not None
+    assert found.minimum_cosine > 0.999
 
 
 #: In a process of its own, as contenders are: PyTorch and TensorFlow do not bear each other in one.

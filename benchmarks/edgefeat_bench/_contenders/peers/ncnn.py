@@ -21,6 +21,10 @@ from edgefeat_bench._contenders.interface import Opened, Task, timed_stages
 #: What ncnn does not have, at the unused ends of the graph: the cast of the bytes, and the L2 norm.
 _ABSENT = re.compile(r"^(Tensor\.to|ReduceSumSquare|pnnx\.Expression)(?=\s)", re.MULTILINE)
 
+#: The name of a Pad in pnnx's file, and its margins: those before each axis, then those behind.
+_PADS = re.compile(r"^Pad +(\S+) +1 1 \S+ \S+ pads=\((\d+(?:,\d+){7})\) #", re.MULTILINE)
+_PADDED = "padded_pixels"
+
 
 def open_contender(task: Task) -> Opened:
     """The network from the planar image to the pooled feature, as in ncnn's guide; NumPy divides by the length."""
@@ -68,10 +72,43 @@ def _converted(bundle: Path, folder: Path, size: tuple[int, int]) -> Path:
     shape = f"inputshape=[1,{size[0]},{size[1]},3]u8"
     subprocess.run([str(converter), "model.onnx", shape, "fp16=0"], cwd=partial, check=True, capture_output=True)
     written = partial / made.name
-    written.write_text(_ABSENT.sub("Noop", written.read_text()))
+    padded = with_padding(written.read_text(), written.with_name("model.pnnx.param").read_text())
+    written.write_text(_ABSENT.sub("Noop", padded))
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier version, cut off
     partial.rename(folder)  # what exists is complete
     return made
+
+
+def with_padding(parameters: str, pnnx: str) -> str:
+    """Return ncnn's `.param` with ncnn's own layer for each Pad that pnnx leaves there; its numbers are in pnnx's.
+
+    One that pads pixels, (N, H, W, C), comes before the permutation that makes the planar image, which is the input of
+    the contender: it moves behind it. ncnn's Padding has top, bottom, left, right, and pads with zeros.
+    """
+    pads = {name: [int(number) for number in numbers.split(",")] for name, numbers in _PADS.findall(pnnx)}
+    magic, _, *lines = parameters.splitlines()
+    found: list[list[str]] = []
+    pixels, planar = [0] * 8, ""
+    for words in map(str.split, lines):
+        kind, name, inputs = words[0], words[1], slice(4, 4 + int(words[2]))
+        around = pads.get(name, []) if kind == "Pad" else []
+        words[inputs] = [_PADDED if word == planar and any(pixels) else word for word in words[inputs]]
+        if around and not planar and not any(around[0::4] + around[3::4]):
+            words[0], pixels = "Noop", around
+        elif around and planar and not any(around[0::4] + around[1::4]):
+            words = ["Padding", *words[1:], *_sides(around[2], around[3], around[6], around[7])]
+        found.append(words)
+        if kind == "Permute" and not planar:
+            planar = words[inputs.stop]
+            if any(pixels):
+                sides = _sides(pixels[1], pixels[2], pixels[5], pixels[6])
+                found.append(["Padding", "padding_of_pixels", "1", "1", planar, _PADDED, *sides])
+    blobs = sum(int(words[3]) for words in found)
+    return "\n".join([magic, f"{len(found)} {blobs}", *map(" ".join, found), ""])
+
+
+def _sides(top: int, left: int, bottom: int, right: int) -> list[str]:
+    return [f"0={top}", f"1={bottom}", f"2={left}", f"3={right}"]
 
 
 def _layers(parameters: str) -> list[list[str]]:
