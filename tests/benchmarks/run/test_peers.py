@@ -70,7 +70,7 @@ def test_ncnn_pads_where_pnnx_leaves_a_layer_that_ncnn_does_not_have(padded: str
     variants = ["tflite-float32", "onnx-float32"]
     bundle, own = tmp_path / "own.edgefeat", tmp_path / "own.keras"
     edgefeat_export.export(own, bundle, preprocess="unit", variants=variants, calibration=photos)
-    given = ["--model", own, "--calibration", photos, "--threads", "1", "-o", tmp_path]
+    given: list[str | Path] = ["--model", own, "--calibration", photos, "--threads", "1", "-o", tmp_path]
     done = bench("run", bundle, photos, *QUICK, "--only", "ncnn", *given)
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("*-1t.json")
